@@ -1,0 +1,62 @@
+# The commands of a newcomer. Each one first installs what is missing (docker/install-deps.sh).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help deps lint-deps build demo test bench lint format asan tsan cuda check-bare
+
+JOBS := $(shell nproc)
+MODEL ?=
+SCRATCH ?=
+RESULT = kernels/bench/results/$(shell date -u +%F)-search.json
+COMMIT = $(shell git describe --always --dirty)
+
+help:
+	@echo 'make demo        compress a real model through the server and verify it (MODEL=path: your own)'
+	@echo 'make test        build everything and run all tests'
+	@echo 'make bench       measure the search, write kernels/bench/results/DATE-search.json'
+	@echo 'make lint        clang-format, clang-tidy, import law, file sizes, shellcheck'
+	@echo 'make format      rewrite the sources the way clang-format wants them'
+	@echo 'make asan, tsan  build with sanitizers, run the tests of the lane'
+	@echo 'make cuda        compile the CUDA code (needs nvcc)'
+	@echo 'make check-bare  run demo and test in a fresh Debian 12 root (SCRATCH=dir; as root)'
+
+deps:
+	@docker/install-deps.sh --build-only
+
+lint-deps:
+	@docker/install-deps.sh
+
+build: deps
+	cmake --preset cpu
+	cmake --build --preset cpu -j $(JOBS)
+
+demo: build
+	MODEL="$(MODEL)" client/demo.sh
+
+test: build
+	ctest --preset cpu -j $(JOBS)
+
+bench: deps
+	cmake --preset cpu
+	cmake --build --preset cpu -j $(JOBS) --target bench_search
+	@mkdir -p $(dir $(RESULT))
+	build/cpu/kernels/bench/bench_search --commit "$(COMMIT)" > $(RESULT).part
+	mv $(RESULT).part $(RESULT)
+	@echo $(RESULT)
+
+lint: lint-deps
+	cmake --preset cpu
+	tests/lint/run.sh build/cpu
+
+format: lint-deps
+	git ls-files -z --cached --others --exclude-standard '*.h' '*.cc' '*.cu' | xargs -0 clang-format -i
+
+asan tsan: deps
+	tests/run_lane.sh $@
+
+cuda: deps
+	cmake --preset cuda
+	cmake --build --preset cuda -j $(JOBS) --target seedlm_cuda
+
+check-bare:
+	docker/check-bare-root.sh $(SCRATCH)

@@ -1,0 +1,58 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/job_json.h"
+#include "client/output.h"
+#include "client/session.h"
+#include "client/table.h"
+#include "client/temporary_directory.h"
+
+namespace seedlm::client {
+namespace {
+
+struct Options {
+  std::string server;
+  bool json = false;
+};
+
+std::string ToText(const v1::Capabilities& capabilities) {
+  Table table({{"BACKEND"}, {"AVAILABLE"}, {"WORKERS", Align::kRight}, {"DESCRIPTION"}});
+  for (const auto& backend : capabilities.backends()) {
+    table.AddRow({backend.name(), backend.available() ? "yes" : "no",
+                  absl::StrCat(backend.workers()),
+                  backend.available() ? backend.description() : backend.why_unavailable()});
+  }
+  std::string out = absl::StrCat("version ", capabilities.version(), ", profiles");
+  for (const int profile : capabilities.profiles()) {
+    absl::StrAppend(&out, " ", ProfileName(static_cast<v1::Profile>(profile)));
+  }
+  return absl::StrCat(out, "\n", table.Render());
+}
+
+absl::StatusOr<ExitCode> Run(const Options& options) {
+  absl::StatusOr<Session> session =
+      options.server.empty() ? StartEmbedded({.scratch_parent = TemporaryDirectory::SystemParent()})
+                             : Connect(options.server);
+  if (!session.ok()) return session.status();
+  const auto capabilities = session->jobs->GetCapabilities();
+  if (!capabilities.ok()) return capabilities.status();
+  PrintOut(options.json ? JsonLine(ToJson(*capabilities)) : ToText(*capabilities));
+  return kOk;
+}
+
+}  // namespace
+
+void AddDevices(CLI::App& app, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* sub = app.add_subcommand("devices", "What can search here, or on a server");
+  AddServerOption(*sub, options->server);
+  sub->add_flag("--json", options->json, "JSON");
+  sub->callback([&chosen, options] {
+    chosen = [options](const Interrupt& /*interrupt*/) { return Run(*options); };
+  });
+}
+
+}  // namespace seedlm::client

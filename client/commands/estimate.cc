@@ -1,0 +1,71 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "client/commands/commands.h"
+#include "client/job_json.h"
+#include "client/job_request.h"
+#include "client/output.h"
+#include "client/session.h"
+#include "client/table.h"
+#include "client/temporary_directory.h"
+#include "client/text.h"
+
+namespace seedlm::client {
+namespace {
+
+struct Options {
+  std::string in;
+  SpecOptions spec;
+  bool json = false;
+};
+
+std::string ToText(const v1::Estimate& estimate) {
+  Table totals({{"TOTAL"}, {"", Align::kRight}});
+  totals.AddRow({"weights to compress", FormatCount(estimate.weights())});
+  totals.AddRow({"bits a weight", absl::StrFormat("%.3f", estimate.bits_per_weight())});
+  totals.AddRow({"input", FormatBytes(static_cast<uint64_t>(estimate.input_bytes()))});
+  totals.AddRow({"output", FormatBytes(static_cast<uint64_t>(estimate.output_bytes()))});
+  totals.AddRow({"scratch, at most", FormatBytes(static_cast<uint64_t>(estimate.scratch_bytes()))});
+  totals.AddRow(
+      {"search", estimate.seconds() > 0 ? FormatDuration(estimate.seconds()) : "unknown"});
+  std::string out = totals.Render();
+  if (estimate.skipped_size() == 0) return out;
+  Table skipped({{"NOT COMPRESSED"}, {"WHY"}});
+  for (const auto& tensor : estimate.skipped()) skipped.AddRow({tensor.name(), tensor.reason()});
+  return out + "\n" + skipped.Render();
+}
+
+absl::StatusOr<ExitCode> Run(const Options& options) {
+  const auto in = InputPath(options.in);
+  if (!in.ok()) return in.status();
+  const auto session = StartEmbedded(
+      {.threads = options.spec.threads, .scratch_parent = TemporaryDirectory::SystemParent()});
+  if (!session.ok()) return session.status();
+  v1::CreateJobRequest request;
+  request.set_validate_only(true);
+  request.mutable_job()->mutable_source()->set_uri(FileUri(*in));
+  request.mutable_job()->mutable_destination()->set_managed(true);
+  *request.mutable_job()->mutable_spec() = ToSpec(options.spec);
+  const auto job = session->jobs->CreateJob(request);
+  if (!job.ok()) return job.status();
+  PrintOut(options.json ? JsonLine(ToJson(job->estimate())) : ToText(job->estimate()));
+  return kOk;
+}
+
+}  // namespace
+
+void AddEstimate(CLI::App& app, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* sub =
+      app.add_subcommand("estimate", "What compress would do and cost, from headers alone");
+  sub->add_option("IN", options->in, "A .safetensors file, or a directory of them")->required();
+  AddSpecOptions(*sub, options->spec);
+  sub->add_flag("--json", options->json, "JSON");
+  sub->callback([&chosen, options] {
+    chosen = [options](const Interrupt& /*interrupt*/) { return Run(*options); };
+  });
+}
+
+}  // namespace seedlm::client

@@ -1,0 +1,94 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/job_request.h"
+#include "client/output.h"
+#include "client/progress_bar.h"
+#include "client/session.h"
+#include "client/transfer.h"
+
+namespace seedlm::client {
+namespace {
+
+struct Options {
+  std::string in, server, request_id;
+  std::string to = "managed";
+  SpecOptions spec;
+  bool force = false;
+};
+
+void SetDestination(const Options& options, v1::Destination& destination) {
+  if (options.to == "managed") {
+    destination.set_managed(true);
+  } else {
+    destination.set_uri(options.to);
+  }
+  destination.set_overwrite(options.force);
+}
+
+absl::Status SetSource(const Options& options, const Session& session, const Interrupt& interrupt,
+                       v1::Source& source) {
+  if (absl::StrContains(options.in, "://")) {
+    source.set_uri(options.in);
+    return absl::OkStatus();
+  }
+  const auto path = InputPath(options.in);
+  if (!path.ok()) return path.status();
+  ProgressBar bar;
+  TransferClient transfer(session.channel, session.address, interrupt.token(),
+                          [&](const ProgressView& view) { bar.Update(view); });
+  const auto artifact = transfer.Upload(*path);
+  if (!artifact.ok()) return artifact.status();
+  source.set_artifact(*artifact);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
+  if (options.spec.threads != 0) PrintNote("--threads: the server decides; it has no effect here");
+  const Session session = Connect(options.server);
+  // Before a long upload: is the server there?
+  if (const auto there = session.jobs->GetCapabilities(); !there.ok()) return there.status();
+  v1::CreateJobRequest request;
+  request.set_request_id(options.request_id);
+  v1::Job& wanted = *request.mutable_job();
+  *wanted.mutable_spec() = ToSpec(options.spec);
+  SetDestination(options, *wanted.mutable_destination());
+  absl::Status status = SetSource(options, session, interrupt, *wanted.mutable_source());
+  if (!status.ok()) return status;
+  const auto job = session.jobs->CreateJob(request);
+  if (!job.ok()) return job.status();
+  PrintOut(job->name() + "\n");
+  return kOk;
+}
+
+}  // namespace
+
+void AddSubmit(CLI::App& app, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* sub = app.add_subcommand("submit", "Give a server a job; prints the job's name");
+  sub->add_option("IN", options->in,
+                  "A file or directory to upload, or a file:// URI that the server reads")
+      ->required();
+  sub->add_option("--to", options->to,
+                  "managed (kept by the server, see fetch), file:///PATH on the server, or "
+                  "s3://BUCKET/PREFIX")
+      ->default_str("managed")
+      ->check([](const std::string& to) {
+        const bool known =
+            to == "managed" || absl::StartsWith(to, "file://") || absl::StartsWith(to, "s3://");
+        return known ? std::string() : to + " is not managed, file:///PATH or s3://BUCKET/PREFIX";
+      });
+  sub->add_option("--request-id", options->request_id,
+                  "The same id with the same job gives the same job again");
+  AddSpecOptions(*sub, options->spec);
+  AddServerOption(*sub, options->server);
+  sub->add_flag("--force", options->force, "Replace an output that exists");
+  sub->callback([&chosen, options] {
+    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
+  });
+}
+
+}  // namespace seedlm::client

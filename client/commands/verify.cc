@@ -1,0 +1,117 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/commands/commands.h"
+#include "client/job_json.h"
+#include "client/job_request.h"
+#include "client/output.h"
+#include "client/progress_bar.h"
+#include "client/table.h"
+#include "client/text.h"
+#include "client/verifier.h"
+
+namespace seedlm::client {
+namespace {
+
+struct Options {
+  std::string compressed, original;
+  double max_error = -1;
+  int sample = 4;
+  bool json = false;
+};
+
+std::string ToText(const VerifyReport& report) {
+  Table table(
+      {{"TENSOR"}, {"SHAPE"}, {"RELATIVE ERROR", Align::kRight}, {"MAX ERROR", Align::kRight}});
+  for (const TensorCheck& tensor : report.tensors) {
+    table.AddRow({tensor.name, FormatShape(std::array{tensor.rows, tensor.columns}),
+                  absl::StrFormat("%.4f", tensor.relative_error()),
+                  absl::StrFormat("%.4g", tensor.max_error)});
+  }
+  table.AddRow({"all", "", absl::StrFormat("%.4f", report.relative_error()),
+                absl::StrFormat("%.4g", report.max_error())});
+  return absl::StrCat(table.Render(), report.passed_through.size(),
+                      " other tensors are byte-identical\n");
+}
+
+nlohmann::ordered_json ToJson(const VerifyReport& report) {
+  nlohmann::ordered_json json;
+  json["ok"] = report.problems.empty();
+  json["tensors"] = nlohmann::ordered_json::array();
+  for (const TensorCheck& tensor : report.tensors) {
+    json["tensors"].push_back({{"name", tensor.name},
+                               {"rows", tensor.rows},
+                               {"columns", tensor.columns},
+                               {"relative_error", tensor.relative_error()},
+                               {"max_error", tensor.max_error}});
+  }
+  json["relative_error"] = report.relative_error();
+  json["max_error"] = report.max_error();
+  json["passed_through"] = report.passed_through;
+  json["problems"] = report.problems;
+  return json;
+}
+
+// A file that is refused for its structure is a damaged one, and the check has failed.
+absl::StatusOr<ExitCode> Refused(const Options& options, const absl::Status& status) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  if (options.json) {
+    VerifyReport report;
+    report.problems.push_back(std::string(status.message()));
+    PrintOut(JsonLine(ToJson(report)));
+  }
+  PrintError(absl::StrCat(status.message(), "; compress it again"));
+  return kCheckFailed;
+}
+
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
+  const auto original_path = InputPath(options.original);
+  if (!original_path.ok()) return original_path.status();
+  const auto original = format::Checkpoint::Open(*original_path);
+  if (!original.ok()) return original.status();
+  const auto compressed_path = InputPath(options.compressed);
+  if (!compressed_path.ok()) return compressed_path.status();
+  const auto compressed = OpenPackedCheckpoint(*compressed_path);
+  if (!compressed.ok()) return Refused(options, compressed.status());
+  if (!compressed->compressed()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        options.compressed, ": holds no compressed tensor; give the output of seedlm compress"));
+  }
+  VerifyOptions verify{.sample = options.sample};
+  if (options.max_error >= 0) verify.max_error = options.max_error;
+  ProgressBar bar;
+  const auto report = Verify(*compressed, *original, verify, interrupt.token(),
+                             [&](const ProgressView& view) { bar.Update(view); });
+  bar.Clear();
+  if (!report.ok()) return report.status();
+  PrintOut(options.json ? JsonLine(ToJson(*report)) : ToText(*report));
+  for (const std::string& problem : report->problems) {
+    PrintError(absl::StrCat(options.compressed, ": ", problem));
+  }
+  return report->problems.empty() ? kOk : kCheckFailed;
+}
+
+}  // namespace
+
+void AddVerify(CLI::App& app, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* sub = app.add_subcommand(
+      "verify", "Compare a compressed checkpoint with its original; exit code 1 if it fails");
+  sub->add_option("COMPRESSED", options->compressed, "The output of compress")->required();
+  sub->add_option("ORIGINAL", options->original, "Its input")->required();
+  sub->add_option("--max-error", options->max_error,
+                  "Fail if a tensor's relative error is above this")
+      ->check(CLI::NonNegativeNumber);
+  sub->add_option("--sample", options->sample, "Blocks of each tensor to encode again")
+      ->check(CLI::Range(0, 1'000'000))
+      ->default_str("4");
+  sub->add_flag("--json", options->json, "JSON");
+  sub->callback([&chosen, options] {
+    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
+  });
+}
+
+}  // namespace seedlm::client

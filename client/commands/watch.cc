@@ -1,0 +1,43 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "client/commands/commands.h"
+#include "client/follow.h"
+#include "client/job_report.h"
+#include "client/job_request.h"
+#include "client/session.h"
+
+namespace seedlm::client {
+namespace {
+
+struct Options {
+  std::string job, server;
+  bool json = false;
+};
+
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
+  const Session session = Connect(options.server);
+  const std::string name = JobName(options.job);
+  // A job that is not there, or no server: said at once, without the patience of a stream.
+  if (const auto job = session.jobs->GetJob(name); !job.ok()) return job.status();
+  const auto followed =
+      FollowJob(*session.jobs, name, {.show_tensors = true, .json = options.json}, interrupt);
+  if (!followed.ok()) return followed.status();
+  return ReportEnd(followed->job, name);
+}
+
+}  // namespace
+
+void AddWatch(CLI::App& app, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* sub =
+      app.add_subcommand("watch", "Follow a job to its end: its tensors as they are finished");
+  sub->add_option("JOB", options->job, "The job's name, jobs/ID")->required();
+  AddServerOption(*sub, options->server);
+  sub->add_flag("--json", options->json, "JSON");
+  sub->callback([&chosen, options] {
+    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
+  });
+}
+
+}  // namespace seedlm::client

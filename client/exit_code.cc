@@ -1,0 +1,53 @@
+#include "client/exit_code.h"
+
+namespace seedlm::client {
+
+const std::string_view kExitCodesHelp =
+    "Exit codes:\n"
+    "  0    done\n"
+    "  1    the check failed (verify), or the job failed without a better code\n"
+    "  2    wrong command line\n"
+    "  3    invalid input: a damaged or unsuitable file, an option that cannot be met\n"
+    "  4    not found: a file, a directory, a job\n"
+    "  5    the output exists already\n"
+    "  6    the server cannot be reached or did not answer in time\n"
+    "  7    storage: permission denied, disk full, data damaged on the way\n"
+    "  8    the job was cancelled\n"
+    "  70   a defect in seedlm\n"
+    "  130  interrupted\n";
+
+ExitCode ExitCodeFor(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kOk:
+      return kOk;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kUnimplemented:
+      return kInvalidInput;
+    case absl::StatusCode::kNotFound:
+      return kNotFound;
+    case absl::StatusCode::kAlreadyExists:
+      return kAlreadyExists;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+      return kUnavailable;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kDataLoss:
+      return kStorage;
+    case absl::StatusCode::kCancelled:
+      return kCancelled;
+    default:
+      return kInternal;
+  }
+}
+
+ExitCode ExitCodeForFailedJob(absl::StatusCode code) {
+  if (code == absl::StatusCode::kOk || code == absl::StatusCode::kUnknown) return kCheckFailed;
+  return ExitCodeFor(code);
+}
+
+}  // namespace seedlm::client

@@ -1,0 +1,33 @@
+// What the process tells its caller. Scripts rely on these numbers.
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace seedlm::client {
+
+enum ExitCode : int {
+  kOk = 0,
+  kCheckFailed = 1,    // verify found a difference, or a job FAILED without a better code
+  kUsage = 2,          // the command line is wrong
+  kInvalidInput = 3,   // INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED
+  kNotFound = 4,       // NOT_FOUND
+  kAlreadyExists = 5,  // ALREADY_EXISTS
+  kUnavailable = 6,    // UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED
+  kStorage = 7,        // PERMISSION_DENIED, UNAUTHENTICATED, RESOURCE_EXHAUSTED, DATA_LOSS
+  kCancelled = 8,      // CANCELLED: the job was cancelled by somebody else
+  kInternal = 70,      // INTERNAL, UNKNOWN: a defect
+  kInterrupted = 130,  // SIGINT or SIGTERM
+};
+
+// The table above, for --help.
+extern const std::string_view kExitCodesHelp;
+
+ExitCode ExitCodeFor(absl::StatusCode code);
+
+// For a job that ended FAILED with this error: as ExitCodeFor, but kCheckFailed where the code says
+// nothing (OK, UNKNOWN).
+ExitCode ExitCodeForFailedJob(absl::StatusCode code);
+
+}  // namespace seedlm::client

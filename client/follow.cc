@@ -1,0 +1,135 @@
+#include "client/follow.h"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/job_json.h"
+#include "client/output.h"
+#include "client/rpc_status.h"
+#include "client/text.h"
+
+namespace seedlm::client {
+namespace {
+
+std::string TensorLine(const v1::TensorResult& tensor) {
+  return absl::StrFormat("%s [%d, %d]: relative error %.4f, largest error %.3g, %s\n",
+                         Printable(tensor.name()), tensor.rows(), tensor.columns(),
+                         tensor.relative_error(), tensor.max_error(),
+                         FormatDuration(tensor.seconds()));
+}
+
+// Takes the events of one job.
+class Follower {
+ public:
+  explicit Follower(const FollowOptions& options) : options_(options) {}
+
+  void Take(const v1::JobEvent& event) {
+    if (options_.json) PrintOut(JsonLine(ToJson(event)));
+    switch (event.event_case()) {
+      case v1::JobEvent::kSnapshot:
+        followed_.job = event.snapshot();
+        Show();
+        break;
+      case v1::JobEvent::kState:
+        followed_.job.set_state(event.state());
+        break;
+      case v1::JobEvent::kProgress:
+        *followed_.job.mutable_progress() = event.progress();
+        Show();
+        break;
+      case v1::JobEvent::kTensor:
+        TakeTensor(event.tensor());
+        break;
+      case v1::JobEvent::kWarning:
+        if (!options_.json) bar_.Print(absl::StrCat("seedlm: warning: ", event.warning()));
+        break;
+      default:
+        break;
+    }
+  }
+
+  // Takes the bar away and gives the result.
+  Followed Finish() {
+    bar_.Clear();
+    return std::move(followed_);
+  }
+
+ private:
+  void Show() {
+    if (options_.show_progress && !options_.json && followed_.job.progress().weights_total() > 0) {
+      bar_.Update(ToView(followed_.job.progress()));
+    }
+  }
+
+  void TakeTensor(const v1::TensorResult& tensor) {
+    followed_.tensors.push_back(tensor);
+    if (!options_.show_tensors || options_.json) return;
+    bar_.Clear();
+    PrintOut(TensorLine(tensor));
+  }
+
+  FollowOptions options_;
+  ProgressBar bar_;
+  Followed followed_;
+};
+
+}  // namespace
+
+ProgressView ToView(const v1::Progress& progress) {
+  return {.done = progress.weights_done(),
+          .total = progress.weights_total(),
+          .rate = progress.weights_per_second(),
+          .eta_seconds = progress.eta_seconds(),
+          .current = progress.current_tensor()};
+}
+
+absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
+                                   const FollowOptions& options, const Interrupt& interrupt) {
+  Follower follower(options);
+  std::stop_source give_up;  // ends the watch; the job goes on
+  absl::Status cancelled;    // written by the callback, read after it is gone
+  {
+    const std::stop_callback on_interrupt(interrupt.token(), [&] {
+      if (options.cancel_on_interrupt) cancelled = client.CancelJob(name).status();
+      if (!options.cancel_on_interrupt || !cancelled.ok()) give_up.request_stop();
+    });
+    absl::Status status = client.WatchJob(name, give_up.get_token(),
+                                          [&](const v1::JobEvent& event) { follower.Take(event); });
+    if (!status.ok() && !interrupt.requested()) return status;
+  }
+  Followed followed = follower.Finish();
+  if (interrupt.requested() && !HasEnded(followed.job.state())) {
+    if (!cancelled.ok()) return cancelled;
+  }
+  if (interrupt.requested() && followed.job.state() != v1::JOB_STATE_SUCCEEDED) {
+    return absl::CancelledError(options.cancel_on_interrupt
+                                    ? absl::StrCat(name, ": interrupted")
+                                    : absl::StrCat(name,
+                                                   ": no longer watched; it goes on, stop it "
+                                                   "with seedlm cancel ",
+                                                   name));
+  }
+  auto job = client.GetJob(name);  // with the error, the estimate and the files
+  if (!job.ok()) return job.status();
+  followed.job = *std::move(job);
+  return followed;
+}
+
+absl::Status EndOf(const v1::Job& job, const std::string& thing) {
+  switch (job.state()) {
+    case v1::JOB_STATE_SUCCEEDED:
+      return absl::OkStatus();
+    case v1::JOB_STATE_FAILED:
+      return FromProto(job.error(), thing);
+    case v1::JOB_STATE_CANCELLED:
+      return absl::CancelledError(
+          absl::StrCat(thing, ": was cancelled; submit it again if that was a mistake"));
+    default:
+      return absl::UnavailableError(
+          absl::StrCat(thing, ": is ", StateName(job.state()), " still; watch it again"));
+  }
+}
+
+}  // namespace seedlm::client

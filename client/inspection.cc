@@ -1,0 +1,102 @@
+#include "client/inspection.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "client/packed_checkpoint.h"
+#include "client/parallel_rows.h"
+#include "client/weight_rows.h"
+
+namespace seedlm::client {
+namespace {
+
+struct Use {
+  std::array<int64_t, codec::kLevels> levels{};
+  int64_t zero_seeds = 0;
+};
+
+InspectedTensor InspectPacked(const format::PackedFile& file, const format::PackedTensor& tensor,
+                              const std::stop_token& stop) {
+  InspectedTensor out;
+  out.name = tensor.name;
+  out.shape = {tensor.rows, tensor.columns};
+  out.dtype = std::string(format::Name(tensor.dtype));
+  out.packed = true;
+  out.profile = std::string(tensor.profile.name);
+  out.levels = tensor.scale;
+  out.bits_per_weight = 8 * static_cast<double>(tensor.words.size() + tensor.levels.size()) /
+                        (static_cast<double>(tensor.rows) * static_cast<double>(tensor.columns));
+  const auto parts = ForRowRanges<Use>(
+      tensor.rows, tensor.columns, stop, [&](int64_t first, int64_t count, Use& use) {
+        for (int64_t row = first; row < first + count; ++row) {
+          for (int64_t block = 0; block < tensor.blocks_per_row(); ++block) {
+            const codec::BlockCode code = tensor.CodeAt(row, block);
+            ++use.levels[code.level];
+            use.zero_seeds += code.seed == 0;
+          }
+        }
+        const uint64_t row_bytes = tensor.words.size() / static_cast<uint64_t>(tensor.rows);
+        file.file->Release(WordsPlane(file, tensor), static_cast<uint64_t>(first) * row_bytes,
+                           static_cast<uint64_t>(count) * row_bytes);
+      });
+  for (const Use& use : parts) {
+    for (int i = 0; i < codec::kLevels; ++i) out.level_use[i] += use.levels[i];
+    out.zero_seeds += use.zero_seeds;
+  }
+  return out;
+}
+
+InspectedTensor InspectOther(const format::TensorInfo& tensor) {
+  InspectedTensor out;
+  out.name = tensor.name;
+  out.shape = tensor.shape;
+  out.dtype = std::string(format::Name(tensor.dtype));
+  out.bits_per_weight = format::BitWidth(tensor.dtype);
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<Inspection> Inspect(const std::string& path, const std::stop_token& stop) {
+  const auto checkpoint = OpenPackedCheckpoint(path);
+  if (!checkpoint.ok()) return checkpoint.status();
+  Inspection inspection;
+  inspection.path = path;
+  double code_bits = 0;
+  for (const auto& file : checkpoint->files) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file.content.file->path(), error);
+    if (!error) inspection.file_bytes += size;
+    const size_t first = inspection.tensors.size();
+    for (const auto& tensor : file.content.packed) {
+      inspection.tensors.push_back(InspectPacked(file.content, tensor, stop));
+      inspection.packed_weights += tensor.rows * tensor.columns;
+      code_bits += 8 * static_cast<double>(tensor.words.size() + tensor.levels.size());
+      inspection.fit = std::string(codec::Name(file.content.metadata->fit));
+      inspection.scale = std::string(codec::Name(file.content.metadata->scale));
+    }
+    for (const auto* tensor : file.content.others) {
+      inspection.tensors.push_back(InspectOther(*tensor));
+    }
+    if (!checkpoint->is_directory) continue;
+    for (size_t i = first; i < inspection.tensors.size(); ++i) {
+      inspection.tensors[i].file = file.relative_path;
+    }
+  }
+  if (stop.stop_requested()) return absl::CancelledError(path + ": interrupted");
+  if (inspection.packed_weights > 0) {
+    inspection.bits_per_weight = code_bits / static_cast<double>(inspection.packed_weights);
+  }
+  return inspection;
+}
+
+std::string LevelBars(std::span<const int64_t, codec::kLevels> use) {
+  const int64_t most = std::max<int64_t>(1, *std::max_element(use.begin(), use.end()));
+  std::string bars;
+  for (const int64_t count : use) {
+    bars += count == 0 ? '.' : static_cast<char>('0' + count * 9 / most);
+  }
+  return bars;
+}
+
+}  // namespace seedlm::client

@@ -1,0 +1,29 @@
+// SIGINT and SIGTERM: the first asks politely, the second leaves at once.
+#pragma once
+
+#include <stop_token>
+#include <thread>
+
+namespace seedlm::client {
+
+// Takes both signals over for as long as it lives. The first one requests a stop (its callbacks run
+// on a thread of their own); the second removes the temporary directories and ends the process with
+// kInterrupted. Make it before any other thread, so that all of them inherit the signal mask.
+class Interrupt {
+ public:
+  Interrupt();
+  ~Interrupt();
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+
+  std::stop_token token() const { return source_.get_token(); }
+  bool requested() const { return source_.stop_requested(); }
+
+ private:
+  void Wait(std::stop_token leave);
+  std::stop_source source_;
+  std::jthread asker_;  // runs the callbacks of the first signal
+  std::jthread waiter_;
+};
+
+}  // namespace seedlm::client

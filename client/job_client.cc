@@ -1,0 +1,142 @@
+#include "client/job_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/rpc_status.h"
+#include "seedlm/v1/compression_service.grpc.pb.h"
+
+namespace seedlm::client {
+namespace {
+
+constexpr std::chrono::seconds kDeadline{30};
+constexpr std::chrono::seconds kCreateDeadline{180};  // the server reads the headers of every file
+// A silent stream is dead: the server sends something every 15 s.
+constexpr int kKeepAliveMs = 20'000;
+constexpr int kMaxMessageBytes = 64 << 20;  // a job with many output files
+constexpr int kFirstReconnectMs = 200;
+constexpr int kMaxReconnectMs = 5'000;
+
+}  // namespace
+
+struct JobClient::Stub {
+  std::unique_ptr<v1::CompressionService::Stub> service;
+};
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+JobClient::JobClient(std::shared_ptr<grpc::Channel> channel, std::string address,
+                     RetryPolicy policy)
+    : stub_(std::make_unique<Stub>(Stub{v1::CompressionService::NewStub(channel)})),
+      address_(std::move(address)),
+      policy_(policy) {}
+
+JobClient::~JobClient() = default;
+
+template <typename Response, typename Request, typename Method>
+absl::StatusOr<Response> JobClient::Call(Method method, const Request& request,
+                                         std::chrono::seconds deadline) {
+  Response response;
+  const absl::Status status = Retry(policy_, {}, [&] {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + deadline);
+    return FromRpc((stub_->service.get()->*method)(&context, request, &response), address_);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request) {
+  if (request.request_id().empty()) request.set_request_id(RandomId());
+  return Call<v1::Job>(&v1::CompressionService::Stub::CreateJob, request, kCreateDeadline);
+}
+
+absl::StatusOr<v1::Job> JobClient::GetJob(const std::string& name) {
+  v1::GetJobRequest request;
+  request.set_name(name);
+  return Call<v1::Job>(&v1::CompressionService::Stub::GetJob, request, kDeadline);
+}
+
+absl::StatusOr<std::vector<v1::Job>> JobClient::ListJobs(v1::ListJobsRequest request) {
+  std::vector<v1::Job> jobs;
+  while (true) {
+    auto page =
+        Call<v1::ListJobsResponse>(&v1::CompressionService::Stub::ListJobs, request, kDeadline);
+    if (!page.ok()) return page.status();
+    for (v1::Job& job : *page->mutable_jobs()) jobs.push_back(std::move(job));
+    if (page->next_page_token().empty()) return jobs;
+    request.set_page_token(page->next_page_token());
+  }
+}
+
+absl::StatusOr<v1::Job> JobClient::CancelJob(const std::string& name) {
+  v1::CancelJobRequest request;
+  request.set_name(name);
+  return Call<v1::Job>(&v1::CompressionService::Stub::CancelJob, request, kDeadline);
+}
+
+absl::StatusOr<v1::Job> JobClient::ResumeJob(const std::string& name) {
+  v1::ResumeJobRequest request;
+  request.set_name(name);
+  return Call<v1::Job>(&v1::CompressionService::Stub::ResumeJob, request, kDeadline);
+}
+
+absl::StatusOr<v1::Capabilities> JobClient::GetCapabilities() {
+  return Call<v1::Capabilities>(&v1::CompressionService::Stub::GetCapabilities,
+                                v1::GetCapabilitiesRequest(), kDeadline);
+}
+
+absl::Status JobClient::WatchOnce(const v1::WatchJobRequest& request, std::stop_token stop,
+                                  const std::function<void(const v1::JobEvent&)>& on_event) {
+  grpc::ClientContext context;
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const auto stream = stub_->service->WatchJob(&context, request);
+  v1::JobEvent event;
+  while (stream->Read(&event)) on_event(event);
+  return FromRpc(stream->Finish(), address_);
+}
+
+absl::Status JobClient::WatchJob(const std::string& name, std::stop_token stop,
+                                 const std::function<void(const v1::JobEvent&)>& on_event) {
+  v1::WatchJobRequest request;
+  request.set_name(name);
+  int failed = 0;
+  while (true) {
+    const absl::Status status = WatchOnce(request, stop, [&](const v1::JobEvent& event) {
+      failed = 0;  // it got on: the attempts count from here
+      // A snapshot includes events that are still to come on this stream: it is no place to go on.
+      if (!event.has_snapshot() && event.sequence() > 0) {
+        request.set_after_sequence(event.sequence());
+      }
+      on_event(event);
+    });
+    if (status.ok() || stop.stop_requested()) return status;
+    const auto delay = NextDelay(kStreamRetry, status.code(), ++failed, UniformRandom());
+    if (!delay || !SleepUnlessStopped(*delay, stop)) return status;
+  }
+}
+
+std::string RandomId() {
+  std::random_device random;
+  return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
+}
+
+bool HasEnded(v1::JobState state) {
+  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
+         state == v1::JOB_STATE_CANCELLED;
+}
+
+}  // namespace seedlm::client

@@ -1,0 +1,62 @@
+// CompressionService with deadlines, retries and absl::Status.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/retry.h"
+#include "seedlm/v1/compression_service.pb.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace seedlm::client {
+
+// A channel to "HOST:PORT" or "unix:PATH", plaintext, past any proxy. Connects on first use.
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address);
+
+// Thread-safe. Calls that may safely arrive twice are sent again after UNAVAILABLE and ABORTED.
+// Errors: the server's, with its message; UNAVAILABLE naming the address when it is not there.
+class JobClient {
+ public:
+  // `address` is for messages.
+  JobClient(std::shared_ptr<grpc::Channel> channel, std::string address, RetryPolicy policy = {});
+  ~JobClient();
+
+  // Gives the request an id if it has none, so that it may be sent again.
+  absl::StatusOr<v1::Job> CreateJob(v1::CreateJobRequest request);
+  absl::StatusOr<v1::Job> GetJob(const std::string& name);
+  absl::StatusOr<std::vector<v1::Job>> ListJobs(v1::ListJobsRequest request);  // all pages
+  absl::StatusOr<v1::Job> CancelJob(const std::string& name);
+  absl::StatusOr<v1::Job> ResumeJob(const std::string& name);
+  absl::StatusOr<v1::Capabilities> GetCapabilities();
+
+  // Calls `on_event` for every event until the job has ended. A broken stream is carried on after
+  // the last event seen, with kStreamRetry. CANCELLED soon after `stop`: the job goes on.
+  absl::Status WatchJob(const std::string& name, std::stop_token stop,
+                        const std::function<void(const v1::JobEvent&)>& on_event);
+
+ private:
+  struct Stub;
+  template <typename Response, typename Request, typename Method>
+  absl::StatusOr<Response> Call(Method method, const Request& request,
+                                std::chrono::seconds deadline);
+  absl::Status WatchOnce(const v1::WatchJobRequest& request, std::stop_token stop,
+                         const std::function<void(const v1::JobEvent&)>& on_event);
+  std::unique_ptr<Stub> stub_;
+  std::string address_;
+  RetryPolicy policy_;
+};
+
+// 128 random bits, hex: for request ids.
+std::string RandomId();
+
+bool HasEnded(v1::JobState state);
+
+}  // namespace seedlm::client

@@ -1,0 +1,148 @@
+#include "client/job_report.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/job_json.h"
+#include "client/output.h"
+#include "client/packed_checkpoint.h"
+#include "client/text.h"
+#include "client/weight_rows.h"
+#include "kernels/format/checkpoint.h"
+
+namespace seedlm::client {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+double RunSeconds(const v1::Job& job) {
+  if (!job.has_start_time() || !job.has_end_time()) return 0;
+  return static_cast<double>(TimeUtil::DurationToMicroseconds(job.end_time() - job.start_time())) /
+         1e6;
+}
+
+// File sizes: the last tensor ends where the file ends.
+uint64_t FileBytes(const format::SafetensorsFile& file) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(file.path(), error);
+  return error ? 0 : static_cast<uint64_t>(size);
+}
+
+// The job reports errors relative to each tensor; over all of them they weigh by squared norms.
+double OverallError(const format::Checkpoint& original,
+                    const std::vector<v1::TensorResult>& results) {
+  std::map<std::string, double> relative;
+  for (const auto& result : results) relative[result.name()] = result.relative_error();
+  double error = 0;
+  double weights = 0;
+  for (const auto& file : original.files) {
+    for (const auto& tensor : file.file->tensors()) {
+      const auto found = relative.find(tensor.name);
+      if (found == relative.end() || !IsWeightType(tensor.dtype)) continue;
+      const double norm = SquaredNorm(*file.file, tensor);
+      weights += norm;
+      error += found->second * found->second * norm;
+    }
+  }
+  return weights > 0 ? std::sqrt(error / weights) : 0;
+}
+
+}  // namespace
+
+absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::string& output,
+                                          const Followed& followed) {
+  const auto original = format::Checkpoint::Open(input);
+  if (!original.ok()) return original.status();
+  const auto packed = OpenPackedCheckpoint(output);
+  if (!packed.ok()) return packed.status();
+  CompressSummary summary{.input = input, .output = output, .results = followed.tensors};
+  for (const auto& file : original->files) summary.input_bytes += FileBytes(*file.file);
+  uint64_t code_bytes = 0;
+  for (const auto& file : packed->files) {
+    summary.output_bytes += FileBytes(*file.content.file);
+    for (const auto& tensor : file.content.packed) {
+      const auto width = static_cast<int64_t>(format::BitWidth(tensor.dtype)) / 8;
+      ++summary.tensors;
+      summary.weights += tensor.rows * tensor.columns;
+      summary.tensor_bytes += static_cast<uint64_t>(tensor.rows * tensor.columns * width);
+      code_bytes += tensor.words.size() + tensor.levels.size();
+    }
+  }
+  // 16 float32 levels and two int64 sides with each tensor.
+  summary.packed_bytes = code_bytes + static_cast<uint64_t>(summary.tensors) * 80;
+  if (summary.weights > 0) {
+    summary.bits_per_weight =
+        8 * static_cast<double>(code_bytes) / static_cast<double>(summary.weights);
+  }
+  summary.relative_error = OverallError(*original, followed.tensors);
+  summary.seconds = RunSeconds(followed.job);
+  if (summary.seconds > 0) {
+    summary.weights_per_second = static_cast<double>(summary.weights) / summary.seconds;
+  }
+  return summary;
+}
+
+std::string ToText(const CompressSummary& s) {
+  const double ratio =
+      s.output_bytes > 0 ? static_cast<double>(s.input_bytes) / static_cast<double>(s.output_bytes)
+                         : 0;
+  return absl::StrFormat(
+      "%s: %s -> %s: %s (%.2f times smaller)\n"
+      "%d compressed tensors: %s -> %s, %.3f bits a weight\n"
+      "relative error %.4f\n"
+      "%s, %s\n",
+      Printable(s.input), FormatBytes(s.input_bytes), Printable(s.output),
+      FormatBytes(s.output_bytes), ratio, s.tensors, FormatBytes(s.tensor_bytes),
+      FormatBytes(s.packed_bytes), s.bits_per_weight, s.relative_error, FormatDuration(s.seconds),
+      FormatRate(s.weights_per_second));
+}
+
+nlohmann::ordered_json ToJson(const CompressSummary& s) {
+  nlohmann::ordered_json json = {{"input", s.input},
+                                 {"output", s.output},
+                                 {"input_bytes", s.input_bytes},
+                                 {"output_bytes", s.output_bytes},
+                                 {"weights", s.weights},
+                                 {"tensor_bytes", s.tensor_bytes},
+                                 {"packed_bytes", s.packed_bytes},
+                                 {"bits_per_weight", s.bits_per_weight},
+                                 {"relative_error", s.relative_error},
+                                 {"seconds", s.seconds},
+                                 {"weights_per_second", s.weights_per_second}};
+  json["tensors"] = nlohmann::ordered_json::array();
+  for (const auto& result : s.results) json["tensors"].push_back(ToJson(result));
+  return json;
+}
+
+ExitCode ReportEnd(const v1::Job& job, const std::string& thing) {
+  const absl::Status end = EndOf(job, thing);
+  if (end.ok()) return kOk;
+  PrintError(end.message());
+  return job.state() == v1::JOB_STATE_FAILED ? ExitCodeForFailedJob(end.code())
+                                             : ExitCodeFor(end.code());
+}
+
+std::string ToText(const v1::Job& job) {
+  std::string out =
+      absl::StrFormat("%s  %s  attempt %d\n", job.name(), StateName(job.state()), job.attempt());
+  if (job.progress().weights_total() > 0) {
+    absl::StrAppend(&out, RenderLine(ToView(job.progress())), "\n");
+  }
+  absl::StrAppend(&out, "profile ", ProfileName(job.spec().profile()), ", fit ",
+                  FitName(job.spec().fit()), ", scale ", ScaleName(job.spec().scale()), "\n");
+  if (job.has_error()) absl::StrAppend(&out, "error: ", Printable(job.error().message()), "\n");
+  for (const auto& file : job.output_files()) {
+    absl::StrAppend(&out, Printable(file.path()), "  ",
+                    FormatBytes(static_cast<uint64_t>(file.size())), "\n");
+  }
+  return out;
+}
+
+}  // namespace seedlm::client

@@ -1,0 +1,44 @@
+// What is said at the end of a job.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/exit_code.h"
+#include "client/follow.h"
+#include "seedlm/v1/compression_service.pb.h"
+
+namespace seedlm::client {
+
+// The result of `compress`. Sizes in bytes.
+struct CompressSummary {
+  std::string input, output;
+  uint64_t input_bytes = 0;  // all safetensors files
+  uint64_t output_bytes = 0;
+  int64_t tensors = 0;         // compressed ones
+  int64_t weights = 0;         // in them
+  uint64_t tensor_bytes = 0;   // of them before
+  uint64_t packed_bytes = 0;   // of their planes
+  double bits_per_weight = 0;  // of codes, without the 80 bytes of levels and shape
+  double relative_error = 0;   // over all compressed tensors
+  double seconds = 0;          // that the job ran
+  double weights_per_second = 0;
+  std::vector<v1::TensorResult> results;
+};
+
+// Reads the headers of both checkpoints, and the weights once for their norms.
+absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::string& output,
+                                          const Followed& followed);
+
+std::string ToText(const CompressSummary& summary);
+nlohmann::ordered_json ToJson(const CompressSummary& summary);
+
+// Prints why a job did not succeed; kOk and nothing if it did. `thing` names the job.
+ExitCode ReportEnd(const v1::Job& job, const std::string& thing);
+
+// Lines for `status`.
+std::string ToText(const v1::Job& job);
+
+}  // namespace seedlm::client

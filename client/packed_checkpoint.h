@@ -1,0 +1,34 @@
+// A compressed checkpoint, a file or a directory, open for reading.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/format/checkpoint.h"
+#include "kernels/format/packed_tensor.h"
+
+namespace seedlm::client {
+
+struct PackedCheckpointFile {
+  std::string relative_path;
+  format::PackedFile content;
+};
+
+struct PackedCheckpoint {
+  std::string path;
+  bool is_directory = false;
+  std::vector<PackedCheckpointFile> files;  // by relative path
+  std::vector<std::string> other_files;
+
+  bool compressed() const;  // whether any file holds compressed tensors
+};
+
+// Errors: those of format::Checkpoint::Open and format::ReadPackedFile.
+absl::StatusOr<PackedCheckpoint> OpenPackedCheckpoint(const std::string& path);
+
+// The plane of codes as a tensor of its file, for Release.
+const format::TensorInfo& WordsPlane(const format::PackedFile& file,
+                                     const format::PackedTensor& tensor);
+
+}  // namespace seedlm::client

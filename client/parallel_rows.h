@@ -1,0 +1,42 @@
+// Row ranges of a matrix on all cores, results in the order of the rows.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+namespace seedlm::client {
+
+// Ranges of about this many weights: enough work for a thread, little memory.
+inline constexpr int64_t kWeightsAtATime = int64_t{1} << 18;
+
+// Calls `work(first_row, row_count, result)` for ranges that cover `rows`, on several threads, and
+// returns the results in order: what is summed from them does not depend on the threads. After
+// `stop` the remaining ranges are left out. REQUIRES: `work` is thread-safe.
+template <typename Result>
+std::vector<Result> ForRowRanges(
+    int64_t rows, int64_t columns, const std::stop_token& stop,
+    const std::function<void(int64_t first_row, int64_t row_count, Result& result)>& work) {
+  const int64_t step = std::max<int64_t>(1, kWeightsAtATime / std::max<int64_t>(1, columns));
+  const int64_t ranges = rows / step + (rows % step != 0);
+  std::vector<Result> results(static_cast<size_t>(ranges));
+  std::atomic<int64_t> next{0};
+  const auto loop = [&] {
+    for (int64_t i = next++; i < ranges && !stop.stop_requested(); i = next++) {
+      work(i * step, std::min(step, rows - i * step), results[static_cast<size_t>(i)]);
+    }
+  };
+  const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
+  {
+    std::vector<std::jthread> helpers;
+    for (int64_t i = 1; i < std::min(cores, ranges); ++i) helpers.emplace_back(loop);
+    loop();
+  }
+  return results;
+}
+
+}  // namespace seedlm::client

@@ -1,0 +1,44 @@
+// When to send a request again. Only calls that may safely arrive twice come here: reads, and
+// CreateJob with a request id.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <stop_token>
+
+#include "absl/status/status.h"
+
+namespace seedlm::client {
+
+struct RetryPolicy {
+  int max_attempts = 4;                        // the first one included
+  std::chrono::milliseconds first_delay{150};  // before the second attempt
+  std::chrono::milliseconds max_delay{5000};
+  double multiplier = 2;
+  double jitter = 0.25;  // a delay is scaled by a factor from [1 - jitter, 1 + jitter)
+};
+
+// For streams that are carried on where they broke: outlives a server's restart, about 40 s.
+inline constexpr RetryPolicy kStreamRetry{.max_attempts = 12};
+
+// UNAVAILABLE and ABORTED: nothing happened, or it may happen again.
+bool IsRetryable(absl::StatusCode code);
+
+// The pause after `failed_attempts` (>= 1) attempts in a row, the last of which ended with `code`;
+// nothing when it is time to give up. `uniform` is a random number from [0, 1).
+std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy, absl::StatusCode code,
+                                                   int failed_attempts, double uniform);
+
+// Calls `attempt` until it succeeds or NextDelay gives up; returns its last status. A requested
+// stop ends the pause and the attempts.
+absl::Status Retry(const RetryPolicy& policy, std::stop_token stop,
+                   const std::function<absl::Status()>& attempt);
+
+// Sleeps; false if the stop came first.
+bool SleepUnlessStopped(std::chrono::milliseconds duration, std::stop_token stop);
+
+// A number from [0, 1), for jitter only. Thread-safe.
+double UniformRandom();
+
+}  // namespace seedlm::client

@@ -1,0 +1,55 @@
+#include "client/rpc_status.h"
+
+#include <grpcpp/support/status.h>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace seedlm::client {
+namespace {
+
+constexpr char kReasonPayload[] = "seedlm/reason";
+
+absl::Status Convert(const google::rpc::Status& from, absl::StatusCode code, std::string message) {
+  absl::Status status(code, message);
+  for (const auto& detail : from.details()) {
+    google::rpc::ErrorInfo info;
+    if (detail.UnpackTo(&info)) status.SetPayload(kReasonPayload, absl::Cord(info.reason()));
+  }
+  return status;
+}
+
+}  // namespace
+
+absl::Status FromRpc(const grpc::Status& status, const std::string& address) {
+  if (status.ok()) return absl::OkStatus();
+  google::rpc::Status details;
+  const bool answered =
+      !status.error_details().empty() && details.ParseFromString(status.error_details());
+  const auto code = static_cast<absl::StatusCode>(status.error_code());
+  std::string message = status.error_message();
+  if (!answered && code == absl::StatusCode::kUnavailable) {
+    constexpr absl::string_view kNoise = "failed to connect to all addresses; last error: ";
+    message = absl::StrCat("cannot reach ", address, ": ", absl::StripPrefix(message, kNoise),
+                           "; start it with seedlm-server, or mend --server");
+  } else if (!answered && code == absl::StatusCode::kDeadlineExceeded) {
+    message = absl::StrCat(address, ": no answer in time; try again");
+  }
+  return Convert(details, code, std::move(message));
+}
+
+absl::Status FromProto(const google::rpc::Status& status, const std::string& thing) {
+  auto code = static_cast<absl::StatusCode>(status.code());
+  if (code == absl::StatusCode::kOk) code = absl::StatusCode::kUnknown;
+  return Convert(status, code, absl::StrCat(thing, ": ", status.message()));
+}
+
+std::string ErrorReason(const absl::Status& status) {
+  const auto payload = status.GetPayload(kReasonPayload);
+  return payload.has_value() ? std::string(*payload) : std::string();
+}
+
+}  // namespace seedlm::client

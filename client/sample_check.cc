@@ -1,0 +1,103 @@
+#include "client/sample_check.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/weight_rows.h"
+#include "kernels/codec/bitpack.h"
+
+namespace seedlm::client {
+namespace {
+
+// FNV-1a, then splitmix64: spreads the sample, the same on every machine.
+uint64_t HashName(std::string_view name) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (const unsigned char c : name) hash = (hash ^ c) * 0x100000001B3u;
+  return hash;
+}
+
+uint64_t NextRandom(uint64_t& state) {
+  state += 0x9E3779B97F4A7C15u;
+  uint64_t z = state;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+std::set<int64_t> ChooseBlocks(const format::PackedTensor& tensor, int count) {
+  const auto total = static_cast<uint64_t>(tensor.rows * tensor.blocks_per_row());
+  uint64_t state = HashName(tensor.name);
+  std::set<int64_t> chosen;
+  while (chosen.size() < std::min<uint64_t>(static_cast<uint64_t>(count), total)) {
+    chosen.insert(static_cast<int64_t>(NextRandom(state) % total));
+  }
+  return chosen;
+}
+
+std::array<float, codec::kMaxBlock> LoadBlock(const format::PackedTensor& tensor,
+                                              std::span<const std::byte> source, int64_t row,
+                                              int64_t block) {
+  std::array<float, codec::kMaxBlock> weights{};  // the last block of a row is padded with zeros
+  const int64_t first = block * tensor.profile.block;
+  const auto count =
+      static_cast<size_t>(std::min<int64_t>(tensor.profile.block, tensor.columns - first));
+  const auto width = static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
+  const auto offset = static_cast<size_t>(row * tensor.columns + first) * width;
+  Widen(tensor.dtype, source.subspan(offset, count * width), std::span(weights).first(count));
+  return weights;
+}
+
+std::string Describe(const codec::Profile& profile, const codec::BlockCode& code) {
+  return absl::StrFormat("seed %d, rest %05x", code.seed, codec::Remainder(profile, code));
+}
+
+}  // namespace
+
+absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
+                                                codec::ScaleRule rule,
+                                                const std::array<float, codec::kLevels>& scale) {
+  if (rule == codec::ScaleRule::kFitted) return codec::LevelTable{.scale = scale};
+  if (rule == codec::ScaleRule::kPaper) {
+    const codec::LevelTable paper = codec::PaperLevels(profile);
+    if (paper.scale == scale) return paper;
+  } else {
+    for (int bias = codec::kMinLevelExponent + 8; bias <= codec::kMaxLevelExponent - 7; ++bias) {
+      const codec::LevelTable table = codec::Pow2Levels(profile, bias);
+      if (table.scale == scale) return table;
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "its levels are not those of the rule ", std::string(codec::Name(rule)), "; it is damaged"));
+}
+
+absl::StatusOr<std::vector<std::string>> SampleChecker::Check(
+    const format::PackedMetadata& metadata, const format::PackedTensor& tensor,
+    std::span<const std::byte> source, int count) {
+  const auto levels = RecoverLevels(tensor.profile, metadata.scale, tensor.scale);
+  if (!levels.ok()) return levels.status();
+  if (encoder_ == nullptr || profile_ != tensor.profile.name) {
+    encoder_ = std::make_unique<codec::ReferenceEncoder>(tensor.profile);
+    profile_ = tensor.profile.name;
+  }
+  std::vector<std::string> problems;
+  for (const int64_t index : ChooseBlocks(tensor, count)) {
+    const int64_t row = index / tensor.blocks_per_row();
+    const int64_t block = index % tensor.blocks_per_row();
+    const auto weights = LoadBlock(tensor, source, row, block);
+    const codec::BlockCode expected = encoder_->Encode(metadata.fit, *levels, weights.data()).code;
+    const codec::BlockCode stored = tensor.CodeAt(row, block);
+    if (expected.seed == stored.seed &&
+        codec::Remainder(tensor.profile, expected) == codec::Remainder(tensor.profile, stored)) {
+      continue;
+    }
+    problems.push_back(absl::StrFormat("row %d, block %d: holds %s, encoding it again gives %s",
+                                       row, block, Describe(tensor.profile, stored),
+                                       Describe(tensor.profile, expected)));
+  }
+  return problems;
+}
+
+}  // namespace seedlm::client

@@ -1,0 +1,35 @@
+// Encodes a few blocks again with the reference encoder: an intact plane holds just these codes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/codec/reference.h"
+#include "kernels/format/packed_tensor.h"
+
+namespace seedlm::client {
+
+// Reuses the bases of the last profile that it saw: making them takes about 0.1 s. Not thread-safe.
+class SampleChecker {
+ public:
+  // Checks `count` blocks of `tensor`, chosen by its name and shape alone. `source`: row-major
+  // [rows, columns] of `tensor.dtype`. Returns what is wrong, a line a block; empty: all agree.
+  // Errors: INVALID_ARGUMENT if the levels are not of the rule that the metadata names.
+  absl::StatusOr<std::vector<std::string>> Check(const format::PackedMetadata& metadata,
+                                                 const format::PackedTensor& tensor,
+                                                 std::span<const std::byte> source, int count);
+
+ private:
+  std::string profile_;
+  std::unique_ptr<codec::ReferenceEncoder> encoder_;
+};
+
+// The encoder's view of stored levels. For the power-of-two rules the bias is found again.
+// Errors: INVALID_ARGUMENT if no bias gives these levels.
+absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
+                                                codec::ScaleRule rule,
+                                                const std::array<float, codec::kLevels>& scale);
+
+}  // namespace seedlm::client

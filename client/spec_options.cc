@@ -1,0 +1,66 @@
+#include "client/spec_options.h"
+
+#include <CLI/CLI.hpp>
+
+namespace seedlm::client {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+v1::Profile ProfileFor(const std::string& bits) {
+  if (bits == "2") return v1::PROFILE_2BIT;
+  if (bits == "3") return v1::PROFILE_3BIT;
+  if (bits == "4.5") return v1::PROFILE_4_5BIT;
+  return v1::PROFILE_4BIT;
+}
+
+v1::ScaleRule ScaleFor(const SpecOptions& options) {
+  if (options.scale == "paper") return v1::SCALE_PAPER;
+  if (options.scale == "pow2") return v1::SCALE_POW2;
+  if (options.scale.empty() && options.fit == "nearest") return v1::SCALE_POW2;
+  return v1::SCALE_FITTED;
+}
+
+}  // namespace
+
+void AddSpecOptions(CLI::App& app, SpecOptions& options) {
+  app.add_option("--bits", options.bits, "Bits a weight: 2 (experimental), 3, 4 or 4.5")
+      ->check(CLI::IsMember({"2", "3", "4", "4.5"}))
+      ->default_str("4");
+  app.add_option("--fit", options.fit, "optimal: the least error; nearest: the paper's rounding")
+      ->check(CLI::IsMember({"optimal", "nearest"}))
+      ->default_str("optimal");
+  app.add_option("--scale", options.scale,
+                 "Levels: fitted (default), pow2 (default with nearest) or paper")
+      ->check(CLI::IsMember({"fitted", "pow2", "paper"}));
+  app.add_option("--include", options.include,
+                 "Compress tensors of this name: a glob, or re:EXPRESSION (repeatable)")
+      ->allow_extra_args(false);
+  app.add_option("--exclude", options.exclude,
+                 "Leave out tensors of this name; wins over --include (repeatable)")
+      ->allow_extra_args(false);
+  app.add_option("--backend", options.backend, "What searches; see seedlm devices")
+      ->default_str("auto");
+  app.add_option("--threads", options.threads,
+                 "Threads of the server in the process; 0: all. No effect with --server")
+      ->check(CLI::Range(0, kMaxThreads));
+  app.parse_complete_callback([&options] {
+    if (options.fit == "nearest" && options.scale == "fitted") {
+      throw CLI::ValidationError("--fit nearest",
+                                 "cannot use fitted levels; give --scale pow2 or --scale paper");
+    }
+  });
+}
+
+v1::CompressionSpec ToSpec(const SpecOptions& options) {
+  v1::CompressionSpec spec;
+  spec.set_profile(ProfileFor(options.bits));
+  spec.set_fit(options.fit == "nearest" ? v1::FIT_NEAREST : v1::FIT_OPTIMAL);
+  spec.set_scale(ScaleFor(options));
+  for (const auto& pattern : options.include) spec.mutable_selection()->add_include(pattern);
+  for (const auto& pattern : options.exclude) spec.mutable_selection()->add_exclude(pattern);
+  spec.set_backend(options.backend);
+  return spec;
+}
+
+}  // namespace seedlm::client

@@ -1,0 +1,275 @@
+#include "client/verifier.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/parallel_rows.h"
+#include "client/sample_check.h"
+#include "client/text.h"
+#include "client/weight_rows.h"
+
+namespace seedlm::client {
+namespace {
+
+constexpr size_t kProblemsATensor = 5;  // shown; a damaged plane can hold millions
+constexpr uint64_t kCompareBytes = uint64_t{4} << 20;
+constexpr int64_t kPieceBlocks = 8192;  // of a row decoded at a time
+
+double Relative(double squared_error, double squared_weights) {
+  if (squared_error == 0) return 0;
+  return std::sqrt(squared_error / squared_weights);
+}
+
+struct RowsResult {
+  double squared_error = 0;
+  double squared_weights = 0;
+  double max_error = 0;
+  std::vector<std::string> problems;
+};
+
+struct Source {
+  const format::SafetensorsFile* file;
+  const format::TensorInfo* tensor;
+};
+
+class Verifier {
+ public:
+  Verifier(const PackedCheckpoint& compressed, const VerifyOptions& options, std::stop_token stop,
+           const std::function<void(const ProgressView&)>& on_progress)
+      : compressed_(compressed), options_(options), stop_(stop), on_progress_(on_progress) {}
+
+  absl::StatusOr<VerifyReport> Run(const format::Checkpoint& original) {
+    for (const auto& file : original.files) {
+      for (const auto& tensor : file.file->tensors()) {
+        sources_[tensor.name] = {file.file.get(), &tensor};
+      }
+    }
+    for (const auto& file : compressed_.files) {
+      for (const auto& tensor : file.content.packed) view_.total += tensor.rows * tensor.columns;
+    }
+    for (const auto& file : compressed_.files) {
+      for (const auto& tensor : file.content.packed) CheckPacked(file.content, tensor);
+      for (const auto* tensor : file.content.others) CheckOther(file.content, *tensor);
+      if (stop_.stop_requested()) return absl::CancelledError("verify: interrupted");
+    }
+    for (const auto& [name, source] : sources_) {
+      if (source.tensor != nullptr) Problem(name, "is missing from the compressed checkpoint");
+    }
+    return std::move(report_);
+  }
+
+ private:
+  void Problem(const std::string& tensor, const std::string& what) {
+    report_.problems.push_back(absl::StrCat("tensor '", Printable(tensor), "': ", what));
+  }
+
+  // The source of that name, once: what is left over at the end is missing.
+  Source Take(const std::string& name) {
+    const auto found = sources_.find(name);
+    if (found == sources_.end()) return {};
+    return std::exchange(found->second, Source{});
+  }
+
+  void CheckPacked(const format::PackedFile& file, const format::PackedTensor& tensor);
+  void CheckRows(const format::PackedFile& file, const format::PackedTensor& tensor,
+                 const Source& source, int64_t first_row, int64_t row_count, RowsResult& result);
+  void CheckSample(const format::PackedFile& file, const format::PackedTensor& tensor,
+                   const Source& source);
+  void CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor);
+
+  const PackedCheckpoint& compressed_;
+  const VerifyOptions& options_;
+  std::stop_token stop_;
+  const std::function<void(const ProgressView&)>& on_progress_;
+  std::map<std::string, Source> sources_;
+  ProgressView view_;
+  SampleChecker sampler_;
+  VerifyReport report_;
+};
+
+void Verifier::CheckPacked(const format::PackedFile& file, const format::PackedTensor& tensor) {
+  const Source source = Take(tensor.name);
+  if (source.tensor == nullptr) {
+    Problem(tensor.name, "is not in the original");
+    return;
+  }
+  const std::vector<int64_t> shape = {tensor.rows, tensor.columns};
+  if (source.tensor->shape != shape || source.tensor->dtype != tensor.dtype) {
+    Problem(tensor.name,
+            absl::StrCat("is ", std::string(format::Name(tensor.dtype)), " ", FormatShape(shape),
+                         ", in the original ", std::string(format::Name(source.tensor->dtype)), " ",
+                         FormatShape(source.tensor->shape)));
+    return;
+  }
+  view_.current = tensor.name;
+  on_progress_(view_);
+  CheckSample(file, tensor, source);
+  const auto results = ForRowRanges<RowsResult>(
+      tensor.rows, tensor.columns, stop_, [&](int64_t first, int64_t count, RowsResult& result) {
+        CheckRows(file, tensor, source, first, count, result);
+      });
+  TensorCheck check{.name = tensor.name, .rows = tensor.rows, .columns = tensor.columns};
+  size_t problems = 0;
+  for (const RowsResult& result : results) {
+    check.squared_error += result.squared_error;
+    check.squared_weights += result.squared_weights;
+    check.max_error = std::max(check.max_error, result.max_error);
+    for (const std::string& problem : result.problems) {
+      if (++problems <= kProblemsATensor) Problem(tensor.name, problem);
+    }
+  }
+  if (problems > kProblemsATensor) {
+    Problem(tensor.name, absl::StrCat("and ", problems - kProblemsATensor, " more like these"));
+  }
+  const double error = check.relative_error();
+  if (options_.max_error && !(error <= *options_.max_error)) {
+    Problem(tensor.name, absl::StrFormat("relative error %.6g is above --max-error %g", error,
+                                         *options_.max_error));
+  }
+  report_.tensors.push_back(std::move(check));
+  view_.done += tensor.rows * tensor.columns;
+  on_progress_(view_);
+}
+
+// Sums the errors of whole blocks. An optimal code is never worse than the all-zero one, whose
+// error is the block's squared norm: a larger error is damage. Returns the first such block, or -1.
+int64_t CompareBlocks(const format::PackedTensor& tensor, std::span<const float> source,
+                      std::span<const float> decoded, RowsResult& result) {
+  int64_t damaged = -1;
+  const auto block = static_cast<size_t>(tensor.profile.block);
+  for (size_t begin = 0; begin < source.size(); begin += block) {
+    double error = 0;
+    double norm = 0;
+    for (size_t i = begin; i < std::min(begin + block, source.size()); ++i) {
+      const double w = source[i];
+      const double d = w - static_cast<double>(decoded[i]);
+      error = std::fma(d, d, error);
+      norm = std::fma(w, w, norm);
+      result.max_error = std::max(result.max_error, std::abs(d));
+    }
+    result.squared_error += error;
+    result.squared_weights += norm;
+    // Written so that a NaN in the original counts too.
+    if (!(error <= norm) && damaged < 0) damaged = static_cast<int64_t>(begin / block);
+  }
+  return damaged;
+}
+
+// One row in pieces: rows may be longer than memory. Returns the first damaged block, or -1.
+int64_t CompareRow(const format::PackedTensor& tensor, const Source& source, int64_t row,
+                   RowsResult& result) {
+  const std::span<const std::byte> data = source.file->Data(*source.tensor);
+  const auto width = static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
+  std::vector<float> weights;
+  std::vector<float> decoded;
+  int64_t damaged = -1;
+  for (int64_t block = 0; block < tensor.blocks_per_row(); block += kPieceBlocks) {
+    const int64_t column = block * tensor.profile.block;
+    const auto count =
+        static_cast<size_t>(std::min(kPieceBlocks * tensor.profile.block, tensor.columns - column));
+    weights.resize(count);
+    decoded.resize(count);
+    format::DecodeBlocks(tensor, row, block, decoded);
+    const auto offset = static_cast<size_t>(row * tensor.columns + column) * width;
+    Widen(tensor.dtype, data.subspan(offset, count * width), weights);
+    const int64_t wrong = CompareBlocks(tensor, weights, decoded, result);
+    if (wrong >= 0 && damaged < 0) damaged = block + wrong;
+  }
+  return damaged;
+}
+
+void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTensor& tensor,
+                         const Source& source, int64_t first_row, int64_t row_count,
+                         RowsResult& result) {
+  const auto columns = static_cast<size_t>(tensor.columns);
+  const size_t row_bytes = columns * static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
+  for (int64_t row = first_row; row < first_row + row_count; ++row) {
+    const absl::Status status = format::CheckRow(tensor, row, file.file->path());
+    if (!status.ok()) {
+      result.problems.push_back(std::string(status.message()));
+      continue;
+    }
+    const int64_t damaged = CompareRow(tensor, source, row, result);
+    if (file.metadata->fit == codec::Fit::kOptimal && damaged >= 0) {
+      result.problems.push_back(
+          absl::StrFormat("row %d, block %d: its error is larger than the block itself; it is "
+                          "damaged, or the original is another one",
+                          row, damaged));
+    }
+  }
+  const auto first = static_cast<uint64_t>(first_row);
+  const auto count = static_cast<uint64_t>(row_count);
+  source.file->Release(*source.tensor, first * row_bytes, count * row_bytes);
+  const uint64_t word_bytes = tensor.words.size() / static_cast<uint64_t>(tensor.rows);
+  file.file->Release(WordsPlane(file, tensor), first * word_bytes, count * word_bytes);
+}
+
+void Verifier::CheckSample(const format::PackedFile& file, const format::PackedTensor& tensor,
+                           const Source& source) {
+  const auto wrong =
+      sampler_.Check(*file.metadata, tensor, source.file->Data(*source.tensor), options_.sample);
+  if (!wrong.ok()) {
+    Problem(tensor.name, std::string(wrong.status().message()));
+    return;
+  }
+  for (const std::string& problem : *wrong) Problem(tensor.name, problem);
+}
+
+void Verifier::CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor) {
+  const Source source = Take(tensor.name);
+  if (source.tensor == nullptr) {
+    Problem(tensor.name, "is not in the original");
+    return;
+  }
+  if (source.tensor->dtype != tensor.dtype || source.tensor->shape != tensor.shape) {
+    Problem(tensor.name, "has another dtype or shape in the original");
+    return;
+  }
+  const auto stored = file.file->Data(tensor);
+  const auto original = source.file->Data(*source.tensor);
+  for (uint64_t begin = 0; begin < stored.size(); begin += kCompareBytes) {
+    const uint64_t size = std::min<uint64_t>(kCompareBytes, stored.size() - begin);
+    const bool same = std::memcmp(stored.data() + begin, original.data() + begin, size) == 0;
+    file.file->Release(tensor, begin, size);
+    source.file->Release(*source.tensor, begin, size);
+    if (!same) {
+      Problem(tensor.name, "was passed through, but its bytes are not those of the original");
+      return;
+    }
+  }
+  report_.passed_through.push_back(tensor.name);
+}
+
+}  // namespace
+
+double TensorCheck::relative_error() const { return Relative(squared_error, squared_weights); }
+
+double VerifyReport::relative_error() const {
+  double error = 0;
+  double weights = 0;
+  for (const TensorCheck& tensor : tensors) {
+    error += tensor.squared_error;
+    weights += tensor.squared_weights;
+  }
+  return Relative(error, weights);
+}
+
+double VerifyReport::max_error() const {
+  double largest = 0;
+  for (const TensorCheck& tensor : tensors) largest = std::max(largest, tensor.max_error);
+  return largest;
+}
+
+absl::StatusOr<VerifyReport> Verify(const PackedCheckpoint& compressed,
+                                    const format::Checkpoint& original,
+                                    const VerifyOptions& options, std::stop_token stop,
+                                    const std::function<void(const ProgressView&)>& on_progress) {
+  return Verifier(compressed, options, stop, on_progress).Run(original);
+}
+
+}  // namespace seedlm::client

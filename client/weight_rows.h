@@ -1,0 +1,25 @@
+// Rows of a checkpoint as float32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/format/dtype.h"
+#include "kernels/format/safetensors.h"
+
+namespace seedlm::client {
+
+// F32, F16 or BF16: what can be compressed.
+bool IsWeightType(format::DType type);
+
+// Widens weights.size() little-endian elements. Exact. REQUIRES: IsWeightType(type).
+void Widen(format::DType type, std::span<const std::byte> bytes, std::span<float> weights);
+
+// Rounds to nearest even. REQUIRES: IsWeightType(type), bytes of the right size.
+void Narrow(format::DType type, std::span<const float> weights, std::span<std::byte> bytes);
+
+// Sum of w^2 of a whole tensor in float64. REQUIRES: IsWeightType(tensor.dtype).
+double SquaredNorm(const format::SafetensorsFile& file, const format::TensorInfo& tensor);
+
+}  // namespace seedlm::client

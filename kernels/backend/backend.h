@@ -1,0 +1,34 @@
+// The door to everything that can search: CPU kernels now, GPU kernels through a plug-in.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend/shard.h"
+
+namespace seedlm::backend {
+
+// Encodes shards. Thread-safe: Encode may run on several threads at once; each call uses the
+// calling thread only. Every backend returns the same bytes for the same input.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // The registry's name: "reference", "cpu".
+  virtual std::string_view name() const = 0;
+  // What does the work, for people: "AVX2, sliding correlation".
+  virtual std::string description() const = 0;
+
+  // Encodes `weights`, blocks never crossing rows, the last block of a row padded with zeros.
+  // Errors: INVALID_ARGUMENT for a weight that is NaN or infinite, naming row and column
+  // in the tensor, or for kNearest with a fitted table; CANCELLED soon after `stop` is requested
+  // (within about 0.1 s); INTERNAL if the machine fails.
+  virtual absl::StatusOr<EncodedShard> Encode(const EncodeSpec& spec, const WeightRows& weights,
+                                              std::stop_token stop) const = 0;
+};
+
+}  // namespace seedlm::backend

@@ -1,0 +1,122 @@
+#include "kernels/backend/level_choice.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace seedlm::backend {
+namespace {
+
+using codec::LevelTable;
+using codec::NormHistogram;
+using codec::Profile;
+
+// Blocks of one bin of norms, and how many blocks of the tensor each stands for.
+struct Stratum {
+  double weight = 0;
+  std::vector<float> blocks;  // [count, C]
+  int64_t count = 0;
+};
+
+// Squared norm times count: proportional to the energy of a bin's blocks.
+double Energy(const NormHistogram& histogram, int bin) {
+  const double norm = codec::PowerAt(bin);
+  return static_cast<double>(histogram.count(bin)) * norm * norm;
+}
+
+std::vector<Stratum> DrawSample(const Profile& profile, const NormHistogram& histogram) {
+  constexpr double kShare = 0.005;  // of the blocks, for each of the two tables
+  constexpr double kLeast = 64;
+  constexpr double kNegligible = 1e-3;  // share of the energy
+  double total = 0;
+  for (int k = 0; k < NormHistogram::kBins; ++k) {
+    total += Energy(histogram, NormHistogram::kFirstBin + k);
+  }
+  const double budget = std::max(kLeast, kShare * static_cast<double>(histogram.total()));
+  std::vector<Stratum> strata;
+  for (int k = 0; k < NormHistogram::kBins; ++k) {
+    const int bin = NormHistogram::kFirstBin + k;
+    const double share = Energy(histogram, bin) / total;
+    if (share < kNegligible) continue;
+    const auto& kept = histogram.kept(bin);
+    const double wanted = std::max(2.0, std::ceil(budget * share));
+    const size_t count = wanted < static_cast<double>(kept.size()) ? static_cast<size_t>(wanted)
+                                                                   : kept.size();
+    Stratum stratum;
+    stratum.count = static_cast<int64_t>(count);
+    stratum.weight = static_cast<double>(histogram.count(bin)) / static_cast<double>(count);
+    for (size_t i = 0; i < count; ++i) {
+      stratum.blocks.insert(stratum.blocks.end(), kept[i].weights.begin(),
+                            kept[i].weights.begin() + profile.block);
+    }
+    strata.push_back(std::move(stratum));
+  }
+  return strata;
+}
+
+// The objective of each sampled block under a table.
+absl::StatusOr<std::vector<double>> Errors(const Backend& backend, const EncodeSpec& spec,
+                                           const Stratum& stratum, std::stop_token stop) {
+  std::vector<double> errors;
+  for (int64_t i = 0; i < stratum.count; ++i) {
+    const WeightRows block{WeightType::kF32, 1, spec.profile.block,
+                           reinterpret_cast<const std::byte*>(
+                               &stratum.blocks[static_cast<size_t>(i * spec.profile.block)])};
+    const auto shard = backend.Encode(spec, block, stop);
+    if (!shard.ok()) return shard.status();
+    errors.push_back(shard->squared_error);
+  }
+  return errors;
+}
+
+// Whether `fitted` has the smaller error on the tensor, beyond doubt. Stratified estimate of the
+// difference, its variance from the spread within the strata; strata that hold all their blocks
+// (weight 1) are exact.
+absl::StatusOr<bool> IsBetter(const Backend& backend, const EncodeSpec& fitted,
+                              const EncodeSpec& pow2, const std::vector<Stratum>& strata,
+                              std::stop_token stop) {
+  double difference = 0;
+  double variance = 0;
+  for (const Stratum& stratum : strata) {
+    const auto a = Errors(backend, fitted, stratum, stop);
+    if (!a.ok()) return a.status();
+    const auto b = Errors(backend, pow2, stratum, stop);
+    if (!b.ok()) return b.status();
+    const double n = static_cast<double>(stratum.count);
+    double sum = 0, sum_of_squares = 0;
+    for (size_t i = 0; i < a->size(); ++i) {
+      const double d = (*a)[i] - (*b)[i];
+      sum += d;
+      sum_of_squares += d * d;
+    }
+    difference += stratum.weight * sum;
+    if (stratum.weight > 1 && n > 1) {
+      const double spread = std::max(0.0, sum_of_squares - sum * sum / n) / (n - 1);
+      variance += stratum.weight * stratum.weight * n * spread;
+    }
+  }
+  return difference < -std::sqrt(variance);
+}
+
+}  // namespace
+
+absl::StatusOr<LevelTable> ChooseLevels(const Backend& backend, const Profile& profile,
+                                        codec::Fit fit, codec::ScaleRule rule,
+                                        const NormHistogram& histogram, std::stop_token stop) {
+  const LevelTable proposed = codec::DesignLevels(profile, rule, histogram);
+  if (rule != codec::ScaleRule::kFitted || histogram.empty()) return proposed;
+  const LevelTable octaves = codec::DesignLevels(profile, codec::ScaleRule::kPow2, histogram);
+  const auto better =
+      IsBetter(backend, {profile, fit, proposed}, {profile, fit, octaves},
+               DrawSample(profile, histogram), stop);
+  if (!better.ok()) return better.status();
+  if (*better) return proposed;
+  // The same sixteen levels, ascending as those of a fitted table are.
+  LevelTable ascending;
+  ascending.rule = codec::ScaleRule::kFitted;
+  ascending.scale = octaves.scale;
+  std::sort(ascending.scale.begin(), ascending.scale.end());
+  return ascending;
+}
+
+}  // namespace seedlm::backend

@@ -1,0 +1,25 @@
+// Chooses the levels of a tensor: the model's proposal, checked by encoding a sample.
+#pragma once
+
+#include <stop_token>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend/backend.h"
+#include "kernels/codec/level_design.h"
+
+namespace seedlm::backend {
+
+// The levels of the tensor that `histogram` measured (AddBlockNorms over all its rows). For kFitted
+// the designed table has to win against the best powers of two on a sample of blocks, by more than
+// the standard error of the comparison; otherwise the powers of two are the tensor's levels. The
+// sample is drawn from the blocks that the histogram kept, each bin of norms in proportion to its
+// energy: about 1 % of the blocks' work, at least 64 blocks.
+// A pure function of (profile, fit, rule, tensor): every backend encodes the sample to the same
+// bytes. Errors: those of Backend::Encode.
+absl::StatusOr<codec::LevelTable> ChooseLevels(const Backend& backend,
+                                               const codec::Profile& profile, codec::Fit fit,
+                                               codec::ScaleRule rule,
+                                               const codec::NormHistogram& histogram,
+                                               std::stop_token stop);
+
+}  // namespace seedlm::backend

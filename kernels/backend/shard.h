@@ -1,0 +1,44 @@
+// Shapes of the work that a backend does: a shard is a row range of one weight matrix.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/codec/levels.h"
+#include "kernels/codec/profile.h"
+
+namespace seedlm::backend {
+
+// Element types that can be compressed.
+enum class WeightType : uint8_t { kF32, kF16, kBF16 };
+
+constexpr int64_t ByteWidth(WeightType type) { return type == WeightType::kF32 ? 4 : 2; }
+
+// How a tensor is to be encoded. A pure function of the whole tensor and the job's options.
+struct EncodeSpec {
+  codec::Profile profile = codec::k4bit;
+  codec::Fit fit = codec::Fit::kOptimal;
+  codec::LevelTable levels;
+};
+
+// Row-major weights [rows, columns], little-endian, not owned: valid during the call only.
+struct WeightRows {
+  WeightType type = WeightType::kF32;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  const std::byte* data = nullptr;  // rows * columns * ByteWidth(type) bytes, any alignment
+  int64_t first_row = 0;            // of the tensor, where a shard is a part: for messages only
+};
+
+// The planes of a shard, ready to be written at the shard's rows, and what its encoding lost.
+struct EncodedShard {
+  std::vector<uint32_t> words;  // [rows, blocks_per_row], the rows of N_packed
+  std::vector<uint8_t> levels;  // [rows, LevelRowBytes], the rows of N_level; empty where P = 3
+  double squared_error = 0;     // sum over blocks of the objective E
+  double squared_weights = 0;   // sum of w^2
+  double max_error = 0;         // max |w - decoded float32|
+};
+
+}  // namespace seedlm::backend

@@ -1,0 +1,67 @@
+#include "kernels/backend/weight_blocks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/codec/narrow.h"
+
+namespace seedlm::backend {
+namespace {
+
+void WidenRow(WeightType type, const std::byte* row, int64_t columns, float* out) {
+  if (type == WeightType::kF32) {
+    std::memcpy(out, row, static_cast<size_t>(columns) * sizeof(float));
+    return;
+  }
+  for (int64_t i = 0; i < columns; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, row + i * 2, sizeof bits);
+    out[i] = type == WeightType::kF16 ? codec::FromFloat16(bits) : codec::FromBfloat16(bits);
+  }
+}
+
+// Column of the first weight that is NaN or infinite, or -1.
+int64_t FirstNotFinite(const float* row, int64_t columns) {
+  bool finite = true;  // x - x is 0 for finite x only; no early exit, so that it vectorises
+  for (int64_t i = 0; i < columns; ++i) finite &= row[i] - row[i] == 0;
+  if (finite) return -1;
+  return std::find_if_not(row, row + columns, [](float x) { return std::isfinite(x); }) - row;
+}
+
+}  // namespace
+
+absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights, int64_t first_row,
+                        int64_t row_count, std::vector<float>& blocks) {
+  const int64_t padded = profile.blocks_per_row(weights.columns) * profile.block;
+  const int64_t row_bytes = weights.columns * ByteWidth(weights.type);
+  blocks.resize(static_cast<size_t>(row_count * padded));
+  for (int64_t r = 0; r < row_count; ++r) {
+    float* out = blocks.data() + r * padded;
+    WidenRow(weights.type, weights.data + (first_row + r) * row_bytes, weights.columns, out);
+    if (const int64_t column = FirstNotFinite(out, weights.columns); column >= 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("row ", weights.first_row + first_row + r, ", column ", column, ": weight is ",
+                       std::isnan(out[column]) ? "NaN" : "infinite"));
+    }
+    std::fill(out + weights.columns, out + padded, 0.0f);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddBlockNorms(const codec::Profile& profile, const WeightRows& weights,
+                           codec::NormHistogram& histogram) {
+  const int64_t per_row = profile.blocks_per_row(weights.columns);
+  std::vector<float> blocks;
+  for (int64_t row = 0; row < weights.rows; ++row) {
+    if (auto status = LoadBlocks(profile, weights, row, 1, blocks); !status.ok()) return status;
+    for (int64_t b = 0; b < per_row; ++b) {
+      histogram.Add(profile, &blocks[static_cast<size_t>(b * profile.block)],
+                    (weights.first_row + row) * per_row + b);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace seedlm::backend

@@ -1,0 +1,24 @@
+// The two backends that every machine has. kernels/backend/registry is their only caller but tests.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend/backend.h"
+
+namespace seedlm::cpu {
+
+// Scalar float64, readable: the oracle as a backend. Some 1,000 blocks/s a core.
+std::shared_ptr<const backend::Backend> MakeReferenceBackend();
+
+// The instruction sets that this processor can run, best first: "AVX3", "AVX2", .., "EMU128".
+std::vector<std::string> SimdTargets();
+
+// Scans all seeds with SIMD kernels for `target`; "" takes the best.
+// Errors: INVALID_ARGUMENT for a target that is not in SimdTargets().
+absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(
+    const std::string& target = "");
+
+}  // namespace seedlm::cpu

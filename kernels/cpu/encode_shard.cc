@@ -1,0 +1,118 @@
+#include "kernels/cpu/encode_shard.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/backend/weight_blocks.h"
+#include "kernels/codec/bitpack.h"
+#include "kernels/codec/block_code.h"
+#include "kernels/codec/seed_search.h"
+
+namespace seedlm::cpu {
+namespace {
+
+using backend::EncodedShard;
+using backend::EncodeSpec;
+using backend::WeightRows;
+using codec::Candidate;
+
+// The code of an all-zero block: seed 1 with no coefficients, on the level that the fit gives it.
+Candidate ZeroBlockCode(const EncodeSpec& spec) {
+  const std::vector<float> zeros(static_cast<size_t>(spec.profile.block), 0.0f);
+  const codec::BlockTask task = codec::MakeTask(spec.profile, zeros.data());
+  Candidate best = codec::InitialCandidate(spec.fit, task);
+  codec::EvaluateSeed(spec.profile, spec.fit, task, spec.levels, 1, best);
+  return best;
+}
+
+// Adds one block's loss to the shard's sums.
+void AddLoss(const EncodeSpec& spec, const float* block, const Candidate& best,
+             const codec::BlockCode& code, EncodedShard& out) {
+  float decoded[codec::kMaxBlock];
+  codec::DecodeBlock(spec.profile, code, spec.levels.scale.data(), decoded);
+  out.squared_error += best.error;
+  for (int c = 0; c < spec.profile.block; ++c) {
+    const double w = block[c];
+    out.squared_weights += w * w;
+    out.max_error = std::max(out.max_error, std::abs(w - double{decoded[c]}));
+  }
+}
+
+// Packs one row of codes.
+void PackRow(const EncodeSpec& spec, std::span<const Candidate> codes, const float* blocks,
+             int64_t row, EncodedShard& out) {
+  const int64_t per_row = static_cast<int64_t>(codes.size());
+  uint32_t* words = &out.words[static_cast<size_t>(row * per_row)];
+  const int64_t level_bytes = codec::LevelRowBytes(spec.profile, per_row);
+  uint8_t* levels = out.levels.data() + row * level_bytes;
+  for (int64_t b = 0; b < per_row; ++b) {
+    const Candidate& best = codes[static_cast<size_t>(b)];
+    const codec::BlockCode code =
+        codec::FromSeedAndRemainder(spec.profile, best.seed, best.remainder);
+    words[b] = codec::PackWord(spec.profile, code);
+    if (level_bytes > 0) codec::PutLevelNibble(levels, b, code.level);
+    if (best.error > 0 || best.remainder != 0) {
+      AddLoss(spec, blocks + b * spec.profile.block, best, code, out);
+    }
+  }
+}
+
+// Codes of all blocks of [count, C]. CANCELLED when `stop` asks for it.
+absl::Status EncodeBlocks(const EncodeSpec& spec, const std::vector<float>& blocks,
+                          std::stop_token stop, const BatchEncoder& encode_batch,
+                          std::vector<Candidate>& codes) {
+  const size_t width = static_cast<size_t>(spec.profile.block);
+  codes.assign(blocks.size() / width, ZeroBlockCode(spec));
+  std::vector<const float*> batch;
+  std::vector<size_t> places;
+  std::vector<Candidate> best(kBatch);
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const float* block = &blocks[i * width];
+    if (std::any_of(block, block + width, [](float w) { return w != 0; })) {
+      batch.push_back(block);
+      places.push_back(i);
+    }
+    if (batch.size() < kBatch && i + 1 < codes.size()) continue;
+    if (stop.stop_requested()) return absl::CancelledError("encoding was stopped");
+    encode_batch(batch, std::span(best).first(batch.size()));
+    for (size_t k = 0; k < batch.size(); ++k) codes[places[k]] = best[k];
+    batch.clear();
+    places.clear();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<EncodedShard> EncodeShard(const EncodeSpec& spec, const WeightRows& weights,
+                                         std::stop_token stop, const BatchEncoder& encode_batch) {
+  if (spec.fit == codec::Fit::kNearest && spec.levels.rule == codec::ScaleRule::kFitted) {
+    return absl::InvalidArgumentError(
+        "fit 'nearest' rounds to powers of two: it needs the scale 'paper' or 'pow2'");
+  }
+  const int64_t per_row = spec.profile.blocks_per_row(weights.columns);
+  EncodedShard out;
+  out.words.resize(static_cast<size_t>(weights.rows * per_row));
+  out.levels.resize(
+      static_cast<size_t>(weights.rows * codec::LevelRowBytes(spec.profile, per_row)));
+
+  // A few batches of rows at a time: the widened weights stay in cache.
+  const int64_t rows_at_once = std::max<int64_t>(1, 16 * kBatch / std::max<int64_t>(1, per_row));
+  std::vector<float> blocks;
+  std::vector<Candidate> codes;
+  for (int64_t row = 0; row < weights.rows; row += rows_at_once) {
+    const int64_t count = std::min(rows_at_once, weights.rows - row);
+    absl::Status status = backend::LoadBlocks(spec.profile, weights, row, count, blocks);
+    if (status.ok()) status = EncodeBlocks(spec, blocks, stop, encode_batch, codes);
+    if (!status.ok()) return status;
+    for (int64_t r = 0; r < count; ++r) {
+      const size_t first = static_cast<size_t>(r * per_row);
+      PackRow(spec, std::span(codes).subspan(first, static_cast<size_t>(per_row)),
+              &blocks[first * static_cast<size_t>(spec.profile.block)], row + r, out);
+    }
+  }
+  return out;
+}
+
+}  // namespace seedlm::cpu

@@ -1,0 +1,42 @@
+#include "kernels/cpu/scan.h"
+
+#include <mutex>
+
+// Vectors of unknown length cannot stand in arrays, which the tiles below need.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/scan.cc"
+#include "hwy/foreach_target.h"
+//
+#include "hwy/highway.h"
+#include "kernels/cpu/scan_inl.h"
+
+#if HWY_ONCE
+namespace seedlm::cpu {
+
+HWY_EXPORT(MakeKernels);
+
+std::vector<std::string> SupportedTargets() {
+  std::vector<std::string> names;
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    names.emplace_back(hwy::TargetName(target));
+  }
+  return names;
+}
+
+ScanKernels KernelsFor(const std::string& target) {
+  // Highway keeps its choice in a global: lend it to the named target for one call.
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  for (const int64_t candidate : hwy::SupportedAndGeneratedTargets()) {
+    if (target != hwy::TargetName(candidate)) continue;
+    hwy::GetChosenTarget().Update(candidate);
+    const ScanKernels kernels = HWY_DYNAMIC_DISPATCH(MakeKernels)();
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    return kernels;
+  }
+  return {};
+}
+
+}  // namespace seedlm::cpu
+#endif  // HWY_ONCE

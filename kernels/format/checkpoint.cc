@@ -1,0 +1,129 @@
+#include "kernels/format/checkpoint.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <map>
+#include <system_error>
+
+#include "kernels/format/checkpoint_index.h"
+#include "kernels/format/text.h"
+
+namespace seedlm::format {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kMaxDirectoryDepth = 8;
+constexpr size_t kMaxEntries = 100'000;
+constexpr std::string_view kExtension = ".safetensors";
+
+absl::Status Refuse(const fs::path& path, std::string_view reason) {
+  return absl::InvalidArgumentError(Cat(Printable(path.string()), ": ", reason));
+}
+
+// Walks a directory. Links may make it seem endless, so every entry counts towards the limit.
+class Listing {
+ public:
+  explicit Listing(const fs::path& root) : root_(root) {}
+
+  // Collects the relative paths of all visible files below root/relative, in no particular order.
+  absl::Status Add(const fs::path& relative, int depth) {
+    if (depth > kMaxDirectoryDepth) {
+      return Refuse(root_ / relative, Cat("directories nested deeper than ", kMaxDirectoryDepth,
+                                          " levels (a symbolic link to its own parent?)"));
+    }
+    std::error_code error;
+    fs::directory_iterator entry(root_ / relative, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      if (++entries_ > kMaxEntries) {
+        return Refuse(root_, Cat("has more than ", kMaxEntries, " entries"));
+      }
+      if (absl::Status status = AddEntry(*entry, relative, depth); !status.ok()) return status;
+    }
+    if (error) return ErrnoToStatus(error.value(), (root_ / relative).string(), "list");
+    return absl::OkStatus();
+  }
+
+  std::vector<std::string> TakeSorted() {
+    std::sort(paths_.begin(), paths_.end());
+    return std::move(paths_);
+  }
+
+ private:
+  absl::Status AddEntry(const fs::directory_entry& entry, const fs::path& relative, int depth) {
+    const fs::path name = entry.path().filename();
+    if (name.string().starts_with('.')) return absl::OkStatus();
+    std::error_code error;
+    const fs::file_status status = entry.status(error);  // of what a link points to
+    if (status.type() == fs::file_type::not_found) {
+      return ErrnoToStatus(ENOENT, entry.path().string(), "open");
+    }
+    if (error) return ErrnoToStatus(error.value(), entry.path().string(), "examine");
+    if (fs::is_directory(status)) return Add(relative / name, depth + 1);
+    if (fs::is_regular_file(status)) paths_.push_back((relative / name).string());
+    return absl::OkStatus();
+  }
+
+  const fs::path root_;
+  std::vector<std::string> paths_;
+  size_t entries_ = 0;
+};
+
+absl::Status AddFile(const std::string& path, std::string relative_path, Checkpoint& checkpoint) {
+  absl::StatusOr<std::shared_ptr<const SafetensorsFile>> file = SafetensorsFile::Open(path);
+  if (!file.ok()) return file.status();
+  checkpoint.files.push_back({std::move(relative_path), *std::move(file)});
+  return absl::OkStatus();
+}
+
+absl::Status CheckNamesUnique(const Checkpoint& checkpoint) {
+  std::map<std::string_view, const CheckpointFile*> holders;
+  for (const CheckpointFile& file : checkpoint.files) {
+    for (const TensorInfo& tensor : file.file->tensors()) {
+      const auto [holder, is_new] = holders.emplace(tensor.name, &file);
+      if (is_new) continue;
+      return Refuse(file.file->path(), Cat("tensor '", Printable(tensor.name), "': is also in '",
+                                           Printable(holder->second->relative_path), "'"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OpenDirectory(Checkpoint& checkpoint) {
+  Listing listing(checkpoint.path);
+  if (absl::Status status = listing.Add({}, 0); !status.ok()) return status;
+  for (std::string& path : listing.TakeSorted()) {
+    if (!path.ends_with(kExtension)) {
+      checkpoint.other_files.push_back(std::move(path));
+      continue;
+    }
+    const std::string full = (fs::path(checkpoint.path) / path).string();
+    if (absl::Status status = AddFile(full, std::move(path), checkpoint); !status.ok()) {
+      return status;
+    }
+  }
+  if (checkpoint.files.empty()) return Refuse(checkpoint.path, "has no .safetensors file");
+  if (absl::Status status = CheckNamesUnique(checkpoint); !status.ok()) return status;
+  for (const std::string& path : checkpoint.other_files) {
+    if (!IsIndexName(path)) continue;
+    if (absl::Status status = CheckIndex(checkpoint, path); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& path) {
+  Checkpoint checkpoint;
+  checkpoint.path = path;
+  std::error_code error;
+  checkpoint.is_directory = fs::is_directory(path, error);
+  const absl::Status status = checkpoint.is_directory
+                                  ? OpenDirectory(checkpoint)
+                                  : AddFile(path, fs::path(path).filename().string(), checkpoint);
+  if (!status.ok()) return status;
+  return checkpoint;
+}
+
+}  // namespace seedlm::format

@@ -1,0 +1,33 @@
+// Checkpoints: one .safetensors file, or a directory in Hugging Face layout.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/format/safetensors.h"
+
+namespace seedlm::format {
+
+struct CheckpointFile {
+  std::string relative_path;  // "model-00001-of-00002.safetensors"
+  std::shared_ptr<const SafetensorsFile> file;
+};
+
+// An open checkpoint. A name is unique over all its files.
+struct Checkpoint {
+  std::string path;
+  bool is_directory = false;
+  std::vector<CheckpointFile> files;     // by relative path, ascending
+  std::vector<std::string> other_files;  // relative paths, ascending; config.json and the index too
+
+  // Opens `path`. In a directory every *.safetensors below it is read; symbolic links are followed
+  // (the Hugging Face cache is made of them), hidden entries ignored.
+  // Errors: NOT_FOUND (also a dangling link); INVALID_ARGUMENT: a directory without safetensors,
+  // one nested over 8 levels or with over 100,000 entries, a tensor in two files, an index
+  // (*.safetensors.index.json) that names a missing file or tensor; those of SafetensorsFile::Open.
+  static absl::StatusOr<Checkpoint> Open(const std::string& path);
+};
+
+}  // namespace seedlm::format

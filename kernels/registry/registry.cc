@@ -1,0 +1,55 @@
+#include "kernels/registry/registry.h"
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cpu/backends.h"
+
+namespace seedlm::backend {
+namespace {
+
+using Maker = absl::StatusOr<std::shared_ptr<const Backend>> (*)();
+
+struct Entry {
+  const char* name;
+  Maker make;
+};
+
+// Best first; "auto" takes the first that opens.
+constexpr Entry kEntries[] = {
+    {"cpu", [] { return cpu::MakeSimdBackend(); }},
+    {"reference",
+     []() -> absl::StatusOr<std::shared_ptr<const Backend>> { return cpu::MakeReferenceBackend(); }},
+};
+
+}  // namespace
+
+std::vector<BackendInfo> ListBackends() {
+  std::vector<BackendInfo> infos;
+  for (const Entry& entry : kEntries) {
+    const auto opened = entry.make();
+    infos.push_back({entry.name, opened.ok() ? (*opened)->description() : "",
+                     opened.ok(), std::string(opened.status().message())});
+  }
+  return infos;
+}
+
+absl::StatusOr<std::shared_ptr<const Backend>> OpenBackend(std::string_view name) {
+  const bool any = name.empty() || name == "auto";
+  std::string known = "auto";
+  std::string reasons;
+  for (const Entry& entry : kEntries) {
+    absl::StrAppend(&known, ", ", entry.name);
+    if (!any && name != entry.name) continue;
+    auto opened = entry.make();
+    if (opened.ok()) return opened;
+    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", entry.name, ": ",
+                    opened.status().message());
+  }
+  if (!reasons.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("backend '", std::string(name), "' is not available here: ", reasons));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("backend '", std::string(name), "' is not known; choose one of ", known));
+}
+
+}  // namespace seedlm::backend

@@ -1,0 +1,30 @@
+// The only place that knows which backends exist.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend/backend.h"
+
+namespace seedlm::backend {
+
+// One row of `seedlm devices`.
+struct BackendInfo {
+  std::string name;
+  std::string description;
+  bool available = false;
+  std::string why_unavailable;  // empty when available
+};
+
+// Every backend that this build knows, best first, the reference last.
+std::vector<BackendInfo> ListBackends();
+
+// Opens the backend of that name; "auto" takes the first available one.
+// Errors: INVALID_ARGUMENT for an unknown name (lists the known ones); FAILED_PRECONDITION for one
+// that is not available here, with the reason.
+absl::StatusOr<std::shared_ptr<const Backend>> OpenBackend(std::string_view name);
+
+}  // namespace seedlm::backend

@@ -1,0 +1,41 @@
+#include "server/config.h"
+
+#include "absl/strings/str_cat.h"
+#include "server/listen_address.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr int kMaxThreads = 4096;
+
+absl::Status CheckListen(const std::string& text, bool insecure) {
+  const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+  if (!address.ok()) return address.status();
+  if (address->is_local() || insecure) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("refusing to listen on ", address->ToString(),
+                   ", which other machines reach, without encryption: use 127.0.0.1 or unix:PATH, "
+                   "or allow it with --insecure"));
+}
+
+}  // namespace
+
+const char* const kVersion = SEEDLM_VERSION;
+
+absl::Status CheckOptions(const ServerOptions& options) {
+  if (options.data_dir.empty()) return absl::InvalidArgumentError("--data-dir is missing");
+  if (options.threads < 0 || options.threads > kMaxThreads) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads ", options.threads, " is outside 0 .. ", kMaxThreads));
+  }
+  if (options.max_active_jobs < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max-jobs ", options.max_active_jobs, " is less than 1"));
+  }
+  for (const std::string& text : options.listen) {
+    if (absl::Status status = CheckListen(text, options.insecure); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace seedlm::server

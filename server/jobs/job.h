@@ -1,0 +1,161 @@
+// A compression job as the server knows it: plain data, no wire types.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/codec/profile.h"
+
+namespace seedlm::server {
+
+// Unix time in nanoseconds. Passed in wherever time matters, so that tests own it.
+using Clock = std::function<int64_t()>;
+
+// Values are stored in the database: never renumber.
+enum class JobState : uint8_t {
+  kQueued = 1,
+  kRunning = 2,
+  kSucceeded = 3,
+  kFailed = 4,
+  kCancelled = 5,
+};
+
+std::string_view Name(JobState state);  // "QUEUED"
+constexpr bool HasEnded(JobState state) { return state >= JobState::kSucceeded; }
+
+// Which changes of state exist. Forward only, but for RUNNING -> QUEUED: the server that ran the
+// job ended before it did.
+bool CanMove(JobState from, JobState to);
+
+// Exactly one of the two is set.
+struct JobSource {
+  std::string artifact;  // "artifacts/ID"
+  std::string uri;       // "file:///PATH"
+};
+
+// Exactly one of `managed` and `uri` is set.
+struct JobDestination {
+  bool managed = false;
+  std::string uri;  // "file:///PATH"
+  bool overwrite = false;
+};
+
+struct JobSpec {
+  codec::Profile profile = codec::k4bit;
+  codec::Fit fit = codec::Fit::kOptimal;
+  codec::ScaleRule scale = codec::ScaleRule::kFitted;
+  std::vector<std::string> include;  // patterns as in format::CompressionOptions
+  std::vector<std::string> exclude;
+  std::vector<std::string> skip;  // from overrides: as exclude
+  std::string backend = "auto";   // or a name of the registry
+};
+
+// What a client asks for.
+struct JobRequest {
+  JobSource source;
+  JobDestination destination;
+  JobSpec spec;
+  int priority = 0;  // higher runs first
+  std::map<std::string, std::string> labels;
+};
+
+struct SkippedTensor {
+  std::string name;
+  std::string reason;
+};
+
+// Made from headers alone. Bytes are exact.
+struct Estimate {
+  int64_t weights = 0;
+  int64_t input_bytes = 0;
+  int64_t output_bytes = 0;
+  int64_t scratch_bytes = 0;
+  double seconds = 0;  // 0: unknown
+  double bits_per_weight = 0;
+  std::vector<SkippedTensor> skipped;  // at most kMaxSkipped, in file order
+};
+inline constexpr size_t kMaxSkipped = 1000;
+
+// Live while a job runs, kept in memory; what it was at the end is stored with the job.
+struct Progress {
+  int64_t weights_done = 0;
+  int64_t weights_total = 0;
+  int64_t shards_done = 0;
+  int64_t shards_total = 0;
+  int64_t bytes_written = 0;
+  double weights_per_second = 0;
+  double eta_seconds = 0;  // 0: unknown
+  std::string current_tensor;
+  int tensors_done = 0;
+  int tensors_total = 0;
+};
+
+// Why a job FAILED. `code` is kOk for all other states.
+struct JobError {
+  absl::StatusCode code = absl::StatusCode::kOk;
+  std::string message;
+  std::string reason;  // see errors/reason.h; "" if none
+};
+
+struct OutputFile {
+  std::string path;  // relative
+  int64_t size = 0;
+  std::string sha256;  // hex
+};
+
+struct JobRecord {
+  std::string name;  // "jobs/ID"; empty in the answer to validate_only
+  JobRequest request;
+  JobState state = JobState::kQueued;
+  int attempt = 1;
+  int64_t create_time_ns = 0;
+  int64_t start_time_ns = 0;  // 0: not started
+  int64_t end_time_ns = 0;    // 0: not ended
+  Estimate estimate;
+  Progress progress;
+  JobError error;
+  std::string output_artifact;           // "artifacts/ID", managed destinations only
+  std::vector<OutputFile> output_files;  // SUCCEEDED only
+  std::string etag;                      // changes with every change of the state
+  int64_t last_sequence = 0;             // of the last event that this record includes
+};
+
+// ---- Events.
+
+struct TensorResult {
+  std::string name;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  double relative_error = 0;  // 0 for an all-zero tensor
+  double max_error = 0;
+  double bits_per_weight = 0;
+  double seconds = 0;  // of device time, all shards
+  std::string backend;
+  std::string sha256;  // over the planes packed, level, scale, shape
+};
+
+struct StateChange {
+  JobState state = JobState::kQueued;
+};
+
+struct Warning {
+  std::string message;
+};
+
+struct JobEvent {
+  int64_t sequence = 0;  // 1, 2, .. within a job
+  int64_t time_ns = 0;
+  std::variant<StateChange, TensorResult, Warning> body;
+};
+
+// "jobs/ID" -> "ID". INVALID_ARGUMENT if it is not of that form.
+absl::StatusOr<std::string> ParseJobName(std::string_view name);
+
+}  // namespace seedlm::server

@@ -1,0 +1,116 @@
+#include "server/jobs/job_schema.h"
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr int64_t kApplicationId = 0x5345454C;  // "SEEL", in the header of the file
+
+// Entry i leads from schema i to i + 1. Entries are never changed, only added.
+constexpr std::array<std::string_view, 1> kMigrations{
+    // `id` is the order of creation. `record` is JobToJson; state and last_sequence, which are
+    // searched and counted, are columns. `body_hash` belongs to `request_id`.
+    R"(
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  request_id TEXT UNIQUE,
+  body_hash TEXT,
+  state INTEGER NOT NULL,
+  last_sequence INTEGER NOT NULL,
+  record TEXT NOT NULL
+);
+CREATE INDEX jobs_by_state ON jobs (state, id);
+CREATE TABLE labels (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (job, key)
+) WITHOUT ROWID;
+CREATE INDEX labels_by_value ON labels (key, value, job);
+CREATE TABLE events (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  sequence INTEGER NOT NULL,
+  time_ns INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (job, sequence)
+) WITHOUT ROWID;
+)",
+};
+
+absl::StatusOr<int64_t> QueryInt(Database& database, std::string_view sql) {
+  absl::StatusOr<Statement> statement = database.Prepare(sql);
+  if (!statement.ok()) return statement.status();
+  absl::StatusOr<bool> row = statement->Step();
+  if (!row.ok()) return row.status();
+  return *row ? statement->Int(0) : 0;
+}
+
+absl::Status CheckSound(Database& database) {
+  absl::StatusOr<Statement> check = database.Prepare("PRAGMA quick_check(1)");
+  if (!check.ok()) return check.status();
+  absl::StatusOr<bool> row = check->Step();
+  if (!row.ok()) return row.status();
+  const std::string answer = *row ? check->Text(0) : "no answer";
+  if (answer == "ok") return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(database.path(), ": the job database is damaged (", answer,
+                   "): restore it, or move it away to start with an empty one"));
+}
+
+// The schema version; 0 for an empty file.
+absl::StatusOr<int64_t> ReadVersion(Database& database) {
+  absl::StatusOr<int64_t> version = QueryInt(database, "PRAGMA user_version");
+  absl::StatusOr<int64_t> application = QueryInt(database, "PRAGMA application_id");
+  absl::StatusOr<int64_t> tables = QueryInt(database, "SELECT count(*) FROM sqlite_master");
+  for (const auto* value : {&version, &application, &tables}) {
+    if (!value->ok()) return value->status();
+  }
+  if (*application != kApplicationId && (*tables != 0 || *version != 0)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(database.path(),
+                     ": is not a job database of this program; name another "
+                     "data directory"));
+  }
+  if (*version > static_cast<int64_t>(kMigrations.size())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(database.path(), ": has schema version ", *version,
+                     ", this program knows versions up to ", kMigrations.size(),
+                     "; start the newer program that wrote it, or name another data directory"));
+  }
+  return version;
+}
+
+absl::Status Migrate(Database& database, int64_t version) {
+  absl::StatusOr<Transaction> transaction = Transaction::Begin(database);
+  if (!transaction.ok()) return transaction.status();
+  for (size_t i = static_cast<size_t>(version); i < kMigrations.size(); ++i) {
+    if (absl::Status status = database.Execute(std::string(kMigrations[i])); !status.ok()) {
+      return status;
+    }
+  }
+  absl::Status status = database.Execute(absl::StrCat(
+      "PRAGMA application_id = ", kApplicationId, "; PRAGMA user_version = ", kMigrations.size()));
+  return status.ok() ? transaction->Commit() : status;
+}
+
+}  // namespace
+
+absl::Status PrepareSchema(Database& database) {
+  const absl::StatusOr<int64_t> version = ReadVersion(database);
+  if (!version.ok()) return version.status();
+  if (absl::Status status = CheckSound(database); !status.ok()) return status;
+  // Not before the checks: this is the first statement that writes.
+  absl::Status status = database.Execute(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+  if (!status.ok()) return status;
+  if (*version == static_cast<int64_t>(kMigrations.size())) return absl::OkStatus();
+  return Migrate(database, *version);
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,86 @@
+// Where jobs and their events are kept.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/jobs/job.h"
+
+namespace seedlm::server {
+
+// How a client may send a request twice: the same id with the same body is the same job.
+struct RequestKey {
+  std::string request_id;  // empty: none
+  std::string body_hash;
+};
+
+struct InsertResult {
+  JobRecord job;
+  bool created = false;  // false: an earlier request with this key made it
+};
+
+struct JobQuery {
+  int page_size = 0;       // 0: kDefaultPage; larger than kMaxPage: kMaxPage
+  std::string page_token;  // next_page_token of the page before, with the same filters
+  std::optional<JobState> state;
+  std::map<std::string, std::string> labels;  // all of them must be on the job
+};
+inline constexpr int kDefaultPage = 50;
+inline constexpr int kMaxPage = 1000;
+
+struct JobPage {
+  std::vector<JobRecord> jobs;  // newest first; without output_files and estimate.skipped
+  std::string next_page_token;  // empty on the last page
+};
+
+// A change of state and what becomes known with it.
+struct JobUpdate {
+  JobState to = JobState::kQueued;  // kQueued: adds one to the attempt
+  Progress progress;
+  JobError error;                        // kFailed
+  std::vector<OutputFile> output_files;  // kSucceeded
+};
+
+// Every change is on disk when the call returns. Thread-safe. Every method may also answer INTERNAL
+// or RESOURCE_EXHAUSTED (disk full) naming the store.
+class JobStore {
+ public:
+  virtual ~JobStore() = default;
+
+  // Stores `job` (with its name, state QUEUED) and its first event. With a request id that is
+  // known: the earlier job if the body is the same, else ALREADY_EXISTS.
+  virtual absl::StatusOr<InsertResult> Insert(const JobRecord& job, const RequestKey& key) = 0;
+
+  // The job that an earlier request with this key made, if any. ALREADY_EXISTS: another body.
+  virtual absl::StatusOr<std::optional<JobRecord>> FindRequest(const RequestKey& key) = 0;
+
+  // NOT_FOUND. `name`: "jobs/ID".
+  virtual absl::StatusOr<JobRecord> Get(std::string_view name) = 0;
+
+  // INVALID_ARGUMENT: a page token that List did not give for these filters, a negative size.
+  virtual absl::StatusOr<JobPage> List(const JobQuery& query) = 0;
+
+  // Changes the state and appends its event in one transaction. Sets start and end times.
+  // NOT_FOUND; FAILED_PRECONDITION if CanMove says no.
+  virtual absl::StatusOr<JobRecord> Update(std::string_view name, const JobUpdate& update) = 0;
+
+  // Appends a TensorResult or a Warning; returns its sequence. NOT_FOUND.
+  virtual absl::StatusOr<int64_t> AppendEvent(std::string_view name,
+                                              const std::variant<TensorResult, Warning>& body) = 0;
+
+  // Events with sequence > `after`, ascending, at most `limit`. NOT_FOUND; OUT_OF_RANGE if `after`
+  // is negative or larger than the job's last sequence.
+  virtual absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after,
+                                                           int limit) = 0;
+
+  // All jobs that are QUEUED or RUNNING, oldest first.
+  virtual absl::StatusOr<std::vector<JobRecord>> Unfinished() = 0;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,92 @@
+// SQLite with owners and statuses: nothing else of the project calls its C interface.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace seedlm::server {
+
+// A prepared statement in use. Values are bound in order; columns count from 0. Returned to its
+// Database (reset) when it goes out of scope, which must be before the next Prepare of the same
+// SQL.
+class Statement {
+ public:
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&&) = delete;
+  ~Statement();
+
+  Statement& Bind(int64_t value);
+  Statement& Bind(std::string_view value);
+  Statement& BindNull();
+
+  // True: a row is there. False: done.
+  absl::StatusOr<bool> Step();
+  // For statements without rows.
+  absl::Status Run();
+
+  int64_t Int(int column) const;
+  std::string Text(int column) const;
+
+ private:
+  friend class Database;
+  Statement(sqlite3_stmt* statement, sqlite3* database, const std::string* path)
+      : statement_(statement), database_(database), path_(path) {}
+  sqlite3_stmt* statement_;
+  sqlite3* database_;
+  const std::string* path_;
+  int next_ = 1;
+  int bind_error_ = 0;
+};
+
+// A connection with its cache of prepared statements. Not thread-safe; movable.
+class Database {
+ public:
+  // NOT_FOUND or PERMISSION_DENIED when it cannot be opened; its content is not looked at.
+  static absl::StatusOr<Database> Open(const std::string& path);
+
+  const std::string& path() const { return *path_; }
+
+  // Several statements without values or rows (schema).
+  absl::Status Execute(const std::string& sql);
+  absl::StatusOr<Statement> Prepare(std::string_view sql);
+  int64_t LastInsertId() const;
+
+ private:
+  struct Closer {
+    void operator()(sqlite3* database) const;
+  };
+  struct Finalizer {
+    void operator()(sqlite3_stmt* statement) const;
+  };
+  Database() = default;
+  std::unique_ptr<std::string> path_;  // statements point to it
+  std::unique_ptr<sqlite3, Closer> handle_;
+  std::map<std::string, std::unique_ptr<sqlite3_stmt, Finalizer>, std::less<>> statements_;
+};
+
+// Rolled back when destroyed without Commit.
+class Transaction {
+ public:
+  static absl::StatusOr<Transaction> Begin(Database& database);
+  Transaction(Transaction&& other) noexcept : database_(other.database_) {
+    other.database_ = nullptr;
+  }
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction();
+  absl::Status Commit();
+
+ private:
+  explicit Transaction(Database* database) : database_(database) {}
+  Database* database_;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,288 @@
+#include "server/jobs/sqlite_job_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/errors/reason.h"
+#include "server/jobs/job_json.h"
+#include "server/jobs/job_schema.h"
+#include "server/jobs/page_token.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr char kColumns[] = "SELECT id, state, last_sequence, record FROM jobs ";
+
+absl::Status NoSuchJob(std::string_view name) {
+  return absl::NotFoundError(
+      absl::StrCat("no job named '", std::string(name), "'; `list` shows those there are"));
+}
+
+// The WHERE clause of a page: one EXISTS for each label.
+std::string PageSql(const JobQuery& query) {
+  std::string sql = absl::StrCat(kColumns, "WHERE id < ?");
+  if (query.state.has_value()) absl::StrAppend(&sql, " AND state = ?");
+  for (size_t i = 0; i < query.labels.size(); ++i) {
+    absl::StrAppend(&sql, " AND EXISTS (SELECT 1 FROM labels WHERE job = id AND key = ? ",
+                    "AND value = ?)");
+  }
+  return absl::StrCat(sql, " ORDER BY id DESC LIMIT ?");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(const std::string& path,
+                                                                     Clock clock) {
+  absl::StatusOr<Database> database = Database::Open(path);
+  if (!database.ok()) return database.status();
+  if (absl::Status status = PrepareSchema(*database); !status.ok()) return status;
+  return std::unique_ptr<SqliteJobStore>(
+      new SqliteJobStore(*std::move(database), std::move(clock)));
+}
+
+absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::ReadRow(const Statement& statement) {
+  absl::StatusOr<JobRecord> job = JobFromJson(statement.Text(3));
+  if (!job.ok()) return job.status();
+  job->state = static_cast<JobState>(statement.Int(1));
+  job->last_sequence = statement.Int(2);
+  return Row{statement.Int(0), *std::move(job)};
+}
+
+absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::Find(std::string_view name) {
+  absl::StatusOr<Statement> select = database_.Prepare(absl::StrCat(kColumns, "WHERE name = ?"));
+  if (!select.ok()) return select.status();
+  absl::StatusOr<bool> found = select->Bind(name).Step();
+  if (!found.ok()) return found.status();
+  if (!*found) return NoSuchJob(name);
+  return ReadRow(*select);
+}
+
+absl::StatusOr<std::optional<JobRecord>> SqliteJobStore::FindByRequest(const RequestKey& key) {
+  if (key.request_id.empty()) return std::nullopt;
+  absl::StatusOr<Statement> select = database_.Prepare(
+      "SELECT id, state, last_sequence, record, body_hash FROM jobs "
+      "WHERE request_id = ?");
+  if (!select.ok()) return select.status();
+  absl::StatusOr<bool> found = select->Bind(key.request_id).Step();
+  if (!found.ok()) return found.status();
+  if (!*found) return std::nullopt;
+  absl::StatusOr<Row> row = ReadRow(*select);
+  if (!row.ok()) return row.status();
+  if (select->Text(4) != key.body_hash) {
+    return WithReason(
+        absl::AlreadyExistsError(absl::StrCat("request_id '", key.request_id, "' was used for ",
+                                              row->job.name, " with another body; choose another")),
+        "REQUEST_ID_REUSED");
+  }
+  return std::move(row->job);
+}
+
+absl::Status SqliteJobStore::Store(const Row& row) {
+  absl::StatusOr<Statement> update =
+      database_.Prepare("UPDATE jobs SET state = ?, last_sequence = ?, record = ? WHERE id = ?");
+  if (!update.ok()) return update.status();
+  return update->Bind(static_cast<int64_t>(row.job.state))
+      .Bind(row.job.last_sequence)
+      .Bind(JobToJson(row.job))
+      .Bind(row.id)
+      .Run();
+}
+
+absl::Status SqliteJobStore::AddEvent(Row& row, JobEvent event) {
+  row.job.last_sequence += 1;
+  absl::StatusOr<Statement> insert =
+      database_.Prepare("INSERT INTO events (job, sequence, time_ns, body) VALUES (?, ?, ?, ?)");
+  if (!insert.ok()) return insert.status();
+  return insert->Bind(row.id)
+      .Bind(row.job.last_sequence)
+      .Bind(event.time_ns)
+      .Bind(EventToJson(event))
+      .Run();
+}
+
+absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::AddJob(JobRecord job, const RequestKey& key) {
+  job.state = JobState::kQueued;
+  job.attempt = 1;
+  job.create_time_ns = clock_();
+  job.last_sequence = 0;
+  job.etag = "1";
+  absl::StatusOr<Statement> insert = database_.Prepare(
+      "INSERT INTO jobs (name, request_id, body_hash, state, last_sequence, record) "
+      "VALUES (?, ?, ?, ?, 0, ?)");
+  if (!insert.ok()) return insert.status();
+  insert->Bind(job.name);
+  if (key.request_id.empty()) {
+    insert->BindNull().BindNull();
+  } else {
+    insert->Bind(key.request_id).Bind(key.body_hash);
+  }
+  absl::Status status = insert->Bind(static_cast<int64_t>(job.state)).Bind(JobToJson(job)).Run();
+  if (!status.ok()) return status;
+  Row row{database_.LastInsertId(), std::move(job)};
+  for (const auto& [label, value] : row.job.request.labels) {
+    absl::StatusOr<Statement> add =
+        database_.Prepare("INSERT INTO labels (job, key, value) VALUES (?, ?, ?)");
+    if (!add.ok()) return add.status();
+    status = add->Bind(row.id).Bind(label).Bind(value).Run();
+    if (!status.ok()) return status;
+  }
+  status = AddEvent(row, {0, row.job.create_time_ns, StateChange{row.job.state}});
+  if (status.ok()) status = Store(row);
+  if (!status.ok()) return status;
+  return row;
+}
+
+absl::StatusOr<InsertResult> SqliteJobStore::Insert(const JobRecord& job, const RequestKey& key) {
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<Transaction> transaction = Transaction::Begin(database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<std::optional<JobRecord>> earlier = FindByRequest(key);
+  if (!earlier.ok()) return earlier.status();
+  if (earlier->has_value()) return InsertResult{**std::move(earlier), false};
+  absl::StatusOr<Row> row = AddJob(job, key);
+  if (!row.ok()) return row.status();
+  if (absl::Status status = transaction->Commit(); !status.ok()) return status;
+  return InsertResult{std::move(row->job), true};
+}
+
+absl::StatusOr<std::optional<JobRecord>> SqliteJobStore::FindRequest(const RequestKey& key) {
+  const std::lock_guard lock(mutex_);
+  return FindByRequest(key);
+}
+
+absl::StatusOr<JobRecord> SqliteJobStore::Get(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<Row> row = Find(name);
+  if (!row.ok()) return row.status();
+  return std::move(row->job);
+}
+
+absl::StatusOr<JobPage> SqliteJobStore::List(const JobQuery& query) {
+  if (query.page_size < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("page_size is ", query.page_size, "; it must not be negative"));
+  }
+  const absl::StatusOr<int64_t> before = ParsePageToken(query);
+  if (!before.ok()) return before.status();
+  const int size = query.page_size == 0 ? kDefaultPage : std::min(query.page_size, kMaxPage);
+
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<Statement> select = database_.Prepare(PageSql(query));
+  if (!select.ok()) return select.status();
+  select->Bind(*before);
+  if (query.state.has_value()) select->Bind(static_cast<int64_t>(*query.state));
+  for (const auto& [label, value] : query.labels) select->Bind(label).Bind(value);
+  select->Bind(int64_t{size} + 1);  // one more than asked for: is there another page?
+
+  JobPage page;
+  int64_t last_id = 0;
+  while (true) {
+    absl::StatusOr<bool> found = select->Step();
+    if (!found.ok()) return found.status();
+    if (!*found) return page;
+    if (page.jobs.size() == static_cast<size_t>(size)) {
+      page.next_page_token = MakePageToken(query, last_id);
+      return page;
+    }
+    absl::StatusOr<Row> row = ReadRow(*select);
+    if (!row.ok()) return row.status();
+    last_id = row->id;
+    row->job.output_files.clear();
+    row->job.estimate.skipped.clear();
+    page.jobs.push_back(std::move(row->job));
+  }
+}
+
+absl::StatusOr<JobRecord> SqliteJobStore::Update(std::string_view name, const JobUpdate& update) {
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<Transaction> transaction = Transaction::Begin(database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<Row> row = Find(name);
+  if (!row.ok()) return row.status();
+  JobRecord& job = row->job;
+  if (!CanMove(job.state, update.to)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(job.name, " is ", std::string(Name(job.state)), " and cannot become ",
+                     std::string(Name(update.to))));
+  }
+  const int64_t now = clock_();
+  job.state = update.to;
+  job.progress = update.progress;
+  job.error = update.error;
+  job.output_files = update.output_files;
+  if (update.to == JobState::kQueued) ++job.attempt;
+  if (update.to == JobState::kRunning) job.start_time_ns = now;
+  if (HasEnded(update.to)) job.end_time_ns = now;
+  job.etag = absl::StrCat(job.last_sequence + 1);  // of the event that follows
+  absl::Status status = AddEvent(*row, {0, now, StateChange{update.to}});
+  if (status.ok()) status = Store(*row);
+  if (status.ok()) status = transaction->Commit();
+  if (!status.ok()) return status;
+  return std::move(job);
+}
+
+absl::StatusOr<int64_t> SqliteJobStore::AppendEvent(
+    std::string_view name, const std::variant<TensorResult, Warning>& body) {
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<Transaction> transaction = Transaction::Begin(database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<Row> row = Find(name);
+  if (!row.ok()) return row.status();
+  JobEvent event;
+  event.time_ns = clock_();
+  std::visit([&](const auto& value) { event.body = value; }, body);
+  absl::Status status = AddEvent(*row, std::move(event));
+  if (status.ok()) status = Store(*row);
+  if (status.ok()) status = transaction->Commit();
+  if (!status.ok()) return status;
+  return row->job.last_sequence;
+}
+
+absl::StatusOr<std::vector<JobEvent>> SqliteJobStore::ReadEvents(std::string_view name,
+                                                                 int64_t after, int limit) {
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<Row> row = Find(name);
+  if (!row.ok()) return row.status();
+  if (after < 0 || after > row->job.last_sequence) {
+    return absl::OutOfRangeError(absl::StrCat("after_sequence is ", after, ", but the events of ",
+                                              row->job.name, " end at ", row->job.last_sequence,
+                                              "; start again from 0"));
+  }
+  absl::StatusOr<Statement> select = database_.Prepare(
+      "SELECT sequence, time_ns, body FROM events WHERE job = ? AND sequence > ? "
+      "ORDER BY sequence LIMIT ?");
+  if (!select.ok()) return select.status();
+  select->Bind(row->id).Bind(after).Bind(int64_t{limit});
+  std::vector<JobEvent> events;
+  while (true) {
+    absl::StatusOr<bool> found = select->Step();
+    if (!found.ok()) return found.status();
+    if (!*found) return events;
+    absl::StatusOr<JobEvent> event = EventFromJson(select->Text(2));
+    if (!event.ok()) return event.status();
+    event->sequence = select->Int(0);
+    event->time_ns = select->Int(1);
+    events.push_back(*std::move(event));
+  }
+}
+
+absl::StatusOr<std::vector<JobRecord>> SqliteJobStore::Unfinished() {
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<Statement> select =
+      database_.Prepare(absl::StrCat(kColumns, "WHERE state IN (?, ?) ORDER BY id"));
+  if (!select.ok()) return select.status();
+  select->Bind(static_cast<int64_t>(JobState::kQueued))
+      .Bind(static_cast<int64_t>(JobState::kRunning));
+  std::vector<JobRecord> jobs;
+  while (true) {
+    absl::StatusOr<bool> found = select->Step();
+    if (!found.ok()) return found.status();
+    if (!*found) return jobs;
+    absl::StatusOr<Row> row = ReadRow(*select);
+    if (!row.ok()) return row.status();
+    jobs.push_back(std::move(row->job));
+  }
+}
+
+}  // namespace seedlm::server

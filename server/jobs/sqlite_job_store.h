@@ -1,0 +1,59 @@
+// The job store of a single server: one SQLite file (WAL, synchronous=FULL).
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/jobs/job.h"
+#include "server/jobs/job_store.h"
+#include "server/jobs/sqlite.h"
+
+namespace seedlm::server {
+
+class SqliteJobStore final : public JobStore {
+ public:
+  // Creates the file, or brings an older schema up to date.
+  // Errors: FAILED_PRECONDITION for a file that is damaged, that is not a job store, or that a
+  // newer version wrote: it is left as it is. PERMISSION_DENIED, NOT_FOUND.
+  static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(const std::string& path, Clock clock);
+
+  absl::StatusOr<InsertResult> Insert(const JobRecord& job, const RequestKey& key) override;
+  absl::StatusOr<std::optional<JobRecord>> FindRequest(const RequestKey& key) override;
+  absl::StatusOr<JobRecord> Get(std::string_view name) override;
+  absl::StatusOr<JobPage> List(const JobQuery& query) override;
+  absl::StatusOr<JobRecord> Update(std::string_view name, const JobUpdate& update) override;
+  absl::StatusOr<int64_t> AppendEvent(std::string_view name,
+                                      const std::variant<TensorResult, Warning>& body) override;
+  absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after,
+                                                   int limit) override;
+  absl::StatusOr<std::vector<JobRecord>> Unfinished() override;
+
+ private:
+  struct Row {
+    int64_t id = 0;
+    JobRecord job;
+  };
+  SqliteJobStore(Database database, Clock clock)
+      : clock_(std::move(clock)), database_(std::move(database)) {}
+
+  // REQUIRES of all: mutex_ is held.
+  static absl::StatusOr<Row> ReadRow(const Statement& statement);
+  absl::StatusOr<Row> Find(std::string_view name);
+  absl::StatusOr<std::optional<JobRecord>> FindByRequest(const RequestKey& key);
+  absl::StatusOr<Row> AddJob(JobRecord job, const RequestKey& key);
+  absl::Status AddEvent(Row& row, JobEvent event);
+  absl::Status Store(const Row& row);
+
+  const Clock clock_;
+  std::mutex mutex_;
+  Database database_;  // guarded by mutex_
+};
+
+}  // namespace seedlm::server

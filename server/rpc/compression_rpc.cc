@@ -1,0 +1,122 @@
+#include "server/rpc/compression_rpc.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/admission/limits.h"
+#include "server/rpc/codec_conversion.h"
+#include "server/rpc/job_conversion.h"
+#include "server/rpc/status_mapping.h"
+#include "server/rpc/unary_call.h"
+#include "server/storage/artifact_store.h"
+
+namespace seedlm::server {
+namespace {
+
+// Clients take 4 MiB in one message; leave room for what surrounds the jobs of a page.
+constexpr size_t kMaxPageBytes = kMaxMessageBytes - (size_t{64} << 10);
+
+absl::Status Answer(const absl::StatusOr<JobRecord>& job, v1::Job& response) {
+  if (job.ok()) response = ToProto(*job);
+  return job.status();
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* CompressionRpc::CreateJob(grpc::CallbackServerContext* context,
+                                                    const v1::CreateJobRequest* request,
+                                                    v1::Job* response) {
+  return AnswerOn(pool_, context,
+                  [this, request, response] { return Create(*request, *response); });
+}
+
+absl::Status CompressionRpc::Create(const v1::CreateJobRequest& request, v1::Job& response) {
+  const absl::StatusOr<JobRequest> job = FromProto(request.job());
+  if (!job.ok()) return job.status();
+  absl::Status admitted = CheckRequestId(request.request_id());
+  if (!request.validate_only()) {
+    admitted.Update(CheckQueue(service_.active_jobs(), limits_.max_active_jobs));
+  }
+  if (!admitted.ok()) return admitted;
+  return Answer(service_.Create(*job, request.request_id(), request.validate_only()), response);
+}
+
+grpc::ServerUnaryReactor* CompressionRpc::GetJob(grpc::CallbackServerContext* context,
+                                                 const v1::GetJobRequest* request,
+                                                 v1::Job* response) {
+  return AnswerOn(pool_, context, [this, request, response] {
+    return Answer(service_.Get(request->name()), *response);
+  });
+}
+
+grpc::ServerUnaryReactor* CompressionRpc::ListJobs(grpc::CallbackServerContext* context,
+                                                   const v1::ListJobsRequest* request,
+                                                   v1::ListJobsResponse* response) {
+  return AnswerOn(pool_, context, [this, request, response] { return List(*request, *response); });
+}
+
+absl::Status CompressionRpc::List(const v1::ListJobsRequest& request,
+                                  v1::ListJobsResponse& response) {
+  absl::StatusOr<JobQuery> query = FromProto(request);
+  if (!query.ok()) return query.status();
+  while (true) {
+    const absl::StatusOr<JobPage> page = service_.List(*query);
+    if (!page.ok()) return page.status();
+    response.Clear();
+    for (const JobRecord& job : page->jobs) *response.add_jobs() = ToProto(job);
+    response.set_next_page_token(page->next_page_token);
+    // Jobs with many patterns: a page may be shorter than asked for, but must fit a message.
+    if (response.ByteSizeLong() <= kMaxPageBytes || page->jobs.size() <= 1) return absl::OkStatus();
+    query->page_size = static_cast<int>(page->jobs.size() / 2);
+  }
+}
+
+grpc::ServerUnaryReactor* CompressionRpc::CancelJob(grpc::CallbackServerContext* context,
+                                                    const v1::CancelJobRequest* request,
+                                                    v1::Job* response) {
+  return AnswerOn(pool_, context, [this, request, response] {
+    return Answer(service_.Cancel(request->name()), *response);
+  });
+}
+
+grpc::ServerWriteReactor<v1::JobEvent>* CompressionRpc::WatchJob(
+    grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
+  return WatchReactor::Start({&service_, &pool_, &watchers_, watch_}, *request);
+}
+
+grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerContext* context,
+                                                          const v1::GetCapabilitiesRequest*,
+                                                          v1::Capabilities* response) {
+  return AnswerOn(pool_, context, [this, response] {
+    response->set_version(limits_.version);
+    for (const v1::Profile profile : AllProfiles()) response->add_profiles(profile);
+    for (const BackendUse& use : service_.Backends()) {
+      v1::BackendCapability* backend = response->add_backends();
+      backend->set_name(use.info.name);
+      backend->set_description(use.info.description);
+      backend->set_available(use.info.available);
+      backend->set_why_unavailable(use.info.why_unavailable);
+      backend->set_workers(use.workers);
+    }
+    response->set_max_chunk_bytes(kMaxChunkBytes);
+    response->set_max_message_bytes(kMaxMessageBytes);
+    response->set_max_queued_jobs(limits_.max_active_jobs);
+    response->set_shard_bytes(limits_.shard_bytes);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* CompressionRpc::ResumeJob(grpc::CallbackServerContext* context,
+                                                    const v1::ResumeJobRequest*, v1::Job*) {
+  return AnswerNow(context, MethodUnimplemented("ResumeJob", "create the job again"));
+}
+
+grpc::ServerUnaryReactor* CompressionRpc::DeleteJob(grpc::CallbackServerContext* context,
+                                                    const v1::DeleteJobRequest*,
+                                                    google::protobuf::Empty*) {
+  return AnswerNow(context, MethodUnimplemented("DeleteJob",
+                                                "CancelJob stops a job; its record "
+                                                "stays"));
+}
+
+}  // namespace seedlm::server

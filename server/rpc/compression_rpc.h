@@ -1,0 +1,69 @@
+// seedlm.v1.CompressionService on the job service. The proto's comments are the contract.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "grpcpp/support/server_callback.h"
+#include "seedlm/v1/compression_service.grpc.pb.h"
+#include "server/rpc/watch_reactor.h"
+#include "server/rpc/work_pool.h"
+#include "server/scheduler/job_service.h"
+
+namespace seedlm::server {
+
+inline constexpr int64_t kMaxMessageBytes = int64_t{4} << 20;
+
+// What GetCapabilities says beside the backends, and what CreateJob enforces.
+struct ServiceLimits {
+  std::string version;
+  int max_active_jobs = 0;
+  int64_t shard_bytes = 0;
+};
+
+// Thread-safe. Service and pool must outlive the gRPC server.
+class CompressionRpc final : public v1::CompressionService::CallbackService {
+ public:
+  CompressionRpc(JobService& service, WorkPool& pool, ServiceLimits limits, WatchOptions watch)
+      : service_(service), pool_(pool), limits_(std::move(limits)), watch_(watch) {}
+
+  // Ends the WatchJob streams and those that come with UNAVAILABLE: the server stops.
+  void Drain() { watchers_.Close(); }
+
+  grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
+                                      const v1::CreateJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context,
+                                   const v1::GetJobRequest* request, v1::Job* response) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
+                                     const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+  grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context,
+                                      const v1::CancelJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(grpc::CallbackServerContext* context,
+                                                   const v1::WatchJobRequest* request) override;
+  grpc::ServerUnaryReactor* GetCapabilities(grpc::CallbackServerContext* context,
+                                            const v1::GetCapabilitiesRequest* request,
+                                            v1::Capabilities* response) override;
+
+  // Not in this version.
+  grpc::ServerUnaryReactor* ResumeJob(grpc::CallbackServerContext* context,
+                                      const v1::ResumeJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* DeleteJob(grpc::CallbackServerContext* context,
+                                      const v1::DeleteJobRequest* request,
+                                      google::protobuf::Empty* response) override;
+
+ private:
+  absl::Status Create(const v1::CreateJobRequest& request, v1::Job& response);
+  absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse& response);
+
+  JobService& service_;
+  WorkPool& pool_;
+  const ServiceLimits limits_;
+  const WatchOptions watch_;
+  WatcherSet watchers_;
+};
+
+}  // namespace seedlm::server

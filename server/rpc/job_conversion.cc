@@ -1,0 +1,181 @@
+#include "server/rpc/job_conversion.h"
+
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "server/admission/invalid_field.h"
+#include "server/admission/limits.h"
+#include "server/errors/reason.h"
+#include "server/rpc/codec_conversion.h"
+#include "server/rpc/status_mapping.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+void SetTime(int64_t time_ns, google::protobuf::Timestamp* proto) {
+  proto->set_seconds(time_ns / kNanosecondsPerSecond);
+  proto->set_nanos(static_cast<int32_t>(time_ns % kNanosecondsPerSecond));
+}
+
+v1::Estimate ToProto(const Estimate& estimate) {
+  v1::Estimate proto;
+  proto.set_weights(estimate.weights);
+  proto.set_input_bytes(estimate.input_bytes);
+  proto.set_output_bytes(estimate.output_bytes);
+  proto.set_scratch_bytes(estimate.scratch_bytes);
+  proto.set_seconds(estimate.seconds);
+  proto.set_bits_per_weight(estimate.bits_per_weight);
+  for (const SkippedTensor& skipped : estimate.skipped) {
+    v1::SkippedTensor* tensor = proto.add_skipped();
+    tensor->set_name(ValidUtf8(skipped.name));
+    tensor->set_reason(ValidUtf8(skipped.reason));
+  }
+  return proto;
+}
+
+v1::TensorResult ToProto(const TensorResult& result) {
+  v1::TensorResult proto;
+  proto.set_name(ValidUtf8(result.name));
+  proto.set_rows(result.rows);
+  proto.set_columns(result.columns);
+  proto.set_relative_error(result.relative_error);
+  proto.set_max_error(result.max_error);
+  proto.set_bits_per_weight(result.bits_per_weight);
+  proto.set_seconds(result.seconds);
+  proto.set_backend(result.backend);
+  proto.set_sha256(result.sha256);
+  return proto;
+}
+
+google::rpc::Status ToProto(const JobError& error) {
+  absl::Status status(error.code, error.message);
+  if (!error.reason.empty()) status = WithReason(std::move(status), error.reason);
+  return ToProtoStatus(status);
+}
+
+void SetRequest(const JobRequest& request, v1::Job& proto) {
+  if (!request.source.artifact.empty()) {
+    proto.mutable_source()->set_artifact(request.source.artifact);
+  } else {
+    proto.mutable_source()->set_uri(request.source.uri);
+  }
+  v1::Destination& destination = *proto.mutable_destination();
+  if (request.destination.managed) {
+    destination.set_managed(true);
+  } else {
+    destination.set_uri(request.destination.uri);
+  }
+  destination.set_overwrite(request.destination.overwrite);
+  *proto.mutable_spec() = server::ToProto(request.spec);
+  proto.set_priority(request.priority);
+  proto.mutable_labels()->insert(request.labels.begin(), request.labels.end());
+}
+
+}  // namespace
+
+absl::StatusOr<JobRequest> FromProto(const v1::Job& job) {
+  auto spec = FromProto(job.spec());
+  if (!spec.ok()) return spec.status();
+  JobRequest request;
+  request.source.artifact = job.source().artifact();
+  request.source.uri = job.source().uri();
+  request.destination.managed = job.destination().managed();
+  request.destination.uri = job.destination().uri();
+  request.destination.overwrite = job.destination().overwrite();
+  request.spec = *std::move(spec);
+  request.priority = job.priority();
+  request.labels.insert(job.labels().begin(), job.labels().end());
+  if (absl::Status status = CheckJobRequest(request); !status.ok()) return status;
+  return request;
+}
+
+absl::StatusOr<JobQuery> FromProto(const v1::ListJobsRequest& request) {
+  JobQuery query;
+  query.page_size = request.page_size();
+  query.page_token = request.page_token();
+  query.labels.insert(request.labels().begin(), request.labels().end());
+  if (absl::Status status = CheckLabels(query.labels, "labels"); !status.ok()) return status;
+  if (request.state() == v1::JOB_STATE_UNSPECIFIED) return query;
+  for (const JobState state : {JobState::kQueued, JobState::kRunning, JobState::kSucceeded,
+                               JobState::kFailed, JobState::kCancelled}) {
+    if (ToProto(state) == request.state()) query.state = state;
+  }
+  if (query.state.has_value()) return query;
+  return InvalidField("state", absl::StrCat("unknown value ", request.state()));
+}
+
+v1::JobState ToProto(JobState state) {
+  switch (state) {
+    case JobState::kQueued:
+      return v1::JOB_STATE_QUEUED;
+    case JobState::kRunning:
+      return v1::JOB_STATE_RUNNING;
+    case JobState::kSucceeded:
+      return v1::JOB_STATE_SUCCEEDED;
+    case JobState::kFailed:
+      return v1::JOB_STATE_FAILED;
+    case JobState::kCancelled:
+      return v1::JOB_STATE_CANCELLED;
+  }
+  return v1::JOB_STATE_UNSPECIFIED;
+}
+
+v1::Progress ToProto(const Progress& progress) {
+  v1::Progress proto;
+  proto.set_weights_done(progress.weights_done);
+  proto.set_weights_total(progress.weights_total);
+  proto.set_shards_done(progress.shards_done);
+  proto.set_shards_total(progress.shards_total);
+  proto.set_bytes_written(progress.bytes_written);
+  proto.set_weights_per_second(progress.weights_per_second);
+  proto.set_eta_seconds(progress.eta_seconds);
+  proto.set_current_tensor(ValidUtf8(progress.current_tensor));
+  proto.set_tensors_done(progress.tensors_done);
+  proto.set_tensors_total(progress.tensors_total);
+  return proto;
+}
+
+v1::Job ToProto(const JobRecord& job) {
+  v1::Job proto;
+  proto.set_name(job.name);
+  SetRequest(job.request, proto);
+  *proto.mutable_estimate() = ToProto(job.estimate);
+  if (job.name.empty()) return proto;  // validate_only: no job, so no state
+  proto.set_state(ToProto(job.state));
+  proto.set_attempt(job.attempt);
+  SetTime(job.create_time_ns, proto.mutable_create_time());
+  if (job.start_time_ns != 0) SetTime(job.start_time_ns, proto.mutable_start_time());
+  if (job.end_time_ns != 0) SetTime(job.end_time_ns, proto.mutable_end_time());
+  *proto.mutable_progress() = ToProto(job.progress);
+  if (job.error.code != absl::StatusCode::kOk) *proto.mutable_error() = ToProto(job.error);
+  proto.set_output_artifact(job.output_artifact);
+  for (const OutputFile& file : job.output_files) {
+    v1::OutputFile* output = proto.add_output_files();
+    output->set_path(ValidUtf8(file.path));
+    output->set_size(file.size);
+    output->set_sha256(file.sha256);
+  }
+  proto.set_etag(job.etag);
+  return proto;
+}
+
+v1::JobEvent ToProto(const JobEvent& event) {
+  v1::JobEvent proto;
+  proto.set_sequence(event.sequence);
+  SetTime(event.time_ns, proto.mutable_time());
+  if (const auto* change = std::get_if<StateChange>(&event.body)) {
+    proto.set_state(ToProto(change->state));
+  } else if (const auto* result = std::get_if<TensorResult>(&event.body)) {
+    *proto.mutable_tensor() = ToProto(*result);
+  } else if (const auto* warning = std::get_if<Warning>(&event.body)) {
+    proto.set_warning(ValidUtf8(warning->message));
+  }
+  return proto;
+}
+
+}  // namespace seedlm::server

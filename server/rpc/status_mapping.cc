@@ -1,0 +1,104 @@
+#include "server/rpc/status_mapping.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "google/rpc/error_details.pb.h"
+#include "server/errors/reason.h"
+
+namespace seedlm::server {
+namespace {
+
+// The message goes out twice, once percent-encoded (up to three bytes for one) and once within the
+// details, which are in base64. With these limits all stays under the 8 KiB that peers accept.
+constexpr size_t kMaxMessageBytes = 1024;
+constexpr size_t kMaxKeyBytes = 64;
+constexpr size_t kMaxValueBytes = 192;
+constexpr size_t kMaxDetails = 6;
+constexpr std::chrono::milliseconds kDefaultRetry{1000};
+
+// Bytes of the UTF-8 character that `text` starts with, or 0 if it starts with none.
+size_t CharacterBytes(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = byte(0);
+  if (lead < 0x80) return 1;
+  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const uint8_t second = byte(1);
+  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
+  const bool surrogate = lead == 0xED && second >= 0xA0;
+  const bool too_large = lead == 0xF4 && second >= 0x90;
+  return overlong || surrogate || too_large ? 0 : length;
+}
+
+std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status) {
+  if (const auto hint = RetryAfterOf(status)) return hint;
+  if (absl::IsUnavailable(status) || absl::IsAborted(status)) return kDefaultRetry;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string ValidUtf8(std::string_view text, size_t limit) {
+  std::string valid;
+  valid.reserve(std::min(text.size(), limit));
+  while (!text.empty()) {
+    const size_t bytes = CharacterBytes(text);
+    if (valid.size() + std::max<size_t>(bytes, 1) > limit) break;
+    if (bytes == 0) {
+      valid += '?';
+      text.remove_prefix(1);
+    } else {
+      valid += text.substr(0, bytes);
+      text.remove_prefix(bytes);
+    }
+  }
+  return valid;
+}
+
+google::rpc::Status ToProtoStatus(const absl::Status& status) {
+  google::rpc::Status proto;
+  if (status.ok()) return proto;
+  proto.set_code(static_cast<int>(status.code()));
+  proto.set_message(
+      ValidUtf8({status.message().data(), status.message().size()}, kMaxMessageBytes));
+
+  google::rpc::ErrorInfo info;
+  std::string reason = ReasonOf(status);
+  info.set_reason(reason.empty() ? absl::StatusCodeToString(status.code()) : std::move(reason));
+  info.set_domain(std::string(kErrorDomain));
+  size_t details = 0;
+  for (const auto& [key, value] : DetailsOf(status)) {
+    if (++details > kMaxDetails) break;
+    (*info.mutable_metadata())[ValidUtf8(key, kMaxKeyBytes)] = ValidUtf8(value, kMaxValueBytes);
+  }
+  proto.add_details()->PackFrom(info);
+
+  if (const auto delay = RetryDelay(status)) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(delay->count() / 1000);
+    retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(delay->count() % 1000) * 1'000'000);
+    proto.add_details()->PackFrom(retry);
+  }
+  return proto;
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  const google::rpc::Status proto = ToProtoStatus(status);
+  return {static_cast<grpc::StatusCode>(proto.code()), proto.message(), proto.SerializeAsString()};
+}
+
+absl::Status MethodUnimplemented(std::string_view method, std::string_view way_out) {
+  return WithReason(
+      absl::UnimplementedError(std::string(method) +
+                               " is not available in this version: " + std::string(way_out)),
+      "METHOD_UNIMPLEMENTED", {{"method", method}});
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,50 @@
+// From a job's words (artifact, URI) to an open checkpoint and a target on disk.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "kernels/format/checkpoint.h"
+#include "kernels/format/compression_plan.h"
+#include "server/jobs/job.h"
+#include "server/storage/artifact_store.h"
+#include "server/storage/checkpoint_sink.h"
+#include "server/storage/storage_roots.h"
+
+namespace seedlm::server {
+
+// An open checkpoint and what will be made of it. The plan points into the checkpoint: neither is
+// moved once made.
+struct PlannedJob {
+  format::Checkpoint checkpoint;
+  format::CompressionPlan plan;
+  SinkTarget target;
+};
+
+// Immutable, thread-safe. Store and roots must outlive it.
+class SourceLocator {
+ public:
+  SourceLocator(const ArtifactStore& artifacts, const StorageRoots& roots)
+      : artifacts_(artifacts), roots_(roots) {}
+
+  // Opens the source, plans, and checks the target. Reads headers only. `id`: of the job.
+  // Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ALREADY_EXISTS, FAILED_PRECONDITION,
+  // UNIMPLEMENTED, each naming the thing.
+  absl::StatusOr<std::unique_ptr<const PlannedJob>> Plan(const JobRequest& request,
+                                                         std::string_view id) const;
+
+  // The target alone, without opening the source; for removing what a killed server left.
+  // `directory` is not known and stays false.
+  absl::StatusOr<SinkTarget> Target(const JobRequest& request, std::string_view id) const;
+
+ private:
+  absl::StatusOr<std::string> SourcePath(const JobSource& source) const;
+  absl::Status CheckConfined(const format::Checkpoint& checkpoint) const;
+
+  const ArtifactStore& artifacts_;
+  const StorageRoots& roots_;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,323 @@
+#include "server/scheduler/job_run.h"
+
+#include <spdlog/logger.h>
+
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/backend/level_choice.h"
+#include "server/errors/reason.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr int64_t kCopyBytes = int64_t{16} << 20;
+constexpr double kNanosecondsPerSecond = 1e9;
+
+std::string IdOf(const std::string& job_name) { return job_name.substr(job_name.find('/') + 1); }
+
+}  // namespace
+
+JobRun::JobRun(JobRecord job, const RunContext& context) : job_(std::move(job)), context_(context) {
+  progress_.weights_total = job_.estimate.weights;
+}
+
+// ---- Handing out.
+
+bool JobRun::HasWork() const {
+  const std::lock_guard lock(mutex_);
+  return HasWorkLocked();
+}
+
+bool JobRun::HasWorkLocked() const {
+  if (stop_.stop_requested()) return false;
+  switch (phase_) {
+    case Phase::kQueued:
+      return true;
+    case Phase::kMeasure:
+      return cursor_ < tensors_.size();
+    case Phase::kStream:
+      return cursor_ < tensors_.size() || copy_cursor_ < copies_.size();
+    case Phase::kCommit:
+      return in_flight_ == 0;
+    default:
+      return false;
+  }
+}
+
+std::optional<Work> JobRun::Take() {
+  const std::lock_guard lock(mutex_);
+  if (!HasWorkLocked()) return std::nullopt;
+  ++in_flight_;
+  switch (phase_) {
+    case Phase::kQueued:
+      phase_ = Phase::kOpen;
+      return Guarded([this] { return Open(); });
+    case Phase::kMeasure:
+      return TakeMeasureLocked();
+    case Phase::kStream:
+      return TakeStreamLocked();
+    default:
+      return Guarded([this] { return Commit(); });
+  }
+}
+
+Work JobRun::TakeMeasureLocked() {
+  TensorRun& tensor = *tensors_[cursor_];
+  const TensorRows rows = tensor.TakeMeasure();
+  if (!tensor.HasMeasure()) ++cursor_;
+  return Guarded([this, &tensor, rows] { return Measure(tensor, rows); });
+}
+
+Work JobRun::TakeStreamLocked() {
+  if (cursor_ < tensors_.size()) {
+    TensorRun& tensor = *tensors_[cursor_];
+    const TensorRun::Shard shard = tensor.TakeShard();
+    if (!tensor.HasShard()) ++cursor_;
+    return Guarded([this, &tensor, shard] { return Encode(tensor, shard); });
+  }
+  Copy& copy = copies_[copy_cursor_];
+  const int64_t piece = copy.next++;
+  if (copy.next == copy.pieces.count()) ++copy_cursor_;
+  return Guarded([this, tensor = copy.tensor, offset = copy.pieces.begin(piece),
+                  length = copy.pieces.length(piece)] {
+    return CopyPiece(*tensor, static_cast<uint64_t>(offset), static_cast<uint64_t>(length));
+  });
+}
+
+Work JobRun::Guarded(std::function<absl::Status()> piece) {
+  return [this, piece = std::move(piece)] {
+    absl::Status status;
+    try {
+      status = piece();
+    } catch (const std::bad_alloc&) {
+      status = absl::ResourceExhaustedError(
+          absl::StrCat(name(), ": out of memory; run fewer threads or free some"));
+    } catch (const std::exception& e) {
+      status = absl::InternalError(absl::StrCat(name(), ": ", e.what()));
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      --in_flight_;
+      if (!status.ok() && failure_.ok() && stop_reason_ == StopReason::kNone) {
+        failure_ = std::move(status);
+        stop_.request_stop();
+      }
+    }
+    context_.events->Notify(name());
+  };
+}
+
+// ---- The pieces.
+
+absl::Status JobRun::Open() {
+  const absl::StatusOr<JobRecord> running =
+      context_.store->Update(name(), {JobState::kRunning, progress_, {}, {}});
+  if (!running.ok()) return running.status();
+  context_.events->Notify(name());
+  context_.log->info("{} attempt {} started", name(), running->attempt);
+
+  absl::StatusOr<std::unique_ptr<const PlannedJob>> planned =
+      context_.locator->Plan(job_.request, IdOf(name()));
+  if (!planned.ok()) return planned.status();
+  auto backend = context_.open_backend(job_.request.spec.backend);
+  if (!backend.ok()) return backend.status();
+  auto sink = CheckpointSink::Open((*planned)->target, (*planned)->checkpoint, (*planned)->plan);
+  if (!sink.ok()) return sink.status();
+
+  const std::lock_guard lock(mutex_);
+  planned_ = *std::move(planned);
+  backend_ = *std::move(backend);
+  sink_ = *std::move(sink);
+  start_time_ns_ = context_.clock();
+  StartStreamLocked();
+  phase_ = Phase::kMeasure;
+  return absl::OkStatus();
+}
+
+void JobRun::StartStreamLocked() {
+  const format::CompressionPlan& plan = planned_->plan;
+  for (const format::PlannedTensor& tensor : plan.tensors) {
+    if (tensor.compressed) {
+      tensors_.push_back(std::make_unique<TensorRun>(tensor,
+                                                     *planned_->checkpoint.files[tensor.file].file,
+                                                     plan.options, context_.shard_weights));
+      pieces_left_ += tensors_.back()->shards();
+    } else if (tensor.source->byte_size() > 0) {
+      copies_.push_back({&tensor, {static_cast<int64_t>(tensor.source->byte_size()), kCopyBytes}});
+    }
+  }
+  progress_.weights_total = plan.weights;
+  progress_.shards_total = pieces_left_;
+  progress_.tensors_total = static_cast<int>(tensors_.size());
+  unmeasured_ = tensors_.size();
+  for (const Copy& copy : copies_) pieces_left_ += copy.pieces.count();
+  context_.events->SetProgress(name(), ProgressLocked());
+}
+
+absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
+  const auto part = std::make_unique<codec::NormHistogram>();
+  const codec::Profile profile = job_.request.spec.profile;
+  if (absl::Status status = MeasureRows(profile, rows, *part); !status.ok()) return status;
+  std::unique_ptr<codec::NormHistogram> whole;
+  {
+    const std::lock_guard lock(mutex_);
+    if (tensor.AddMeasure(*part)) whole = tensor.TakeHistogram();
+  }
+  if (whole == nullptr) return absl::OkStatus();
+  const absl::StatusOr<codec::LevelTable> levels =
+      backend::ChooseLevels(*backend_, profile, job_.request.spec.fit, job_.request.spec.scale,
+                            *whole, stop_.get_token());
+  if (!levels.ok()) return levels.status();
+
+  const std::lock_guard lock(mutex_);
+  tensor.SetLevels(*levels);
+  if (--unmeasured_ == 0) {
+    phase_ = Phase::kStream;
+    cursor_ = 0;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JobRun::Encode(TensorRun& tensor, const TensorRun::Shard& shard) {
+  const absl::StatusOr<ShardSums> sums = EncodeRows(
+      *backend_, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
+  if (!sums.ok()) return sums.status();
+  const int64_t weights = shard.rows.row_count * tensor.columns();
+  const JobSpec& spec = job_.request.spec;
+  context_.rates->Record(backend_->name(), spec.profile, spec.fit, weights, sums->seconds);
+  context_.log->debug("{} tensor {} shard {} of {}: {:.3f} s", name(), tensor.info().name,
+                      shard.index + 1, tensor.shards(), sums->seconds);
+  bool last = false;
+  {
+    const std::lock_guard lock(mutex_);
+    last = tensor.AddShard(shard.index, *sums);
+    progress_.weights_done += weights;
+    progress_.shards_done += 1;
+    progress_.current_tensor = tensor.info().name;
+    if (!last) PieceDoneLocked();
+  }
+  return last ? FinishTensor(tensor) : absl::OkStatus();
+}
+
+absl::Status JobRun::FinishTensor(TensorRun& tensor) {
+  absl::StatusOr<std::string> sha256 = server::FinishTensor(
+      tensor.spec(), tensor.info(), {sink_.get(), tensor.output()}, stop_.get_token());
+  if (!sha256.ok()) return sha256.status();
+  TensorResult result;
+  {
+    const std::lock_guard lock(mutex_);
+    result = tensor.Result(backend_->name(), *std::move(sha256));
+  }
+  const absl::StatusOr<int64_t> sequence = context_.store->AppendEvent(name(), result);
+  if (!sequence.ok()) return sequence.status();
+  const std::lock_guard lock(mutex_);
+  progress_.tensors_done += 1;
+  PieceDoneLocked();
+  return absl::OkStatus();
+}
+
+absl::Status JobRun::CopyPiece(const format::PlannedTensor& tensor, uint64_t offset,
+                               uint64_t length) {
+  absl::Status status = CopyBytes(*planned_->checkpoint.files[tensor.file].file, *tensor.source,
+                                  offset, length, {sink_.get(), tensor.file});
+  if (!status.ok()) return status;
+  const std::lock_guard lock(mutex_);
+  PieceDoneLocked();
+  return absl::OkStatus();
+}
+
+void JobRun::PieceDoneLocked() {
+  if (--pieces_left_ == 0) phase_ = Phase::kCommit;
+  context_.events->SetProgress(name(), ProgressLocked());
+}
+
+absl::Status JobRun::Commit() {
+  absl::StatusOr<std::vector<StoredFile>> files = sink_->Commit(stop_.get_token());
+  if (!files.ok()) return files.status();
+  const std::lock_guard lock(mutex_);
+  for (StoredFile& file : *files) {
+    output_files_.push_back({std::move(file.path), file.size, std::move(file.sha256)});
+  }
+  succeeded_ = true;
+  phase_ = Phase::kDone;
+  return absl::OkStatus();
+}
+
+// ---- The end.
+
+void JobRun::RequestStop(StopReason reason) {
+  const std::lock_guard lock(mutex_);
+  if (stop_reason_ == StopReason::kNone && failure_.ok()) stop_reason_ = reason;
+  stop_.request_stop();
+}
+
+bool JobRun::ClaimEnd() {
+  const std::lock_guard lock(mutex_);
+  if (ended_ || in_flight_ > 0) return false;
+  ended_ = phase_ == Phase::kDone || stop_.stop_requested();
+  return ended_;
+}
+
+Progress JobRun::ProgressLocked() const {
+  Progress progress = progress_;
+  if (sink_ != nullptr) progress.bytes_written = sink_->bytes_written();
+  const double seconds =
+      static_cast<double>(context_.clock() - start_time_ns_) / kNanosecondsPerSecond;
+  if (seconds > 0 && progress.weights_done > 0) {
+    progress.weights_per_second = static_cast<double>(progress.weights_done) / seconds;
+    progress.eta_seconds = static_cast<double>(progress.weights_total - progress.weights_done) /
+                           progress.weights_per_second;
+  }
+  return progress;
+}
+
+JobUpdate JobRun::EndingLocked() const {
+  JobUpdate update;
+  update.progress = ProgressLocked();
+  update.progress.eta_seconds = 0;
+  if (succeeded_) {
+    update.to = JobState::kSucceeded;
+    update.output_files = output_files_;
+  } else if (failure_.ok()) {
+    update.to = JobState::kCancelled;
+  } else {
+    update.to = JobState::kFailed;
+    update.error = {failure_.code(), std::string(failure_.message()), ReasonOf(failure_)};
+  }
+  return update;
+}
+
+void JobRun::Conclude() {
+  JobUpdate update;
+  bool left_for_restart = false;
+  {
+    const std::lock_guard lock(mutex_);
+    update = EndingLocked();
+    left_for_restart = update.to == JobState::kCancelled && stop_reason_ == StopReason::kShutdown;
+    tensors_.clear();
+    copies_.clear();
+  }
+  sink_.reset();  // first: a full disk has room again before the end is stored
+  planned_.reset();
+  if (left_for_restart) {
+    context_.events->ClearProgress(name());
+    context_.log->info("{} is left for the next start", name());
+    return;
+  }
+  const absl::StatusOr<JobRecord> stored = context_.store->Update(name(), update);
+  context_.events->ClearProgress(name());  // not before: whoever looks meanwhile sees no step back
+  if (!stored.ok()) {
+    context_.log->error("{} ended as {}, but that cannot be stored: {}", name(), Name(update.to),
+                        stored.status().ToString());
+  } else if (update.to == JobState::kFailed) {
+    context_.log->warn("{} failed: {}", name(), update.error.message);
+  } else {
+    context_.log->info("{} {}", name(), Name(update.to));
+  }
+  context_.events->Notify(name());
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,134 @@
+// One job from its first piece of work to its last.
+//
+//   open     headers, plan, backend, output files
+//   measure  every compressed tensor: block norms -> levels (for which a sample of its blocks is
+//            encoded); a weight that is not finite ends the job here, before any shard is encoded
+//   stream   shards are encoded and written as they come; tensors that pass through are copied
+//   commit   sync, sums of the files, the final name
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/backend/backend.h"
+#include "server/jobs/job.h"
+#include "server/jobs/job_events.h"
+#include "server/jobs/job_store.h"
+#include "server/scheduler/checkpoint_source.h"
+#include "server/scheduler/rate_table.h"
+#include "server/scheduler/tensor_run.h"
+#include "server/storage/checkpoint_sink.h"
+#include "server/workers/worker_pool.h"
+
+namespace spdlog {
+class logger;
+}
+
+namespace seedlm::server {
+
+// What a run needs of the server; all outlive it.
+struct RunContext {
+  JobStore* store = nullptr;
+  JobEvents* events = nullptr;
+  const SourceLocator* locator = nullptr;
+  RateTable* rates = nullptr;
+  spdlog::logger* log = nullptr;
+  Clock clock;
+  std::function<absl::StatusOr<std::shared_ptr<const backend::Backend>>(std::string_view)>
+      open_backend;
+  int64_t shard_weights = 0;
+};
+
+enum class StopReason : uint8_t {
+  kNone,
+  kCancelled,  // becomes CANCELLED
+  kShutdown,   // stays as it is in the store, for the next server
+};
+
+// Thread-safe. The pieces of work hold a plain pointer to the run: who runs them keeps it alive.
+class JobRun {
+ public:
+  JobRun(JobRecord job, const RunContext& context);
+
+  const std::string& name() const { return job_.name; }
+  int priority() const { return job_.request.priority; }
+  int64_t create_time_ns() const { return job_.create_time_ns; }
+
+  // A piece can be taken now.
+  bool HasWork() const;
+  // The next piece; none if there is none after all.
+  std::optional<Work> Take();
+
+  // Pieces that run stop soon, no more are handed out. The first reason counts.
+  void RequestStop(StopReason reason);
+
+  // True once, when no piece runs and none will: the caller has to conclude the job.
+  bool ClaimEnd();
+  // Removes what is unfinished and stores how the job ended. REQUIRES: ClaimEnd() was true.
+  void Conclude();
+
+ private:
+  enum class Phase : uint8_t { kQueued, kOpen, kMeasure, kStream, kCommit, kDone };
+
+  // The 16 MiB pieces of a tensor that passes through.
+  struct Copy {
+    const format::PlannedTensor* tensor = nullptr;
+    Pieces pieces;
+    int64_t next = 0;
+  };
+
+  // One function for each kind of piece; called without the lock.
+  absl::Status Open();
+  absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
+  absl::Status Encode(TensorRun& tensor, const TensorRun::Shard& shard);
+  absl::Status FinishTensor(TensorRun& tensor);
+  absl::Status CopyPiece(const format::PlannedTensor& tensor, uint64_t offset, uint64_t length);
+  absl::Status Commit();
+  Work Guarded(std::function<absl::Status()> piece);
+
+  // REQUIRES: mutex_ is held.
+  bool HasWorkLocked() const;
+  Work TakeMeasureLocked();
+  Work TakeStreamLocked();
+  void StartStreamLocked();
+  void PieceDoneLocked();
+  Progress ProgressLocked() const;
+  JobUpdate EndingLocked() const;
+
+  const JobRecord job_;
+  const RunContext context_;
+  std::stop_source stop_;
+
+  // Set by Open, constant until Conclude.
+  std::unique_ptr<const PlannedJob> planned_;
+  std::shared_ptr<const backend::Backend> backend_;
+  std::unique_ptr<CheckpointSink> sink_;
+
+  mutable std::mutex mutex_;  // guards all below
+  Phase phase_ = Phase::kQueued;
+  int in_flight_ = 0;
+  bool ended_ = false;
+  StopReason stop_reason_ = StopReason::kNone;
+  absl::Status failure_;
+  bool succeeded_ = false;
+  std::vector<OutputFile> output_files_;
+  std::vector<std::unique_ptr<TensorRun>> tensors_;  // compressed ones, in the plan's order
+  std::vector<Copy> copies_;
+  size_t cursor_ = 0;        // first tensor with pieces to hand out in this phase
+  size_t copy_cursor_ = 0;   // as cursor_, of copies_
+  size_t unmeasured_ = 0;    // tensors without levels
+  int64_t pieces_left_ = 0;  // of kStream, not finished
+  Progress progress_;
+  int64_t start_time_ns_ = 0;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,163 @@
+#include "server/scheduler/job_service.h"
+
+#include <openssl/rand.h>
+
+#include <array>
+#include <span>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/codec/bitpack.h"
+#include "server/errors/reason.h"
+#include "server/jobs/job_json.h"
+#include "server/storage/sha256.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr size_t kIdBytes = 12;  // 24 hex digits: no two alike, ever
+
+absl::StatusOr<std::string> MakeId() {
+  std::array<unsigned char, kIdBytes> bytes{};
+  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) {
+    return absl::InternalError("the system gives no random numbers for a job's name");
+  }
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+std::string HashOf(const JobRequest& request) {
+  const std::string text = CanonicalRequest(request);
+  Sha256 sum;
+  sum.Update(std::as_bytes(std::span(text)));
+  return sum.HexDigest();
+}
+
+// All but the seconds.
+Estimate EstimateOf(const format::CompressionPlan& plan) {
+  Estimate estimate;
+  estimate.weights = plan.weights;
+  estimate.input_bytes = static_cast<int64_t>(plan.input_bytes);
+  estimate.output_bytes = static_cast<int64_t>(plan.output_bytes);
+  const codec::Profile& profile = plan.options.profile;
+  double code_bytes = 0;  // words and level nibbles: what grows with the weights
+  for (const format::PlannedTensor& tensor : plan.tensors) {
+    if (tensor.compressed) {
+      const int64_t blocks = profile.blocks_per_row(tensor.source->shape[1]);
+      const int64_t row_bytes =
+          blocks * static_cast<int64_t>(sizeof(uint32_t)) + codec::LevelRowBytes(profile, blocks);
+      code_bytes += static_cast<double>(tensor.source->shape[0]) * static_cast<double>(row_bytes);
+    } else if (estimate.skipped.size() < kMaxSkipped) {
+      estimate.skipped.push_back({tensor.source->name, tensor.why_not});
+    }
+  }
+  if (plan.weights > 0)
+    estimate.bits_per_weight = 8 * code_bytes / static_cast<double>(plan.weights);
+  return estimate;
+}
+
+}  // namespace
+
+absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std::string& id) {
+  const auto backend = parts_.scheduler->OpenBackend(request.spec.backend);
+  if (!backend.ok()) return backend.status();
+  const absl::StatusOr<std::unique_ptr<const PlannedJob>> planned =
+      parts_.locator->Plan(request, id);
+  if (!planned.ok()) return planned.status();
+  JobRecord job;
+  job.name = "jobs/" + id;
+  job.request = request;
+  job.estimate = EstimateOf((*planned)->plan);
+  job.estimate.seconds = parts_.scheduler->EstimateSeconds((*backend)->name(), request.spec.profile,
+                                                           request.spec.fit, job.estimate.weights);
+  job.progress.weights_total = job.estimate.weights;
+  if (request.destination.managed) job.output_artifact = "artifacts/" + id;
+  return job;
+}
+
+absl::StatusOr<JobRecord> JobService::Create(const JobRequest& request, std::string_view request_id,
+                                             bool validate_only) {
+  const RequestKey key{std::string(request_id), HashOf(request)};
+  if (!validate_only) {
+    absl::StatusOr<std::optional<JobRecord>> earlier = parts_.store->FindRequest(key);
+    if (!earlier.ok()) return earlier.status();
+    if (earlier->has_value()) return **std::move(earlier);
+    if (parts_.scheduler->stopping()) {
+      return WithReason(absl::UnavailableError("the server is stopping; retry when it is back"),
+                        "SERVER_DRAINING");
+    }
+  }
+  const absl::StatusOr<std::string> id = MakeId();
+  if (!id.ok()) return id.status();
+  absl::StatusOr<JobRecord> job = Check(request, *id);
+  if (!job.ok()) return job.status();
+  if (validate_only) {
+    job->name.clear();
+    job->output_artifact.clear();
+    return job;
+  }
+  absl::StatusOr<InsertResult> inserted = parts_.store->Insert(*job, key);
+  if (!inserted.ok()) return inserted.status();
+  if (inserted->created) {
+    // If the server began to stop a moment ago: the job is stored, the next start runs it.
+    (void)parts_.scheduler->Enqueue(inserted->job);
+    parts_.events->Notify(inserted->job.name);
+  }
+  return std::move(inserted->job);
+}
+
+absl::StatusOr<JobRecord> JobService::Get(std::string_view name) {
+  if (absl::Status status = ParseJobName(name).status(); !status.ok()) return status;
+  absl::StatusOr<JobRecord> job = parts_.store->Get(name);
+  if (job.ok() && job->state == JobState::kRunning) {
+    if (std::optional<Progress> live = parts_.events->LiveProgress(name)) {
+      job->progress = *std::move(live);
+    }
+  }
+  return job;
+}
+
+absl::StatusOr<JobPage> JobService::List(const JobQuery& query) {
+  absl::StatusOr<JobPage> page = parts_.store->List(query);
+  if (!page.ok()) return page;
+  for (JobRecord& job : page->jobs) {
+    if (job.state != JobState::kRunning) continue;
+    if (std::optional<Progress> live = parts_.events->LiveProgress(job.name)) {
+      job.progress = *std::move(live);
+    }
+  }
+  return page;
+}
+
+absl::StatusOr<JobRecord> JobService::Cancel(std::string_view name) {
+  absl::StatusOr<JobRecord> job = Get(name);
+  if (!job.ok() || HasEnded(job->state)) return job;
+  if (parts_.scheduler->Cancel(name)) return Get(name);
+  // Not in this process's hands: it ended a moment ago, or it is stored and not yet queued.
+  job = Get(name);
+  if (!job.ok() || HasEnded(job->state)) return job;
+  job = parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}});
+  parts_.events->Notify(name);
+  return absl::IsFailedPrecondition(job.status()) ? Get(name) : job;
+}
+
+absl::StatusOr<std::vector<JobEvent>> JobService::ReadEvents(std::string_view name, int64_t after,
+                                                             int limit) {
+  if (absl::Status status = ParseJobName(name).status(); !status.ok()) return status;
+  return parts_.store->ReadEvents(name, after, limit);
+}
+
+JobEvents::Subscription JobService::Watch(std::string_view name, JobEvents::Callback on_change) {
+  return parts_.events->Subscribe(name, std::move(on_change));
+}
+
+std::optional<Progress> JobService::LiveProgress(std::string_view name) const {
+  return parts_.events->LiveProgress(name);
+}
+
+int JobService::active_jobs() const { return parts_.scheduler->active_jobs(); }
+
+std::vector<BackendUse> JobService::Backends() const { return parts_.scheduler->Backends(); }
+
+}  // namespace seedlm::server

@@ -1,0 +1,70 @@
+// What the rpc layer calls: jobs without gRPC types.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/jobs/job.h"
+#include "server/jobs/job_events.h"
+#include "server/jobs/job_store.h"
+#include "server/scheduler/checkpoint_source.h"
+#include "server/scheduler/scheduler.h"
+
+namespace seedlm::server {
+
+// Thread-safe. Methods block for file and database I/O (milliseconds; Create also for reading the
+// checkpoint's headers): call them from a thread that may wait.
+class JobService {
+ public:
+  // All must outlive the service.
+  struct Parts {
+    JobStore* store = nullptr;
+    JobEvents* events = nullptr;
+    Scheduler* scheduler = nullptr;
+    const SourceLocator* locator = nullptr;
+  };
+  explicit JobService(Parts parts) : parts_(std::move(parts)) {}
+
+  // Checks everything that can be known from headers, estimates, stores and queues. The same
+  // request_id (may be empty) with the same request gives the same job. `validate_only`: nothing is
+  // stored, the answer has no name.
+  // REQUIRES: the request's fields are well-formed (admission has checked counts and lengths).
+  // Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ALREADY_EXISTS, FAILED_PRECONDITION,
+  // UNIMPLEMENTED, RESOURCE_EXHAUSTED, UNAVAILABLE (the server is stopping).
+  absl::StatusOr<JobRecord> Create(const JobRequest& request, std::string_view request_id,
+                                   bool validate_only);
+
+  // With live progress if the job runs. INVALID_ARGUMENT (malformed name), NOT_FOUND.
+  absl::StatusOr<JobRecord> Get(std::string_view name);
+
+  absl::StatusOr<JobPage> List(const JobQuery& query);
+
+  // Asks the job to stop and returns it as it is then: a RUNNING job becomes CANCELLED soon after,
+  // when its workers have let go of it. A job that has ended stays as it is. As Get.
+  absl::StatusOr<JobRecord> Cancel(std::string_view name);
+
+  // As JobStore::ReadEvents; INVALID_ARGUMENT for a malformed name.
+  absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after, int limit);
+
+  // Told of every new event and every change of progress of the job (see JobEvents::Subscribe).
+  [[nodiscard]] JobEvents::Subscription Watch(std::string_view name, JobEvents::Callback on_change);
+  // None: the job does not run.
+  std::optional<Progress> LiveProgress(std::string_view name) const;
+
+  // Jobs that wait or run.
+  int active_jobs() const;
+  std::vector<BackendUse> Backends() const;
+
+ private:
+  absl::StatusOr<JobRecord> Check(const JobRequest& request, const std::string& id);
+
+  const Parts parts_;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,49 @@
+#include "server/scheduler/rate_table.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace seedlm::server {
+namespace {
+
+// Share of the newest shard in the moving mean.
+constexpr double kNewest = 0.1;
+
+// Blocks a second and thread before anything was measured: what the reference machine (two cores
+// with AVX-512) does for 4bit/optimal, rounded down to one digit. An estimate, no promise.
+struct Default {
+  std::string_view backend;
+  double blocks_per_second;
+};
+constexpr Default kDefaults[] = {{"cpu", 30'000}, {"reference", 10}};
+
+std::string Key(std::string_view backend, const codec::Profile& profile, codec::Fit fit) {
+  return absl::StrCat(std::string(backend), "/", std::string(profile.name), "/",
+                      std::string(codec::Name(fit)));
+}
+
+}  // namespace
+
+void RateTable::Record(std::string_view backend, const codec::Profile& profile, codec::Fit fit,
+                       int64_t weights, double seconds) {
+  if (weights <= 0 || seconds <= 0) return;
+  const double rate = static_cast<double>(weights) / seconds;
+  const std::lock_guard lock(mutex_);
+  const auto [it, first] = measured_.try_emplace(Key(backend, profile, fit), rate);
+  if (!first) it->second += kNewest * (rate - it->second);
+}
+
+double RateTable::WeightsPerSecond(std::string_view backend, const codec::Profile& profile,
+                                   codec::Fit fit) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = measured_.find(Key(backend, profile, fit)); it != measured_.end()) {
+      return it->second;
+    }
+  }
+  for (const Default& known : kDefaults) {
+    if (known.backend == backend) return known.blocks_per_second * profile.block;
+  }
+  return 0;
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,31 @@
+// How fast backends search, for estimates.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "kernels/codec/profile.h"
+
+namespace seedlm::server {
+
+// Thread-safe.
+class RateTable {
+ public:
+  // One shard took `seconds` on one thread.
+  void Record(std::string_view backend, const codec::Profile& profile, codec::Fit fit,
+              int64_t weights, double seconds);
+
+  // Weights per second and thread: a moving mean of what was recorded, else the figure that was
+  // measured when the backend was written, else 0.
+  double WeightsPerSecond(std::string_view backend, const codec::Profile& profile,
+                          codec::Fit fit) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, double> measured_;  // guarded by mutex_
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,197 @@
+#include "server/scheduler/scheduler.h"
+
+#include <spdlog/logger.h>
+#include <spdlog/sinks/null_sink.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "server/errors/reason.h"
+#include "server/scheduler/job_run.h"
+#include "server/scheduler/policy.h"
+
+namespace seedlm::server {
+namespace {
+
+int ThreadsOf(const SchedulerOptions& options) {
+  if (options.threads > 0) return options.threads;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+Scheduler::Parts WithLog(Scheduler::Parts parts) {
+  if (parts.log == nullptr) {
+    parts.log =
+        std::make_shared<spdlog::logger>("none", std::make_shared<spdlog::sinks::null_sink_mt>());
+  }
+  return parts;
+}
+
+std::string IdOf(const std::string& job_name) { return job_name.substr(job_name.find('/') + 1); }
+
+}  // namespace
+
+Scheduler::Scheduler(Parts parts, SchedulerOptions options)
+    : parts_(WithLog(std::move(parts))), options_(options), threads_(ThreadsOf(options)) {}
+
+Scheduler::~Scheduler() { Shutdown(); }
+
+absl::Status Scheduler::Start() {
+  if (absl::Status status = Recover(); !status.ok()) return status;
+  WorkQueue& queue = *this;  // a private base: only here can it be seen
+  pool_ = std::make_unique<WorkerPool>(threads_, queue);
+  return absl::OkStatus();
+}
+
+absl::Status Scheduler::Recover() {
+  absl::StatusOr<std::vector<JobRecord>> unfinished = parts_.store->Unfinished();
+  if (!unfinished.ok()) return unfinished.status();
+  for (JobRecord& job : *unfinished) {
+    if (job.state == JobState::kRunning) {
+      const absl::StatusOr<SinkTarget> target = parts_.locator->Target(job.request, IdOf(job.name));
+      absl::Status removed = target.ok() ? RemoveLeftovers(*target) : target.status();
+      if (!removed.ok()) {
+        parts_.log->warn("{}: an earlier attempt may have left files: {}", job.name,
+                         removed.ToString());
+      }
+      Progress progress;
+      progress.weights_total = job.estimate.weights;
+      absl::StatusOr<JobRecord> queued =
+          parts_.store->Update(job.name, {JobState::kQueued, progress, {}, {}});
+      if (!queued.ok()) return queued.status();
+      job = *std::move(queued);
+    }
+    if (absl::Status status = Enqueue(job); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Scheduler::Enqueue(const JobRecord& job) {
+  const RunContext context{parts_.store,
+                           parts_.events,
+                           parts_.locator,
+                           &rates_,
+                           parts_.log.get(),
+                           parts_.clock,
+                           [this](std::string_view name) { return OpenBackend(name); },
+                           options_.shard_weights};
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) {
+      return WithReason(absl::UnavailableError("the server is stopping; retry when it is back"),
+                        "SERVER_DRAINING");
+    }
+    jobs_.push_back(std::make_shared<JobRun>(job, context));
+  }
+  work_ready_.notify_all();
+  return absl::OkStatus();
+}
+
+std::shared_ptr<JobRun> Scheduler::PickLocked() const {
+  std::vector<JobView> views;
+  views.reserve(jobs_.size());
+  int64_t order = 0;  // jobs are queued in the order of their creation
+  for (const auto& run : jobs_) views.push_back({run->priority(), order++, run->HasWork()});
+  const std::optional<size_t> pick = PickJob(views);
+  return pick.has_value() ? jobs_[*pick] : nullptr;
+}
+
+std::optional<Work> Scheduler::Take(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  while (!stopping_ && !stop.stop_requested()) {
+    std::shared_ptr<JobRun> run = PickLocked();
+    if (run == nullptr) {
+      work_ready_.wait(lock, stop, [this] { return stopping_ || PickLocked() != nullptr; });
+      continue;
+    }
+    if (std::optional<Work> work = run->Take()) {
+      return [this, run = std::move(run), work = *std::move(work)] {
+        work();
+        if (run->ClaimEnd()) Conclude(*run);
+        { const std::lock_guard changed(mutex_); }  // no waiter is between its look and its sleep
+        work_ready_.notify_all();
+      };
+    }
+  }
+  return std::nullopt;
+}
+
+void Scheduler::Conclude(JobRun& run) {
+  run.Conclude();
+  const std::lock_guard lock(mutex_);
+  std::erase_if(jobs_, [&](const auto& other) { return other.get() == &run; });
+}
+
+bool Scheduler::Cancel(std::string_view name) {
+  std::shared_ptr<JobRun> run;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = std::find_if(jobs_.begin(), jobs_.end(),
+                                 [&](const auto& other) { return other->name() == name; });
+    if (it == jobs_.end()) return false;
+    run = *it;
+  }
+  run->RequestStop(StopReason::kCancelled);
+  if (run->ClaimEnd()) Conclude(*run);  // it had not started
+  return true;
+}
+
+void Scheduler::Shutdown() {
+  std::vector<std::shared_ptr<JobRun>> runs;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+    runs = jobs_;
+  }
+  for (const auto& run : runs) {
+    run->RequestStop(options_.cancel_on_shutdown ? StopReason::kCancelled : StopReason::kShutdown);
+  }
+  work_ready_.notify_all();
+  pool_.reset();
+  for (const auto& run : runs) {
+    if (run->ClaimEnd()) Conclude(*run);
+  }
+}
+
+int Scheduler::active_jobs() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int>(jobs_.size());
+}
+
+bool Scheduler::stopping() const {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+std::vector<BackendUse> Scheduler::Backends() const {
+  std::vector<BackendUse> uses;
+  for (backend::BackendInfo& info : parts_.backends.list()) {
+    const int workers = info.available ? threads_ : 0;
+    uses.push_back({std::move(info), workers});
+  }
+  return uses;
+}
+
+absl::StatusOr<std::shared_ptr<const backend::Backend>> Scheduler::OpenBackend(
+    std::string_view name) {
+  const std::string key(name.empty() ? "auto" : name);
+  const std::lock_guard lock(backends_mutex_);
+  if (const auto it = backends_.find(key); it != backends_.end()) return it->second;
+  auto opened = parts_.backends.open(key);
+  if (!opened.ok()) {
+    return WithReason(
+        opened.status(),
+        absl::IsInvalidArgument(opened.status()) ? "BACKEND_UNKNOWN" : "BACKEND_UNAVAILABLE",
+        {{"field", "job.spec.backend"}});
+  }
+  return backends_.emplace(key, *std::move(opened)).first->second;
+}
+
+double Scheduler::EstimateSeconds(std::string_view backend, const codec::Profile& profile,
+                                  codec::Fit fit, int64_t weights) const {
+  const double rate = rates_.WeightsPerSecond(backend, profile, fit);
+  return rate > 0 ? static_cast<double>(weights) / (rate * threads_) : 0;
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,74 @@
+#include "server/scheduler/tensor_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "kernels/codec/bitpack.h"
+
+namespace seedlm::server {
+namespace {
+
+// Norms cost little: larger pieces than shards.
+constexpr int64_t kMeasureWeights = int64_t{1} << 20;
+
+}  // namespace
+
+TensorRun::TensorRun(const format::PlannedTensor& tensor, const format::SafetensorsFile& file,
+                     const format::CompressionOptions& options, int64_t shard_weights)
+    : tensor_(&tensor),
+      file_(&file),
+      spec_{options.profile, options.fit, {}},
+      measures_(RowPieces(rows(), columns(), kMeasureWeights)),
+      shards_(RowPieces(rows(), columns(), shard_weights)) {}
+
+TensorRows TensorRun::Rows(const Pieces& pieces, int64_t piece) const {
+  return {file_, tensor_->source, pieces.begin(piece), pieces.length(piece)};
+}
+
+TensorRows TensorRun::TakeMeasure() { return Rows(measures_, next_measure_++); }
+
+bool TensorRun::AddMeasure(const codec::NormHistogram& part) {
+  if (histogram_ == nullptr) histogram_ = std::make_unique<codec::NormHistogram>();
+  histogram_->Merge(part);
+  return ++measures_done_ == measures_.count();
+}
+
+TensorRun::Shard TensorRun::TakeShard() {
+  sums_.resize(static_cast<size_t>(shards_.count()));
+  const int64_t index = next_shard_++;
+  return {index, Rows(shards_, index)};
+}
+
+bool TensorRun::AddShard(int64_t index, const ShardSums& sums) {
+  sums_[static_cast<size_t>(index)] = sums;
+  return ++shards_done_ == shards_.count();
+}
+
+TensorResult TensorRun::Result(std::string_view backend, std::string sha256) const {
+  ShardSums total;
+  for (const ShardSums& shard : sums_) {
+    total.squared_error += shard.squared_error;
+    total.squared_weights += shard.squared_weights;
+    total.max_error = std::max(total.max_error, shard.max_error);
+    total.seconds += shard.seconds;
+  }
+  const int64_t blocks = spec_.profile.blocks_per_row(columns());
+  const int64_t row_bytes =
+      blocks * static_cast<int64_t>(sizeof(uint32_t)) + codec::LevelRowBytes(spec_.profile, blocks);
+  TensorResult result;
+  result.name = info().name;
+  result.rows = rows();
+  result.columns = columns();
+  if (total.squared_weights > 0) {
+    result.relative_error = std::sqrt(total.squared_error / total.squared_weights);
+  }
+  result.max_error = total.max_error;
+  result.bits_per_weight = 8.0 * static_cast<double>(row_bytes) / static_cast<double>(columns());
+  result.seconds = total.seconds;
+  result.backend = std::string(backend);
+  result.sha256 = std::move(sha256);
+  return result;
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,72 @@
+// One tensor on its way through a job: which of its rows are handed out, what they summed to.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "kernels/backend/shard.h"
+#include "kernels/codec/level_design.h"
+#include "kernels/format/compression_plan.h"
+#include "server/jobs/job.h"
+#include "server/scheduler/policy.h"
+#include "server/workers/tensor_work.h"
+
+namespace seedlm::server {
+
+// Not thread-safe. The results do not depend on the order in which pieces are finished: histograms
+// are counts, and the sums of the shards are added in the order of their rows.
+class TensorRun {
+ public:
+  // REQUIRES: `tensor` is a compressed one of the plan, which outlives this.
+  TensorRun(const format::PlannedTensor& tensor, const format::SafetensorsFile& file,
+            const format::CompressionOptions& options, int64_t shard_weights);
+
+  const format::TensorInfo& info() const { return *tensor_->source; }
+  size_t output() const { return tensor_->file; }
+  int64_t rows() const { return tensor_->source->shape[0]; }
+  int64_t columns() const { return tensor_->source->shape[1]; }
+  int64_t shards() const { return shards_.count(); }
+  const backend::EncodeSpec& spec() const { return spec_; }
+
+  // ---- First pass: norms.
+  bool HasMeasure() const { return next_measure_ < measures_.count(); }
+  TensorRows TakeMeasure();  // REQUIRES: HasMeasure()
+  // True: that was the last piece; the histogram is whole.
+  bool AddMeasure(const codec::NormHistogram& part);
+  // Gives up the histogram. REQUIRES: it is whole.
+  std::unique_ptr<codec::NormHistogram> TakeHistogram() { return std::move(histogram_); }
+  void SetLevels(const codec::LevelTable& levels) { spec_.levels = levels; }
+
+  // ---- Second pass: codes. REQUIRES: the levels are set.
+  struct Shard {
+    int64_t index = 0;
+    TensorRows rows;
+  };
+  bool HasShard() const { return next_shard_ < shards_.count(); }
+  Shard TakeShard();  // REQUIRES: HasShard()
+  // True: that was the last one.
+  bool AddShard(int64_t index, const ShardSums& sums);
+  // REQUIRES: all shards are added.
+  TensorResult Result(std::string_view backend, std::string sha256) const;
+
+ private:
+  TensorRows Rows(const Pieces& pieces, int64_t piece) const;
+
+  const format::PlannedTensor* tensor_;
+  const format::SafetensorsFile* file_;
+  backend::EncodeSpec spec_;
+  Pieces measures_;
+  int64_t next_measure_ = 0;
+  int64_t measures_done_ = 0;
+  std::unique_ptr<codec::NormHistogram> histogram_;  // from the first piece to the design
+  Pieces shards_;
+  int64_t next_shard_ = 0;
+  int64_t shards_done_ = 0;
+  std::vector<ShardSums> sums_;  // by shard; from the first shard on
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,199 @@
+#include "server/server.h"
+
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "kernels/registry/registry.h"
+#include "server/jobs/job_events.h"
+#include "server/jobs/sqlite_job_store.h"
+#include "server/listen_address.h"
+#include "server/rpc/artifact_rpc.h"
+#include "server/rpc/compression_rpc.h"
+#include "server/rpc/work_pool.h"
+#include "server/scheduler/checkpoint_source.h"
+#include "server/scheduler/job_service.h"
+#include "server/scheduler/scheduler.h"
+#include "server/storage/artifact_store.h"
+#include "server/storage/data_dir.h"
+#include "server/storage/storage_roots.h"
+
+namespace seedlm::server {
+namespace {
+
+// Calls wait for SQLite and headers, streams for whole chunks and fsync: a slow disk under uploads
+// must not hold up GetJob.
+constexpr int kCallThreads = 4;
+constexpr int kStreamThreads = 4;
+constexpr int kMaxConcurrentStreams = 4096;  // of one connection
+constexpr int kKeepAliveMs = 60'000;         // a dead client is noticed within 80 s
+constexpr int kKeepAliveTimeoutMs = 20'000;
+constexpr int kMinPingIntervalMs = 10'000;  // clients that ping more often are cut off
+constexpr int kMessageSlack = 64 << 10;     // names and framing around 4 MiB of data
+
+constexpr const char* kServices[] = {"seedlm.v1.CompressionService", "seedlm.v1.ArtifactService"};
+
+int64_t Now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+// The registry's door, where "auto" is what the server was told to prefer.
+BackendDoor MakeDoor(const std::string& preferred) {
+  BackendDoor door;
+  door.open = [preferred](std::string_view name) {
+    return backend::OpenBackend(name == "auto" ? std::string_view(preferred) : name);
+  };
+  return door;
+}
+
+// Before any job is taken up: an address in use must not start one. And gRPC would take a Unix
+// socket away from the server that answers there.
+absl::StatusOr<std::vector<ListenAddress>> FreeAddresses(const std::vector<std::string>& texts) {
+  std::vector<ListenAddress> addresses;
+  for (const std::string& text : texts) {
+    absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+    if (!address.ok()) return address.status();
+    if (absl::Status status = CheckFree(*address); !status.ok()) return status;
+    addresses.push_back(*std::move(address));
+  }
+  return addresses;
+}
+
+void SetLimits(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes) + kMessageSlack);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // two servers on a port: an error
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepAliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinPingIntervalMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+}
+
+}  // namespace
+
+// In the order of construction; destroyed in the reverse.
+struct Server::Parts {
+  explicit Parts(DataDir dir) : data_dir(std::move(dir)), artifacts(data_dir) {}
+  absl::Status Compose(const ServerOptions& options);
+  absl::Status Listen(std::vector<ListenAddress> listen);
+
+  DataDir data_dir;
+  ArtifactStore artifacts;
+  std::unique_ptr<JobStore> store;
+  std::optional<StorageRoots> roots;
+  std::optional<SourceLocator> locator;
+  JobEvents events;
+  std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<JobService> jobs;
+  WorkPool call_pool{kCallThreads};
+  WorkPool stream_pool{kStreamThreads};
+  std::unique_ptr<CompressionRpc> compression_rpc;
+  std::unique_ptr<ArtifactRpc> artifact_rpc;
+  std::vector<std::string> addresses;
+  std::unique_ptr<grpc::Server> grpc_server;
+  std::once_flag shut_down;
+};
+
+absl::Status Server::Parts::Compose(const ServerOptions& options) {
+  auto opened = SqliteJobStore::Open(data_dir.database(), Now);
+  if (!opened.ok()) return opened.status();
+  store = *std::move(opened);
+  auto confined = StorageRoots::Create(options.storage_roots);
+  if (!confined.ok()) return confined.status();
+  roots.emplace(*std::move(confined));
+  locator.emplace(artifacts, *roots);
+
+  const BackendDoor door = MakeDoor(options.backend);
+  if (const auto preferred = door.open("auto"); !preferred.ok()) return preferred.status();
+  SchedulerOptions scheduling;
+  scheduling.threads = options.threads;
+  scheduling.cancel_on_shutdown = options.cancel_on_shutdown;
+  scheduler = std::make_unique<Scheduler>(
+      Scheduler::Parts{store.get(), &events, &*locator, door, Now, options.log}, scheduling);
+  jobs = std::make_unique<JobService>(
+      JobService::Parts{store.get(), &events, scheduler.get(), &*locator});
+
+  compression_rpc = std::make_unique<CompressionRpc>(
+      *jobs, call_pool,
+      ServiceLimits{kVersion, options.max_active_jobs,
+                    scheduling.shard_weights * int64_t{sizeof(float)}},
+      WatchOptions{.keep_alive = options.watch_keep_alive});
+  artifact_rpc = std::make_unique<ArtifactRpc>(artifacts, stream_pool);
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::Listen(std::vector<ListenAddress> listen) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  SetLimits(builder);
+  std::vector<int> ports(listen.size());
+  for (size_t i = 0; i < listen.size(); ++i) {
+    builder.AddListeningPort(listen[i].ToString(), grpc::InsecureServerCredentials(), &ports[i]);
+  }
+  builder.RegisterService(compression_rpc.get());
+  builder.RegisterService(artifact_rpc.get());
+  grpc_server = builder.BuildAndStart();
+  for (size_t i = 0; i < listen.size(); ++i) {
+    if (grpc_server == nullptr) {  // gRPC logs the reason and does not return it: look again
+      if (absl::Status status = CheckFree(listen[i]); !status.ok()) return status;
+    }
+    if (!listen[i].is_unix) listen[i].port = static_cast<uint16_t>(ports[i]);
+    addresses.push_back(listen[i].ToString());
+  }
+  if (grpc_server == nullptr) return absl::InternalError("gRPC could not start");
+  for (const char* service : kServices) {
+    grpc_server->GetHealthCheckService()->SetServingStatus(service, true);
+  }
+  return absl::OkStatus();
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  auto data_dir = DataDir::Open(options.data_dir);
+  if (!data_dir.ok()) return data_dir.status();
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(*std::move(data_dir))));
+  Parts& parts = *server->parts_;
+  if (absl::Status status = parts.Compose(options); !status.ok()) return status;
+  auto listen = FreeAddresses(options.listen);
+  if (!listen.ok()) return listen.status();
+  // Before any call can come in: Start takes up what the store holds.
+  if (absl::Status status = parts.scheduler->Start(); !status.ok()) return status;
+  if (absl::Status status = parts.Listen(*std::move(listen)); !status.ok()) return status;
+  return server;
+}
+
+Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
+
+const std::vector<std::string>& Server::addresses() const { return parts_->addresses; }
+
+std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
+  return parts_->grpc_server->InProcessChannel(grpc::ChannelArguments());
+}
+
+void Server::Shutdown(std::chrono::milliseconds grace) {
+  std::call_once(parts_->shut_down, [&] {
+    if (parts_->grpc_server != nullptr) {
+      parts_->grpc_server->GetHealthCheckService()->SetServingStatus(false);
+      parts_->compression_rpc->Drain();
+    }
+    if (parts_->scheduler != nullptr) parts_->scheduler->Shutdown();
+    if (parts_->grpc_server != nullptr) {
+      parts_->grpc_server->Shutdown(std::chrono::system_clock::now() + grace);
+    }
+  });
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,47 @@
+// The composition root: everything that a running server is made of. Used by seedlm-server and, in
+// the process itself, by the client's embedded server.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "grpcpp/channel.h"
+#include "server/config.h"
+
+namespace seedlm::server {
+
+// Thread-safe after Start.
+class Server {
+ public:
+  // Opens the data directory, takes up the jobs that an earlier server left, listens.
+  // Errors, each naming the thing at fault: INVALID_ARGUMENT (options), FAILED_PRECONDITION (an
+  // address in use, a data directory held by another server or damaged, a backend that is not
+  // available here), NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (data directory, roots).
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
+  // Shuts down at once.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // The addresses that the server listens on, ports filled in, in the order of the options.
+  const std::vector<std::string>& addresses() const;
+
+  // A channel without a socket. Must not be used after Shutdown.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
+  // Drains: admits nothing, says NOT_SERVING, ends watches, stops the workers within a shard, waits
+  // until `grace` is over for calls that run, and cancels those. Jobs that have not ended go on
+  // when a server starts on the same data directory, or are CANCELLED with cancel_on_shutdown.
+  // Idempotent.
+  void Shutdown(std::chrono::milliseconds grace);
+
+ private:
+  struct Parts;
+  explicit Server(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace seedlm::server

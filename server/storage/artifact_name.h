@@ -1,0 +1,25 @@
+// Names of artifacts and of the files in them.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace seedlm::server {
+
+struct ArtifactFile {
+  std::string id;    // 1-64 of [A-Za-z0-9_-]
+  std::string path;  // relative; components neither empty, "." nor ".."; at most 1,024 bytes
+};
+
+// A result of a job carries an empty file of this name: nothing can be uploaded into it.
+inline constexpr std::string_view kResultMarker = ".seedlm-result";
+
+// "artifacts/ID" -> ID. INVALID_ARGUMENT otherwise.
+absl::StatusOr<std::string> ParseArtifactName(std::string_view name);
+
+// "artifacts/ID/files/PATH". INVALID_ARGUMENT otherwise, saying what is wrong.
+absl::StatusOr<ArtifactFile> ParseArtifactFileName(std::string_view resource_name);
+
+}  // namespace seedlm::server

@@ -1,0 +1,178 @@
+#include "server/storage/artifact_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/format/atomic_file.h"
+#include "kernels/format/text.h"
+#include "server/errors/reason.h"
+#include "server/storage/tree.h"
+
+namespace seedlm::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string ResourceName(const ArtifactFile& file) {
+  return absl::StrCat("artifacts/", file.id, "/files/", file.path);
+}
+
+bool Exists(const std::string& path) {
+  struct stat info {};
+  return lstat(path.c_str(), &info) == 0;
+}
+
+// Some file below `directory`, relative; empty if there is none.
+std::string AnyFileBelow(const std::string& directory) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    if (!it->is_directory(error)) return it->path().lexically_relative(directory).string();
+  }
+  return "";
+}
+
+// The name of the one *.safetensors in `directory` if there is nothing else; empty otherwise.
+std::string OnlyFileOf(const std::string& directory) {
+  std::error_code error;
+  std::string only;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (name == kResultMarker) continue;
+    if (!only.empty() || !it->is_regular_file(error) || !name.ends_with(".safetensors")) return "";
+    only = name;
+  }
+  return error ? "" : only;
+}
+
+}  // namespace
+
+std::string ArtifactStore::FinalPath(const ArtifactFile& file) const {
+  return absl::StrCat(data_dir_.artifacts(), "/", file.id, "/", file.path);
+}
+
+std::string ArtifactStore::PartialPath(const ArtifactFile& file) const {
+  return absl::StrCat(data_dir_.uploads(), "/", file.id, "/", file.path);
+}
+
+std::string ArtifactStore::ResultPath(std::string_view id) const {
+  return absl::StrCat(data_dir_.artifacts(), "/", std::string(id));
+}
+
+absl::StatusOr<Upload> ArtifactStore::OpenUpload(const ArtifactFile& file) {
+  const std::string partial = PartialPath(file);
+  const std::lock_guard lock(mutex_);
+  if (open_.contains(partial)) {
+    return WithReason(
+        absl::AbortedError(
+            absl::StrCat(ResourceName(file), ": another stream is writing this file; retry later")),
+        "UPLOAD_BUSY");
+  }
+  if (Exists(absl::StrCat(ResultPath(file.id), "/", std::string(kResultMarker)))) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        ResourceName(file), ": this artifact is the result of a job; upload to another id"));
+  }
+  if (Exists(FinalPath(file))) {
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                          ResourceName(file), ": is finished already; upload to another id")),
+                      "ARTIFACT_FINISHED");
+  }
+  absl::Status made = MakeDirectories(data_dir_.uploads(), ParentOf(partial));
+  if (!made.ok()) return made;
+  Upload upload;
+  upload.fd_ =
+      UniqueFd(open(partial.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!upload.fd_) return format::ErrnoToStatus(errno, partial, "create");
+  struct stat info {};
+  if (fstat(upload.fd_.get(), &info) != 0) return format::ErrnoToStatus(errno, partial, "examine");
+  upload.size_ = info.st_size;
+  upload.resumed_ = info.st_size > 0;
+  upload.file_ = file;
+  upload.store_ = this;
+  open_.insert(partial);
+  return upload;
+}
+
+void ArtifactStore::Close(const ArtifactFile& file) {
+  const std::string partial = PartialPath(file);
+  const std::lock_guard lock(mutex_);
+  open_.erase(partial);
+  if (Exists(partial)) return;  // to be resumed
+  // Directories that this upload leaves empty; rmdir stops at the first that is not.
+  for (std::string directory = ParentOf(partial);
+       directory != data_dir_.uploads() && rmdir(directory.c_str()) == 0;) {
+    directory = ParentOf(directory);
+  }
+}
+
+absl::StatusOr<WriteStatus> ArtifactStore::QueryWriteStatus(const ArtifactFile& file) const {
+  struct stat info {};
+  if (stat(FinalPath(file).c_str(), &info) == 0 && S_ISREG(info.st_mode)) {
+    return WriteStatus{info.st_size, true};
+  }
+  if (stat(PartialPath(file).c_str(), &info) == 0 && S_ISREG(info.st_mode)) {
+    return WriteStatus{info.st_size, false};
+  }
+  return absl::NotFoundError(
+      absl::StrCat(ResourceName(file), ": nothing of this file has arrived; start at offset 0"));
+}
+
+absl::StatusOr<ArtifactReader> ArtifactStore::OpenRead(const ArtifactFile& file,
+                                                       int64_t offset) const {
+  const std::string path = FinalPath(file);
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct stat info {};
+  if (!fd || fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return absl::NotFoundError(absl::StrCat(
+        ResourceName(file), Exists(PartialPath(file))
+                                ? ": is not finished; finish its upload first"
+                                : ": no such file; Job.output_files lists those of a result"));
+  }
+  if (offset < 0 || offset > info.st_size) {
+    return absl::OutOfRangeError(absl::StrCat("offset ", offset, " is outside of ",
+                                              ResourceName(file), ", which has ", info.st_size,
+                                              " bytes"));
+  }
+  return ArtifactReader(path, std::move(fd), info.st_size, offset);
+}
+
+absl::StatusOr<size_t> ArtifactReader::Read(std::span<char> buffer) {
+  size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t count = pread(fd_.get(), buffer.data() + done, buffer.size() - done, offset_);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return format::ErrnoToStatus(errno, path_, "read");
+    if (count == 0) break;
+    done += static_cast<size_t>(count);
+    offset_ += count;
+  }
+  return done;
+}
+
+absl::StatusOr<std::string> ArtifactStore::CheckpointPath(std::string_view artifact) const {
+  const absl::StatusOr<std::string> id = ParseArtifactName(artifact);
+  if (!id.ok()) return id.status();
+  const std::string partial = AnyFileBelow(absl::StrCat(data_dir_.uploads(), "/", *id));
+  if (!partial.empty()) {
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                          "artifacts/", *id, ": the upload of its file '",
+                          format::Printable(partial), "' is not finished; finish it first")),
+                      "UPLOAD_UNFINISHED");
+  }
+  const std::string directory = ResultPath(*id);
+  if (!Exists(directory)) {
+    return absl::NotFoundError(
+        absl::StrCat("artifacts/", *id, ": no such artifact; upload it first"));
+  }
+  const std::string only = OnlyFileOf(directory);
+  return only.empty() ? directory : absl::StrCat(directory, "/", only);
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,126 @@
+// Artifacts: sets of files that clients upload and jobs produce.
+//
+//   DATA_DIR/uploads/ID/PATH    a file that is still arriving
+//   DATA_DIR/artifacts/ID/PATH  a finished file; never changes
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/storage/artifact_name.h"
+#include "server/storage/data_dir.h"
+#include "server/storage/sha256.h"
+#include "server/storage/unique_fd.h"
+
+namespace seedlm::server {
+
+inline constexpr int64_t kMaxChunkBytes = int64_t{2} << 20;
+
+struct WriteStatus {
+  int64_t committed_size = 0;
+  bool complete = false;
+};
+
+class ArtifactStore;
+
+// One file being uploaded; nobody else can write it meanwhile. Destroyed without Finish, what has
+// arrived stays for a later Upload. One thread at a time; must not outlive its store.
+class Upload {
+ public:
+  Upload(Upload&& other) noexcept;
+  Upload& operator=(Upload&&) = delete;
+  ~Upload();
+
+  int64_t committed_size() const { return size_; }
+
+  // Appends a chunk, wholly or not at all. Errors: INVALID_ARGUMENT (over kMaxChunkBytes),
+  // OUT_OF_RANGE (`offset` is not the committed size), DATA_LOSS (`crc32c` is not that of the
+  // data), RESOURCE_EXHAUSTED (disk full).
+  absl::Status Append(int64_t offset, std::string_view data, uint32_t crc32c);
+
+  // Makes the file a finished one, on disk. Errors: INVALID_ARGUMENT (`sha256_hex` is not 64 hex
+  // digits: the upload goes on); DATA_LOSS (it is not that of the file: what arrived is thrown
+  // away); RESOURCE_EXHAUSTED. After any but the first the upload is over: nothing else may be
+  // called.
+  absl::Status Finish(std::string_view sha256_hex);
+
+ private:
+  friend class ArtifactStore;
+  Upload() = default;
+  absl::Status Verify(std::string_view sha256_hex);
+  absl::Status Publish();
+  void Close();
+
+  ArtifactStore* store_ = nullptr;
+  ArtifactFile file_;
+  UniqueFd fd_;
+  int64_t size_ = 0;
+  bool resumed_ = false;  // then `hash_` lacks the first bytes, and Finish reads the file again
+  Sha256 hash_;
+};
+
+// One finished file being downloaded. One thread at a time.
+class ArtifactReader {
+ public:
+  int64_t size() const { return size_; }
+  int64_t offset() const { return offset_; }  // of the next byte to be read
+
+  // Fills the front of `buffer`; returns the bytes read, 0 at the end. INTERNAL on an I/O error.
+  absl::StatusOr<size_t> Read(std::span<char> buffer);
+
+ private:
+  friend class ArtifactStore;
+  ArtifactReader(std::string path, UniqueFd fd, int64_t size, int64_t offset)
+      : path_(std::move(path)), fd_(std::move(fd)), size_(size), offset_(offset) {}
+  std::string path_;
+  UniqueFd fd_;
+  int64_t size_;
+  int64_t offset_;
+};
+
+// Thread-safe.
+class ArtifactStore {
+ public:
+  // REQUIRES: `data_dir` outlives the store.
+  explicit ArtifactStore(const DataDir& data_dir) : data_dir_(data_dir) {}
+
+  // Errors: FAILED_PRECONDITION (the file is finished, or the artifact is a job's result), ABORTED
+  // (another upload of this file is open), INVALID_ARGUMENT (a component of the path is a file),
+  // RESOURCE_EXHAUSTED.
+  absl::StatusOr<Upload> OpenUpload(const ArtifactFile& file);
+
+  // NOT_FOUND: nothing of it has arrived.
+  absl::StatusOr<WriteStatus> QueryWriteStatus(const ArtifactFile& file) const;
+
+  // Errors: NOT_FOUND (no such file, or not finished), OUT_OF_RANGE (offset negative or past the
+  // end).
+  absl::StatusOr<ArtifactReader> OpenRead(const ArtifactFile& file, int64_t offset) const;
+
+  // Where a job finds the checkpoint "artifacts/ID": the one file of an artifact that has a single
+  // *.safetensors and nothing else, the artifact's directory otherwise. Errors: NOT_FOUND,
+  // INVALID_ARGUMENT (malformed), FAILED_PRECONDITION (a file of it is still arriving; names it).
+  absl::StatusOr<std::string> CheckpointPath(std::string_view artifact) const;
+
+  // Directory of the artifact that a job makes; it does not exist until the job commits it.
+  std::string ResultPath(std::string_view id) const;
+
+ private:
+  friend class Upload;
+  std::string FinalPath(const ArtifactFile& file) const;
+  std::string PartialPath(const ArtifactFile& file) const;
+  void Close(const ArtifactFile& file);
+
+  const DataDir& data_dir_;
+  mutable std::mutex mutex_;
+  std::set<std::string> open_;  // partial paths of open uploads; guarded by mutex_
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,33 @@
+// SHA-256 as a running sum.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+struct evp_md_ctx_st;
+
+namespace seedlm::server {
+
+class Sha256 {
+ public:
+  Sha256();
+  void Update(std::span<const std::byte> bytes);
+  // 64 lower-case hex digits. The sum is over.
+  std::string HexDigest();
+
+ private:
+  struct Free {
+    void operator()(evp_md_ctx_st* context) const;
+  };
+  std::unique_ptr<evp_md_ctx_st, Free> context_;
+};
+
+// Of a whole file, read in pieces. CANCELLED soon after `stop`; errors name the path.
+absl::StatusOr<std::string> Sha256OfFile(const std::string& path, std::stop_token stop = {});
+
+}  // namespace seedlm::server

@@ -1,0 +1,36 @@
+// Which paths of the server's file system a client may name.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace seedlm::server {
+
+// Immutable, thread-safe.
+class StorageRoots {
+ public:
+  // `roots`: existing directories; none: every path is refused. An embedded server, which acts for
+  // the user who started it, gives "/". Errors: NOT_FOUND, INVALID_ARGUMENT (not a directory).
+  static absl::StatusOr<StorageRoots> Create(const std::vector<std::string>& roots);
+
+  // The absolute path without symbolic links that `path` means, if it is below a root. What does
+  // not exist yet is appended to the real path of its deepest existing parent. Errors:
+  // INVALID_ARGUMENT (relative, ".." in it, a NUL), PERMISSION_DENIED (outside of all roots, also
+  // through a symbolic link, or a dangling one), naming the path as given.
+  absl::StatusOr<std::string> Resolve(std::string_view path) const;
+
+  // Resolve for "file:///PATH", percent-encoding undone. INVALID_ARGUMENT for another scheme, a
+  // host, a broken escape. UNIMPLEMENTED for s3://.
+  absl::StatusOr<std::string> ResolveUri(std::string_view uri) const;
+
+  const std::vector<std::string>& roots() const { return roots_; }
+
+ private:
+  std::vector<std::string> roots_;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,35 @@
+// Directories: made, synced, removed, published.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace seedlm::server {
+
+// "/a/b" -> "/a"; "/a" -> "/". REQUIRES: absolute.
+std::string ParentOf(const std::string& path);
+
+// Makes what is missing of `path`, below the existing `root`. REQUIRES: path is root or begins with
+// root + "/". INVALID_ARGUMENT if a component is a file.
+absl::Status MakeDirectories(const std::string& root, const std::string& path);
+
+// fsync of a directory, and of a directory with all directories below it.
+absl::Status SyncDirectory(const std::string& path);
+absl::Status SyncTree(const std::string& path);
+
+// Removes a file or a directory with all that is in it; nothing there is OK. Symbolic links are
+// removed, not followed.
+absl::Status RemoveTree(const std::string& path);
+
+// Gives `from` (file or directory) the name `to`, in the same file system, atomically.
+// ALREADY_EXISTS if `to` exists.
+absl::Status RenameNoReplace(const std::string& from, const std::string& to);
+
+// As RenameNoReplace, but replaces a `to` of the same kind. What was there is removed (a file) or
+// becomes `from` (a directory). Where the file system cannot exchange two names, the old directory
+// has the name ReplacedName(from) for a moment.
+absl::Status RenameReplacing(const std::string& from, const std::string& to);
+std::string ReplacedName(const std::string& from);
+
+}  // namespace seedlm::server

@@ -1,0 +1,139 @@
+// Upload: one file on its way into an artifact.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <span>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/format/atomic_file.h"
+#include "server/errors/reason.h"
+#include "server/storage/artifact_store.h"
+#include "server/storage/crc32c.h"
+#include "server/storage/tree.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr size_t kSha256Digits = 64;
+
+absl::Status WriteAll(int fd, std::string_view data, const std::string& path) {
+  while (!data.empty()) {
+    const ssize_t count = write(fd, data.data(), data.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return format::ErrnoToStatus(errno, path, "write");
+    data.remove_prefix(static_cast<size_t>(count));
+  }
+  return absl::OkStatus();
+}
+
+bool IsSha256(std::string_view hex) {
+  if (hex.size() != kSha256Digits) return false;
+  for (const char c : hex) {
+    if (!absl::ascii_isxdigit(static_cast<unsigned char>(c))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Upload::Upload(Upload&& other) noexcept
+    : store_(std::exchange(other.store_, nullptr)),
+      file_(std::move(other.file_)),
+      fd_(std::move(other.fd_)),
+      size_(other.size_),
+      resumed_(other.resumed_),
+      hash_(std::move(other.hash_)) {}
+
+Upload::~Upload() { Close(); }
+
+void Upload::Close() {
+  if (store_ != nullptr) std::exchange(store_, nullptr)->Close(file_);
+}
+
+absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc32c) {
+  const std::string path = store_->PartialPath(file_);
+  if (data.size() > static_cast<size_t>(kMaxChunkBytes)) {
+    return WithReason(
+        absl::InvalidArgumentError(absl::StrCat(file_.path, ": a chunk of ", data.size(),
+                                                " bytes; at most ", kMaxChunkBytes, " are taken")),
+        "CHUNK_TOO_LARGE");
+  }
+  if (offset != size_) {
+    return WithReason(
+        absl::OutOfRangeError(absl::StrCat(file_.path, ": a chunk at offset ", offset, ", but ",
+                                           size_, " bytes have arrived; go on there")),
+        "OFFSET_MISMATCH");
+  }
+  if (Crc32c(data) != crc32c) {
+    return WithReason(absl::DataLossError(absl::StrCat(file_.path, ": the chunk at offset ", offset,
+                                                       " was damaged on its way (CRC-32C); send it "
+                                                       "again")),
+                      "CHECKSUM_MISMATCH");
+  }
+  absl::Status status = WriteAll(fd_.get(), data, path);
+  if (!status.ok()) {
+    // Wholly or not at all. Should this fail too, the committed size is what the file has.
+    struct stat info {};
+    if (ftruncate(fd_.get(), size_) != 0 && fstat(fd_.get(), &info) == 0) {
+      size_ = info.st_size;
+      resumed_ = true;
+    }
+    return status;
+  }
+  size_ += static_cast<int64_t>(data.size());
+  hash_.Update(std::as_bytes(std::span(data)));
+  return absl::OkStatus();
+}
+
+absl::Status Upload::Verify(std::string_view sha256_hex) {
+  const std::string path = store_->PartialPath(file_);
+  std::string actual;
+  if (resumed_) {
+    absl::StatusOr<std::string> sum = Sha256OfFile(path);
+    if (!sum.ok()) return sum.status();
+    actual = *std::move(sum);
+  } else {
+    actual = hash_.HexDigest();
+  }
+  const std::string expected =
+      absl::AsciiStrToLower(absl::string_view(sha256_hex.data(), sha256_hex.size()));
+  if (actual == expected) return absl::OkStatus();
+  (void)unlink(path.c_str());
+  return WithReason(
+      absl::DataLossError(absl::StrCat(file_.path, ": the SHA-256 of what arrived is ", actual,
+                                       ", not ", expected, "; send the file again from offset 0")),
+      "CHECKSUM_MISMATCH");
+}
+
+absl::Status Upload::Finish(std::string_view sha256_hex) {
+  if (!IsSha256(sha256_hex)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file_.path, ": sha256 must be 64 hex digits, of the whole file"));
+  }
+  absl::Status status = Verify(sha256_hex);
+  if (status.ok()) status = Publish();
+  Close();
+  return status;
+}
+
+absl::Status Upload::Publish() {
+  const std::string partial = store_->PartialPath(file_);
+  const std::string final_path = store_->FinalPath(file_);
+  if (fsync(fd_.get()) != 0) return format::ErrnoToStatus(errno, partial, "sync");
+  const std::string artifacts = store_->data_dir_.artifacts();
+  absl::Status status = MakeDirectories(artifacts, ParentOf(final_path));
+  if (status.ok()) status = RenameNoReplace(partial, final_path);
+  // The new names, up to that of the artifact.
+  std::string directory = final_path;
+  while (status.ok() && directory != artifacts) {
+    directory = ParentOf(directory);
+    status = SyncDirectory(directory);
+  }
+  return status;
+}
+
+}  // namespace seedlm::server

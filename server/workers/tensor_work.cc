@@ -1,0 +1,156 @@
+#include "server/workers/tensor_work.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <span>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/backend/weight_blocks.h"
+#include "kernels/codec/bitpack.h"
+#include "kernels/format/packed_tensor.h"
+#include "kernels/format/text.h"
+#include "server/errors/reason.h"
+#include "server/storage/sha256.h"
+
+namespace seedlm::server {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "planes are written as they lie in memory");
+
+constexpr size_t kReadBackBytes = size_t{1} << 20;
+
+// The same error with file and tensor in front, payloads kept.
+absl::Status InTensor(const absl::Status& status, const format::SafetensorsFile& file,
+                      const format::TensorInfo& tensor) {
+  absl::Status named(status.code(),
+                     absl::StrCat(format::Printable(file.path()), ": tensor '",
+                                  format::Printable(tensor.name), "': ", status.message()));
+  status.ForEachPayload(
+      [&](const auto& url, const absl::Cord& value) { named.SetPayload(url, value); });
+  return named;
+}
+
+absl::StatusOr<backend::WeightType> WeightTypeOf(format::DType type) {
+  switch (type) {
+    case format::DType::kF32:
+      return backend::WeightType::kF32;
+    case format::DType::kF16:
+      return backend::WeightType::kF16;
+    case format::DType::kBF16:
+      return backend::WeightType::kBF16;
+    default:
+      return absl::InternalError("its type cannot be compressed, and the plan says it can");
+  }
+}
+
+int64_t RowBytes(const format::TensorInfo& tensor) {
+  return static_cast<int64_t>(tensor.byte_size()) / tensor.shape[0];
+}
+
+absl::StatusOr<backend::WeightRows> MapRows(const TensorRows& rows) {
+  const absl::StatusOr<backend::WeightType> type = WeightTypeOf(rows.tensor->dtype);
+  if (!type.ok()) return InTensor(type.status(), *rows.file, *rows.tensor);
+  if (absl::Status status = rows.file->CheckUnchanged(); !status.ok()) return status;
+  backend::WeightRows weights;
+  weights.type = *type;
+  weights.rows = rows.row_count;
+  weights.columns = rows.tensor->shape[1];
+  weights.data = rows.file->Data(*rows.tensor).data() + rows.first_row * RowBytes(*rows.tensor);
+  weights.first_row = rows.first_row;
+  return weights;
+}
+
+void ReleaseRows(const TensorRows& rows) {
+  const int64_t row_bytes = RowBytes(*rows.tensor);
+  rows.file->Release(*rows.tensor, static_cast<uint64_t>(rows.first_row * row_bytes),
+                     static_cast<uint64_t>(rows.row_count * row_bytes));
+}
+
+absl::Status SumPlane(const TensorOutput& out, const std::string& plane, Sha256& sum,
+                      std::stop_token stop) {
+  const uint64_t size = out.sink->layout(out.output).Find(plane).byte_size();
+  std::vector<std::byte> buffer(std::min<uint64_t>(kReadBackBytes, size));
+  for (uint64_t offset = 0; offset < size; offset += buffer.size()) {
+    if (stop.stop_requested()) return absl::CancelledError("stopped on request");
+    buffer.resize(std::min<uint64_t>(buffer.size(), size - offset));
+    if (absl::Status status = out.sink->Read(out.output, plane, offset, buffer); !status.ok()) {
+      return status;
+    }
+    sum.Update(buffer);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
+                         codec::NormHistogram& histogram) {
+  const absl::StatusOr<backend::WeightRows> weights = MapRows(rows);
+  if (!weights.ok()) return weights.status();
+  absl::Status status = backend::AddBlockNorms(profile, *weights, histogram);
+  ReleaseRows(rows);
+  if (status.ok()) return status;
+  status = InTensor(status, *rows.file, *rows.tensor);
+  return absl::IsInvalidArgument(status) ? WithReason(status, "WEIGHT_NOT_FINITE") : status;
+}
+
+absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
+                                     const backend::EncodeSpec& spec, const TensorRows& rows,
+                                     const TensorOutput& out, std::stop_token stop) {
+  const absl::StatusOr<backend::WeightRows> weights = MapRows(rows);
+  if (!weights.ok()) return weights.status();
+  const auto start = std::chrono::steady_clock::now();
+  const absl::StatusOr<backend::EncodedShard> shard = backend.Encode(spec, *weights, stop);
+  if (!shard.ok()) return InTensor(shard.status(), *rows.file, *rows.tensor);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  ReleaseRows(rows);
+
+  const format::PlaneNames names(rows.tensor->name);
+  const int64_t blocks = spec.profile.blocks_per_row(weights->columns);
+  const int64_t level_bytes = codec::LevelRowBytes(spec.profile, blocks);
+  absl::Status status = out.sink->Write(
+      out.output, names.packed, static_cast<uint64_t>(rows.first_row * blocks) * sizeof(uint32_t),
+      std::as_bytes(std::span(shard->words)));
+  if (status.ok() && level_bytes > 0) {
+    status = out.sink->Write(out.output, names.level,
+                             static_cast<uint64_t>(rows.first_row * level_bytes),
+                             std::as_bytes(std::span(shard->levels)));
+  }
+  if (!status.ok()) return status;
+  return ShardSums{shard->squared_error, shard->squared_weights, shard->max_error, seconds.count()};
+}
+
+absl::StatusOr<std::string> FinishTensor(const backend::EncodeSpec& spec,
+                                         const format::TensorInfo& tensor, const TensorOutput& out,
+                                         std::stop_token stop) {
+  const format::PlaneNames names(tensor.name);
+  const std::array<int64_t, 2> shape{tensor.shape[0], tensor.shape[1]};
+  absl::Status status =
+      out.sink->Write(out.output, names.scale, 0, std::as_bytes(std::span(spec.levels.scale)));
+  if (status.ok()) {
+    status = out.sink->Write(out.output, names.shape, 0, std::as_bytes(std::span(shape)));
+  }
+  std::vector<std::string> planes{names.packed, names.level, names.scale, names.shape};
+  if (spec.profile.level_in_word()) planes.erase(planes.begin() + 1);
+  Sha256 sum;
+  for (const std::string& plane : planes) {
+    if (status.ok()) status = SumPlane(out, plane, sum, stop);
+  }
+  if (!status.ok()) return status;
+  return sum.HexDigest();
+}
+
+absl::Status CopyBytes(const format::SafetensorsFile& file, const format::TensorInfo& tensor,
+                       uint64_t offset, uint64_t length, const TensorOutput& out) {
+  if (absl::Status status = file.CheckUnchanged(); !status.ok()) return status;
+  absl::Status status =
+      out.sink->Write(out.output, tensor.name, offset, file.Data(tensor).subspan(offset, length));
+  file.Release(tensor, offset, length);
+  return status;
+}
+
+}  // namespace seedlm::server

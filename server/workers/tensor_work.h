@@ -1,0 +1,64 @@
+// The pieces of work on a tensor. Each runs on the calling thread, holds at most one piece in
+// memory and gives the source's pages back when it is done. Thread-safe: they share only immutable
+// inputs and the sink.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/backend/backend.h"
+#include "kernels/codec/level_design.h"
+#include "kernels/format/safetensors.h"
+#include "server/storage/checkpoint_sink.h"
+
+namespace seedlm::server {
+
+// Rows [first_row, first_row + row_count) of a 2-D floating tensor. Not owned.
+struct TensorRows {
+  const format::SafetensorsFile* file = nullptr;
+  const format::TensorInfo* tensor = nullptr;
+  int64_t first_row = 0;
+  int64_t row_count = 0;
+};
+
+// Where a tensor's planes or bytes go.
+struct TensorOutput {
+  CheckpointSink* sink = nullptr;
+  size_t output = 0;  // index of the output file
+};
+
+// Sums over the blocks of a shard.
+struct ShardSums {
+  double squared_error = 0;
+  double squared_weights = 0;
+  double max_error = 0;
+  double seconds = 0;  // on this thread
+};
+
+// Errors of reading name file and tensor, those of writing the output. Whatever reads the source
+// may answer FAILED_PRECONDITION: it changed meanwhile.
+
+// Adds the norms of the blocks of `rows`. INVALID_ARGUMENT: NaN or infinite; names row and column
+// of the tensor.
+absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
+                         codec::NormHistogram& histogram);
+
+// Encodes `rows` and writes their part of N_packed and N_level. CANCELLED soon after `stop`.
+absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
+                                     const backend::EncodeSpec& spec, const TensorRows& rows,
+                                     const TensorOutput& out, std::stop_token stop);
+
+// Writes N_scale and N_shape and returns the SHA-256 over the planes packed, level, scale, shape,
+// as they are in the output. REQUIRES: all rows are encoded.
+absl::StatusOr<std::string> FinishTensor(const backend::EncodeSpec& spec,
+                                         const format::TensorInfo& tensor, const TensorOutput& out,
+                                         std::stop_token stop);
+
+// Copies bytes [offset, offset + length) of a tensor that passes through.
+absl::Status CopyBytes(const format::SafetensorsFile& file, const format::TensorInfo& tensor,
+                       uint64_t offset, uint64_t length, const TensorOutput& out);
+
+}  // namespace seedlm::server

@@ -1,0 +1,30 @@
+#include "client/job_request.h"
+
+#include <catch2/catch.hpp>
+
+#include "absl/strings/match.h"
+
+namespace seedlm::client {
+namespace {
+
+TEST_CASE("paths become URIs") {
+  CHECK(FileUri("/data/model-00001-of-00002.safetensors") ==
+        "file:///data/model-00001-of-00002.safetensors");
+  CHECK(FileUri("/a b/100%/x?y#z") == "file:///a%20b/100%25/x%3Fy%23z");
+  CHECK(FileUri("/gr\xC3\xB6") == "file:///gr%C3%B6");
+}
+
+TEST_CASE("a bare id names a job too") {
+  CHECK(JobName("jobs/12ab") == "jobs/12ab");
+  CHECK(JobName("12ab") == "jobs/12ab");
+  CHECK(JobName("other/12ab") == "other/12ab");  // for the server to refuse
+}
+
+TEST_CASE("an input that is missing is named") {
+  const auto path = InputPath("/no/such/model.safetensors");
+  REQUIRE(absl::IsNotFound(path.status()));
+  CHECK(absl::StartsWith(path.status().message(), "/no/such/model.safetensors: no such file"));
+}
+
+}  // namespace
+}  // namespace seedlm::client

@@ -1,0 +1,122 @@
+#include "client/output_path.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "tests/client/scratch_directory.h"
+
+namespace seedlm::client {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST_CASE("absolute paths resolve parents, not the last part") {
+  const ScratchDirectory scratch;
+  const std::string real = fs::canonical(scratch.path());
+  fs::create_directory(scratch / "d");
+  fs::create_symlink("d", scratch / "link");
+  scratch.Write("blob", "x");
+  fs::create_symlink("blob", scratch / "model.safetensors");
+  CHECK(*AbsolutePath(scratch / "model.safetensors") == real + "/model.safetensors");
+  CHECK(*AbsolutePath(scratch / "link/new") == real + "/d/new");
+  CHECK(*AbsolutePath(scratch / "d/") == real + "/d");
+  CHECK(*AbsolutePath(scratch / "d/..") == real);
+  CHECK(*AbsolutePath("new") == fs::current_path().string() + "/new");
+  CHECK(absl::IsInvalidArgument(AbsolutePath("").status()));
+  CHECK(absl::IsNotFound(AbsolutePath(scratch / "missing/new").status()));
+}
+
+TEST_CASE("what may be written") {
+  const ScratchDirectory scratch;
+  const std::string in = scratch.Write("in.safetensors", "x");
+  const std::string file = scratch.Write("file", "x");
+  const std::string other = scratch.Write("photos/a.jpg", "x");
+  fs::create_directory(scratch / "empty");
+
+  CHECK(CheckOutput(in, scratch / "new", false, false).ok());
+  CHECK(CheckOutput(in, file, false, true).ok());
+  CHECK(CheckOutput(in, scratch / "empty", true, true).ok());
+
+  const absl::Status exists = CheckOutput(in, file, false, false);
+  CHECK(absl::IsAlreadyExists(exists));
+  CHECK(exists.message() == file + ": exists already; use --force to replace it");
+
+  const absl::Status same = CheckOutput(in, in, false, true);
+  CHECK(absl::IsInvalidArgument(same));
+  CHECK(absl::StartsWith(same.message(), in + ": is the input itself"));
+
+  CHECK(absl::IsInvalidArgument(CheckOutput(in, file, true, true)));
+  CHECK(absl::IsInvalidArgument(CheckOutput(in, scratch / "empty", false, true)));
+  CHECK(absl::IsInvalidArgument(CheckOutput(scratch.path(), scratch / "new", true, false)));
+
+  const absl::Status precious = CheckOutput(in, scratch / "photos", true, true);
+  CHECK(absl::IsFailedPrecondition(precious));
+  CHECK(absl::StrContains(precious.message(), "photos: holds no checkpoint"));
+
+  const absl::Status missing = CheckOutput(in, scratch / "no/new", false, false);
+  CHECK(absl::IsNotFound(missing));
+  CHECK(absl::StartsWith(missing.message(), scratch / "no: no such directory"));
+}
+
+TEST_CASE("a dangling link is an output that exists") {
+  const ScratchDirectory scratch;
+  fs::create_symlink("nowhere", scratch / "link");
+  CHECK(absl::IsAlreadyExists(CheckOutput("", scratch / "link", false, false)));
+}
+
+TEST_CASE("a staged directory appears whole or not at all") {
+  const ScratchDirectory scratch;
+  const std::string out = scratch / "out";
+  {
+    auto staged = StagedDirectory::Create(out, false);
+    REQUIRE(staged.ok());
+    std::ofstream(*staged->PathFor("sub/a")) << "new";
+    CHECK_FALSE(fs::exists(out));
+  }
+  CHECK(fs::is_empty(scratch.path()));  // nothing stays of it
+  {
+    auto staged = StagedDirectory::Create(out, false);
+    REQUIRE(staged.ok());
+    std::ofstream(*staged->PathFor("sub/a")) << "new";
+    REQUIRE(staged->Commit().ok());
+  }
+  CHECK(ReadAll(out + "/sub/a") == "new");
+  CHECK(std::distance(fs::directory_iterator(scratch.path()), {}) == 1);
+}
+
+TEST_CASE("a directory in the way is replaced only when asked") {
+  const ScratchDirectory scratch;
+  scratch.Write("out/old", "old");
+  {
+    auto staged = StagedDirectory::Create(scratch / "out", false);
+    CHECK(absl::IsAlreadyExists(staged->Commit()));
+  }
+  CHECK(ReadAll(scratch / "out/old") == "old");
+  {
+    auto staged = StagedDirectory::Create(scratch / "out", true);
+    std::ofstream(*staged->PathFor("a")) << "new";
+    REQUIRE(staged->Commit().ok());
+  }
+  CHECK(ReadAll(scratch / "out/a") == "new");
+  CHECK_FALSE(fs::exists(scratch / "out/old"));
+  CHECK(std::distance(fs::directory_iterator(scratch.path()), {}) == 1);
+}
+
+TEST_CASE("paths that leave their directory are refused") {
+  for (const char* path : {"", "/etc/passwd", "../x", "a/../../x", "a/./b", ".", "a/"}) {
+    CAPTURE(path);
+    CHECK_FALSE(IsSafeRelativePath(path));
+  }
+  CHECK_FALSE(IsSafeRelativePath(std::string("a\0b", 3)));
+  CHECK(IsSafeRelativePath("a/b.safetensors"));
+  CHECK(IsSafeRelativePath("..a"));
+  const ScratchDirectory scratch;
+  const auto staged = StagedDirectory::Create(scratch / "out", false);
+  const auto path = staged->PathFor("../x");
+  REQUIRE(absl::IsInvalidArgument(path.status()));
+  CHECK(absl::StrContains(path.status().message(), "'../x'"));
+}
+
+}  // namespace
+}  // namespace seedlm::client

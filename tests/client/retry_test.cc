@@ -1,0 +1,108 @@
+#include "client/retry.h"
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <vector>
+
+namespace seedlm::client {
+namespace {
+
+using std::chrono::milliseconds;
+using Code = absl::StatusCode;
+
+TEST_CASE("only calls that nothing came of are repeated") {
+  for (const Code code : {Code::kUnavailable, Code::kAborted}) {
+    CAPTURE(static_cast<int>(code));
+    CHECK(IsRetryable(code));
+  }
+  for (const Code code :
+       {Code::kOk, Code::kCancelled, Code::kUnknown, Code::kInvalidArgument,
+        Code::kDeadlineExceeded, Code::kNotFound, Code::kAlreadyExists, Code::kPermissionDenied,
+        Code::kResourceExhausted, Code::kFailedPrecondition, Code::kOutOfRange,
+        Code::kUnimplemented, Code::kInternal, Code::kDataLoss, Code::kUnauthenticated}) {
+    CAPTURE(static_cast<int>(code));
+    CHECK_FALSE(IsRetryable(code));
+  }
+}
+
+TEST_CASE("delays grow, are capped, jittered and bounded in number") {
+  const RetryPolicy policy{.max_attempts = 5,
+                           .first_delay = milliseconds(100),
+                           .max_delay = milliseconds(500),
+                           .multiplier = 2,
+                           .jitter = 0.25};
+  struct Row {
+    Code code;
+    int failed_attempts;
+    double uniform;
+    std::optional<milliseconds> delay;
+  };
+  const std::vector<Row> rows = {
+      {Code::kUnavailable, 1, 0.5, milliseconds(100)},
+      {Code::kUnavailable, 1, 0.0, milliseconds(75)},
+      {Code::kUnavailable, 1, 1.0, milliseconds(125)},
+      {Code::kUnavailable, 2, 0.5, milliseconds(200)},
+      {Code::kAborted, 3, 0.5, milliseconds(400)},
+      {Code::kUnavailable, 4, 0.5, milliseconds(500)},  // 800, capped
+      {Code::kUnavailable, 4, 1.0, milliseconds(625)},  // the jitter comes after the cap
+      {Code::kUnavailable, 5, 0.5, std::nullopt},       // the fifth attempt was the last
+      {Code::kUnavailable, 6, 0.5, std::nullopt},
+      {Code::kInternal, 1, 0.5, std::nullopt},
+      {Code::kNotFound, 1, 0.5, std::nullopt},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(static_cast<int>(row.code), row.failed_attempts, row.uniform);
+    CHECK(NextDelay(policy, row.code, row.failed_attempts, row.uniform) == row.delay);
+  }
+}
+
+TEST_CASE("a huge number of attempts does not overflow the delay") {
+  const RetryPolicy policy{.max_attempts = 1'000'000};
+  CHECK(NextDelay(policy, Code::kUnavailable, 5'000, 0.5) == policy.max_delay);
+}
+
+TEST_CASE("Retry stops at success, at a final error, and at the bound") {
+  const RetryPolicy quick{.max_attempts = 3, .first_delay = milliseconds(1)};
+  int calls = 0;
+  CHECK(Retry(quick, {}, [&] {
+          return ++calls < 2 ? absl::UnavailableError("not yet") : absl::OkStatus();
+        }).ok());
+  CHECK(calls == 2);
+  calls = 0;
+  CHECK(absl::IsNotFound(Retry(quick, {}, [&] {
+    ++calls;
+    return absl::NotFoundError("no");
+  })));
+  CHECK(calls == 1);
+  calls = 0;
+  CHECK(absl::IsUnavailable(Retry(quick, {}, [&] {
+    ++calls;
+    return absl::UnavailableError("never");
+  })));
+  CHECK(calls == 3);
+}
+
+TEST_CASE("a stop ends the pause") {
+  std::stop_source stop;
+  stop.request_stop();
+  int calls = 0;
+  const RetryPolicy slow{.max_attempts = 3,
+                         .first_delay = milliseconds(3'600'000),
+                         .max_delay = milliseconds(3'600'000)};
+  CHECK(absl::IsUnavailable(Retry(slow, stop.get_token(), [&] {
+    ++calls;
+    return absl::UnavailableError("never");
+  })));
+  CHECK(calls == 1);
+}
+
+TEST_CASE("random numbers lie in [0, 1)") {
+  for (int i = 0; i < 1000; ++i) {
+    const double value = UniformRandom();
+    REQUIRE(value >= 0);
+    REQUIRE(value < 1);
+  }
+}
+
+}  // namespace
+}  // namespace seedlm::client

@@ -1,0 +1,61 @@
+#include "client/rpc_status.h"
+
+#include <grpcpp/support/status.h>
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace seedlm::client {
+namespace {
+
+google::rpc::Status WithInfo(const std::string& reason) {
+  google::rpc::Status status;
+  google::rpc::ErrorInfo info;
+  info.set_domain("seedlm");
+  info.set_reason(reason);
+  status.add_details()->PackFrom(info);
+  return status;
+}
+
+TEST_CASE("a server that is not there is named, with the way out") {
+  const absl::Status status =
+      FromRpc(grpc::Status(grpc::StatusCode::UNAVAILABLE, "connection refused"), "127.0.0.1:1");
+  CHECK(absl::IsUnavailable(status));
+  CHECK(absl::StartsWith(status.message(), "cannot reach 127.0.0.1:1: connection refused; start"));
+}
+
+TEST_CASE("a server's own words are kept, with the reason") {
+  const grpc::Status rpc(grpc::StatusCode::UNAVAILABLE, "the server is draining; try later",
+                         WithInfo("DRAINING").SerializeAsString());
+  const absl::Status status = FromRpc(rpc, "127.0.0.1:1");
+  CHECK(status.message() == "the server is draining; try later");
+  CHECK(ErrorReason(status) == "DRAINING");
+}
+
+TEST_CASE("details that are not a status are no reason") {
+  const grpc::Status rpc(grpc::StatusCode::NOT_FOUND, "jobs/x: no such job", "\xFF\xFF garbage");
+  const absl::Status status = FromRpc(rpc, "a");
+  CHECK(absl::IsNotFound(status));
+  CHECK(ErrorReason(status).empty());
+}
+
+TEST_CASE("OK stays OK") { CHECK(FromRpc(grpc::Status::OK, "a").ok()); }
+
+TEST_CASE("a job's error names the job; a job that failed with OK has failed") {
+  google::rpc::Status error = WithInfo("WEIGHT_NOT_FINITE");
+  error.set_code(3);
+  error.set_message("tensor 'w': row 1, column 2: NaN");
+  const absl::Status status = FromProto(error, "jobs/1");
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(status.message() == "jobs/1: tensor 'w': row 1, column 2: NaN");
+  CHECK(ErrorReason(status) == "WEIGHT_NOT_FINITE");
+  error.set_code(0);
+  CHECK(absl::IsUnknown(FromProto(error, "jobs/1")));
+}
+
+}  // namespace
+}  // namespace seedlm::client

@@ -1,0 +1,79 @@
+#include "client/spec_options.h"
+
+#include <CLI/CLI.hpp>
+#include <catch2/catch.hpp>
+#include <string>
+
+namespace seedlm::client {
+namespace {
+
+struct Parsed {
+  SpecOptions options;
+  std::string in, error;  // error: empty if it parsed
+};
+
+Parsed Parse(const std::string& line) {
+  Parsed parsed;
+  CLI::App app;
+  app.add_option("IN", parsed.in);
+  AddSpecOptions(app, parsed.options);
+  try {
+    app.parse(line);
+  } catch (const CLI::ParseError& error) {
+    parsed.error = error.what();
+  }
+  return parsed;
+}
+
+TEST_CASE("the defaults: 4 bits, optimal, fitted, auto") {
+  const v1::CompressionSpec spec = ToSpec(Parse("model").options);
+  CHECK(spec.profile() == v1::PROFILE_4BIT);
+  CHECK(spec.fit() == v1::FIT_OPTIMAL);
+  CHECK(spec.scale() == v1::SCALE_FITTED);
+  CHECK(spec.backend() == "auto");
+  CHECK(spec.selection().include_size() == 0);
+}
+
+TEST_CASE("every option arrives") {
+  const Parsed parsed = Parse(
+      "model --bits 4.5 --fit nearest --scale paper --include *.weight --include re:a.* "
+      "--exclude b --backend reference --threads 3");
+  REQUIRE(parsed.error.empty());
+  const v1::CompressionSpec spec = ToSpec(parsed.options);
+  CHECK(spec.profile() == v1::PROFILE_4_5BIT);
+  CHECK(spec.fit() == v1::FIT_NEAREST);
+  CHECK(spec.scale() == v1::SCALE_PAPER);
+  REQUIRE(spec.selection().include_size() == 2);
+  CHECK(spec.selection().include(1) == "re:a.*");
+  CHECK(spec.selection().exclude(0) == "b");
+  CHECK(spec.backend() == "reference");
+  CHECK(parsed.options.threads == 3);
+  CHECK(ToSpec(Parse("m --bits 2").options).profile() == v1::PROFILE_2BIT);
+  CHECK(ToSpec(Parse("m --bits 3").options).profile() == v1::PROFILE_3BIT);
+}
+
+TEST_CASE("a pattern does not swallow the input that follows it") {
+  const Parsed parsed = Parse("--include a model");
+  REQUIRE(parsed.error.empty());
+  CHECK(parsed.in == "model");
+  CHECK(parsed.options.include == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("nearest takes pow2 where no rule is given, and refuses fitted") {
+  CHECK(ToSpec(Parse("m --fit nearest").options).scale() == v1::SCALE_POW2);
+  const std::string error = Parse("m --fit nearest --scale fitted").error;
+  CHECK(error.find("--fit nearest") != std::string::npos);
+  CHECK(error.find("--scale pow2") != std::string::npos);
+}
+
+TEST_CASE("what is not known is refused by name") {
+  CHECK(Parse("m --bits 5").error.find("--bits") != std::string::npos);
+  CHECK(Parse("m --fit best").error.find("--fit") != std::string::npos);
+  CHECK(Parse("m --scale log").error.find("--scale") != std::string::npos);
+  CHECK(Parse("m --threads -1").error.find("--threads") != std::string::npos);
+  CHECK(Parse("m --threads many").error.find("--threads") != std::string::npos);
+  CHECK(Parse("m --colour red").error.find("--colour") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace seedlm::client

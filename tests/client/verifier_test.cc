@@ -1,0 +1,147 @@
+#include "client/verifier.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
+#include "tests/client/scratch_directory.h"
+#include "tests/client/tiny_checkpoint.h"
+
+namespace seedlm::client {
+namespace {
+
+// The reference takes about a millisecond a block: made once.
+const TinyCheckpoint& Intact() {
+  static const TinyCheckpoint tiny =
+      MakeTinyCheckpoint(codec::Fit::kOptimal, codec::ScaleRule::kFitted);
+  return tiny;
+}
+
+VerifyReport Check(const TinyCheckpoint& compressed, const TinyCheckpoint& original,
+                   const VerifyOptions& options = {}) {
+  const ScratchDirectory scratch;
+  WriteCompressed(compressed, scratch / "c.safetensors");
+  WriteSource(original, scratch / "o.safetensors");
+  const auto packed = OpenPackedCheckpoint(scratch / "c.safetensors");
+  REQUIRE(packed.ok());
+  const auto source = format::Checkpoint::Open(scratch / "o.safetensors");
+  REQUIRE(source.ok());
+  auto report = Verify(*packed, *source, options, {}, [](const ProgressView&) {});
+  REQUIRE(report.ok());
+  return *std::move(report);
+}
+
+std::string Problems(const VerifyReport& report) { return absl::StrJoin(report.problems, "\n"); }
+
+// The relative error by a plain loop over DecodeBlock.
+double PlainError(const TinyCheckpoint& tiny) {
+  double error = 0;
+  double norm = 0;
+  for (int64_t row = 0; row < tiny.kRows; ++row) {
+    for (int64_t column = 0; column < tiny.kColumns; ++column) {
+      const uint32_t word = tiny.words[static_cast<size_t>(row * 3 + column / 8)];
+      float decoded[codec::kMaxBlock];
+      codec::DecodeBlock(tiny.profile, codec::UnpackWord(tiny.profile, word, 0),
+                         tiny.levels.scale.data(), decoded);
+      const double w = tiny.weights[static_cast<size_t>(row * tiny.kColumns + column)];
+      error += (w - decoded[column % 8]) * (w - decoded[column % 8]);
+      norm += w * w;
+    }
+  }
+  return std::sqrt(error / norm);
+}
+
+TEST_CASE("an intact checkpoint passes, all of its blocks encoded again") {
+  const VerifyReport report = Check(Intact(), Intact(), {.max_error = {}, .sample = 1000});
+  CHECK(Problems(report).empty());
+  REQUIRE(report.tensors.size() == 1);
+  CHECK(report.tensors[0].name == "w.weight");
+  CHECK(report.relative_error() == Approx(PlainError(Intact())).epsilon(1e-9));
+  CHECK(report.max_error() > 0);
+  CHECK(report.passed_through == std::vector<std::string>{"w.bias"});
+}
+
+TEST_CASE("nearest with paper and pow2 levels: the levels are found again") {
+  for (const auto rule : {codec::ScaleRule::kPaper, codec::ScaleRule::kPow2}) {
+    const TinyCheckpoint tiny = MakeTinyCheckpoint(codec::Fit::kNearest, rule);
+    CHECK(Problems(Check(tiny, tiny)).empty());
+  }
+}
+
+TEST_CASE("--max-error names the tensor that is above it") {
+  const double error = PlainError(Intact());
+  CHECK(Problems(Check(Intact(), Intact(), {.max_error = error * 1.001})).empty());
+  const std::string problems = Problems(Check(Intact(), Intact(), {.max_error = error * 0.999}));
+  CHECK(absl::StrContains(problems, "tensor 'w.weight': relative error"));
+  CHECK(absl::StrContains(problems, "above --max-error"));
+}
+
+TEST_CASE("a zero seed is named by tensor, row and block") {
+  TinyCheckpoint damaged = Intact();
+  damaged.words[2 * 3 + 1] &= 0xFFFF0000u;
+  const std::string problems = Problems(Check(damaged, Intact(), {.max_error = {}, .sample = 0}));
+  CHECK(absl::StrContains(problems, "w.weight"));
+  CHECK(absl::StrContains(problems, "row 2"));
+  CHECK(absl::StrContains(problems, "block 1"));
+}
+
+TEST_CASE("a code worse than none is damage") {
+  TinyCheckpoint damaged = Intact();
+  // The largest coefficients at the largest level: far outside of any block here.
+  damaged.words[4 * 3] = (damaged.words[4 * 3] & 0xFFFFu) | 0xF8880000u;
+  const std::string problems = Problems(Check(damaged, Intact(), {.max_error = {}, .sample = 0}));
+  CHECK(absl::StrContains(problems, "tensor 'w.weight': row 4, block 0: its error is larger"));
+}
+
+TEST_CASE("a flipped bit is found by encoding again") {
+  TinyCheckpoint damaged = Intact();
+  damaged.words[5 * 3 + 2] ^= 1u << 9;
+  const std::string problems =
+      Problems(Check(damaged, Intact(), {.max_error = {}, .sample = 1000}));
+  CHECK(absl::StrContains(problems, "tensor 'w.weight': row 5, block 2: holds seed"));
+}
+
+TEST_CASE("levels that no bias gives are damage") {
+  TinyCheckpoint damaged = MakeTinyCheckpoint(codec::Fit::kOptimal, codec::ScaleRule::kPow2);
+  const TinyCheckpoint original = damaged;
+  damaged.levels.scale[3] = std::nextafter(damaged.levels.scale[3], 1.0f);
+  CHECK(absl::StrContains(Problems(Check(damaged, original)), "not those of the rule pow2"));
+}
+
+TEST_CASE("a passed-through tensor must be byte-identical") {
+  TinyCheckpoint damaged = Intact();
+  damaged.bias[1] = -damaged.bias[1];
+  CHECK(absl::StrContains(Problems(Check(damaged, Intact())), "tensor 'w.bias': was passed"));
+}
+
+TEST_CASE("both sides must have the same tensors") {
+  const ScratchDirectory scratch;
+  WriteCompressed(Intact(), scratch / "c.safetensors");
+  auto layout = format::SafetensorsLayout::Make({{"other", format::DType::kU8, {1}}}, {});
+  auto writer = format::SafetensorsWriter::Create(scratch / "o.safetensors", *std::move(layout),
+                                                  format::IfExists::kFail);
+  REQUIRE(writer->Commit().ok());
+  const auto report = Verify(*OpenPackedCheckpoint(scratch / "c.safetensors"),
+                             *format::Checkpoint::Open(scratch / "o.safetensors"), {}, {},
+                             [](const ProgressView&) {});
+  REQUIRE(report.ok());
+  CHECK(absl::StrContains(Problems(*report), "tensor 'w.weight': is not in the original"));
+  CHECK(absl::StrContains(Problems(*report), "tensor 'w.bias': is not in the original"));
+  CHECK(absl::StrContains(Problems(*report), "tensor 'other': is missing from the compressed"));
+}
+
+TEST_CASE("a stop ends it") {
+  const ScratchDirectory scratch;
+  WriteCompressed(Intact(), scratch / "c.safetensors");
+  WriteSource(Intact(), scratch / "o.safetensors");
+  std::stop_source stop;
+  stop.request_stop();
+  const auto report = Verify(*OpenPackedCheckpoint(scratch / "c.safetensors"),
+                             *format::Checkpoint::Open(scratch / "o.safetensors"), {},
+                             stop.get_token(), [](const ProgressView&) {});
+  CHECK(absl::IsCancelled(report.status()));
+}
+
+}  // namespace
+}  // namespace seedlm::client

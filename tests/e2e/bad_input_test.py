@@ -1,0 +1,228 @@
+"""Bad input: one line that names the thing and the way out, the right exit code, nothing left."""
+
+import contextlib
+import os
+import pwd
+import signal
+import struct
+import subprocess
+import time
+import unittest
+
+import harness
+from harness import (CANCELLED, EXISTS, INVALID, NOT_FOUND, STORAGE, UNAVAILABLE, USAGE, EndToEnd,
+                     read, run, small_directory, small_file)
+
+NAN, INFINITY = 0x7FC00000, 0x7F800000
+
+
+def poisoned(path, row, column, bits):
+    """A 64 x 96 matrix with one bad weight."""
+    dtype, shape, data = harness.tensor("F32", (64, 96), 3)
+    at = 4 * (row * 96 + column)
+    data = data[:at] + struct.pack("<I", bits) + data[at + 4:]
+    harness.write_safetensors(path, {"layers.0.up.weight": (dtype, shape, data)})
+    return path
+
+
+class BadFiles(EndToEnd):
+    def compress_fails(self, source, code, *words, out="out.safetensors"):
+        before = self.listing()
+        for command in (("compress", source, self.path(out)), ("estimate", source)):
+            self.fails(run(*command), code, *words)
+        self.assertEqual(self.listing(), before)
+
+    def test_missing(self):
+        self.compress_fails(self.path("none.safetensors"), NOT_FOUND, "none.safetensors", "; ")
+
+    def test_not_safetensors(self):
+        with open(self.path("in.safetensors"), "w") as f:
+            f.write("this is not a checkpoint, it is a sentence")
+        self.compress_fails(self.path("in.safetensors"), INVALID, "in.safetensors")
+
+    def test_empty(self):
+        open(self.path("in.safetensors"), "w").close()
+        self.compress_fails(self.path("in.safetensors"), INVALID, "in.safetensors")
+
+    def test_truncated(self):
+        source = small_file(self.path("in.safetensors"))
+        os.truncate(source, os.path.getsize(source) - 1)
+        self.compress_fails(source, INVALID, "in.safetensors")
+
+    def test_a_header_longer_than_the_file(self):
+        with open(self.path("in.safetensors"), "wb") as f:
+            f.write(struct.pack("<Q", 1 << 62) + b"{}")
+        self.compress_fails(self.path("in.safetensors"), INVALID, "in.safetensors")
+
+    def test_a_shape_that_overflows(self):
+        sizes = {"w.weight": ("F32", (1 << 40, 1 << 40), 64)}
+        with open(self.path("in.safetensors"), "wb") as f:
+            f.write(harness.header(sizes) + b"\0" * 64)
+        self.compress_fails(self.path("in.safetensors"), INVALID, "in.safetensors", "w.weight")
+
+    def test_overlapping_tensors(self):
+        text = (b'{"a.weight":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},'
+                b'"b.weight":{"dtype":"U8","shape":[8],"data_offsets":[4,12]}}')
+        with open(self.path("in.safetensors"), "wb") as f:
+            f.write(struct.pack("<Q", len(text)) + text + b"\0" * 12)
+        self.compress_fails(self.path("in.safetensors"), INVALID, "in.safetensors", "b.weight")
+
+    def test_nothing_to_compress(self):
+        harness.write_safetensors(self.path("in.safetensors"),
+                                  {"norm.weight": harness.tensor("F32", (64,), 1)})
+        self.compress_fails(self.path("in.safetensors"), INVALID, "in.safetensors")
+
+    def test_a_directory_without_safetensors(self):
+        os.mkdir(self.path("in"))
+        self.compress_fails(self.path("in"), INVALID, "in", out="out")
+
+    def test_compressed_twice(self):
+        source = small_file(self.path("in.safetensors"))
+        self.ok(run("compress", source, self.path("c.safetensors")))
+        self.compress_fails(self.path("c.safetensors"), INVALID, "c.safetensors")
+
+    def test_a_weight_that_is_not_finite_is_named(self):
+        for bits, row, column in ((NAN, 17, 5), (INFINITY, 63, 95)):
+            source = poisoned(self.path("in.safetensors"), row, column, bits)
+            result = run("compress", source, self.path("out.safetensors"))
+            self.fails(result, INVALID, "layers.0.up.weight", f"row {row}", f"column {column}")
+            self.assertEqual(self.listing(), ["in.safetensors"])
+
+    def test_decompress_and_inspect_refuse_too(self):
+        with open(self.path("in.safetensors"), "wb") as f:
+            f.write(b"\xff" * 40)
+        for command in (("decompress", self.path("in.safetensors"), self.path("out.safetensors")),
+                        ("inspect", self.path("in.safetensors"))):
+            self.fails(run(*command), INVALID, "in.safetensors")
+        self.fails(run("inspect", self.path("none")), NOT_FOUND, "none")
+        source = small_file(self.path("plain.safetensors"))
+        self.fails(run("decompress", source, self.path("out.safetensors")), INVALID,
+                   "plain.safetensors")
+        self.assertEqual(self.listing(), ["in.safetensors", "plain.safetensors"])
+
+
+class BadOutputs(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.source = small_file(self.path("in.safetensors"))
+
+    def test_exists(self):
+        with open(self.path("out.safetensors"), "w") as f:
+            f.write("precious")
+        self.fails(run("compress", self.source, self.path("out.safetensors")), EXISTS,
+                   "out.safetensors", "--force")
+        self.assertEqual(read(self.path("out.safetensors")), b"precious")
+        self.ok(run("compress", self.source, self.path("c.safetensors")))
+        self.fails(run("decompress", self.path("c.safetensors"), self.path("out.safetensors")),
+                   EXISTS, "out.safetensors", "--force")
+        self.assertEqual(read(self.path("out.safetensors")), b"precious")
+
+    def test_force_does_not_replace_a_directory_of_other_things(self):
+        source = small_directory(self.path("dir"))
+        os.mkdir(self.path("photos"))
+        with open(self.path("photos", "a.jpg"), "w") as f:
+            f.write("precious")
+        self.fails(run("compress", source, self.path("photos"), "--force"), INVALID, "photos")
+        self.assertEqual(self.listing(self.path("photos")), ["a.jpg"])
+
+    def test_the_input_itself(self):
+        self.fails(run("compress", self.source, self.source, "--force"), INVALID, "in.safetensors")
+
+    def test_no_such_directory(self):
+        self.fails(run("compress", self.source, self.path("no", "out.safetensors")), NOT_FOUND,
+                   self.path("no"))
+
+    def test_a_directory_that_may_not_be_written(self):
+        os.mkdir(self.path("locked"), 0o555)
+        options = {}
+        if os.geteuid() == 0:  # to root every directory is open
+            nobody = pwd.getpwnam("nobody")
+            options = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        out = self.path("locked", "out.safetensors")
+        try:
+            result = run("compress", self.source, out, **options)
+        except PermissionError:
+            self.skipTest("the user nobody cannot run the program where it lies")
+        self.fails(result, STORAGE, self.path("locked"))
+        self.assertEqual(self.listing(self.path("locked")), [])
+
+    @contextlib.contextmanager
+    def small_disk(self, size):
+        disk = self.path("disk")
+        os.mkdir(disk)
+        if os.geteuid() != 0:
+            self.skipTest("a small disk needs root, to mount a tmpfs")
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk],
+                                 capture_output=True, text=True)
+        if mounted.returncode != 0:
+            self.skipTest("cannot mount a tmpfs: " + mounted.stderr.strip())
+        try:
+            yield disk
+        finally:
+            subprocess.run(["umount", "-l", disk], check=True)
+
+    def test_a_full_disk(self):
+        big = {"big.weight": ("F32", (1024, 4096), bytes(4 * 1024 * 4096))}  # 2 MiB compressed
+        harness.write_safetensors(self.path("big.safetensors"), big)
+        with self.small_disk("1536k") as disk:
+            result = run("compress", self.path("big.safetensors"), disk + "/out.safetensors")
+            self.fails(result, STORAGE, disk)
+            self.assertEqual(os.listdir(disk), [])
+        # Decompressing needs room as well.
+        self.ok(run("compress", self.path("big.safetensors"), self.path("c.safetensors")))
+        os.rmdir(self.path("disk"))
+        with self.small_disk("1536k") as disk:
+            result = run("decompress", self.path("c.safetensors"), disk + "/out.safetensors")
+            self.fails(result, STORAGE, disk)
+            self.assertEqual(os.listdir(disk), [])
+
+
+class BadCommandLines(EndToEnd):
+    def test_usage(self):
+        source = small_file(self.path("in.safetensors"))
+        rows = [((), "subcommand"),
+                (("explode",), "explode"),
+                (("compress",), "IN"),
+                (("compress", source), "OUT"),
+                (("compress", source, "x", "--bits", "5"), "--bits"),
+                (("compress", source, "x", "--fit", "best"), "--fit"),
+                (("compress", source, "x", "--fit", "nearest", "--scale", "fitted"), "--scale"),
+                (("compress", source, "x", "--colour"), "--colour"),
+                (("submit", source, "--to", "ftp://x"), "--to"),
+                (("verify", source), "ORIGINAL"),
+                (("decompress", source, "x", "--dtype", "f8"), "--dtype"),
+                (("list", "--state", "TIRED"), "--state")]
+        for args, word in rows:
+            with self.subTest(args=args):
+                self.fails(run(*args), USAGE, word, "--help")
+        self.assertEqual(self.listing(), ["in.safetensors"])
+
+    def test_an_unknown_backend(self):
+        source = small_file(self.path("in.safetensors"))
+        self.fails(run("compress", source, self.path("out.safetensors"), "--backend", "abacus"),
+                   INVALID, "abacus")
+        self.assertEqual(self.listing(), ["in.safetensors"])
+
+    def test_a_pattern_that_is_none(self):
+        source = small_file(self.path("in.safetensors"))
+        self.fails(run("compress", source, self.path("out.safetensors"), "--include", "re:("),
+                   INVALID, "re:(")
+
+
+class NoServer(EndToEnd):
+    def test_not_there(self):
+        source = small_file(self.path("in.safetensors"))
+        address = "127.0.0.1:1"
+        for args in (("status", "jobs/1"), ("list",), ("submit", source), ("watch", "jobs/1"),
+                     ("fetch", "jobs/1", self.path("x")), ("devices",),
+                     ("compress", source, self.path("x"))):
+            with self.subTest(args=args):
+                self.fails(run(*args, "--server", address), UNAVAILABLE, address, "seedlm-server")
+        self.assertEqual(self.listing(), ["in.safetensors"])
+
+    def test_an_address_that_is_none(self):
+        self.fails(run("list", "--server", "unix:" + self.path("none")), UNAVAILABLE, "none")
+
+
+if __name__ == "__main__":
+    harness.main()

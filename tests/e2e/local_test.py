@@ -1,0 +1,198 @@
+"""Commands that need no server: compress, decompress, inspect, estimate, devices."""
+
+import json
+import os
+import signal
+import time
+import unittest
+
+import harness
+from harness import EndToEnd, read, read_safetensors, run, small_directory, small_file, tree
+
+PACKED = "layers.0.up.weight"
+
+
+class Compress(EndToEnd):
+    def test_a_file_becomes_a_file(self):
+        source = small_file(self.path("in.safetensors"))
+        result = self.ok(run("compress", source, self.path("out.safetensors"), "--json"))
+        summary = result.json()
+        self.assertEqual(summary["weights"], 64 * 96 + 96 * 64)
+        self.assertEqual(summary["bits_per_weight"], 4.0)
+        self.assertEqual(summary["input_bytes"], os.path.getsize(source))
+        self.assertEqual(summary["output_bytes"], os.path.getsize(self.path("out.safetensors")))
+        self.assertEqual(summary["tensor_bytes"], 64 * 96 * 4 + 96 * 64 * 2)
+        self.assertEqual(summary["packed_bytes"], 2 * 64 * 96 // 2 + 160)
+        self.assertTrue(0.09 < summary["relative_error"] < 0.13, summary)
+        self.assertEqual(len(summary["tensors"]), 2)
+        self.assertEqual(self.listing(), ["in.safetensors", "out.safetensors"])
+        before, _, _ = read_safetensors(source)
+        after, _, metadata = read_safetensors(self.path("out.safetensors"))
+        self.assertIn("seedlm", metadata)
+        self.assertEqual(after[PACKED + "_packed"][:2], ("I32", [64, 12]))
+        for name in ("layers.0.norm.weight", "embed_tokens.weight", "position_ids"):
+            self.assertEqual(after[name], before[name])
+
+    def test_the_summary_for_people(self):
+        result = self.ok(run("compress", small_file(self.path("in.safetensors")),
+                             self.path("out.safetensors")))
+        self.assertIn("4.000 bits a weight", result.out)
+        self.assertIn("relative error 0.1", result.out)
+        self.assertIn("weights/s", result.out)
+
+    def test_bytes_do_not_depend_on_threads_or_backend(self):
+        source = small_file(self.path("in.safetensors"))
+        self.ok(run("compress", source, self.path("a.safetensors"), "--threads", 1))
+        self.ok(run("compress", source, self.path("b.safetensors"), "--threads", 2))
+        self.assertEqual(read(self.path("a.safetensors")), read(self.path("b.safetensors")))
+        one = ["--include", "layers.0.up.weight"]
+        self.ok(run("compress", source, self.path("c.safetensors"), "--backend", "reference", *one))
+        self.ok(run("compress", source, self.path("d.safetensors"), *one))
+        self.assertEqual(read(self.path("c.safetensors")), read(self.path("d.safetensors")))
+
+    def test_a_directory_becomes_a_directory(self):
+        source = small_directory(self.path("in"))
+        self.ok(run("compress", source, self.path("out")))
+        before, after = tree(source), tree(self.path("out"))
+        self.assertEqual(sorted(before), sorted(after))
+        for name in ("tokenizer.json", "onnx/note.txt"):
+            self.assertEqual(before[name], after[name])
+        config = json.loads(after["config.json"])
+        self.assertEqual(config["quantization_config"]["quant_method"], "seedlm")
+        self.assertEqual(config["hidden_size"], 64)
+        index = json.loads(after["model.safetensors.index.json"])
+        self.assertEqual(index["weight_map"]["model.layers.1.q_proj.weight_packed"],
+                         "model-00002-of-00002.safetensors")
+        self.assertEqual(self.listing(), ["in", "out"])
+        self.ok(run("verify", self.path("out"), source))
+
+    def test_every_profile_fit_and_scale_verifies(self):
+        source = small_file(self.path("in.safetensors"))
+        rows = [("2", "optimal", "fitted", 0.45), ("3", "optimal", "pow2", 0.25),
+                ("4.5", "optimal", "fitted", 0.12), ("4", "nearest", "paper", 0.25),
+                ("4", "nearest", "pow2", 0.14)]
+        for bits, fit, scale, error in rows:
+            with self.subTest(bits=bits, fit=fit, scale=scale):
+                out = self.path(f"{bits}-{fit}-{scale}.safetensors")
+                summary = self.ok(run("compress", source, out, "--bits", bits, "--fit", fit,
+                                      "--scale", scale, "--json")).json()
+                self.assertLess(summary["relative_error"], error)
+                report = self.ok(run("verify", out, source, "--json", "--max-error", error)).json()
+                # Padding is part of the encoder's objective, not of the difference of two matrices.
+                padded = bits in ("2", "3")
+                self.assertAlmostEqual(report["relative_error"], summary["relative_error"],
+                                       places=2 if padded else 6)
+
+    def test_names_with_blanks_and_percent_signs(self):
+        os.mkdir(self.path("a b 100%"))
+        source = small_file(self.path("a b 100%", "in #1?.safetensors"))
+        self.ok(run("compress", source, self.path("a b 100%", "out %41.safetensors")))
+        self.assertEqual(self.listing(self.path("a b 100%")),
+                         ["in #1?.safetensors", "out %41.safetensors"])
+
+    def test_force_replaces(self):
+        source = small_file(self.path("in.safetensors"))
+        with open(self.path("out.safetensors"), "w") as f:
+            f.write("old")
+        self.ok(run("compress", source, self.path("out.safetensors"), "--force"))
+        self.ok(run("verify", self.path("out.safetensors"), source))
+
+    def test_interrupt_cancels_and_leaves_nothing(self):
+        harness.write_safetensors(self.path("in.safetensors"), {
+            "big.weight": harness.tensor("F32", (512, 256), 1)})
+        process = harness.start("compress", self.path("in.safetensors"),
+                                self.path("out.safetensors"), "--backend", "reference")
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, harness.INTERRUPTED, err)
+        self.assertIn("interrupted", err)
+        self.assertEqual(out, "")
+        self.assertEqual(self.listing(), ["in.safetensors"])
+
+
+class Decompress(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.source = small_file(self.path("in.safetensors"))
+        self.ok(run("compress", self.source, self.path("c.safetensors")))
+
+    def test_source_dtypes_come_back(self):
+        self.ok(run("decompress", self.path("c.safetensors"), self.path("back.safetensors")))
+        before, _, _ = read_safetensors(self.source)
+        after, _, metadata = read_safetensors(self.path("back.safetensors"))
+        self.assertEqual({n: t[:2] for n, t in before.items()},
+                         {n: t[:2] for n, t in after.items()})
+        self.assertNotIn("seedlm", metadata)
+        self.assertEqual(before["embed_tokens.weight"], after["embed_tokens.weight"])
+        self.assertNotEqual(before[PACKED], after[PACKED])
+
+    def test_the_decoded_weights_are_close_to_the_source(self):
+        self.ok(run("decompress", self.path("c.safetensors"), self.path("back.safetensors")))
+        import array
+        before, after = (array.array("f", read_safetensors(p)[0][PACKED][2])
+                         for p in (self.source, self.path("back.safetensors")))
+        error = sum((a - b) ** 2 for a, b in zip(before, after)) / sum(a * a for a in before)
+        report = run("verify", self.path("c.safetensors"), self.source, "--json").json()
+        tensors = {t["name"]: t for t in report["tensors"]}
+        self.assertAlmostEqual(error ** 0.5, tensors[PACKED]["relative_error"], places=5)
+
+    def test_one_dtype_for_all(self):
+        for name, dtype in (("f32", "F32"), ("f16", "F16"), ("bf16", "BF16")):
+            out = self.path(name + ".safetensors")
+            self.ok(run("decompress", self.path("c.safetensors"), out, "--dtype", name))
+            self.assertEqual(read_safetensors(out)[0][PACKED][0], dtype)
+            self.assertEqual(read_safetensors(out)[0]["embed_tokens.weight"][0], "F16")
+
+    def test_a_directory_comes_back(self):
+        source = small_directory(self.path("dir"))
+        self.ok(run("compress", source, self.path("dc")))
+        self.ok(run("decompress", self.path("dc"), self.path("dd")))
+        after = tree(self.path("dd"))
+        self.assertEqual(sorted(tree(source)), sorted(after))
+        self.assertNotIn("quantization_config", json.loads(after["config.json"]))
+        index = json.loads(after["model.safetensors.index.json"])
+        self.assertEqual(index["weight_map"],
+                         json.loads(tree(source)["model.safetensors.index.json"])["weight_map"])
+
+
+class Look(EndToEnd):
+    def test_inspect(self):
+        source = small_file(self.path("in.safetensors"))
+        self.ok(run("compress", source, self.path("c.safetensors"), "--bits", "3"))
+        result = self.ok(run("inspect", self.path("c.safetensors")))
+        self.assertRegex(result.out, r"layers\.0\.up\.weight +\[64, 96\] +F32 +3bit +3\.000 +[.0-9]{16}")
+        self.assertRegex(result.out, r"position_ids +\[4\] +I64 +- +64\.000")
+        rows = {t["name"]: t for t in
+                self.ok(run("inspect", self.path("c.safetensors"), "--json")).json()["tensors"]}
+        self.assertEqual(sum(rows[PACKED]["level_use"]), 64 * 96 // 12)
+        self.assertEqual(rows[PACKED]["zero_seeds"], 0)
+        self.assertFalse(rows["embed_tokens.weight"]["compressed"])
+        self.ok(run("inspect", source))
+
+    def test_estimate_is_what_compress_does(self):
+        source = small_file(self.path("in.safetensors"))
+        estimate = self.ok(run("estimate", source, "--json")).json()
+        summary = self.ok(run("compress", source, self.path("c.safetensors"), "--json")).json()
+        for key in ("weights", "input_bytes", "output_bytes", "bits_per_weight"):
+            self.assertEqual(estimate[key], summary[key], key)
+        reasons = {t["name"]: t["reason"] for t in estimate["skipped"]}
+        self.assertEqual(sorted(reasons), ["embed_tokens.weight", "layers.0.norm.weight",
+                                           "position_ids"])
+        text = self.ok(run("estimate", source)).out
+        self.assertRegex(text, r"weights to compress +12\.3 k")
+        self.assertRegex(text, r"embed_tokens\.weight +\S+")
+        self.assertEqual(self.listing(), ["c.safetensors", "in.safetensors"])
+
+    def test_devices(self):
+        backends = {b["name"]: b for b in self.ok(run("devices", "--json")).json()["backends"]}
+        self.assertTrue(backends["reference"]["available"])
+        self.assertIn("reference", self.ok(run("devices")).out)
+
+    def test_help_names_the_exit_codes(self):
+        self.assertIn("130", self.ok(run("--help")).out)
+        self.assertIn("--bits", self.ok(run("compress", "--help")).out)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,74 @@
+"""Peak memory does not grow with the checkpoint: 8 GB through 2 GiB.
+
+The input is a sparse file: a header, then a hole that reads as zeros, and some real weights, so that
+the result can be told from nothing. It takes about 1.1 GB of disk for the output and its scratch.
+"""
+
+import os
+import resource
+import shutil
+import unittest
+
+import harness
+from harness import EndToEnd
+
+LIMIT = 2 << 30
+NEEDED_DISK = 4 << 30
+SIDE = (8192, 16384)                  # 512 MiB of F32 a matrix
+MATRICES = 15                         # 7.5 GiB
+PASSED = (1024, 131072)               # 512 MiB more, passed through
+
+
+def sparse_checkpoint(path):
+    size = 4 * SIDE[0] * SIDE[1]
+    tensors = {f"layers.{i}.up.weight": ("F32", SIDE, size) for i in range(MATRICES)}
+    tensors["embed_tokens.weight"] = ("F32", PASSED, 4 * PASSED[0] * PASSED[1])
+    head = harness.header(tensors)
+    with open(path, "wb") as f:
+        f.write(head)
+        f.write(harness.to_bytes("F32", harness.gaussian(1, SIDE[1])))  # the first row is real
+        f.truncate(len(head) + sum(t[2] for t in tensors.values()))
+    return os.path.getsize(path)
+
+
+def limit_data():
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
+
+
+class Memory(EndToEnd):
+    def compress(self, *args):
+        """Peak resident bytes of `seedlm compress`, under the limit."""
+        process = harness.start("compress", *args, preexec_fn=limit_data)
+        out, err = process.stdout.read(), process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stdout.close()
+        process.stderr.close()
+        self.assertEqual(process.returncode, 0, out + err)
+        return usage.ru_maxrss * 1024
+
+    def test_eight_gigabytes_in_two(self):
+        free = shutil.disk_usage(self.dir).free
+        if free < NEEDED_DISK:
+            self.skipTest(f"needs {NEEDED_DISK} bytes of disk in {self.dir}, there are {free}")
+        size = sparse_checkpoint(self.path("in.safetensors"))
+        self.assertGreater(size, 8_000_000_000)
+        if os.stat(self.path("in.safetensors")).st_blocks * 512 > size // 2:
+            self.skipTest(f"{self.dir} is on a file system without sparse files")
+        peak = self.compress(self.path("in.safetensors"), self.path("out.safetensors"))
+        print(f"{size} bytes compressed with a peak of {peak >> 20} MiB resident", flush=True)
+        self.assertLess(peak, LIMIT)
+        self.assertEqual(self.listing(), ["in.safetensors", "out.safetensors"])
+        with open(self.path("out.safetensors"), "rb") as f:
+            head = harness.struct.unpack("<Q", f.read(8))[0]
+            entries = harness.json.loads(f.read(head))
+            first = entries["layers.0.up.weight_packed"]
+            self.assertEqual(first["shape"], [SIDE[0], SIDE[1] // 8])
+            f.seek(8 + head + first["data_offsets"][0])
+            words = harness.array.array("I", f.read(4 * (SIDE[1] // 8) * 2))
+        self.assertGreater(len(set(words[:SIDE[1] // 8])), 1000)   # the real row
+        self.assertEqual(set(words[SIDE[1] // 8:]), {1})           # zeros: seed 1, all else 0
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,165 @@
+"""The client and a server, two processes."""
+
+import json
+import os
+import signal
+import time
+import unittest
+
+import harness
+from harness import (CANCELLED, EXISTS, INTERRUPTED, INVALID, NOT_FOUND, EndToEnd, read, run,
+                     small_directory, small_file, tree)
+
+
+class Remote(EndToEnd):
+    def test_a_file_the_same_bytes_as_in_the_process(self):
+        source = small_file(self.path("in.safetensors"))
+        self.ok(run("compress", source, self.path("local.safetensors")))
+        with self.server() as server:
+            submitted = self.ok(server.run("submit", source))
+            job = submitted.out.strip()
+            self.assertEqual(submitted.out, job + "\n")
+            self.assertRegex(job, r"^jobs/\S+$")
+            self.ok(server.run("wait", job))
+            self.ok(server.run("fetch", job, self.path("remote.safetensors")))
+            self.assertEqual(read(self.path("remote.safetensors")),
+                             read(self.path("local.safetensors")))
+            self.fails(server.run("fetch", job, self.path("remote.safetensors")), EXISTS,
+                       "remote.safetensors", "--force")
+            self.ok(server.run("fetch", job, self.path("remote.safetensors"), "--force"))
+            # The same, in one command.
+            self.ok(server.run("compress", source, self.path("one.safetensors")))
+            self.assertEqual(read(self.path("one.safetensors")), read(self.path("local.safetensors")))
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_directory_the_same_bytes_as_in_the_process(self):
+        source = small_directory(self.path("in"))
+        self.ok(run("compress", source, self.path("local")))
+        with self.server() as server:
+            job = self.ok(server.run("submit", source)).out.strip()
+            self.ok(server.run("wait", job))
+            self.ok(server.run("fetch", job, self.path("remote")))
+            self.assertEqual(tree(self.path("remote")), tree(self.path("local")))
+            self.ok(server.run("compress", source, self.path("one")))
+            self.assertEqual(tree(self.path("one")), tree(self.path("local")))
+
+    def test_a_directory_of_one_file(self):
+        os.mkdir(self.path("in"))
+        small_file(self.path("in", "model.safetensors"))
+        self.ok(run("compress", self.path("in"), self.path("local")))
+        with self.server() as server:
+            self.ok(server.run("compress", self.path("in"), self.path("one")))
+            self.assertEqual(tree(self.path("one")), tree(self.path("local")))
+            job = self.ok(server.run("submit", self.path("in"))).out.strip()
+            self.ok(server.run("wait", job))
+            self.ok(server.run("fetch", job, self.path("fetched") + "/"))
+            self.assertEqual(tree(self.path("fetched")), tree(self.path("local")))
+
+    def test_files_that_the_server_reads_and_writes_itself(self):
+        source = small_file(self.path("in.safetensors"))
+        self.ok(run("compress", source, self.path("local.safetensors")))
+        with self.server("--storage-root", self.dir) as server:
+            job = self.ok(server.run("submit", "file://" + source, "--to",
+                                     "file://" + self.path("out.safetensors"))).out.strip()
+            self.ok(server.run("wait", job))
+            self.assertEqual(read(self.path("out.safetensors")), read(self.path("local.safetensors")))
+            self.fails(server.run("fetch", job, self.path("x")), INVALID, job, "out.safetensors")
+            self.fails(server.run("submit", "file://" + source, "--to",
+                                  "file://" + self.path("out.safetensors")), EXISTS,
+                       "out.safetensors")
+            self.fails(server.run("submit", "file:///etc/hostname"), harness.STORAGE, "/etc/hostname")
+            self.fails(server.run("submit", "file://" + source, "--to", "s3://bucket/x"), INVALID,
+                       "s3://")
+
+    def test_the_address_comes_from_the_environment(self):
+        with self.server() as server:
+            self.addCleanup(os.environ.pop, "SEEDLM_SERVER", None)
+            process = harness.subprocess.run(
+                [harness.SEEDLM, "list", "--json"], capture_output=True, text=True,
+                env={**harness.environment(), "SEEDLM_SERVER": server.address}, timeout=30)
+            self.assertEqual(json.loads(process.stdout), {"jobs": []})
+
+    def test_status_list_and_watch(self):
+        source = small_file(self.path("in.safetensors"))
+        with self.server() as server:
+            job = self.ok(server.run("submit", source)).out.strip()
+            events = [json.loads(line) for line in
+                      self.ok(server.run("watch", job, "--json")).out.splitlines()]
+            self.assertEqual(events[0]["event"], "snapshot")
+            numbers = [e["sequence"] for e in events[1:] if e["sequence"] > 0]
+            self.assertEqual(numbers, sorted(set(numbers)))
+            self.assertEqual([e["state"] for e in events if e["event"] == "state"][-1], "SUCCEEDED")
+            self.assertEqual(sorted(e["tensor"]["name"] for e in events if e["event"] == "tensor"),
+                             ["layers.0.down.weight", "layers.0.up.weight"])
+            status = self.ok(server.run("status", job, "--json")).json()
+            self.assertEqual((status["name"], status["state"], status["attempt"]),
+                             (job, "SUCCEEDED", 1))
+            self.assertEqual(status["weights_done"], 12288)
+            self.assertEqual(status["weights_total"], 12288)
+            self.assertIn("SUCCEEDED", self.ok(server.run("status", job)).out)
+            jobs = self.ok(server.run("list", "--json")).json()["jobs"]
+            self.assertEqual([j["name"] for j in jobs], [job])
+            self.assertIn(job, self.ok(server.run("list", "--state", "SUCCEEDED")).out)
+            self.assertNotIn(job, self.ok(server.run("list", "--state", "FAILED")).out)
+            self.assertIn("relative error", self.ok(server.run("watch", job)).out)
+
+    def test_a_request_id_gives_the_same_job(self):
+        source = small_file(self.path("in.safetensors"))
+        with self.server() as server:
+            first = self.ok(server.run("submit", source, "--request-id", "r1")).out
+            self.assertEqual(self.ok(server.run("submit", source, "--request-id", "r1")).out, first)
+            self.assertNotEqual(self.ok(server.run("submit", source)).out, first)
+            self.fails(server.run("submit", source, "--request-id", "r1", "--bits", "3"), EXISTS,
+                       "r1")
+
+    def test_cancel(self):
+        harness.write_safetensors(self.path("in.safetensors"), {
+            "big.weight": harness.tensor("F32", (512, 256), 1)})
+        with self.server() as server:
+            job = self.ok(server.run("submit", self.path("in.safetensors"), "--backend",
+                                     "reference")).out.strip()
+            self.fails(server.run("fetch", job, self.path("x")), INVALID, job)
+            self.ok(server.run("cancel", job))
+            self.fails(server.run("wait", job), CANCELLED, job)
+            self.assertEqual(server.run("status", job, "--json").json()["state"], "CANCELLED")
+            self.ok(server.run("cancel", job))  # idempotent
+            self.fails(server.run("resume", job), INVALID)
+
+    def test_an_interrupt_stops_watching_not_the_job(self):
+        harness.write_safetensors(self.path("in.safetensors"), {
+            "big.weight": harness.tensor("F32", (512, 256), 1)})
+        with self.server() as server:
+            job = self.ok(server.run("submit", self.path("in.safetensors"), "--backend",
+                                     "reference")).out.strip()
+            watcher = harness.start("watch", job, "--server", server.address)
+            time.sleep(1)
+            watcher.send_signal(signal.SIGINT)
+            _, err = watcher.communicate(timeout=20)
+            self.assertEqual(watcher.returncode, INTERRUPTED, err)
+            self.assertIn("seedlm cancel", err)
+            self.assertIn(server.run("status", job, "--json").json()["state"],
+                          ("QUEUED", "RUNNING"))
+            self.ok(server.run("cancel", job))
+
+    def test_a_job_that_fails_says_why(self):
+        dtype, shape, data = harness.tensor("F32", (64, 96), 3)
+        data = data[:400] + b"\x00\x00\xc0\x7f" + data[404:]  # NaN at row 1, column 4
+        harness.write_safetensors(self.path("in.safetensors"), {"up.weight": (dtype, shape, data)})
+        with self.server() as server:
+            job = self.ok(server.run("submit", self.path("in.safetensors"))).out.strip()
+            self.fails(server.run("wait", job), INVALID, job, "up.weight", "row 1", "column 4")
+            status = server.run("status", job, "--json").json()
+            self.assertEqual(status["state"], "FAILED")
+            self.assertEqual(status["error"]["reason"], "WEIGHT_NOT_FINITE")
+            self.fails(server.run("fetch", job, self.path("x")), INVALID, job)
+
+    def test_a_job_that_is_not_there(self):
+        with self.server() as server:
+            for args in (("status", "jobs/none"), ("wait", "jobs/none"), ("watch", "jobs/none"),
+                         ("cancel", "jobs/none"), ("fetch", "jobs/none", self.path("x"))):
+                with self.subTest(args=args):
+                    self.fails(server.run(*args), NOT_FOUND, "jobs/none")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,113 @@
+"""verify must see damage: exit code 1, naming the tensor."""
+
+import os
+import shutil
+import struct
+import unittest
+
+import harness
+from harness import CHECK_FAILED, INVALID, NOT_FOUND, EndToEnd, read_safetensors, run, small_file
+
+TENSOR = "layers.0.up.weight"
+
+
+class Verify(EndToEnd):
+    @classmethod
+    def setUpClass(cls):
+        cls.made = harness.tempfile.mkdtemp(prefix="seedlm-verify-")
+        cls.source = small_file(os.path.join(cls.made, "in.safetensors"))
+        cls.good = os.path.join(cls.made, "good.safetensors")
+        result = run("compress", cls.source, cls.good)
+        assert result.code == 0, str(result)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.made, ignore_errors=True)
+
+    def damaged(self, tensor, offset, change):
+        """A copy in which the 32-bit word at a tensor's offset is changed."""
+        path = self.path("damaged.safetensors")
+        shutil.copyfile(self.good, path)
+        at = read_safetensors(path)[1][tensor] + offset
+        with open(path, "r+b") as f:
+            f.seek(at)
+            word = struct.unpack("<I", f.read(4))[0]
+            f.seek(at)
+            f.write(struct.pack("<I", change(word)))
+        return path
+
+    def check_fails(self, path, *words, args=()):
+        result = run("verify", path, self.source, *args)
+        self.assertEqual(result.code, CHECK_FAILED, str(result))
+        text = "\n".join(result.error_lines())
+        for word in (path, *words):
+            self.assertIn(word, text, str(result))
+
+    def test_the_good_one_passes(self):
+        result = self.ok(run("verify", self.good, self.source))
+        self.assertRegex(result.out, r"layers\.0\.up\.weight +\[64, 96\] +0\.1\d+ +0\.0\d+")
+        self.assertIn("3 other tensors are byte-identical", result.out)
+        report = self.ok(run("verify", self.good, self.source, "--json")).json()
+        self.assertTrue(report["ok"])
+        self.assertEqual([t["name"] for t in report["tensors"]],
+                         ["layers.0.down.weight", "layers.0.up.weight"])
+        self.assertEqual(len(report["passed_through"]), 3)
+        self.assertEqual(report["problems"], [])
+
+    def test_a_zero_seed(self):
+        path = self.damaged(TENSOR + "_packed", 4 * (12 * 7 + 3), lambda w: w & 0xFFFF0000)
+        self.check_fails(path, TENSOR, "row 7", "block 3")
+        report = run("verify", path, self.source, "--json").json()
+        self.assertFalse(report["ok"])
+
+    def test_a_flipped_bit_of_a_seed(self):
+        """Seen either by its error or by the sample: here every block is in the sample."""
+        path = self.damaged(TENSOR + "_packed", 4 * (12 * 9 + 2), lambda w: w ^ 0x10)
+        self.check_fails(path, TENSOR, "row 9", "block 2", args=("--sample", 768))
+
+    def test_a_block_worse_than_nothing(self):
+        path = self.damaged(TENSOR + "_packed", 4 * 5, lambda w: w & 0xFFFF | 0xF8880000)
+        self.check_fails(path, TENSOR, "row 0", "block 5", args=("--sample", 0))
+
+    def test_a_changed_level_table(self):
+        """All blocks decode wrong: the sample differs or the errors are too large."""
+        path = self.damaged(TENSOR + "_scale", 4 * 8, lambda w: w + 0x02000000)
+        self.check_fails(path, TENSOR)
+
+    def test_a_level_that_is_not_finite(self):
+        path = self.damaged(TENSOR + "_scale", 0, lambda w: 0x7FC00000)
+        self.check_fails(path, TENSOR)
+
+    def test_a_shape_that_does_not_fit(self):
+        path = self.damaged(TENSOR + "_shape", 0, lambda w: w + 1)
+        self.check_fails(path, TENSOR)
+
+    def test_a_passed_through_tensor(self):
+        path = self.damaged("embed_tokens.weight", 100, lambda w: w ^ 1)
+        self.check_fails(path, "embed_tokens.weight")
+
+    def test_a_truncated_file(self):
+        path = self.path("damaged.safetensors")
+        shutil.copyfile(self.good, path)
+        os.truncate(path, os.path.getsize(path) - 8)
+        self.check_fails(path)
+
+    def test_max_error(self):
+        self.ok(run("verify", self.good, self.source, "--max-error", 0.2))
+        self.check_fails(self.good, TENSOR, "--max-error", args=("--max-error", 0.05))
+
+    def test_another_original(self):
+        other = small_file(self.path("other.safetensors"), seed=77)
+        result = run("verify", self.good, other)
+        self.assertEqual(result.code, CHECK_FAILED, str(result))
+        self.assertIn(TENSOR, result.err)
+
+    def test_the_wrong_arguments(self):
+        self.fails(run("verify", self.source, self.source), INVALID, "in.safetensors",
+                   "no compressed tensor")
+        self.fails(run("verify", self.path("none"), self.source), NOT_FOUND, "none")
+        self.fails(run("verify", self.good, self.path("none")), NOT_FOUND, "none")
+
+
+if __name__ == "__main__":
+    harness.main()

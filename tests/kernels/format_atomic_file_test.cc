@@ -1,0 +1,237 @@
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <filesystem>
+
+#include "kernels/format/atomic_file.h"
+#include "kernels/format/staged_directory.h"
+#include "tests/kernels/format_support.h"
+
+namespace seedlm::format {
+namespace {
+
+namespace fs = std::filesystem;
+using Names = std::vector<std::string>;
+
+std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+TEST_CASE("a file appears under its name at Commit, not before") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("out");
+  absl::StatusOr<AtomicFile> file = AtomicFile::Create(path, 6, IfExists::kFail);
+  REQUIRE(file.ok());
+  REQUIRE(file->WriteAt(3, Bytes("def")).ok());
+  REQUIRE(file->WriteAt(0, Bytes("abc")).ok());
+  REQUIRE(directory.List().size() == 1);
+  CHECK(directory.List()[0].starts_with("."));
+  REQUIRE(file->Commit().ok());
+  CHECK(directory.List() == Names{"out"});
+  CHECK(ReadBytes(path) == "abcdef");
+  CHECK(file->Commit().code() == absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_CASE("a file that is not committed leaves nothing") {
+  const TemporaryDirectory directory;
+  {
+    absl::StatusOr<AtomicFile> file =
+        AtomicFile::Create(directory.path("out"), 10, IfExists::kFail);
+    REQUIRE(file.ok());
+    REQUIRE(file->WriteAt(0, Bytes("abc")).ok());
+    AtomicFile moved = *std::move(file);
+    CHECK(directory.List().size() == 1);
+  }
+  CHECK(directory.List().empty());
+}
+
+TEST_CASE("what is never written reads as zeros") {
+  const TemporaryDirectory directory;
+  absl::StatusOr<AtomicFile> file = AtomicFile::Create(directory.path("out"), 5, IfExists::kFail);
+  REQUIRE(file.ok());
+  REQUIRE(file->WriteAt(4, Bytes("x")).ok());
+  REQUIRE(file->Commit().ok());
+  CHECK(ReadBytes(directory.path("out")) == std::string("\0\0\0\0x", 5));
+}
+
+TEST_CASE("an existing file is kept, unless it may be replaced") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("out");
+  WriteBytes(path, "old");
+  const absl::Status refused = WriteFileAtomically(path, "new", IfExists::kFail);
+  CHECK(refused.code() == absl::StatusCode::kAlreadyExists);
+  CHECK_THAT(Message(refused), Catch::Contains(path + ": already exists"));
+  CHECK(ReadBytes(path) == "old");
+  CHECK(WriteFileAtomically(path, "new", IfExists::kReplace).ok());
+  CHECK(ReadBytes(path) == "new");
+  CHECK(directory.List() == Names{"out"});
+}
+
+TEST_CASE("a file that appears before Commit is not overwritten") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("out");
+  absl::StatusOr<AtomicFile> file = AtomicFile::Create(path, 3, IfExists::kFail);
+  REQUIRE(file.ok());
+  WriteBytes(path, "theirs");
+  const absl::Status status = file->Commit();
+  CHECK(status.code() == absl::StatusCode::kAlreadyExists);
+  CHECK_THAT(Message(status), Catch::Contains(path));
+  CHECK(ReadBytes(path) == "theirs");
+  CHECK(directory.List() == Names{"out"});
+}
+
+TEST_CASE("a symbolic link is replaced, its target is not written") {
+  const TemporaryDirectory directory;
+  WriteBytes(directory.path("target"), "old");
+  fs::create_symlink("target", directory.path("link"));
+  CHECK(WriteFileAtomically(directory.path("link"), "new", IfExists::kFail).code() ==
+        absl::StatusCode::kAlreadyExists);
+  CHECK(WriteFileAtomically(directory.path("link"), "new", IfExists::kReplace).ok());
+  CHECK(ReadBytes(directory.path("target")) == "old");
+  CHECK_FALSE(fs::is_symlink(directory.path("link")));
+}
+
+TEST_CASE("a place where no file can be is refused by name") {
+  const TemporaryDirectory directory;
+  const auto code = [&](const std::string& path) {
+    const absl::Status status = WriteFileAtomically(path, "x", IfExists::kReplace);
+    CHECK_THAT(Message(status), Catch::Contains(path));
+    return status.code();
+  };
+  CHECK(code(directory.path("missing/out")) == absl::StatusCode::kNotFound);
+  CHECK(code(directory.path("out/")) == absl::StatusCode::kInvalidArgument);
+  CHECK(code(directory.path()) == absl::StatusCode::kInvalidArgument);
+  fs::create_directory(directory.path("sub"));
+  CHECK(code(directory.path("sub")) == absl::StatusCode::kInvalidArgument);
+  CHECK(directory.List() == Names{"sub"});
+}
+
+TEST_CASE("a file that the disk cannot hold is refused before it is written") {
+  const TemporaryDirectory directory;
+  const uint64_t size = fs::space(directory.path()).available + (uint64_t{1} << 40);
+  const absl::Status status =
+      AtomicFile::Create(directory.path("out"), size, IfExists::kFail).status();
+  CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+  CHECK_THAT(Message(status), Catch::Contains(directory.path("out") + ": needs"));
+  CHECK(directory.List().empty());
+}
+
+TEST_CASE("a limit on the size of files shows at once and leaves nothing") {
+  const TemporaryDirectory directory;
+  rlimit old_limit{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &old_limit) == 0);
+  const auto old_handler = signal(SIGXFSZ, SIG_IGN);
+  rlimit limit = old_limit;
+  limit.rlim_cur = 4096;
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const absl::Status status =
+      AtomicFile::Create(directory.path("out"), 8192, IfExists::kFail).status();
+  setrlimit(RLIMIT_FSIZE, &old_limit);
+  signal(SIGXFSZ, old_handler);
+  CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+  CHECK_THAT(Message(status), Catch::Contains(directory.path("out")));
+  CHECK(directory.List().empty());
+}
+
+TEST_CASE("system errors say what to do by their code") {
+  const auto code = [](int error) { return ErrnoToStatus(error, "p", "write").code(); };
+  CHECK(code(ENOSPC) == absl::StatusCode::kResourceExhausted);
+  CHECK(code(EDQUOT) == absl::StatusCode::kResourceExhausted);
+  CHECK(code(ENOENT) == absl::StatusCode::kNotFound);
+  CHECK(code(EACCES) == absl::StatusCode::kPermissionDenied);
+  CHECK(code(EROFS) == absl::StatusCode::kPermissionDenied);
+  CHECK(code(EEXIST) == absl::StatusCode::kAlreadyExists);
+  CHECK(code(EIO) == absl::StatusCode::kInternal);
+  CHECK(ErrnoToStatus(ENOSPC, "a\nb", "write").message() ==
+        "a\\x0ab: cannot write: No space left on device");
+}
+
+TEST_CASE("small files are read up to a limit") {
+  const TemporaryDirectory directory;
+  WriteBytes(directory.path("in"), "12345");
+  CHECK(ReadSmallFile(directory.path("in"), 5).value() == "12345");
+  const absl::Status too_large = ReadSmallFile(directory.path("in"), 4).status();
+  CHECK(too_large.code() == absl::StatusCode::kInvalidArgument);
+  CHECK_THAT(Message(too_large), Catch::Contains(directory.path("in") + ": is larger than 4"));
+  CHECK(ReadSmallFile(directory.path("no"), 4).status().code() == absl::StatusCode::kNotFound);
+  CHECK(ReadSmallFile(directory.path(), 4).status().code() == absl::StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("files are copied whole, empty ones too") {
+  const TemporaryDirectory directory;
+  const std::string content(5 << 20, 'y');
+  for (const std::string& text : {std::string(), std::string("short"), content}) {
+    WriteBytes(directory.path("in"), text);
+    REQUIRE(
+        CopyFileAtomically(directory.path("in"), directory.path("out"), IfExists::kReplace).ok());
+    CHECK(ReadBytes(directory.path("out")) == text);
+  }
+  CHECK(CopyFileAtomically(directory.path("in"), directory.path("out"), IfExists::kFail).code() ==
+        absl::StatusCode::kAlreadyExists);
+  CHECK(CopyFileAtomically(directory.path("no"), directory.path("new"), IfExists::kFail).code() ==
+        absl::StatusCode::kNotFound);
+}
+
+TEST_CASE("a directory appears under its name at Commit, not before") {
+  const TemporaryDirectory directory;
+  absl::StatusOr<StagedDirectory> staged =
+      StagedDirectory::Create(directory.path("out/"), IfExists::kFail);
+  REQUIRE(staged.ok());
+  const absl::StatusOr<std::string> file = staged->PathFor("a/b/file");
+  REQUIRE(file.ok());
+  REQUIRE(WriteFileAtomically(*file, "x", IfExists::kFail).ok());
+  CHECK_FALSE(fs::exists(directory.path("out")));
+  REQUIRE(staged->Commit().ok());
+  CHECK(directory.List() == Names{"out", "out/a", "out/a/b", "out/a/b/file"});
+}
+
+TEST_CASE("a directory that is not committed leaves nothing") {
+  const TemporaryDirectory directory;
+  {
+    absl::StatusOr<StagedDirectory> staged =
+        StagedDirectory::Create(directory.path("out"), IfExists::kFail);
+    REQUIRE(staged.ok());
+    REQUIRE(WriteFileAtomically(*staged->PathFor("file"), "x", IfExists::kFail).ok());
+  }
+  CHECK(directory.List().empty());
+}
+
+TEST_CASE("an existing directory is kept, or filled where that was asked for") {
+  const TemporaryDirectory directory;
+  WriteBytes(directory.path("out/theirs"), "x");
+  const absl::Status refused =
+      StagedDirectory::Create(directory.path("out"), IfExists::kFail).status();
+  CHECK(refused.code() == absl::StatusCode::kAlreadyExists);
+  CHECK_THAT(Message(refused), Catch::Contains(directory.path("out")));
+  absl::StatusOr<StagedDirectory> staged =
+      StagedDirectory::Create(directory.path("out"), IfExists::kReplace);
+  REQUIRE(staged.ok());
+  REQUIRE(WriteFileAtomically(*staged->PathFor("ours"), "x", IfExists::kFail).ok());
+  REQUIRE(staged->Commit().ok());
+  CHECK(directory.List() == Names{"out", "out/ours", "out/theirs"});
+}
+
+TEST_CASE("a directory that appears before Commit is not overwritten") {
+  const TemporaryDirectory directory;
+  {
+    absl::StatusOr<StagedDirectory> staged =
+        StagedDirectory::Create(directory.path("out"), IfExists::kFail);
+    REQUIRE(staged.ok());
+    WriteBytes(directory.path("out/theirs"), "x");
+    CHECK(staged->Commit().code() == absl::StatusCode::kAlreadyExists);
+  }
+  CHECK(directory.List() == Names{"out", "out/theirs"});
+}
+
+TEST_CASE("a directory cannot take the place of a file or live nowhere") {
+  const TemporaryDirectory directory;
+  WriteBytes(directory.path("file"), "x");
+  CHECK(StagedDirectory::Create(directory.path("file"), IfExists::kReplace).status().code() ==
+        absl::StatusCode::kInvalidArgument);
+  CHECK(StagedDirectory::Create(directory.path("no/out"), IfExists::kFail).status().code() ==
+        absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace seedlm::format

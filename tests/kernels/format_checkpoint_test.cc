@@ -1,0 +1,86 @@
+#include <catch2/catch.hpp>
+
+#include "kernels/format/checkpoint.h"
+#include "tests/kernels/format_support.h"
+
+namespace seedlm::format {
+namespace {
+
+namespace fs = std::filesystem;
+
+void WriteOne(const std::string& path, const std::string& tensor) {
+  WriteSafetensors(path, {{{tensor, DType::kU8, {2}}, "ab"}});
+}
+
+TEST_CASE("a single file is a checkpoint") {
+  const TemporaryDirectory directory;
+  WriteOne(directory.path("m.safetensors"), "w");
+  const auto checkpoint = Checkpoint::Open(directory.path("m.safetensors"));
+  REQUIRE(Message(checkpoint.status()) == "");
+  CHECK_FALSE(checkpoint->is_directory);
+  REQUIRE(checkpoint->files.size() == 1);
+  CHECK(checkpoint->files[0].relative_path == "m.safetensors");
+  CHECK(checkpoint->other_files.empty());
+}
+
+TEST_CASE("a directory is read in a fixed order, hidden entries left out, links followed") {
+  const TemporaryDirectory directory;
+  WriteOne(directory.path("blobs/1234"), "b");
+  WriteOne(directory.path("model/z.safetensors"), "z");
+  WriteOne(directory.path("model/sub/a.safetensors"), "a");
+  fs::create_symlink("../blobs/1234", directory.path("model/m.safetensors"));
+  WriteBytes(directory.path("model/config.json"), "{}");
+  WriteBytes(directory.path("model/sub/notes.txt"), "x");
+  WriteBytes(directory.path("model/.hidden.safetensors"), "not one");
+  WriteBytes(directory.path("model/.cache/x.safetensors"), "not one");
+  const auto checkpoint = Checkpoint::Open(directory.path("model"));
+  REQUIRE(Message(checkpoint.status()) == "");
+  CHECK(checkpoint->is_directory);
+  std::vector<std::string> names;
+  for (const CheckpointFile& file : checkpoint->files) names.push_back(file.relative_path);
+  CHECK(names == std::vector<std::string>{"m.safetensors", "sub/a.safetensors", "z.safetensors"});
+  CHECK(checkpoint->other_files == std::vector<std::string>{"config.json", "sub/notes.txt"});
+}
+
+TEST_CASE("an index may name files below it, and leave tensors out") {
+  const TemporaryDirectory directory;
+  WriteSafetensors(directory.path("part/a.safetensors"),
+                   {{{"a", DType::kU8, {1}}, "x"}, {{"rest", DType::kU8, {1}}, "y"}});
+  WriteBytes(directory.path("part/model.safetensors.index.json"),
+             R"({"weight_map":{"a":"a.safetensors"}})");
+  WriteBytes(directory.path("model.safetensors.index.json"),
+             R"({"metadata":{},"weight_map":{"a":"./part/a.safetensors"}})");
+  CHECK(Message(Checkpoint::Open(directory.path()).status()) == "");
+}
+
+TEST_CASE("a directory that cannot be read to its end is refused by name") {
+  const TemporaryDirectory directory;
+  const auto refusal = [&](absl::StatusCode code) {
+    const absl::Status status = Checkpoint::Open(directory.path()).status();
+    CHECK(status.code() == code);
+    return std::string(status.message());
+  };
+  WriteOne(directory.path("m.safetensors"), "w");
+  SECTION("a link to nothing") {
+    fs::create_symlink("nowhere", directory.path("x.safetensors"));
+    CHECK_THAT(refusal(absl::StatusCode::kNotFound), Catch::Contains("x.safetensors: cannot open"));
+  }
+  SECTION("a link to its own directory") {
+    fs::create_directory_symlink(".", directory.path("loop"));
+    CHECK_THAT(refusal(absl::StatusCode::kInvalidArgument), Catch::Contains("nested deeper"));
+  }
+  SECTION("a broken file in a shard") {
+    WriteBytes(directory.path("n.safetensors"), "short");
+    CHECK_THAT(refusal(absl::StatusCode::kInvalidArgument), Catch::Contains("n.safetensors: "));
+  }
+}
+
+TEST_CASE("a missing path is not found") {
+  const TemporaryDirectory directory;
+  const absl::Status status = Checkpoint::Open(directory.path("no")).status();
+  CHECK(status.code() == absl::StatusCode::kNotFound);
+  CHECK_THAT(Message(status), Catch::Contains(directory.path("no")));
+}
+
+}  // namespace
+}  // namespace seedlm::format

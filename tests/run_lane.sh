@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds and runs the tests of a sanitizer lane, and nothing else: the preset says how to build,
+# and which labels belong to the lane.
+#
+#   tests/run_lane.sh asan|tsan
+set -euo pipefail
+lane=${1:?usage: tests/run_lane.sh asan|tsan}
+cd "$(dirname "$0")/.."
+
+cmake --preset "$lane"
+# A test of a lane is a program of the same name as its target (seedlm_test in CMakeLists.txt).
+mapfile -t targets < <(ctest --preset "$lane" -N | sed -n 's/^ *Test *#[0-9]*: //p')
+if [[ ${#targets[@]} -eq 0 ]]; then
+  echo "run_lane.sh: no test carries the label of the lane $lane" >&2
+  exit 1
+fi
+cmake --build --preset "$lane" -j "$(nproc)" --target "${targets[@]}"
+ctest --preset "$lane" -j "$(nproc)"

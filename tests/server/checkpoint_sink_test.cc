@@ -1,0 +1,212 @@
+#include "server/storage/checkpoint_sink.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "server/storage/sha256.h"
+#include "tests/server/checkpoints.h"
+#include "tests/server/file_size_limit.h"
+#include "tests/server/status_matcher.h"
+#include "tests/server/temporary_directory.h"
+
+namespace seedlm::server {
+namespace {
+
+namespace fs = std::filesystem;
+using Code = absl::StatusCode;
+using Names = std::set<std::string>;
+
+// A source (file or directory) with its plan, and sinks for it.
+struct Fixture {
+  void Plan(const std::string& source) {
+    checkpoint = format::Checkpoint::Open(source).value();
+    plan = format::PlanCompression(checkpoint, {}).value();
+  }
+  void PlanFile() {
+    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
+    Plan(directory / "in.safetensors");
+  }
+  void PlanDirectory() {
+    fs::create_directories(directory / "in/sub");
+    WriteSafetensors(directory / "in/model.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
+    WriteSafetensors(directory / "in/sub/more.safetensors", {RawTensor("raw", 10)});
+    WriteText(directory / "in/config.json", "{\"model_type\": \"x\"}");
+    WriteText(directory / "in/sub/tokenizer.txt", "words");
+    Plan(directory / "in");
+  }
+  SinkTarget Target(const std::string& name) const {
+    return {directory / "out/" + name, checkpoint.is_directory, false, false, "job1"};
+  }
+  absl::StatusOr<std::unique_ptr<CheckpointSink>> OpenSink(SinkTarget target) {
+    fs::create_directories(directory / "out");
+    return CheckpointSink::Open(std::move(target), checkpoint, plan);
+  }
+  Names Outputs() const { return ListTree(directory / "out"); }
+
+  TemporaryDirectory directory;
+  format::Checkpoint checkpoint;
+  format::CompressionPlan plan;
+};
+
+void CheckSums(const std::string& root, const std::vector<StoredFile>& files) {
+  for (const StoredFile& file : files) {
+    INFO(file.path);
+    CHECK(file.size == static_cast<int64_t>(fs::file_size(root + "/" + file.path)));
+    CHECK(file.sha256 == Sha256OfFile(root + "/" + file.path).value());
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "one file in, one file out, and not before the commit") {
+  PlanFile();
+  auto sink = OpenSink(Target("o.safetensors"));
+  REQUIRE(sink.ok());
+  const std::vector<std::byte> piece(8, std::byte{0x5A});
+  REQUIRE((*sink)->Write(0, "a.weight_packed", 16, piece).ok());
+  std::vector<std::byte> read(10);
+  REQUIRE((*sink)->Read(0, "a.weight_packed", 15, read).ok());
+  CHECK(read[0] == std::byte{0});
+  CHECK(read[1] == std::byte{0x5A});
+  CHECK(read[9] == std::byte{0});
+  CHECK_FALSE(fs::exists(directory / "out/o.safetensors"));
+  CHECK((*sink)->bytes_written() ==
+        8 + static_cast<int64_t>(plan.outputs[0].layout.header().size()));
+
+  const auto files = (*sink)->Commit({});
+  REQUIRE(files.ok());
+  sink->reset();
+  CHECK(Outputs() == Names{"o.safetensors"});
+  REQUIRE(files->size() == 1);
+  CHECK(files->at(0).path == "o.safetensors");
+  CheckSums(directory / "out", *files);
+  CHECK(fs::file_size(directory / "out/o.safetensors") == plan.output_bytes);
+}
+
+TEST_CASE_METHOD(Fixture, "a directory in, a directory of the same layout out") {
+  PlanDirectory();
+  auto sink = OpenSink(Target("o"));
+  REQUIRE(sink.ok());
+  CHECK_FALSE(fs::exists(directory / "out/o"));
+  const auto files = (*sink)->Commit({});
+  REQUIRE(files.ok());
+  sink->reset();
+  CHECK(Outputs() == Names{"o", "o/config.json", "o/model.safetensors", "o/sub",
+                           "o/sub/more.safetensors", "o/sub/tokenizer.txt"});
+  CHECK(ReadText(directory / "out/o/sub/tokenizer.txt") == "words");
+  CHECK(ReadText(directory / "out/o/config.json").find("\"seedlm\"") != std::string::npos);
+  CHECK(files->size() == 4);
+  CheckSums(directory / "out/o", *files);
+}
+
+TEST_CASE_METHOD(Fixture, "a sink without a commit leaves nothing") {
+  const bool whole_directory = GENERATE(false, true);
+  whole_directory ? PlanDirectory() : PlanFile();
+  {
+    auto sink = OpenSink(Target("o"));
+    REQUIRE(sink.ok());
+    CHECK_FALSE(Outputs().empty());  // the staging directory
+  }
+  CHECK(Outputs().empty());
+}
+
+TEST_CASE_METHOD(Fixture, "a stop before the end leaves nothing") {
+  const bool whole_directory = GENERATE(false, true);
+  whole_directory ? PlanDirectory() : PlanFile();
+  std::stop_source stop;
+  stop.request_stop();
+  auto sink = OpenSink(Target("o"));
+  REQUIRE(sink.ok());
+  CHECK(absl::IsCancelled((*sink)->Commit(stop.get_token()).status()));
+  sink->reset();
+  CHECK(Outputs().empty());
+}
+
+TEST_CASE_METHOD(Fixture, "what is overwritten is there until the new one is") {
+  const bool whole_directory = GENERATE(false, true);
+  whole_directory ? PlanDirectory() : PlanFile();
+  const std::string old_file =
+      whole_directory ? directory / "out/o/old.safetensors" : directory / "out/o";
+  WriteText(old_file, "old");
+  CHECK_THAT(OpenSink(Target("o")).status(), IsStatus(Code::kAlreadyExists, {directory / "out/o"}));
+  SinkTarget target = Target("o");
+  target.overwrite = true;
+  SECTION("given up") {
+    { REQUIRE(OpenSink(target).ok()); }
+    CHECK(ReadText(old_file) == "old");
+  }
+  SECTION("committed") {
+    auto sink = OpenSink(target);
+    REQUIRE(sink.ok());
+    CHECK(ReadText(old_file) == "old");
+    REQUIRE((*sink)->Commit({}).ok());
+    sink->reset();
+    if (whole_directory) {
+      CHECK_FALSE(fs::exists(old_file));
+      CHECK(fs::exists(directory / "out/o/model.safetensors"));
+    } else {
+      CHECK(ReadText(old_file) != "old");
+    }
+  }
+  for (const std::string& name : Outputs()) CHECK(name.front() != '.');
+}
+
+TEST_CASE_METHOD(Fixture, "an output that appeared meanwhile is not overwritten") {
+  PlanFile();
+  auto sink = OpenSink(Target("o.safetensors"));
+  REQUIRE(sink.ok());
+  WriteText(directory / "out/o.safetensors", "somebody else's");
+  CHECK_THAT((*sink)->Commit({}).status(),
+             IsStatus(Code::kAlreadyExists, {directory / "out/o.safetensors"}));
+  sink->reset();
+  CHECK(ReadText(directory / "out/o.safetensors") == "somebody else's");
+  CHECK(Outputs() == Names{"o.safetensors"});
+}
+
+TEST_CASE_METHOD(Fixture, "leftovers of the same job do not stand in the way") {
+  PlanFile();
+  WriteText(StagingPath(Target("o.safetensors")) + "/half", "x");
+  auto sink = OpenSink(Target("o.safetensors"));
+  REQUIRE(sink.ok());
+  REQUIRE((*sink)->Commit({}).ok());
+  sink->reset();
+  CHECK(Outputs() == Names{"o.safetensors"});
+}
+
+TEST_CASE_METHOD(Fixture, "a job's result is a directory with a mark") {
+  PlanFile();
+  SinkTarget target{directory / "out/result", true, true, true, "job1"};
+  auto sink = OpenSink(target);
+  REQUIRE(sink.ok());
+  const auto files = (*sink)->Commit({});
+  REQUIRE(files.ok());
+  REQUIRE(files->size() == 1);
+  CHECK(files->at(0).path == "in.safetensors");
+  sink->reset();
+  CHECK(Outputs() == Names{"result", "result/.seedlm-result", "result/in.safetensors"});
+}
+
+TEST_CASE_METHOD(Fixture, "a copied file that is gone is named") {
+  PlanDirectory();
+  auto sink = OpenSink(Target("o"));
+  REQUIRE(sink.ok());
+  fs::remove(directory / "in/sub/tokenizer.txt");
+  CHECK_THAT((*sink)->Commit({}).status(),
+             IsStatus(Code::kNotFound, {directory / "in/sub/tokenizer.txt"}));
+  sink->reset();
+  CHECK(Outputs().empty());
+}
+
+TEST_CASE_METHOD(Fixture, "a full disk is refused before the first weight, by name") {
+  PlanFile();
+  absl::Status status;
+  {
+    const FileSizeLimit limit(1024);
+    status = OpenSink(Target("o.safetensors")).status();
+  }
+  CHECK_THAT(status, IsStatus(Code::kResourceExhausted, {directory / "out/", "in.safetensors"}));
+  CHECK(Outputs().empty());
+}
+
+}  // namespace
+}  // namespace seedlm::server

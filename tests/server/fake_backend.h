@@ -1,0 +1,60 @@
+// A backend whose codes are plain to see and whose manners a test decides.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend/backend.h"
+#include "kernels/backend/weight_blocks.h"
+#include "kernels/codec/bitpack.h"
+
+namespace seedlm::server {
+
+// A block's word is the bits of its first weight; a block's level its number, modulo 16; its error
+// the square of its first weight.
+class FakeBackend : public backend::Backend {
+ public:
+  // Called at the start of every shard, but not for the samples from which levels are chosen.
+  std::function<absl::Status(const backend::WeightRows&, std::stop_token)> before = [](auto&&...) {
+    return absl::OkStatus();
+  };
+  mutable std::atomic<int> shards = 0;
+
+  std::string_view name() const override { return "fake"; }
+  std::string description() const override { return "first weights"; }
+  absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
+                                               const backend::WeightRows& weights,
+                                               std::stop_token stop) const override {
+    // Single blocks are samples, taken to choose the levels.
+    if (weights.columns != spec.profile.block) {
+      ++shards;
+      if (absl::Status status = before(weights, stop); !status.ok()) return status;
+    }
+    std::vector<float> blocks;
+    absl::Status status = backend::LoadBlocks(spec.profile, weights, 0, weights.rows, blocks);
+    if (!status.ok()) return status;
+    const int64_t per_row = spec.profile.blocks_per_row(weights.columns);
+    const int64_t level_bytes = codec::LevelRowBytes(spec.profile, per_row);
+    backend::EncodedShard shard;
+    shard.levels.resize(static_cast<size_t>(weights.rows * level_bytes));
+    for (int64_t b = 0; b < weights.rows * per_row; ++b) {
+      const float first = blocks[static_cast<size_t>(b * spec.profile.block)];
+      shard.words.push_back(std::bit_cast<uint32_t>(first));
+      shard.squared_error += static_cast<double>(first) * first;
+      if (level_bytes > 0) {
+        codec::PutLevelNibble(shard.levels.data() + (b / per_row) * level_bytes, b % per_row,
+                              static_cast<uint32_t>(b % per_row % 16));
+      }
+    }
+    for (const float w : blocks) shard.squared_weights += static_cast<double>(w) * w;
+    shard.max_error = 0.5;
+    return shard;
+  }
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,199 @@
+#include "server/scheduler/job_service.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "server/errors/reason.h"
+#include "tests/server/engine_fixture.h"
+#include "tests/server/status_matcher.h"
+
+namespace seedlm::server {
+namespace {
+
+namespace fs = std::filesystem;
+using Code = absl::StatusCode;
+
+// The scheduler composed but not started: jobs stay QUEUED.
+struct ServiceFixture : EngineFixture {
+  ServiceFixture() {
+    WriteSafetensors(directory / "in.safetensors",
+                     {F32Tensor("a.weight", 64, 72, 1u), F32Tensor("norm.weight", 64, 64, 2u)});
+    Compose({4, kDefaultShardWeights, false});
+  }
+  absl::Status Refusal(const JobRequest& request) {
+    // validate_only and the real call refuse alike.
+    const absl::Status dry = engine->service->Create(request, "", true).status();
+    const absl::Status wet = engine->service->Create(request, "", false).status();
+    CHECK(dry == wet);
+    CHECK(engine->service->List({})->jobs.empty());
+    CHECK(Outputs() == before);
+    return wet;
+  }
+  std::set<std::string> before;  // what was in out/
+};
+
+TEST_CASE_METHOD(ServiceFixture, "a valid job is estimated, stored and queued") {
+  const JobRequest request = Request("in.safetensors", "o.safetensors");
+  const absl::StatusOr<JobRecord> dry = engine->service->Create(request, "", true);
+  REQUIRE(dry.ok());
+  CHECK(dry->name.empty());
+  CHECK(engine->service->List({})->jobs.empty());
+
+  const absl::StatusOr<JobRecord> job = engine->service->Create(request, "", false);
+  REQUIRE(job.ok());
+  CHECK_THAT(job->name, Catch::StartsWith("jobs/"));
+  CHECK(job->state == JobState::kQueued);
+  CHECK(job->output_artifact.empty());
+  for (const Estimate& estimate : {dry->estimate, job->estimate}) {
+    CHECK(estimate.weights == 64 * 72);
+    CHECK(estimate.bits_per_weight == 4.0);
+    CHECK(estimate.input_bytes ==
+          static_cast<int64_t>(fs::file_size(directory / "in.safetensors")));
+    CHECK(estimate.seconds == 0);  // nobody knows how fast a fake is
+    REQUIRE(estimate.skipped.size() == 1);
+    CHECK(estimate.skipped[0].name == "norm.weight");
+    CHECK_THAT(estimate.skipped[0].reason, Catch::Contains("norm"));
+  }
+  CHECK(engine->service->Get(job->name)->progress.weights_total == 64 * 72);
+  CHECK(engine->service->active_jobs() == 1);
+}
+
+TEST_CASE_METHOD(ServiceFixture, "an estimate knows the seconds of a known backend") {
+  JobRequest request = Request("in.safetensors", "o");
+  request.spec.backend = "cpu";
+  CHECK(engine->service->Create(request, "", true)->estimate.seconds > 0);
+}
+
+TEST_CASE_METHOD(ServiceFixture,
+                 "the same request_id is the same job, even when its output is there") {
+  const JobRequest request = Request("in.safetensors", "o");
+  const absl::StatusOr<JobRecord> first = engine->service->Create(request, "r1", false);
+  REQUIRE(first.ok());
+  WriteText(directory / "out/o", "made meanwhile");
+  CHECK(engine->service->Create(request, "r1", false)->name == first->name);
+  JobRequest other = request;
+  other.priority = 1;
+  const absl::Status status = engine->service->Create(other, "r1", false).status();
+  CHECK_THAT(status, IsStatus(Code::kAlreadyExists, {"r1", first->name}));
+  CHECK(engine->service->List({})->jobs.size() == 1);
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a managed job says where its output will be") {
+  JobRequest request = Request("in.safetensors", "");
+  request.destination = {true, "", false};
+  const absl::StatusOr<JobRecord> job = engine->service->Create(request, "", false);
+  REQUIRE(job.ok());
+  CHECK(job->output_artifact == "artifacts/" + job->name.substr(5));
+}
+
+TEST_CASE_METHOD(ServiceFixture, "what cannot succeed is refused at once, by name") {
+  WriteText(directory / "out/there", "x");
+  fs::create_directory(directory / "out/dir");
+  WriteText(directory / "bad.safetensors", "\x01\x02\x03");
+  WriteText(directory / "empty/readme", "no weights here");
+  before = Outputs();
+  const JobRequest good = Request("in.safetensors", "new");
+  struct Case {
+    std::function<void(JobRequest&)> change;
+    Code code;
+    std::vector<std::string> words;
+  };
+  const std::vector<Case> cases = {
+      {[&](auto& r) { r.source.uri = Uri("none.safetensors"); },
+       Code::kNotFound,
+       {"none.safetensors"}},
+      {[&](auto& r) { r.source.uri = Uri("bad.safetensors"); },
+       Code::kInvalidArgument,
+       {"bad.safetensors"}},
+      {[&](auto& r) { r.source.uri = Uri("empty"); }, Code::kInvalidArgument, {"empty"}},
+      {[&](auto& r) { r.source.uri = "file:///etc"; },
+       Code::kPermissionDenied,
+       {"/etc", "outside"}},
+      {[&](auto& r) {
+         r.source = {"artifacts/none", ""};
+       },
+       Code::kNotFound,
+       {"artifacts/none"}},
+      {[&](auto& r) { r.source = {}; }, Code::kInvalidArgument, {"job.source"}},
+      {[&](auto& r) { r.source.artifact = "artifacts/both"; },
+       Code::kInvalidArgument,
+       {"job.source"}},
+      {[&](auto& r) { r.destination.uri = Uri("out/there"); }, Code::kAlreadyExists, {"out/there"}},
+      {[&](auto& r) { r.destination.uri = Uri("out/dir"); },
+       Code::kInvalidArgument,
+       {"out/dir", "is a directory"}},
+      {[&](auto& r) { r.destination.uri = Uri("none/new"); }, Code::kNotFound, {"/none"}},
+      {[&](auto& r) { r.destination.uri = "file:///tmp/../new"; },
+       Code::kInvalidArgument,
+       {"'..'"}},
+      {[&](auto& r) { r.destination.uri = "s3://bucket/key"; },
+       Code::kUnimplemented,
+       {"s3://bucket"}},
+      {[&](auto& r) { r.destination.uri.clear(); }, Code::kInvalidArgument, {"job.destination"}},
+      {[&](auto& r) { r.destination.managed = true; }, Code::kInvalidArgument, {"job.destination"}},
+      {[&](auto& r) { r.spec.backend = "abacus"; }, Code::kInvalidArgument, {"abacus"}},
+      {[&](auto& r) { r.spec.include = {"re:("}; }, Code::kInvalidArgument, {"re:("}},
+      {[&](auto& r) { r.spec.skip = {"*"}; }, Code::kInvalidArgument, {"in.safetensors"}},
+      {[&](auto& r) { r.spec.fit = codec::Fit::kNearest; }, Code::kInvalidArgument, {"nearest"}},
+  };
+  for (const Case& c : cases) {
+    JobRequest request = good;
+    c.change(request);
+    INFO("words: " << c.words.front());
+    CHECK_THAT(Refusal(request), IsStatus(c.code, c.words));
+  }
+  CHECK(engine->service->Create(good, "", true).ok());
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a file of the source that is a link out of the root is refused") {
+  const TemporaryDirectory elsewhere;
+  WriteText(elsewhere / "secret", "s");
+  fs::create_directory(directory / "model");
+  fs::copy(directory / "in.safetensors", directory / "model/model.safetensors");
+  fs::create_symlink(elsewhere / "secret", directory / "model/config.txt");
+  CHECK_THAT(Refusal(Request("model", "new")),
+             IsStatus(Code::kPermissionDenied, {"model/config.txt", "outside"}));
+}
+
+TEST_CASE_METHOD(ServiceFixture, "reasons for programs") {
+  WriteText(directory / "out/there", "x");
+  WriteText(directory / "bad.safetensors", "\x01\x02\x03");
+  before = Outputs();
+  CHECK(ReasonOf(Refusal(Request("in.safetensors", "there"))) == "OUTPUT_EXISTS");
+  CHECK(ReasonOf(Refusal(Request("bad.safetensors", "new"))) == "CHECKPOINT_INVALID");
+  JobRequest request = Request("in.safetensors", "new");
+  request.spec.backend = "abacus";
+  CHECK(ReasonOf(Refusal(request)) == "BACKEND_UNKNOWN");
+}
+
+TEST_CASE_METHOD(ServiceFixture, "names of jobs are checked") {
+  for (const char* name : {"", "jobs/", "artifacts/x"}) {
+    CHECK(absl::IsInvalidArgument(engine->service->Get(name).status()));
+    CHECK(absl::IsInvalidArgument(engine->service->Cancel(name).status()));
+    CHECK(absl::IsInvalidArgument(engine->service->ReadEvents(name, 0, 1).status()));
+  }
+  CHECK_THAT(engine->service->Get("jobs/none").status(), IsStatus(Code::kNotFound, {"jobs/none"}));
+  CHECK_THAT(engine->service->Cancel("jobs/none").status(),
+             IsStatus(Code::kNotFound, {"jobs/none"}));
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a job that no scheduler holds can be cancelled") {
+  JobRecord record;
+  record.name = "jobs/stored";
+  REQUIRE(engine->store->Insert(record, {}).ok());
+  CHECK(engine->service->Cancel("jobs/stored")->state == JobState::kCancelled);
+}
+
+TEST_CASE_METHOD(ServiceFixture, "backends are listed with the shards they take at a time") {
+  bool reference = false;
+  for (const BackendUse& use : engine->service->Backends()) {
+    CHECK(use.workers == (use.info.available ? 4 : 0));
+    reference |= use.info.name == "reference";
+  }
+  CHECK(reference);
+}
+
+}  // namespace
+}  // namespace seedlm::server

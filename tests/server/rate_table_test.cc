@@ -1,0 +1,39 @@
+#include "server/scheduler/rate_table.h"
+
+#include <catch2/catch.hpp>
+
+namespace seedlm::server {
+namespace {
+
+constexpr auto kOptimal = codec::Fit::kOptimal;
+
+TEST_CASE("an unknown backend has no rate until it was measured") {
+  RateTable rates;
+  CHECK(rates.WeightsPerSecond("gpu", codec::k4bit, kOptimal) == 0);
+  rates.Record("gpu", codec::k4bit, kOptimal, 1000, 2.0);
+  CHECK(rates.WeightsPerSecond("gpu", codec::k4bit, kOptimal) == 500);
+  CHECK(rates.WeightsPerSecond("gpu", codec::k3bit, kOptimal) == 0);
+  CHECK(rates.WeightsPerSecond("gpu", codec::k4bit, codec::Fit::kNearest) == 0);
+}
+
+TEST_CASE("known backends have a rate from the start, the fast one the higher") {
+  const RateTable rates;
+  const double cpu = rates.WeightsPerSecond("cpu", codec::k4bit, kOptimal);
+  const double reference = rates.WeightsPerSecond("reference", codec::k4bit, kOptimal);
+  CHECK(reference > 0);
+  CHECK(cpu > 100 * reference);
+}
+
+TEST_CASE("what is measured replaces the first guess and then moves slowly") {
+  RateTable rates;
+  rates.Record("cpu", codec::k4bit, kOptimal, 100, 1.0);
+  CHECK(rates.WeightsPerSecond("cpu", codec::k4bit, kOptimal) == 100);
+  rates.Record("cpu", codec::k4bit, kOptimal, 200, 1.0);
+  CHECK(rates.WeightsPerSecond("cpu", codec::k4bit, kOptimal) == Approx(110));
+  rates.Record("cpu", codec::k4bit, kOptimal, 200, 0.0);  // a clock that stood still
+  rates.Record("cpu", codec::k4bit, kOptimal, 0, 1.0);
+  CHECK(rates.WeightsPerSecond("cpu", codec::k4bit, kOptimal) == Approx(110));
+}
+
+}  // namespace
+}  // namespace seedlm::server

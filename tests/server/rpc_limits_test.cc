@@ -1,0 +1,120 @@
+// admission/limits: every limit at v - 1, v, v + 1 where that makes sense.
+#include <catch2/catch.hpp>
+
+#include "server/admission/limits.h"
+#include "server/errors/reason.h"
+
+namespace seedlm::server {
+namespace {
+
+std::map<std::string, std::string> Labels(size_t count) {
+  std::map<std::string, std::string> labels;
+  for (size_t i = 0; i < count; ++i) labels["key" + std::to_string(i)] = "value";
+  return labels;
+}
+
+JobRequest ValidRequest() {
+  JobRequest request;
+  request.source.uri = "file:///in.safetensors";
+  request.destination.managed = true;
+  return request;
+}
+
+void CheckRefused(const absl::Status& status, const std::string& field) {
+  INFO(status.ToString());
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(status.message().substr(0, field.size()) == field);
+  CHECK(ReasonOf(status) == "FIELD_INVALID");
+  CHECK(DetailsOf(status)["field"] == field);
+}
+
+TEST_CASE("request ids have at most 128 bytes") {
+  CHECK(CheckRequestId("").ok());
+  CHECK(CheckRequestId(std::string(127, 'a')).ok());
+  CHECK(CheckRequestId(std::string(128, 'a')).ok());
+  CheckRefused(CheckRequestId(std::string(129, 'a')), "request_id");
+}
+
+TEST_CASE("labels: at most 64, of at most 63 bytes, with a key") {
+  CHECK(CheckLabels({}, "job.labels").ok());
+  CHECK(CheckLabels(Labels(64), "job.labels").ok());
+  CheckRefused(CheckLabels(Labels(65), "job.labels"), "job.labels");
+  CHECK(CheckLabels({{std::string(63, 'k'), std::string(63, 'v')}}, "job.labels").ok());
+  CHECK(CheckLabels({{"key", ""}}, "job.labels").ok());
+  CheckRefused(CheckLabels({{std::string(64, 'k'), "v"}}, "job.labels"), "job.labels");
+  CheckRefused(CheckLabels({{"k", std::string(64, 'v')}}, "labels"), "labels");
+  CheckRefused(CheckLabels({{"", "v"}}, "job.labels"), "job.labels");
+}
+
+TEST_CASE("priorities are -100 .. 100") {
+  for (const int good : {-100, -99, 0, 99, 100}) CHECK(CheckPriority(good).ok());
+  for (const int bad : {-101, 101, INT32_MIN, INT32_MAX}) {
+    CheckRefused(CheckPriority(bad), "job.priority");
+  }
+}
+
+TEST_CASE("patterns: at most 256, of 1 - 512 bytes") {
+  const auto patterns = [](size_t count) { return std::vector<std::string>(count, "*.weight"); };
+  CHECK(CheckPatterns({}, "f").ok());
+  CHECK(CheckPatterns(patterns(256), "f").ok());
+  CheckRefused(CheckPatterns(patterns(257), "f"), "f");
+  CHECK(CheckPatterns({std::string(512, 'a')}, "f").ok());
+  CheckRefused(CheckPatterns({std::string(513, 'a')}, "f"), "f");
+  CheckRefused(CheckPatterns({""}, "f"), "f");
+}
+
+TEST_CASE("a request has one source and one destination") {
+  CHECK(CheckJobRequest(ValidRequest()).ok());
+  JobRequest request = ValidRequest();
+  request.source.uri.clear();
+  CheckRefused(CheckJobRequest(request), "job.source");
+  request.source = {"artifacts/a", "file:///in"};
+  CheckRefused(CheckJobRequest(request), "job.source");
+  request = ValidRequest();
+  request.destination.managed = false;
+  CheckRefused(CheckJobRequest(request), "job.destination");
+  request.destination = {true, "file:///out", false};
+  CheckRefused(CheckJobRequest(request), "job.destination");
+}
+
+TEST_CASE("each field of a request is checked, and named") {
+  const std::vector<std::pair<std::string, void (*)(JobRequest&)>> cases = {
+      {"job.source.uri", [](JobRequest& r) { r.source.uri = "file:///" + std::string(4090, 'a'); }},
+      {"job.source.artifact",
+       [](JobRequest& r) {
+         r.source = {"artifacts/" + std::string(4090, 'a'), ""};
+       }},
+      {"job.destination.uri",
+       [](JobRequest& r) {
+         r.destination = {false, "file:///" + std::string(4090, 'a'), false};
+       }},
+      {"job.spec.selection.include", [](JobRequest& r) { r.spec.include = {""}; }},
+      {"job.spec.selection.exclude", [](JobRequest& r) { r.spec.exclude = {""}; }},
+      {"job.spec.overrides", [](JobRequest& r) { r.spec.skip = {""}; }},
+      {"job.spec.backend", [](JobRequest& r) { r.spec.backend = std::string(65, 'a'); }},
+      {"job.priority", [](JobRequest& r) { r.priority = 101; }},
+      {"job.labels",
+       [](JobRequest& r) {
+         r.labels = {{"", "v"}};
+       }},
+  };
+  for (const auto& [field, spoil] : cases) {
+    JobRequest request = ValidRequest();
+    spoil(request);
+    CheckRefused(CheckJobRequest(request), field);
+  }
+}
+
+TEST_CASE("a full queue is not now, not never") {
+  CHECK(CheckQueue(0, 1).ok());
+  CHECK(CheckQueue(9, 10).ok());
+  for (const int active : {10, 11}) {
+    const absl::Status status = CheckQueue(active, 10);
+    CHECK(absl::IsResourceExhausted(status));
+    CHECK(ReasonOf(status) == "QUEUE_FULL");
+    CHECK(RetryAfterOf(status) == std::chrono::seconds(10));
+  }
+}
+
+}  // namespace
+}  // namespace seedlm::server

@@ -1,0 +1,192 @@
+// seedlm-server as a process: exit codes, its one line on stderr, signals.
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <fstream>
+
+#include "tests/server/rpc_fixture.h"
+
+extern char** environ;
+
+namespace seedlm::server {
+namespace {
+
+constexpr char kBinary[] = SEEDLM_BINARY_DIR "/server/seedlm-server";
+constexpr int kPatienceMs = 30'000;
+
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// The server as a child; stdout and stderr in one pipe. Killed at the end if it still runs.
+class Process {
+ public:
+  explicit Process(std::vector<std::string> arguments) {
+    int pipe_fds[2];
+    REQUIRE(pipe2(pipe_fds, O_CLOEXEC) == 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDERR_FILENO);
+    arguments.insert(arguments.begin(), kBinary);
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    const int error = posix_spawn(&pid_, kBinary, &actions, nullptr, argv.data(), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(pipe_fds[1]);
+    output_ = pipe_fds[0];
+    INFO(kBinary);
+    REQUIRE(error == 0);
+  }
+  ~Process() {
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
+    close(output_);
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  // Reads until `part` was said, or to the end with "".
+  const std::string& ReadUntil(const std::string& part) {
+    char buffer[4096];
+    while (part.empty() || !Contains(text_, part)) {
+      pollfd ready{output_, POLLIN, 0};
+      if (poll(&ready, 1, kPatienceMs) <= 0) break;
+      const ssize_t count = read(output_, buffer, sizeof(buffer));
+      if (count <= 0) break;
+      text_.append(buffer, static_cast<size_t>(count));
+    }
+    return text_;
+  }
+
+  void Signal(int signal) { kill(pid_, signal); }
+
+  // The exit code, or -1 if a signal ended it.
+  int Wait() {
+    ReadUntil("");
+    int status = 0;
+    REQUIRE(waitpid(pid_, &status, 0) == pid_);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  pid_t pid_ = -1;
+  int output_ = -1;
+  std::string text_;
+};
+
+std::vector<std::string> Arguments(const TemporaryFolder& folder,
+                                   const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments = {
+      "--data-dir", (folder.path() / "data").string(), "--listen", "127.0.0.1:0", "--threads", "1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+// "127.0.0.1:PORT" from the line that says that the server is ready.
+std::string AddressOf(Process& process) {
+  const std::string& text = process.ReadUntil("listening on ");
+  const std::string key = "listening on ";
+  const size_t begin = text.find(key);
+  INFO(text);
+  REQUIRE(begin != std::string::npos);
+  const size_t start = begin + key.size();
+  return text.substr(start, text.find_first_of(" \n", start) - start);
+}
+
+TEST_CASE("help and version") {
+  Process help({"--help"});
+  CHECK(help.Wait() == 0);
+  CHECK(Contains(help.text(), "Exit codes: 0"));
+  Process version({"--version"});
+  CHECK(version.Wait() == 0);
+  CHECK(version.text() == std::string("seedlm-server ") + kVersion + "\n");
+}
+
+TEST_CASE("wrong usage exits 2") {
+  const TemporaryFolder folder;
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{}, Arguments(folder, {"--unknown"}),
+        Arguments(folder, {"--threads", "many"}), Arguments(folder, {"--listen", "7433"}),
+        Arguments(folder, {"--log-level", "loud"}), Arguments(folder, {"--listen", "0.0.0.0:0"})}) {
+    Process process(arguments);
+    CHECK(process.Wait() == 2);
+    CHECK_FALSE(process.text().empty());
+  }
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "data"));
+}
+
+TEST_CASE("a server runs until SIGTERM or SIGINT, and exits 0") {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    const TemporaryFolder folder;
+    Process process(Arguments(folder, {"--storage-root", folder.path().string()}));
+    const std::string address = AddressOf(process);
+    const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+    const auto stub = v1::CompressionService::NewStub(channel);
+
+    // With a job that would run for minutes, and a watcher on it.
+    WriteCheckpoint(folder.path() / "in.safetensors", SlowTensors());
+    v1::CreateJobRequest request;
+    request.mutable_job()->mutable_source()->set_uri("file://" +
+                                                     (folder.path() / "in.safetensors").string());
+    request.mutable_job()->mutable_destination()->set_uri(
+        "file://" + (folder.path() / "out.safetensors").string());
+    request.mutable_job()->mutable_spec()->set_backend("reference");
+    grpc::ClientContext create_context;
+    v1::Job job;
+    REQUIRE(stub->CreateJob(&create_context, request, &job).ok());
+    grpc::ClientContext watch_context;
+    v1::WatchJobRequest watch;
+    watch.set_name(job.name());
+    const auto reader = stub->WatchJob(&watch_context, watch);
+    v1::JobEvent event;
+    while (reader->Read(&event) && event.state() != v1::JOB_STATE_RUNNING) {
+    }
+    process.Signal(signal);
+    while (reader->Read(&event)) {
+    }
+    CHECK(reader->Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
+    CHECK(process.Wait() == 0);
+    CHECK(Contains(process.text(), "stopped"));
+    CHECK_FALSE(std::filesystem::exists(folder.path() / "out.safetensors"));
+  }
+}
+
+TEST_CASE("what keeps a server from starting is one line on stderr and exit 3") {
+  const TemporaryFolder folder;
+  Process running(Arguments(folder));
+  const std::string address = AddressOf(running);
+  const TemporaryFolder other;
+  std::ofstream(other.path() / "file") << "x";
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {Arguments(other, {"--listen", address}), address},
+      {Arguments(folder), (folder.path() / "data").string()},
+      {Arguments(other, {"--storage-root", (other.path() / "missing").string()}), "missing"},
+      {{"--data-dir", (other.path() / "file").string(), "--listen", "127.0.0.1:0"}, "file"},
+      {Arguments(other, {"--backend", "abacus"}), "abacus"},
+  };
+  for (const auto& [arguments, named] : cases) {
+    Process process(arguments);
+    CHECK(process.Wait() == 3);
+    INFO(process.text());
+    CHECK(process.text().starts_with("seedlm-server: "));
+    CHECK(std::count(process.text().begin(), process.text().end(), '\n') == 1);
+    CHECK(Contains(process.text(), named));
+  }
+  running.Signal(SIGTERM);
+  CHECK(running.Wait() == 0);
+}
+
+}  // namespace
+}  // namespace seedlm::server

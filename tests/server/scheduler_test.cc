@@ -1,0 +1,319 @@
+// Jobs on the scheduler: what comes out, and what is left when they do not end well.
+#include <catch2/catch.hpp>
+#include <condition_variable>
+#include <filesystem>
+#include <limits>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "kernels/backend/level_choice.h"
+#include "kernels/backend/weight_blocks.h"
+#include "kernels/format/packed_tensor.h"
+#include "kernels/registry/registry.h"
+#include "tests/server/engine_fixture.h"
+#include "tests/server/file_size_limit.h"
+#include "tests/server/status_matcher.h"
+
+namespace seedlm::server {
+namespace {
+
+namespace fs = std::filesystem;
+using Code = absl::StatusCode;
+using Names = std::set<std::string>;
+
+// What one call of the backend over the whole tensor gives, with the levels of the whole tensor.
+backend::EncodedShard EncodeWhole(const backend::Backend& backend, const JobSpec& job,
+                                  const format::SafetensorsFile& file, const std::string& name,
+                                  backend::WeightType type, codec::LevelTable* levels) {
+  const format::TensorInfo& tensor = *file.Find(name);
+  const backend::WeightRows rows{type, tensor.shape[0], tensor.shape[1], file.Data(tensor).data(),
+                                 0};
+  codec::NormHistogram histogram;
+  REQUIRE(backend::AddBlockNorms(job.profile, rows, histogram).ok());
+  *levels = backend::ChooseLevels(backend, job.profile, job.fit, job.scale, histogram, {}).value();
+  return backend.Encode({job.profile, job.fit, *levels}, rows, {}).value();
+}
+
+template <typename T>
+std::string AsString(const T& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0])};
+}
+
+TEST_CASE_METHOD(EngineFixture, "a job's planes are those of each tensor encoded in one call") {
+  WriteSafetensors(directory / "in.safetensors",
+                   {F32Tensor("a.weight", 70, 68, 1u), Bf16Tensor("b.weight", 64, 72, 2u),
+                    RawTensor("raw", 12345), F32Tensor("norm.weight", 64, 64, 3u)});
+  const int threads = GENERATE(1, 2);
+  const int64_t shard_weights = GENERATE(1, 64 * 7, 1 << 18);
+  JobRequest request = Request("in.safetensors", "o.safetensors");
+  request.spec.profile = GENERATE(codec::k4bit, codec::k3bit);
+  request.spec.backend = GENERATE("fake", "cpu");
+  if (request.spec.backend == "cpu" && shard_weights == 1 && threads == 1)
+    return;  // enough is said
+  INFO(threads << " threads, " << shard_weights << " weights a shard");
+  Start({threads, shard_weights, false});
+
+  const JobRecord job = Run(request);
+  INFO(job.error.message);
+  REQUIRE(job.state == JobState::kSucceeded);
+  const std::string out_path = directory / "out/o.safetensors";
+  const auto in = OpenSafetensors(directory / "in.safetensors");
+  const auto out = format::OpenPackedFile(out_path);
+  REQUIRE(out.ok());
+  CHECK(TensorBytes(*out->file, "raw") == TensorBytes(*in, "raw"));
+  CHECK(TensorBytes(*out->file, "norm.weight") == TensorBytes(*in, "norm.weight"));
+
+  const auto backend = engine->scheduler->OpenBackend(request.spec.backend).value();
+  const auto events = engine->service->ReadEvents(job.name, 0, 100).value();
+  REQUIRE(events.size() == 5);  // QUEUED, RUNNING, two tensors, SUCCEEDED
+  for (const auto& [name, type] : {std::pair{"a.weight", backend::WeightType::kF32},
+                                   {"b.weight", backend::WeightType::kBF16}}) {
+    codec::LevelTable levels;
+    const backend::EncodedShard whole =
+        EncodeWhole(*backend, request.spec, *in, name, type, &levels);
+    const format::PlaneNames planes(name);
+    CHECK(TensorBytes(*out->file, planes.packed) == AsString(whole.words));
+    if (!whole.levels.empty()) {
+      CHECK(TensorBytes(*out->file, planes.level) == AsString(whole.levels));
+    }
+    CHECK(TensorBytes(*out->file, planes.scale) == AsString(levels.scale));
+    bool reported = false;
+    for (const JobEvent& event : events) {
+      const auto* result = std::get_if<TensorResult>(&event.body);
+      if (result == nullptr || result->name != name) continue;
+      reported = true;
+      CHECK(result->relative_error ==
+            Approx(std::sqrt(whole.squared_error / whole.squared_weights)).epsilon(1e-12));
+      CHECK(result->max_error == whole.max_error);
+      CHECK(result->backend == request.spec.backend);
+    }
+    CHECK(reported);
+  }
+}
+
+TEST_CASE_METHOD(EngineFixture, "shards and threads leave no trace in the bytes") {
+  WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 90, 64, 1u)});
+  std::string first;
+  std::string first_error;
+  for (const auto& [threads, shard_weights] :
+       {std::pair<int, int64_t>{1, 1 << 20}, {2, 64}, {3, 64 * 11}}) {
+    Start({threads, shard_weights, false});
+    const std::string name = "o" + std::to_string(threads);
+    const JobRecord job = Run(Request("in.safetensors", name));
+    REQUIRE(job.state == JobState::kSucceeded);
+    const std::string bytes = ReadText(directory / "out/" + name);
+    if (first.empty()) first = bytes;
+    CHECK(bytes == first);
+  }
+}
+
+TEST_CASE_METHOD(EngineFixture, "a job that succeeded says what it made") {
+  WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
+  Start();
+  const JobRecord job = Run(Request("in.safetensors", "o.safetensors"));
+  REQUIRE(job.state == JobState::kSucceeded);
+  REQUIRE(job.output_files.size() == 1);
+  CHECK(job.output_files[0].path == "o.safetensors");
+  CHECK(job.output_files[0].size ==
+        static_cast<int64_t>(fs::file_size(directory / "out/o.safetensors")));
+  CHECK(job.output_files[0].sha256 == Sha256OfFile(directory / "out/o.safetensors").value());
+  CHECK(job.progress.weights_done == 64 * 64);
+  CHECK(job.progress.weights_total == 64 * 64);
+  CHECK(job.progress.shards_done == job.progress.shards_total);
+  CHECK(job.progress.tensors_done == 1);
+  CHECK(job.progress.bytes_written == job.output_files[0].size);
+  CHECK(job.estimate.output_bytes == job.output_files[0].size);
+  CHECK(job.start_time_ns >= job.create_time_ns);
+  CHECK(job.end_time_ns >= job.start_time_ns);
+  CHECK(engine->scheduler->active_jobs() == 0);
+  CHECK_FALSE(engine->events.LiveProgress(job.name).has_value());
+}
+
+TEST_CASE_METHOD(EngineFixture, "an uploaded directory comes back as a managed one") {
+  Start();
+  const std::string in = engine->artifacts.ResultPath("up");
+  fs::create_directories(in);
+  WriteSafetensors(in + "/model.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
+  WriteText(in + "/config.json", "{}");
+  JobRequest request;
+  request.source.artifact = "artifacts/up";
+  request.destination.managed = true;
+  request.spec.backend = "fake";
+  const JobRecord job = Run(request);
+  INFO(job.error.message);
+  REQUIRE(job.state == JobState::kSucceeded);
+  CHECK(job.output_artifact == "artifacts/" + job.name.substr(5));
+  const std::string out = engine->artifacts.ResultPath(job.name.substr(5));
+  CHECK(ListTree(out) == Names{".seedlm-result", "config.json", "model.safetensors"});
+  REQUIRE(job.output_files.size() == 2);
+  const auto reader = engine->artifacts.OpenRead({job.name.substr(5), "model.safetensors"}, 0);
+  CHECK(reader.ok());
+}
+
+TEST_CASE_METHOD(EngineFixture, "a weight that is not finite fails the job before any shard") {
+  std::vector<float> weights = Gaussian(64 * 64, 1);
+  weights.back() = std::numeric_limits<float>::quiet_NaN();
+  WriteSafetensors(directory / "in.safetensors",
+                   {F32Tensor("a.weight", 64, 64, 1u), F32Tensor("b.weight", 64, 64, weights)});
+  Start();
+  const JobRecord job = Run(Request("in.safetensors", "o"));
+  CHECK(job.state == JobState::kFailed);
+  CHECK(job.error.code == Code::kInvalidArgument);
+  CHECK(job.error.reason == "WEIGHT_NOT_FINITE");
+  for (const char* word : {"in.safetensors", "b.weight", "row 63", "column 63"}) {
+    CHECK_THAT(job.error.message, Catch::Contains(word));
+  }
+  CHECK(fake->shards == 0);
+  CHECK(Outputs().empty());
+}
+
+TEST_CASE_METHOD(EngineFixture, "an error of a shard fails its job, and the server goes on") {
+  WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 640, 64, 1u)});
+  fake->before = [this](auto&&...) {
+    return fake->shards == 3 ? absl::InternalError("the device fell off") : absl::OkStatus();
+  };
+  Start({2, 64 * 64, false});
+  JobRecord job = Run(Request("in.safetensors", "o"));
+  CHECK(job.state == JobState::kFailed);
+  CHECK(job.error.code == Code::kInternal);
+  CHECK_THAT(job.error.message, Catch::Contains("a.weight") && Catch::Contains("fell off"));
+  CHECK(Outputs().empty());
+  job = Run(Request("in.safetensors", "o"));
+  CHECK(job.state == JobState::kSucceeded);
+}
+
+TEST_CASE_METHOD(EngineFixture, "an exception of a backend fails its job, not the server") {
+  WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
+  fake->before = [](auto&&...) -> absl::Status { throw std::runtime_error("third party"); };
+  Start();
+  const JobRecord job = Run(Request("in.safetensors", "o"));
+  CHECK(job.state == JobState::kFailed);
+  CHECK_THAT(job.error.message, Catch::Contains("third party"));
+  CHECK(Outputs().empty());
+}
+
+TEST_CASE_METHOD(EngineFixture, "a full disk fails the job by name and leaves nothing") {
+  WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 1024, 1024, 1u)});
+  Start();
+  JobRecord job;
+  {
+    const FileSizeLimit limit(256 << 10);  // enough for the database
+    job = Run(Request("in.safetensors", "o"));
+  }
+  CHECK(job.state == JobState::kFailed);
+  CHECK(job.error.code == Code::kResourceExhausted);
+  CHECK_THAT(job.error.message, Catch::Contains(directory / "out/"));
+  CHECK(fake->shards == 0);
+  CHECK(Outputs().empty());
+}
+
+// Shards wait here until they are let go or stopped.
+class Gate {
+ public:
+  absl::Status Pass(std::stop_token stop) {
+    std::unique_lock lock(mutex_);
+    ++waiting_;
+    changed_.notify_all();
+    changed_.wait(lock, stop, [this] { return open_; });
+    return open_ ? absl::OkStatus() : absl::CancelledError("stopped on request");
+  }
+  void WaitForShards(int count) {
+    std::unique_lock lock(mutex_);
+    REQUIRE(changed_.wait_for(lock, std::chrono::minutes(1), [&] { return waiting_ >= count; }));
+  }
+  void Open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  int waiting_ = 0;
+  bool open_ = false;
+};
+
+struct GatedFixture : EngineFixture {
+  GatedFixture() {
+    fake->before = [this](const backend::WeightRows&, std::stop_token stop) {
+      return gate.Pass(std::move(stop));
+    };
+    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 640, 64, 1u)});
+  }
+  ~GatedFixture() { engine.reset(); }  // before the gate
+  Gate gate;
+};
+
+TEST_CASE_METHOD(GatedFixture, "a job that is cancelled stops within a shard and leaves nothing") {
+  Start({2, 64 * 64, false});
+  const std::string name = Create(Request("in.safetensors", "o"));
+  gate.WaitForShards(2);
+  CHECK(engine->service->Get(name)->state == JobState::kRunning);
+  CHECK_FALSE(Outputs().empty());  // the staging directory
+  REQUIRE(engine->service->Cancel(name).ok());
+  const JobRecord job = engine->WaitForEnd(name);
+  CHECK(job.state == JobState::kCancelled);
+  CHECK(job.error.code == Code::kOk);
+  CHECK(fake->shards == 2);
+  CHECK(Outputs().empty());
+  // Idempotent: what has ended stays as it is.
+  const absl::StatusOr<JobRecord> again = engine->service->Cancel(name);
+  CHECK(again->etag == job.etag);
+  CHECK(engine->service->ReadEvents(name, 0, 100)->size() == 3);
+}
+
+TEST_CASE_METHOD(GatedFixture, "a job that waits is cancelled at once") {
+  Start({1, 64 * 64, false});
+  const std::string first = Create(Request("in.safetensors", "o1"));
+  gate.WaitForShards(1);
+  const std::string second = Create(Request("in.safetensors", "o2"));
+  CHECK(engine->service->Cancel(second)->state == JobState::kCancelled);
+  gate.Open();
+  CHECK(engine->WaitForEnd(first).state == JobState::kSucceeded);
+  CHECK(Outputs() == Names{"o1"});
+}
+
+TEST_CASE_METHOD(GatedFixture, "progress is live while a job runs") {
+  Start({1, 64 * 64, false});
+  const std::string name = Create(Request("in.safetensors", "o"));
+  gate.WaitForShards(1);
+  const Progress progress = engine->service->Get(name)->progress;
+  CHECK(progress.weights_done == 0);
+  CHECK(progress.weights_total == 640 * 64);
+  CHECK(progress.shards_total == 10);
+  CHECK(progress.tensors_total == 1);
+  gate.Open();
+  CHECK(engine->WaitForEnd(name).progress.shards_done == 10);
+}
+
+TEST_CASE_METHOD(GatedFixture, "workers turn to the next job when the first has nothing to give") {
+  Start({2, 640 * 64, false});  // one shard a job: the second worker has only the second job
+  const std::string first = Create(Request("in.safetensors", "o1"));
+  const std::string second = Create(Request("in.safetensors", "o2"));
+  gate.WaitForShards(2);
+  CHECK(engine->service->Get(first)->state == JobState::kRunning);
+  CHECK(engine->service->Get(second)->state == JobState::kRunning);
+  gate.Open();
+  CHECK(engine->WaitForEnd(first).state == JobState::kSucceeded);
+  CHECK(engine->WaitForEnd(second).state == JobState::kSucceeded);
+}
+
+TEST_CASE_METHOD(GatedFixture, "the more urgent of two waiting jobs is run first") {
+  Start({1, 64 * 64, false});
+  const std::string running = Create(Request("in.safetensors", "o"));
+  gate.WaitForShards(1);
+  JobRequest urgent = Request("in.safetensors", "urgent");
+  urgent.priority = 5;
+  const std::string idle = Create(Request("in.safetensors", "idle"));
+  const std::string hurry = Create(urgent);
+  gate.Open();
+  const JobRecord hurried = engine->WaitForEnd(hurry);
+  const JobRecord idled = engine->WaitForEnd(idle);
+  CHECK(hurried.start_time_ns < idled.start_time_ns);
+  CHECK(hurried.end_time_ns < engine->WaitForEnd(running).end_time_ns);  // it overtook that one
+}
+
+}  // namespace
+}  // namespace seedlm::server

@@ -1,0 +1,138 @@
+#include "server/storage/sink_target.h"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <string>
+
+#include "server/errors/reason.h"
+#include "server/storage/tree.h"
+#include "tests/server/status_matcher.h"
+#include "tests/server/temporary_directory.h"
+
+namespace seedlm::server {
+namespace {
+
+namespace fs = std::filesystem;
+using Code = absl::StatusCode;
+
+struct Fixture {
+  SinkTarget File(const std::string& name) const {
+    return {directory / name, false, false, false, "j"};
+  }
+  SinkTarget Directory(const std::string& name) const {
+    return {directory / name, true, false, false, "j"};
+  }
+  static SinkTarget Over(SinkTarget target) {
+    target.overwrite = true;
+    return target;
+  }
+  TemporaryDirectory directory;
+  const std::string source = directory / "source";
+};
+
+TEST_CASE("the staging name is hidden, beside the final one, and of this job") {
+  CHECK(StagingPath({"/a/b/out", true, false, false, "j1"}) == "/a/b/.out.j1.seedlm-partial");
+  CHECK(StagingPath({"/out", true, false, false, "j1"}) == "/.out.j1.seedlm-partial");
+}
+
+TEST_CASE_METHOD(Fixture, "a new name in a directory that is there will do") {
+  CHECK(CheckTarget(File("out.safetensors"), source).ok());
+  CHECK(CheckTarget(Directory("out"), source).ok());
+}
+
+TEST_CASE_METHOD(Fixture, "an output that exists is replaced only if that is asked for") {
+  WriteText(directory / "out.safetensors", "x");
+  WriteText(directory / "out/model.safetensors", "x");
+  for (const SinkTarget& target : {File("out.safetensors"), Directory("out")}) {
+    const absl::Status status = CheckTarget(target, source);
+    CHECK_THAT(status, IsStatus(Code::kAlreadyExists, {target.path, "overwritten"}));
+    CHECK(ReasonOf(status) == "OUTPUT_EXISTS");
+    CHECK(CheckTarget(Over(target), source).ok());
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "a file does not replace a directory, nor the other way round") {
+  WriteText(directory / "file", "x");
+  fs::create_directory(directory / "dir");
+  fs::create_symlink(directory / "file", directory / "link");
+  CHECK_THAT(CheckTarget(Over(File("dir")), source),
+             IsStatus(Code::kInvalidArgument, {directory / "dir", "is a directory", "one file"}));
+  CHECK_THAT(CheckTarget(Over(Directory("file")), source),
+             IsStatus(Code::kInvalidArgument, {directory / "file", "not a directory"}));
+  CHECK_THAT(CheckTarget(Over(File("link")), source),
+             IsStatus(Code::kInvalidArgument, {directory / "link", "no regular file"}));
+}
+
+TEST_CASE_METHOD(Fixture, "a directory without a checkpoint in it is not replaced") {
+  WriteText(directory / "home/letters/love.txt", "x");
+  CHECK_THAT(CheckTarget(Over(Directory("home")), source),
+             IsStatus(Code::kFailedPrecondition, {directory / "home", "not overwritten"}));
+  fs::create_directory(directory / "empty");
+  CHECK(CheckTarget(Over(Directory("empty")), source).ok());
+  WriteText(directory / "model/sub/a.safetensors", "x");
+  CHECK(CheckTarget(Over(Directory("model")), source).ok());
+}
+
+TEST_CASE_METHOD(Fixture, "the output is neither the source, nor around it, nor in it") {
+  WriteText(source + "/model.safetensors", "x");
+  CHECK_THAT(CheckTarget(Over(Directory("source")), source),
+             IsStatus(Code::kInvalidArgument, {source, "is the source"}));
+  CHECK_THAT(CheckTarget(Over(Directory("source")), source + "/model.safetensors"),
+             IsStatus(Code::kInvalidArgument, {source, "holds it"}));
+  CHECK_THAT(CheckTarget(Directory("source/out"), source),
+             IsStatus(Code::kInvalidArgument, {source + "/out", "inside of the source"}));
+  CHECK(CheckTarget(Directory("source-out"), source).ok());
+  CHECK(CheckTarget(File("source/out.safetensors"), source + "/model.safetensors").ok());
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "a parent that is not there, is a file, or cannot be written to is named") {
+  WriteText(directory / "file", "x");
+  fs::create_directory(directory / "locked");
+  CHECK_THAT(CheckTarget(File("none/out"), source),
+             IsStatus(Code::kNotFound, {directory / "none"}));
+  CHECK_THAT(CheckTarget(File("file/out"), source),
+             IsStatus(Code::kNotFound, {directory / "file"}));
+  CHECK_THAT(CheckTarget({"/", true, true, false, "j"}, source),
+             IsStatus(Code::kInvalidArgument, {"/"}));
+  fs::permissions(directory / "locked", fs::perms::owner_read | fs::perms::owner_exec);
+  const absl::Status status = CheckTarget(File("locked/out"), source);
+  if (geteuid() == 0) {
+    CHECK(status.ok());  // the superuser may write anywhere
+  } else {
+    CHECK_THAT(status, IsStatus(Code::kPermissionDenied, {directory / "locked"}));
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "what a killed server left is removed, and nothing else") {
+  const SinkTarget target = Directory("out");
+  WriteText(StagingPath(target) + "/sub/half.safetensors", "x");
+  WriteText(directory / "out/model.safetensors", "old");
+  WriteText(directory / ".out.other.seedlm-partial/x", "another job's");
+  REQUIRE(RemoveLeftovers(target).ok());
+  REQUIRE(RemoveLeftovers(target).ok());
+  CHECK(ListTree(directory.path()) == std::set<std::string>{"out", "out/model.safetensors",
+                                                            ".out.other.seedlm-partial",
+                                                            ".out.other.seedlm-partial/x"});
+}
+
+TEST_CASE_METHOD(Fixture, "an output that was moved away for its replacement comes back") {
+  const SinkTarget target = Directory("out");
+  const std::string replaced = ReplacedName(StagingPath(target));
+  WriteText(replaced + "/model.safetensors", "old");
+  SECTION("killed before the replacement") {
+    REQUIRE(RemoveLeftovers(target).ok());
+    CHECK(ReadText(directory / "out/model.safetensors") == "old");
+  }
+  SECTION("killed after it") {
+    WriteText(directory / "out/model.safetensors", "new");
+    REQUIRE(RemoveLeftovers(target).ok());
+    CHECK(ReadText(directory / "out/model.safetensors") == "new");
+  }
+  CHECK_FALSE(fs::exists(replaced));
+}
+
+}  // namespace
+}  // namespace seedlm::server

@@ -1,0 +1,152 @@
+#include "server/workers/tensor_work.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "server/errors/reason.h"
+#include "server/storage/sha256.h"
+#include "tests/server/checkpoints.h"
+#include "tests/server/fake_backend.h"
+#include "tests/server/status_matcher.h"
+#include "tests/server/temporary_directory.h"
+
+namespace seedlm::server {
+namespace {
+
+using Code = absl::StatusCode;
+
+// One file with a compressed and a copied tensor, and a sink for it.
+struct Fixture {
+  explicit Fixture(std::vector<float> weights = Gaussian(70 * 64, 1),
+                   codec::Profile profile = codec::k4bit) {
+    spec.profile = profile;
+    WriteSafetensors(path, {F32Tensor("a.weight", 70, 64, weights), RawTensor("raw", 1000)});
+    checkpoint = format::Checkpoint::Open(path).value();
+    format::CompressionOptions options;
+    options.profile = profile;
+    plan = format::PlanCompression(checkpoint, options).value();
+    sink = CheckpointSink::Open({directory / "out", false, false, false, "j"}, checkpoint, plan)
+               .value();
+    file = checkpoint.files[0].file.get();
+    tensor = file->Find("a.weight");
+  }
+  TensorRows Rows(int64_t first, int64_t count) const { return {file, tensor, first, count}; }
+  std::string Plane(const std::string& name) const {
+    const uint64_t size = sink->layout(0).Find(name).byte_size();
+    std::string bytes(size, '\0');
+    REQUIRE(sink->Read(0, name, 0, std::as_writable_bytes(std::span(bytes))).ok());
+    return bytes;
+  }
+
+  TemporaryDirectory directory;
+  const std::string path = directory / "in.safetensors";
+  format::Checkpoint checkpoint;
+  format::CompressionPlan plan;
+  std::unique_ptr<CheckpointSink> sink;
+  const format::SafetensorsFile* file = nullptr;
+  const format::TensorInfo* tensor = nullptr;
+  backend::EncodeSpec spec;
+  FakeBackend fake;
+};
+
+TEST_CASE("shards in any order give the planes of the whole tensor") {
+  const codec::Profile profile = GENERATE(codec::k4bit, codec::k3bit);
+  Fixture f(Gaussian(70 * 64, 1), profile);
+  const TensorOutput out{f.sink.get(), 0};
+  for (const auto& [first, count] : {std::pair{50, 20}, {0, 1}, {1, 32}, {33, 17}}) {
+    REQUIRE(EncodeRows(f.fake, f.spec, f.Rows(first, count), out, {}).ok());
+  }
+  const backend::WeightRows all{backend::WeightType::kF32, 70, 64, f.file->Data(*f.tensor).data(),
+                                0};
+  const backend::EncodedShard whole = f.fake.Encode(f.spec, all, {}).value();
+  CHECK(f.Plane("a.weight_packed") ==
+        std::string(reinterpret_cast<const char*>(whole.words.data()), whole.words.size() * 4));
+  if (!profile.level_in_word()) {
+    CHECK(f.Plane("a.weight_level") ==
+          std::string(reinterpret_cast<const char*>(whole.levels.data()), whole.levels.size()));
+  }
+}
+
+TEST_CASE("a finished tensor has its scale and shape, and the sum of what is in the file") {
+  const codec::Profile profile = GENERATE(codec::k4bit, codec::k4_5bit);
+  Fixture f(Gaussian(70 * 64, 1), profile);
+  const TensorOutput out{f.sink.get(), 0};
+  for (int i = 0; i < codec::kLevels; ++i) f.spec.levels.scale[i] = static_cast<float>(i + 1);
+  REQUIRE(EncodeRows(f.fake, f.spec, f.Rows(0, 70), out, {}).ok());
+  const absl::StatusOr<std::string> sum = FinishTensor(f.spec, *f.tensor, out, {});
+  REQUIRE(sum.ok());
+  const std::string scale = f.Plane("a.weight_scale");
+  const std::string shape = f.Plane("a.weight_shape");
+  CHECK(std::memcmp(scale.data(), f.spec.levels.scale.data(), scale.size()) == 0);
+  CHECK(reinterpret_cast<const int64_t*>(shape.data())[0] == 70);
+  CHECK(reinterpret_cast<const int64_t*>(shape.data())[1] == 64);
+  std::string all = f.Plane("a.weight_packed");
+  if (!profile.level_in_word()) all += f.Plane("a.weight_level");
+  all += scale + shape;
+  Sha256 expected;
+  expected.Update(std::as_bytes(std::span(all)));
+  CHECK(*sum == expected.HexDigest());
+}
+
+TEST_CASE("a tensor that passes through is copied in pieces") {
+  Fixture f;
+  const format::TensorInfo& raw = *f.file->Find("raw");
+  const TensorOutput out{f.sink.get(), 0};
+  REQUIRE(CopyBytes(*f.file, raw, 600, 400, out).ok());
+  REQUIRE(CopyBytes(*f.file, raw, 0, 600, out).ok());
+  CHECK(f.Plane("raw") == TensorBytes(*f.file, "raw"));
+}
+
+TEST_CASE("histograms of parts are the histogram of the whole") {
+  Fixture f;
+  codec::NormHistogram whole;
+  codec::NormHistogram parts;
+  REQUIRE(MeasureRows(f.spec.profile, f.Rows(0, 70), whole).ok());
+  REQUIRE(MeasureRows(f.spec.profile, f.Rows(0, 33), parts).ok());
+  REQUIRE(MeasureRows(f.spec.profile, f.Rows(33, 37), parts).ok());
+  CHECK_FALSE(whole.empty());
+  for (int i = 0; i < codec::NormHistogram::kBins; ++i) {
+    const int bin = codec::NormHistogram::kFirstBin + i;
+    if (whole.count(bin) != parts.count(bin)) FAIL("bin " << bin);
+  }
+}
+
+TEST_CASE("a weight that is not finite is named with its place in the tensor") {
+  const float bad =
+      GENERATE(std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity());
+  std::vector<float> weights = Gaussian(70 * 64, 1);
+  weights[60 * 64 + 13] = bad;
+  Fixture f(weights);
+  codec::NormHistogram histogram;
+  REQUIRE(MeasureRows(f.spec.profile, f.Rows(0, 60), histogram).ok());
+  const absl::Status status = MeasureRows(f.spec.profile, f.Rows(50, 20), histogram);
+  CHECK_THAT(status,
+             IsStatus(Code::kInvalidArgument, {f.path, "'a.weight'", "row 60", "column 13"}));
+  CHECK(ReasonOf(status) == "WEIGHT_NOT_FINITE");
+}
+
+TEST_CASE("a source that changes is not read") {
+  Fixture f;
+  std::filesystem::resize_file(f.path, std::filesystem::file_size(f.path) - 1);
+  const TensorOutput out{f.sink.get(), 0};
+  codec::NormHistogram histogram;
+  const auto changed = IsStatus(Code::kFailedPrecondition, {f.path});
+  CHECK_THAT(MeasureRows(f.spec.profile, f.Rows(0, 70), histogram), changed);
+  CHECK_THAT(EncodeRows(f.fake, f.spec, f.Rows(0, 70), out, {}).status(), changed);
+  CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, out), changed);
+  CHECK(f.fake.shards == 0);
+}
+
+TEST_CASE("an error of the backend keeps its code and gets the tensor's name") {
+  Fixture f;
+  f.fake.before = [](auto&&...) { return absl::InternalError("the device fell off"); };
+  CHECK_THAT(EncodeRows(f.fake, f.spec, f.Rows(0, 70), {f.sink.get(), 0}, {}).status(),
+             IsStatus(Code::kInternal, {f.path, "'a.weight'", "the device fell off"}));
+}
+
+}  // namespace
+}  // namespace seedlm::server
