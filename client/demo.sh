@@ -20,6 +20,12 @@ fail() {
 stop_server() {
   [ -z "$server_pid" ] && return
   kill "$server_pid" 2>/dev/null || true
+  tries=0
+  while kill -0 "$server_pid" 2>/dev/null; do
+    tries=$((tries + 1))
+    if [ "$tries" -gt 50 ]; then kill -KILL "$server_pid" 2>/dev/null || true; fi
+    sleep 0.2
+  done
   wait "$server_pid" 2>/dev/null || true
   server_pid=
 }
@@ -58,6 +64,7 @@ model() {
 start_server() {
   rm -rf "$work/server"
   mkdir -p "$work/server"
+  : >"$work/server/log"
   "$server" --listen 127.0.0.1:0 --data-dir "$work/server/data" 2>"$work/server/log" &
   server_pid=$!
   tries=0
@@ -83,7 +90,7 @@ echo "== the model"
 source=$(model)
 case $source in *.safetensors) result=$work/compressed.safetensors ;; *) result=$work/compressed ;; esac
 rm -rf "$result"
-"$seedlm" estimate "$source"
+echo "$source"
 
 echo
 echo "== the job"

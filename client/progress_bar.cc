@@ -87,6 +87,10 @@ ProgressTarget ProgressTarget::Stderr() {
 void ProgressBar::Update(const ProgressView& view) {
   const auto now = target_.now();
   const auto pause = target_.is_terminal ? kRedraw : kLine;
+  if (!started_ && !target_.is_terminal) {  // what is over in no time needs no line
+    started_ = true;
+    last_ = now;
+  }
   if (started_ && now - last_ < pause) return;
   started_ = true;
   last_ = now;
@@ -102,7 +106,7 @@ void ProgressBar::Update(const ProgressView& view) {
 void ProgressBar::Print(std::string_view line) {
   Clear();
   target_.write(std::string(line) + "\n");
-  started_ = false;  // the bar comes back with the next update
+  if (target_.is_terminal) started_ = false;  // the bar comes back with the next update
 }
 
 void ProgressBar::Clear() {

@@ -15,7 +15,7 @@ namespace seedlm::client {
 
 struct VerifyOptions {
   std::optional<double> max_error{};  // of a tensor's relative error
-  int sample = 4;                   // blocks of each tensor that are encoded again
+  int sample = 4;                     // blocks of each tensor that are encoded again
 };
 
 struct TensorCheck {

@@ -41,6 +41,7 @@ class ReferenceEncoder {
   Candidate Search(Fit fit, const LevelTable& levels, const float* weights) const {
     const BlockTask task = MakeTask(profile_, weights);
     Candidate best = InitialCandidate(fit, task);
+    if (fit == Fit::kOptimal && IsOutOfReach(profile_, task, levels)) return best;
     double budget = ErrorBudget(task.squared_norm, best.error);
     for (uint32_t seed = 1; seed <= profile_.seed_count(); ++seed) {
       if (task.squared_norm - SquaredProjection(seed, weights) > budget) continue;

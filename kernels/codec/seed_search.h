@@ -114,6 +114,21 @@ SEEDLM_HD inline Candidate InitialCandidate(Fit fit, const BlockTask& task) {
   return {HUGE_VAL, 0xFFFFFFFFu, 0xFFFFFFFFu};
 }
 
+// A block so far above the highest level that no code changes it: |D_c| <= 2^-56 |w_c| wherever w_c
+// is not 0, so w_c - D_c rounds to w_c, and every step of the objective is at least the zero code's.
+// Without this the margins, which are relative to |w|, would let every code be compared.
+SEEDLM_HD inline bool IsOutOfReach(const Profile& profile, const BlockTask& task,
+                                   const LevelTable& levels) {
+  double longest = 0;
+  for (const float level : levels.scale) longest = fmax(longest, level);
+  longest *= 0x1p20;  // |S| <= 2^20
+  for (int c = 0; c < profile.block; ++c) {
+    const double w = fabs(static_cast<double>(task.weights[c]));
+    if (w > 0 && w * 0x1p-56 < longest) return false;
+  }
+  return true;
+}
+
 namespace internal {
 
 // The closest-vector search of one seed: all levels, all coefficients.

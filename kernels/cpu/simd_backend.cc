@@ -37,7 +37,11 @@ class BatchSearch {
     unit_.clear();
     for (size_t b = 0; b < blocks.size(); ++b) {
       const BlockTask task = codec::MakeTask(spec_.profile, blocks[b]);
-      if (SearchTiny(task, best[b])) continue;
+      best[b] = codec::InitialCandidate(spec_.fit, task);
+      if (spec_.fit == codec::Fit::kOptimal &&
+          (codec::IsOutOfReach(spec_.profile, task, spec_.levels) || SearchTiny(task, best[b]))) {
+        continue;
+      }
       tasks_.push_back(task);
       places_.push_back(b);
       const double scale = table_.block_unit() / std::sqrt(task.squared_norm);
@@ -57,11 +61,9 @@ class BatchSearch {
   // A block far below the lowest level: a code D improves on the zero code only if |D| <= 2 |w|, and
   // few seeds have codes that short. Without this, every seed would survive the scan.
   bool SearchTiny(const BlockTask& task, Candidate& best) const {
-    if (spec_.fit != codec::Fit::kOptimal) return false;
     const auto& codes = table_.shortest_codes();
     const double reach = 2 * std::sqrt(task.squared_norm) / lowest_level_ * (1 + 0x1p-20);
     if (codes[kDirectSeeds].norm <= reach) return false;
-    best = codec::InitialCandidate(spec_.fit, task);
     for (size_t i = 0; codes[i].norm <= reach; ++i) {
       codec::EvaluateSeed(spec_.profile, spec_.fit, task, spec_.levels, codes[i].seed, best);
     }

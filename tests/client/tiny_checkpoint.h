@@ -40,13 +40,11 @@ inline TinyCheckpoint MakeTinyCheckpoint(codec::Fit fit, codec::ScaleRule rule) 
   for (int64_t row = 0; row < tiny.kRows; ++row) {
     for (int64_t block = 0; block < blocks; ++block) {
       auto& values = padded.emplace_back();
-      double norm = 0;
       for (int64_t c = 0; c < 8 && block * 8 + c < tiny.kColumns; ++c) {
         values[static_cast<size_t>(c)] =
             tiny.weights[static_cast<size_t>(row * tiny.kColumns + block * 8 + c)];
-        norm += values[static_cast<size_t>(c)] * values[static_cast<size_t>(c)];
       }
-      histogram.Add(norm);
+      histogram.Add(tiny.profile, values.data(), row * blocks + block);
     }
   }
   tiny.levels = codec::DesignLevels(tiny.profile, rule, histogram);

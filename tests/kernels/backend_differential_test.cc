@@ -39,11 +39,11 @@ WeightRows Slice(WeightRows rows, int64_t first, int64_t count) {
 // Blocks where no level fits leave every seed to be evaluated: a few are enough.
 int64_t RowsOf(Kind kind) {
   switch (kind) {
-    case Kind::kGaussian: return 64;
-    case Kind::kHeavyTailed: return 24;
+    case Kind::kGaussian: return 72;
+    case Kind::kHeavyTailed: return 20;
     case Kind::kBfloat16: return 24;
-    case Kind::kSparse: return 8;
-    case Kind::kConstant: return 3;
+    case Kind::kSparse: return 2;
+    case Kind::kConstant: return 1;
     case Kind::kZero: return 8;
     case Kind::kTiny: return 1;
     case Kind::kHuge: return 1;
@@ -87,7 +87,9 @@ TEST_CASE("every target, fit and scale makes the reference's bytes", "[different
                                     std::pair{Fit::kNearest, ScaleRule::kPow2},
                                     std::pair{Fit::kNearest, ScaleRule::kPaper}}) {
       for (const Kind kind : testing::kKinds) {
-        const int64_t columns = kBlocksPerRow * profile.block - 3;  // the last block is padded
+        const bool hopeless = kind == Kind::kTiny || kind == Kind::kHuge;
+        const int64_t columns =
+            (hopeless ? 1 : kBlocksPerRow) * profile.block - 3;  // the last block is padded
         const std::vector<float> weights =
             testing::MakeWeights(kind, static_cast<size_t>(RowsOf(kind) * columns), ++seed);
         const WeightRows rows = Rows(weights, columns);

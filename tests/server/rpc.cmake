@@ -10,5 +10,5 @@ seedlm_test(rpc_test
   SOURCES rpc_artifacts_test.cc rpc_fixture.cc rpc_jobs_test.cc rpc_main_test.cc
           rpc_server_test.cc rpc_watch_test.cc
   LIBRARIES seedlm_server seedlm_rpc seedlm_storage seedlm_format
-  LABELS server threads)
+  LABELS server)
 add_dependencies(rpc_test seedlm-server)

@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <fstream>
+#include <iterator>
 
 #include "tests/server/rpc_fixture.h"
 
@@ -80,6 +81,11 @@ class Process {
   }
   const std::string& text() const { return text_; }
 
+  ptrdiff_t CountThreads() const {
+    const std::filesystem::directory_iterator tasks("/proc/" + std::to_string(pid_) + "/task");
+    return std::distance(begin(tasks), end(tasks));
+  }
+
  private:
   pid_t pid_ = -1;
   int output_ = -1;
@@ -103,6 +109,21 @@ std::string AddressOf(Process& process) {
   REQUIRE(begin != std::string::npos);
   const size_t start = begin + key.size();
   return text.substr(start, text.find_first_of(" \n", start) - start);
+}
+
+// A job that would run for minutes; its name.
+std::string StartSlowJob(const TemporaryFolder& folder, v1::CompressionService::Stub& stub) {
+  WriteCheckpoint(folder.path() / "in.safetensors", SlowTensors());
+  v1::CreateJobRequest request;
+  request.mutable_job()->mutable_source()->set_uri("file://" +
+                                                   (folder.path() / "in.safetensors").string());
+  request.mutable_job()->mutable_destination()->set_uri(
+      "file://" + (folder.path() / "out.safetensors").string());
+  request.mutable_job()->mutable_spec()->set_backend("reference");
+  grpc::ClientContext context;
+  v1::Job job;
+  REQUIRE(stub.CreateJob(&context, request, &job).ok());
+  return job.name();
 }
 
 TEST_CASE("help and version") {
@@ -135,20 +156,10 @@ TEST_CASE("a server runs until SIGTERM or SIGINT, and exits 0") {
     const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
     const auto stub = v1::CompressionService::NewStub(channel);
 
-    // With a job that would run for minutes, and a watcher on it.
-    WriteCheckpoint(folder.path() / "in.safetensors", SlowTensors());
-    v1::CreateJobRequest request;
-    request.mutable_job()->mutable_source()->set_uri("file://" +
-                                                     (folder.path() / "in.safetensors").string());
-    request.mutable_job()->mutable_destination()->set_uri(
-        "file://" + (folder.path() / "out.safetensors").string());
-    request.mutable_job()->mutable_spec()->set_backend("reference");
-    grpc::ClientContext create_context;
-    v1::Job job;
-    REQUIRE(stub->CreateJob(&create_context, request, &job).ok());
-    grpc::ClientContext watch_context;
+    const std::string name = StartSlowJob(folder, *stub);
     v1::WatchJobRequest watch;
-    watch.set_name(job.name());
+    watch.set_name(name);
+    grpc::ClientContext watch_context;
     const auto reader = stub->WatchJob(&watch_context, watch);
     v1::JobEvent event;
     while (reader->Read(&event) && event.state() != v1::JOB_STATE_RUNNING) {
@@ -161,6 +172,35 @@ TEST_CASE("a server runs until SIGTERM or SIGINT, and exits 0") {
     CHECK(Contains(process.text(), "stopped"));
     CHECK_FALSE(std::filesystem::exists(folder.path() / "out.safetensors"));
   }
+}
+
+TEST_CASE("watchers need no threads of the server") {
+  const TemporaryFolder folder;
+  Process process(Arguments(folder, {"--storage-root", folder.path().string()}));
+  const auto channel = grpc::CreateChannel(AddressOf(process), grpc::InsecureChannelCredentials());
+  const auto stub = v1::CompressionService::NewStub(channel);
+  v1::WatchJobRequest request;
+  request.set_name(StartSlowJob(folder, *stub));
+
+  constexpr size_t kWatchers = 500;
+  std::vector<grpc::ClientContext> contexts(kWatchers);
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::JobEvent>>> readers;
+  ptrdiff_t threads_with_one = 0;
+  for (grpc::ClientContext& context : contexts) {
+    readers.push_back(stub->WatchJob(&context, request));
+    v1::JobEvent event;
+    REQUIRE(readers.back()->Read(&event));
+    CHECK(event.has_snapshot());
+    if (readers.size() == 1) threads_with_one = process.CountThreads();
+  }
+  // gRPC's own pools may still grow to their limits; those know nothing of streams.
+  CHECK(process.CountThreads() < threads_with_one + 50);
+  for (grpc::ClientContext& context : contexts) context.TryCancel();
+  for (const auto& reader : readers) {
+    CHECK(reader->Finish().error_code() == grpc::StatusCode::CANCELLED);
+  }
+  process.Signal(SIGTERM);
+  CHECK(process.Wait() == 0);
 }
 
 TEST_CASE("what keeps a server from starting is one line on stderr and exit 3") {
