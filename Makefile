@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test bench lint format asan tsan cuda check-bare
+.PHONY: help deps lint-deps build demo test bench lint tidy format asan tsan cuda check-bare
 
 JOBS := $(shell nproc)
 MODEL ?=
@@ -14,7 +14,8 @@ help:
 	@echo 'make demo        compress a real model through the server and verify it (MODEL=path: your own)'
 	@echo 'make test        build everything and run all tests'
 	@echo 'make bench       measure the search, write kernels/bench/results/DATE-search.json'
-	@echo 'make lint        clang-format, clang-tidy, import law, file sizes, shellcheck'
+	@echo 'make lint        clang-format, import law, file sizes, shellcheck'
+	@echo 'make tidy        clang-tidy over kernels, server and client'
 	@echo 'make format      rewrite the sources the way clang-format wants them'
 	@echo 'make asan, tsan  build with sanitizers, run the tests of the lane'
 	@echo 'make cuda        compile the CUDA code (needs nvcc)'
@@ -45,8 +46,11 @@ bench: deps
 	@echo $(RESULT)
 
 lint: lint-deps
+	tests/lint/run.sh
+
+tidy: lint-deps
 	cmake --preset cpu
-	tests/lint/run.sh build/cpu
+	tests/lint/tidy.sh build/cpu
 
 format: lint-deps
 	git ls-files -z --cached --others --exclude-standard '*.h' '*.cc' '*.cu' | xargs -0 clang-format -i

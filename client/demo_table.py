@@ -1,4 +1,4 @@
-"""The demo's table: demo_table.py WORK ORIGINAL COMPRESSED, from the JSON that the commands gave."""
+"""The demo's table: demo_table.py RUN ORIGINAL COMPRESSED, from the JSON that the commands gave."""
 
 import datetime
 import json

@@ -40,8 +40,8 @@ std::vector<Stratum> DrawSample(const Profile& profile, const NormHistogram& his
     if (share < kNegligible) continue;
     const auto& kept = histogram.kept(bin);
     const double wanted = std::max(2.0, std::ceil(budget * share));
-    const size_t count = wanted < static_cast<double>(kept.size()) ? static_cast<size_t>(wanted)
-                                                                   : kept.size();
+    const size_t count =
+        wanted < static_cast<double>(kept.size()) ? static_cast<size_t>(wanted) : kept.size();
     Stratum stratum;
     stratum.count = static_cast<int64_t>(count);
     stratum.weight = static_cast<double>(histogram.count(bin)) / static_cast<double>(count);
@@ -106,9 +106,8 @@ absl::StatusOr<LevelTable> ChooseLevels(const Backend& backend, const Profile& p
   const LevelTable proposed = codec::DesignLevels(profile, rule, histogram);
   if (rule != codec::ScaleRule::kFitted || histogram.empty()) return proposed;
   const LevelTable octaves = codec::DesignLevels(profile, codec::ScaleRule::kPow2, histogram);
-  const auto better =
-      IsBetter(backend, {profile, fit, proposed}, {profile, fit, octaves},
-               DrawSample(profile, histogram), stop);
+  const auto better = IsBetter(backend, {profile, fit, proposed}, {profile, fit, octaves},
+                               DrawSample(profile, histogram), stop);
   if (!better.ok()) return better.status();
   if (*better) return proposed;
   // The same sixteen levels, ascending as those of a fitted table are.

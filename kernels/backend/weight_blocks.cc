@@ -41,9 +41,9 @@ absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights
     float* out = blocks.data() + r * padded;
     WidenRow(weights.type, weights.data + (first_row + r) * row_bytes, weights.columns, out);
     if (const int64_t column = FirstNotFinite(out, weights.columns); column >= 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("row ", weights.first_row + first_row + r, ", column ", column, ": weight is ",
-                       std::isnan(out[column]) ? "NaN" : "infinite"));
+      return absl::InvalidArgumentError(absl::StrCat("row ", weights.first_row + first_row + r,
+                                                     ", column ", column, ": weight is ",
+                                                     std::isnan(out[column]) ? "NaN" : "infinite"));
     }
     std::fill(out + weights.columns, out + padded, 0.0f);
   }

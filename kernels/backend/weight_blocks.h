@@ -17,7 +17,8 @@ namespace seedlm::backend {
 absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights, int64_t first_row,
                         int64_t row_count, std::vector<float>& blocks);
 
-// Adds all blocks of `weights` to `histogram`, with their index in the tensor. Same errors as LoadBlocks.
+// Adds all blocks of `weights` to `histogram`, with their index in the tensor. Same errors as
+// LoadBlocks.
 absl::Status AddBlockNorms(const codec::Profile& profile, const WeightRows& weights,
                            codec::NormHistogram& histogram);
 

@@ -1,8 +1,8 @@
 // The ladder of searches on one machine in one run: the paper's algorithm written plainly, the
-// reference backend, the SIMD backend for each instruction set, on 1 and 2 threads. Gaussian weights,
-// optimal fit, fitted levels (the plain algorithm: nearest, powers of two). Every rung is checked
-// before it is timed. JSON goes to stdout, a table to stderr.
-// Usage: bench_search [--commit ID] [--blocks N]   (N: SIMD blocks a round, default 8000)
+// reference backend, the SIMD backend for each instruction set, on 1 and 2 threads. Gaussian
+// weights, optimal fit, fitted levels (the plain algorithm: nearest, powers of two). Every rung is
+// checked before it is timed. JSON goes to stdout, a table to stderr. Usage: bench_search [--commit
+// ID] [--blocks N]   (N: SIMD blocks a round, default 8000)
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -47,9 +47,8 @@ Workload MakeWorkload(const codec::Profile& profile, int blocks) {
                reinterpret_cast<const std::byte*>(load.weights.data())};
   codec::NormHistogram histogram;
   if (!backend::AddBlockNorms(profile, load.rows, histogram).ok()) std::exit(1);
-  const auto levels = backend::ChooseLevels(**cpu::MakeSimdBackend(), profile,
-                                            codec::Fit::kOptimal, codec::ScaleRule::kFitted,
-                                            histogram, {});
+  const auto levels = backend::ChooseLevels(**cpu::MakeSimdBackend(), profile, codec::Fit::kOptimal,
+                                            codec::ScaleRule::kFitted, histogram, {});
   load.spec = {profile, codec::Fit::kOptimal, *levels};
   return load;
 }
@@ -91,8 +90,8 @@ Rung PlainRung(const Workload& load, const bench::PlainSearch& plain, int blocks
             double total = 0;
             for (int b = 0; b < blocks; ++b) {
               uint32_t seed = 0;
-              total += plain.Encode(&load.weights[static_cast<size_t>(b * load.profile.block)],
-                                    -10, &seed);
+              total += plain.Encode(&load.weights[static_cast<size_t>(b * load.profile.block)], -10,
+                                    &seed);
             }
             if (!(total > 0)) std::exit(1);
           }};
@@ -165,16 +164,15 @@ nlohmann::ordered_json RunProfile(const codec::Profile& profile, int blocks) {
   nlohmann::ordered_json rows;
   for (const Rung& rung : rungs) {
     const double rate = rung.Median();
-    rows.push_back({{"profile", profile.name},
-                    {"search", rung.name},
-                    {"threads", rung.threads},
-                    {"blocks_per_second", std::round(rate)},
-                    {"weights_per_second", std::round(rate * profile.block)},
-                    {"times_plain", std::round(10 * rate / rungs[0].Median()) / 10},
-                    {"slowest_round", std::round(*std::min_element(rung.rates.begin(),
-                                                                   rung.rates.end()))},
-                    {"fastest_round", std::round(*std::max_element(rung.rates.begin(),
-                                                                   rung.rates.end()))}});
+    rows.push_back(
+        {{"profile", profile.name},
+         {"search", rung.name},
+         {"threads", rung.threads},
+         {"blocks_per_second", std::round(rate)},
+         {"weights_per_second", std::round(rate * profile.block)},
+         {"times_plain", std::round(10 * rate / rungs[0].Median()) / 10},
+         {"slowest_round", std::round(*std::min_element(rung.rates.begin(), rung.rates.end()))},
+         {"fastest_round", std::round(*std::max_element(rung.rates.begin(), rung.rates.end()))}});
     std::fprintf(stderr, "%-7s %-14s %d thread%s %12.0f blocks/s %12.0f weights/s %9.1f x plain\n",
                  std::string(profile.name).c_str(), rung.name.c_str(), rung.threads,
                  rung.threads == 1 ? " " : "s", rate, rate * profile.block,

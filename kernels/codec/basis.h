@@ -9,8 +9,8 @@
 
 namespace seedlm::codec {
 
-// A = V - 2^(K-1), C x P integers in [1 - 2^(K-1), 2^(K-1) - 1]. The paper's U is A / (2^(K-1) - 1);
-// the division lives in the levels, so that decoding stays in integers until its last step.
+// A = V - 2^(K-1), C x P integers in [1 - 2^(K-1), 2^(K-1) - 1]. The paper's U is A / (2^(K-1) -
+// 1); the division lives in the levels, so that decoding stays in integers until its last step.
 struct Basis {
   int32_t at[kMaxBlock][kMaxRank];
 };

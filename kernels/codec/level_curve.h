@@ -1,7 +1,7 @@
 // Measured: the mean relative squared error of isotropic blocks of norm 2^(offset / 8) coded with
-// one level, 1 / (2^(K-1) - 1). Made by kernels/bench/calibrate_levels.cc (2026-11-23, 300 to 400 blocks an
-// offset, 24 below offset -20); a curve of another sample changes tables by a step here and there,
-// and with them the bytes: the values are part of the encoder.
+// one level, 1 / (2^(K-1) - 1). Made by kernels/bench/calibrate_levels.cc (2026-11-23, 300 to 400
+// blocks an offset, 24 below offset -20); a curve of another sample changes tables by a step here
+// and there, and with them the bytes: the values are part of the encoder.
 #pragma once
 
 #include <array>
@@ -10,9 +10,9 @@
 
 namespace seedlm::codec::internal {
 
-inline constexpr int kCurveFirst = -24;   // offset of the first value
+inline constexpr int kCurveFirst = -24;  // offset of the first value
 inline constexpr int kCurveOffsets = 72;
-inline constexpr int kBestOffset = 28;    // about where the curves have their minimum
+inline constexpr int kBestOffset = 28;  // about where the curves have their minimum
 
 inline const std::array<double, kCurveOffsets>& CurveOf(const Profile& profile) {
   // clang-format off

@@ -1,9 +1,9 @@
 // Chooses the levels of a tensor from the histogram of its block norms.
 //
-// Why the histogram is enough. How well a block is coded depends, on average over directions, on its
-// norm relative to the levels alone. level_curve.h holds that dependence for a single level, e(k): the
-// measured mean relative squared error of blocks k eighths of an octave above the level. A table of
-// levels at positions x_i is modelled by
+// Why the histogram is enough. How well a block is coded depends, on average over directions, on
+// its norm relative to the levels alone. level_curve.h holds that dependence for a single level,
+// e(k): the measured mean relative squared error of blocks k eighths of an octave above the level.
+// A table of levels at positions x_i is modelled by
 //   e = (1 + sum_i (e(k - x_i)^-8 - 1))^(-1/8),
 // which is e(k - x) for one level, 1 where no level reaches, and gains from neighbours as measured:
 // quarter-octave steps against octaves give 0.845 (Gaussian, 4bit; measured 0.843).
@@ -24,9 +24,9 @@
 
 namespace seedlm::codec {
 
-// Counts blocks by log2 of their norm, in bins of 1/8 octave, and keeps a few blocks of each bin: the
-// ones whose index has the smallest hash. Order of Add and Merge is immaterial, so that parts of a
-// tensor can be measured by different threads. Up to 0.5 MB.
+// Counts blocks by log2 of their norm, in bins of 1/8 octave, and keeps a few blocks of each bin:
+// the ones whose index has the smallest hash. Order of Add and Merge is immaterial, so that parts
+// of a tensor can be measured by different threads. Up to 0.5 MB.
 class NormHistogram {
  public:
   static constexpr int kFirstBin = -1280;  // norm 2^-160, below the smallest float32
@@ -38,8 +38,8 @@ class NormHistogram {
     std::array<float, kMaxBlock> weights;
   };
 
-  // `weights`: C floats, finite. `index`: of the block in its tensor, row * blocks_per_row + b. Zero
-  // blocks are not counted.
+  // `weights`: C floats, finite. `index`: of the block in its tensor, row * blocks_per_row + b.
+  // Zero blocks are not counted.
   void Add(const Profile& profile, const float* weights, int64_t index);
   void Merge(const NormHistogram& other);
 
@@ -61,8 +61,9 @@ class NormHistogram {
 };
 
 // The levels that the model prefers for a tensor with that histogram. kPaper ignores it; an empty
-// histogram gives a fixed table. `predicted_error`, if not null, receives the modelled sum of squared
-// errors. The model knows nothing of directions: kernels/backend/level_choice checks its proposal.
+// histogram gives a fixed table. `predicted_error`, if not null, receives the modelled sum of
+// squared errors. The model knows nothing of directions: kernels/backend/level_choice checks its
+// proposal.
 LevelTable DesignLevels(const Profile& profile, ScaleRule rule, const NormHistogram& histogram,
                         double* predicted_error = nullptr);
 

@@ -48,9 +48,9 @@ inline void NormHistogram::Add(const Profile& profile, const float* weights, int
 
 inline void NormHistogram::Keep(int bin, const KeptBlock& block) {
   std::vector<KeptBlock>& kept = kept_[bin];
-  const auto at = std::upper_bound(
-      kept.begin(), kept.end(), block,
-      [](const KeptBlock& a, const KeptBlock& b) { return a.hash < b.hash; });
+  const auto at =
+      std::upper_bound(kept.begin(), kept.end(), block,
+                       [](const KeptBlock& a, const KeptBlock& b) { return a.hash < b.hash; });
   kept.insert(at, block);
   if (kept.size() > kKept) kept.pop_back();
 }
@@ -146,7 +146,7 @@ class ErrorModel {
 // A member of the family: `low` coarse steps, then fine ones, then `high` coarse steps, 15 in all.
 struct TableShape {
   int base = 0;
-  int low = 0, high = 0;                          // numbers of steps
+  int low = 0, high = 0;                           // numbers of steps
   int low_step = 2, fine_step = 2, high_step = 2;  // in 1/8 octave, coarse >= fine
 
   bool Valid() const {
@@ -248,8 +248,7 @@ inline LevelTable DesignLevels(const Profile& profile, ScaleRule rule,
     } else {
       for (const int step : internal::kSteps) {
         const TableShape uniform{0, 0, 0, step, step, step};
-        const Designed start =
-            internal::SweepBase(model, uniform, first - 15 * step, last + 8, 4);
+        const Designed start = internal::SweepBase(model, uniform, first - 15 * step, last + 8, 4);
         const Designed improved = internal::Improve(model, start);
         if (improved.error < best.error) best = improved;
       }

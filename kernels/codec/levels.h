@@ -31,15 +31,15 @@ inline constexpr int kPositionsPerOctave = 8;
 
 // 2^(position / 8).
 inline double PowerAt(int position) {
-  constexpr double kRoots[kPositionsPerOctave] = {  // 2^(j/8), correctly rounded
-      1.0,
-      0x1.172b83c7d517bp+0,
-      0x1.306fe0a31b715p+0,
-      0x1.4bfdad5362a27p+0,
-      0x1.6a09e667f3bcdp+0,
-      0x1.8ace5422aa0dbp+0,
-      0x1.ae89f995ad3adp+0,
-      0x1.d5818dcfba487p+0};
+  constexpr double kRoots[kPositionsPerOctave] = {// 2^(j/8), correctly rounded
+                                                  1.0,
+                                                  0x1.172b83c7d517bp+0,
+                                                  0x1.306fe0a31b715p+0,
+                                                  0x1.4bfdad5362a27p+0,
+                                                  0x1.6a09e667f3bcdp+0,
+                                                  0x1.8ace5422aa0dbp+0,
+                                                  0x1.ae89f995ad3adp+0,
+                                                  0x1.d5818dcfba487p+0};
   const int octave = position >= 0 ? position / kPositionsPerOctave
                                    : -((-position + kPositionsPerOctave - 1) / kPositionsPerOctave);
   const int step = position - octave * kPositionsPerOctave;

@@ -15,11 +15,11 @@ inline constexpr int kMaxLfsrWidth = 24;
 // state bit). Every width has the full period 2^width - 1. REQUIRES: 2 <= width <= 24.
 SEEDLM_HD constexpr uint32_t LfsrTaps(int width) {
   constexpr uint32_t kTaps[kMaxLfsrWidth + 1] = {
-      0,      0,      0b11,     0b11,           0b11,   0b101,  0b11,  // 2-6
-      0b11,   0x1D,   0b10001,  0b1001,         0b101,                 // 7-11
-      0x107,  0x27,   0x1007,   0b11,           0x100B,                // 12-16
-      0b1001, 0x81,   0x27,     0b1001,         0b101,                 // 17-21
-      0b11,   0b100001, 0x87,                                          // 22-24
+      0,      0,        0b11,    0b11,   0b11,   0b101, 0b11,  // 2-6
+      0b11,   0x1D,     0b10001, 0b1001, 0b101,                // 7-11
+      0x107,  0x27,     0x1007,  0b11,   0x100B,               // 12-16
+      0b1001, 0x81,     0x27,    0b1001, 0b101,                // 17-21
+      0b11,   0b100001, 0x87,                                  // 22-24
   };
   return kTaps[width];
 }

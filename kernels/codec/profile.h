@@ -1,4 +1,5 @@
-// Profiles (how many weights a code covers, with how many coefficients) and the two encoder choices.
+// Profiles (how many weights a code covers, with how many coefficients) and the two encoder
+// choices.
 #pragma once
 
 #include <array>
@@ -36,7 +37,8 @@ struct Profile {
   // Entries of the basis are (state - centre()) / unit().
   SEEDLM_HD constexpr int32_t centre() const { return 1 << (lfsr_width - 1); }
   SEEDLM_HD constexpr int32_t unit() const { return centre() - 1; }
-  // With P = 3 the level rides in the top bits of the 32-bit word; with P = 4 in a plane of its own.
+  // With P = 3 the level rides in the top bits of the 32-bit word; with P = 4 in a plane of its
+  // own.
   SEEDLM_HD constexpr bool level_in_word() const { return bits_per_block() <= 32; }
   SEEDLM_HD constexpr int64_t blocks_per_row(int64_t columns) const {
     return columns / block + (columns % block != 0);

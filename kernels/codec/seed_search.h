@@ -28,8 +28,8 @@
 namespace seedlm::codec {
 
 // Thin QR of a basis; r is upper triangular with a non-negative diagonal. A column that depends on
-// the ones before it (45 seeds of the 4.5bit profile, none of the others) has a zero column in q and
-// zeros in its row of r.
+// the ones before it (45 seeds of the 4.5bit profile, none of the others) has a zero column in q
+// and zeros in its row of r.
 struct Factor {
   double q[kMaxBlock][kMaxRank];
   double r[kMaxRank][kMaxRank];
@@ -115,8 +115,8 @@ SEEDLM_HD inline Candidate InitialCandidate(Fit fit, const BlockTask& task) {
 }
 
 // A block so far above the highest level that no code changes it: |D_c| <= 2^-56 |w_c| wherever w_c
-// is not 0, so w_c - D_c rounds to w_c, and every step of the objective is at least the zero code's.
-// Without this the margins, which are relative to |w|, would let every code be compared.
+// is not 0, so w_c - D_c rounds to w_c, and every step of the objective is at least the zero
+// code's. Without this the margins, which are relative to |w|, would let every code be compared.
 SEEDLM_HD inline bool IsOutOfReach(const Profile& profile, const BlockTask& task,
                                    const LevelTable& levels) {
   double longest = 0;
@@ -304,7 +304,8 @@ SEEDLM_HD inline void EvaluateSeed(const Profile& profile, Fit fit, const BlockT
     if (Better(candidate, best)) best = candidate;
     return;
   }
-  internal::CoefficientSearch search{profile, task, levels, seed, basis, factor, z, gap, best, {}, 0};
+  internal::CoefficientSearch search{profile, task, levels, seed, basis, factor,
+                                     z,       gap,  best,   {},   0};
   search.Prepare();
   search.TryGuesses();
   for (int level = 0; level < kLevels; ++level) search.Enumerate(level);

@@ -16,8 +16,8 @@ namespace seedlm::cpu {
 inline constexpr int kBatch = 64;
 
 // Finds the codes of up to kBatch blocks, none of them all zero. `blocks`: [best.size(), C].
-using BatchEncoder = std::function<void(std::span<const float* const> blocks,
-                                        std::span<codec::Candidate> best)>;
+using BatchEncoder =
+    std::function<void(std::span<const float* const> blocks, std::span<codec::Candidate> best)>;
 
 // Widens, checks and packs; all-zero blocks get their code without a search. Errors as
 // backend::Backend::Encode.

@@ -4,7 +4,8 @@
 //   1. correlate: r(m) = sum_c v[m + cP] w_c in 16-bit pairs, exact in 32 bits, a tile of kTile
 //      vectors x kGroup blocks in registers;
 //   2. score: y_p = r(n + p) (a shifted load), z = L^-1 y, |z|^2, running maximum, in float32.
-// A (block, seed) pair costs C / 2 pair products and P (P + 1) / 2 + P multiply-adds: 4 + 9 for 4bit.
+// A (block, seed) pair costs C / 2 pair products and P (P + 1) / 2 + P multiply-adds: 4 + 9 for
+// 4bit.
 #if defined(SEEDLM_SCAN_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDLM_SCAN_INL_H_
 #undef SEEDLM_SCAN_INL_H_
@@ -58,9 +59,8 @@ using D32 = hn::RebindToSigned<D>;
 using D16 = hn::Repartition<int16_t, D32>;
 
 template <int C, int P, int kGroup, int kVectors>
-HWY_INLINE void CorrelateTile(const int16_t* HWY_RESTRICT pairs,
-                              const int16_t* HWY_RESTRICT blocks, int at,
-                              Correlations<kGroup>& out) {
+HWY_INLINE void CorrelateTile(const int16_t* HWY_RESTRICT pairs, const int16_t* HWY_RESTRICT blocks,
+                              int at, Correlations<kGroup>& out) {
   const D32 d32;
   const D16 d16;
   hn::Vec<D32> sum[kGroup][kVectors], more[kGroup][kVectors];
@@ -100,8 +100,8 @@ HWY_INLINE void CorrelateTile(const int16_t* HWY_RESTRICT pairs,
 #endif
 
 template <int C, int P, int kGroup>
-HWY_INLINE void Correlate(const int16_t* HWY_RESTRICT pairs,
-                          const int16_t* HWY_RESTRICT blocks, Correlations<kGroup>& out) {
+HWY_INLINE void Correlate(const int16_t* HWY_RESTRICT pairs, const int16_t* HWY_RESTRICT blocks,
+                          Correlations<kGroup>& out) {
   for (int at = 0; at < kChunk; at += kTile * kLanes) {
     CorrelateTile<C, P, kGroup, kTile>(pairs, blocks, at, out);
   }
@@ -210,9 +210,8 @@ void ChunkMaxima(const BoundTable& table, const int16_t* blocks, int count, floa
 
 template <int C, int P>
 void ChunkScores(const BoundTable& table, const int16_t* block, int chunk, float* scores) {
-  ScanChunk<C, P, 1>(table, block, chunk, [&](int, int at, V score) HWY_ATTR {
-    hn::StoreU(score, D(), scores + at);
-  });
+  ScanChunk<C, P, 1>(table, block, chunk,
+                     [&](int, int at, V score) HWY_ATTR { hn::StoreU(score, D(), scores + at); });
 }
 
 void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count, float* maxima) {

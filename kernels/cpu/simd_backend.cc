@@ -58,8 +58,8 @@ class BatchSearch {
   }
 
  private:
-  // A block far below the lowest level: a code D improves on the zero code only if |D| <= 2 |w|, and
-  // few seeds have codes that short. Without this, every seed would survive the scan.
+  // A block far below the lowest level: a code D improves on the zero code only if |D| <= 2 |w|,
+  // and few seeds have codes that short. Without this, every seed would survive the scan.
   bool SearchTiny(const BlockTask& task, Candidate& best) const {
     const auto& codes = table_.shortest_codes();
     const double reach = 2 * std::sqrt(task.squared_norm) / lowest_level_ * (1 + 0x1p-20);
@@ -74,8 +74,7 @@ class BatchSearch {
   // others are left to look at.
   Candidate Finish(const BlockTask& task, const int16_t* unit, const float* maxima) {
     Candidate best = codec::InitialCandidate(spec_.fit, task);
-    const int first =
-        static_cast<int>(std::max_element(maxima, maxima + table_.chunks()) - maxima);
+    const int first = static_cast<int>(std::max_element(maxima, maxima + table_.chunks()) - maxima);
     kernels_.chunk_scores(table_, unit, first, scores_);
     const auto top = std::max_element(scores_, scores_ + kChunk) - scores_;
     Evaluate(task, first, static_cast<int>(top), best);
@@ -106,11 +105,11 @@ class BatchSearch {
   const ScanKernels& kernels_;
   const backend::EncodeSpec& spec_;
   const BoundTable& table_;
-  const double lowest_level_ = *std::min_element(spec_.levels.scale.begin(),
-                                                 spec_.levels.scale.end());
+  const double lowest_level_ =
+      *std::min_element(spec_.levels.scale.begin(), spec_.levels.scale.end());
   std::vector<BlockTask> tasks_;
   std::vector<size_t> places_;  // of the tasks in the batch
-  std::vector<int16_t> unit_;  // [tasks, C], scaled to BoundTable::block_unit()
+  std::vector<int16_t> unit_;   // [tasks, C], scaled to BoundTable::block_unit()
   std::vector<float> maxima_;
   float scores_[kChunk];
 };
@@ -143,14 +142,13 @@ class SimdBackend : public backend::Backend {
 
 std::vector<std::string> SimdTargets() { return SupportedTargets(); }
 
-absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(
-    const std::string& wanted) {
+absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(const std::string& wanted) {
   const std::vector<std::string> targets = SimdTargets();
   const std::string target = wanted.empty() ? targets.front() : wanted;
   if (std::find(targets.begin(), targets.end(), target) == targets.end()) {
-    return absl::InvalidArgumentError(absl::StrCat("instruction set '", target,
-                                                   "' is not one of this machine's: ",
-                                                   absl::StrJoin(targets, ", ")));
+    return absl::InvalidArgumentError(
+        absl::StrCat("instruction set '", target,
+                     "' is not one of this machine's: ", absl::StrJoin(targets, ", ")));
   }
   return std::make_shared<SimdBackend>(target);
 }

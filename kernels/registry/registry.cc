@@ -17,7 +17,9 @@ struct Entry {
 constexpr Entry kEntries[] = {
     {"cpu", [] { return cpu::MakeSimdBackend(); }},
     {"reference",
-     []() -> absl::StatusOr<std::shared_ptr<const Backend>> { return cpu::MakeReferenceBackend(); }},
+     []() -> absl::StatusOr<std::shared_ptr<const Backend>> {
+       return cpu::MakeReferenceBackend();
+     }},
 };
 
 }  // namespace
@@ -26,8 +28,8 @@ std::vector<BackendInfo> ListBackends() {
   std::vector<BackendInfo> infos;
   for (const Entry& entry : kEntries) {
     const auto opened = entry.make();
-    infos.push_back({entry.name, opened.ok() ? (*opened)->description() : "",
-                     opened.ok(), std::string(opened.status().message())});
+    infos.push_back({entry.name, opened.ok() ? (*opened)->description() : "", opened.ok(),
+                     std::string(opened.status().message())});
   }
   return infos;
 }

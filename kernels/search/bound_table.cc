@@ -110,8 +110,7 @@ BoundTable::BoundTable(const codec::Profile& profile)
   double worst = (2 * profile.block + 4) * 0x1p-24 * profile.rank;  // of an orthonormal Q
   std::vector<codec::Factor> ill;
   for (size_t n = 0; n < count; ++n) {
-    const codec::Factor factor =
-        codec::FactorBasis(profile, codec::MakeBasis(profile, seeds_[n]));
+    const codec::Factor factor = codec::FactorBasis(profile, codec::MakeBasis(profile, seeds_[n]));
     shortest_codes_.push_back({ShortestCodeNorm(profile, factor), seeds_[n]});
     const auto inverse = InverseCholesky(profile, factor);
     const double error = ScoreError(profile, factor, inverse);

@@ -5,8 +5,8 @@
 // Seeds in the order of the register's cycle: position n holds seed x_n, x_0 = 1. The basis of x_n
 // is filled with the states that follow, so with v_m = x_{m+1} - 2^(K-1)
 //   A[c][p] = v[n + c P + p],
-// and (A^T w)_p = r(n + p) with one correlation r(m) = sum_c v[m + c P] w_c for all seeds and all p.
-// With G = A^T A = L L^T, z = L^-1 A^T w has |z| = |Q^T w|.
+// and (A^T w)_p = r(n + p) with one correlation r(m) = sum_c v[m + c P] w_c for all seeds and all
+// p. With G = A^T A = L L^T, z = L^-1 A^T w has |z| = |Q^T w|.
 //
 // A block enters as integers: w / |w| * block_unit(), rounded, so that r is exact in 32 bits
 // (|r| <= sqrt(C) 2^15 |w| by Cauchy-Schwarz, partial sums too) and states and weights are 16 bits.
@@ -75,7 +75,8 @@ class BoundTable {
   // Pairs (v[m], v[m + P]) one after the other, readable up to two vectors and the window past the
   // last position.
   const int16_t* pairs() const { return pairs_.data(); }
-  // Entry (i, j), j <= i, of L^-1 / block_unit() at index i (i + 1) / 2 + j; [plain_chunks * kChunk].
+  // Entry (i, j), j <= i, of L^-1 / block_unit() at index i (i + 1) / 2 + j; [plain_chunks *
+  // kChunk].
   const float* inverse(int entry) const {
     return &inverse_[static_cast<size_t>(entry) * static_cast<size_t>(plain_chunks_ * kChunk)];
   }

@@ -39,14 +39,22 @@ WeightRows Slice(WeightRows rows, int64_t first, int64_t count) {
 // Blocks where no level fits leave every seed to be evaluated: a few are enough.
 int64_t RowsOf(Kind kind) {
   switch (kind) {
-    case Kind::kGaussian: return 72;
-    case Kind::kHeavyTailed: return 20;
-    case Kind::kBfloat16: return 24;
-    case Kind::kSparse: return 2;
-    case Kind::kConstant: return 1;
-    case Kind::kZero: return 8;
-    case Kind::kTiny: return 1;
-    case Kind::kHuge: return 1;
+    case Kind::kGaussian:
+      return 72;
+    case Kind::kHeavyTailed:
+      return 20;
+    case Kind::kBfloat16:
+      return 24;
+    case Kind::kSparse:
+      return 2;
+    case Kind::kConstant:
+      return 1;
+    case Kind::kZero:
+      return 8;
+    case Kind::kTiny:
+      return 1;
+    case Kind::kHuge:
+      return 1;
   }
   return 0;
 }
@@ -64,9 +72,8 @@ EncodedShard EncodeOnTwoThreads(const Backend& backend, const EncodeSpec& spec,
   const int64_t middle = rows.rows / 2;
   {
     std::jthread first([&] { halves[0] = *backend.Encode(spec, Slice(rows, 0, middle), {}); });
-    std::jthread second([&] {
-      halves[1] = *backend.Encode(spec, Slice(rows, middle, rows.rows - middle), {});
-    });
+    std::jthread second(
+        [&] { halves[1] = *backend.Encode(spec, Slice(rows, middle, rows.rows - middle), {}); });
   }
   halves[0].words.insert(halves[0].words.end(), halves[1].words.begin(), halves[1].words.end());
   halves[0].levels.insert(halves[0].levels.end(), halves[1].levels.begin(), halves[1].levels.end());
@@ -81,11 +88,10 @@ TEST_CASE("every target, fit and scale makes the reference's bytes", "[different
   int64_t blocks = 0;
   unsigned seed = 0;
   for (const codec::Profile& profile : codec::kProfiles) {
-    for (const auto& [fit, rule] : {std::pair{Fit::kOptimal, ScaleRule::kFitted},
-                                    std::pair{Fit::kOptimal, ScaleRule::kPow2},
-                                    std::pair{Fit::kOptimal, ScaleRule::kPaper},
-                                    std::pair{Fit::kNearest, ScaleRule::kPow2},
-                                    std::pair{Fit::kNearest, ScaleRule::kPaper}}) {
+    for (const auto& [fit, rule] :
+         {std::pair{Fit::kOptimal, ScaleRule::kFitted}, std::pair{Fit::kOptimal, ScaleRule::kPow2},
+          std::pair{Fit::kOptimal, ScaleRule::kPaper}, std::pair{Fit::kNearest, ScaleRule::kPow2},
+          std::pair{Fit::kNearest, ScaleRule::kPaper}}) {
       for (const Kind kind : testing::kKinds) {
         const bool hopeless = kind == Kind::kTiny || kind == Kind::kHuge;
         const int64_t columns =

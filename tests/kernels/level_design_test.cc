@@ -1,7 +1,7 @@
 #include "kernels/codec/level_design.h"
 
-#include <catch2/catch.hpp>
 #include <algorithm>
+#include <catch2/catch.hpp>
 #include <cmath>
 
 #include "tests/kernels/test_weights.h"
@@ -53,8 +53,7 @@ TEST_CASE("a histogram does not depend on how it was put together", "[level_desi
 TEST_CASE("tables are normal, positive, ascending where fitted", "[level_design]") {
   for (const Profile& profile : kProfiles) {
     for (const auto kind : testing::kKinds) {
-      const NormHistogram histogram =
-          HistogramOf(profile, testing::MakeWeights(kind, 4800, 12));
+      const NormHistogram histogram = HistogramOf(profile, testing::MakeWeights(kind, 4800, 12));
       for (const ScaleRule rule : {ScaleRule::kPaper, ScaleRule::kPow2, ScaleRule::kFitted}) {
         const LevelTable table = DesignLevels(profile, rule, histogram);
         CAPTURE(profile.name, testing::Name(kind), Name(rule));

@@ -108,8 +108,7 @@ TEST_CASE("ties go to the least seed, then to the least remaining code", "[seed_
 TEST_CASE("optimal is never worse than nearest on the same levels", "[seed_search]") {
   for (const Profile& profile : kProfiles) {
     const ReferenceEncoder encoder(profile);
-    const std::vector<float> weights =
-        Gaussian(static_cast<size_t>(20 * profile.block), 0.02f, 4);
+    const std::vector<float> weights = Gaussian(static_cast<size_t>(20 * profile.block), 0.02f, 4);
     const LevelTable levels = Pow2Levels(profile, -10);
     for (int i = 0; i < 20; ++i) {
       const float* block = &weights[static_cast<size_t>(i * profile.block)];

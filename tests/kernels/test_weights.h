@@ -30,14 +30,30 @@ inline std::vector<float> MakeWeights(Kind kind, size_t count, unsigned seed) {
   const float constant = normal(bits);
   for (float& w : weights) {
     switch (kind) {
-      case Kind::kGaussian: w = normal(bits); break;
-      case Kind::kHeavyTailed: w = 0.01f * student(bits); break;
-      case Kind::kBfloat16: w = codec::FromBfloat16(codec::ToBfloat16(normal(bits))); break;
-      case Kind::kSparse: w = bits() % 8 == 0 ? normal(bits) : 0.0f; break;
-      case Kind::kConstant: w = constant; break;
-      case Kind::kZero: w = bits() % 2 == 0 ? 0.0f : -0.0f; break;
-      case Kind::kTiny: w = normal(bits) * 1e-40f; break;
-      case Kind::kHuge: w = normal(bits) * 1e38f; break;
+      case Kind::kGaussian:
+        w = normal(bits);
+        break;
+      case Kind::kHeavyTailed:
+        w = 0.01f * student(bits);
+        break;
+      case Kind::kBfloat16:
+        w = codec::FromBfloat16(codec::ToBfloat16(normal(bits)));
+        break;
+      case Kind::kSparse:
+        w = bits() % 8 == 0 ? normal(bits) : 0.0f;
+        break;
+      case Kind::kConstant:
+        w = constant;
+        break;
+      case Kind::kZero:
+        w = bits() % 2 == 0 ? 0.0f : -0.0f;
+        break;
+      case Kind::kTiny:
+        w = normal(bits) * 1e-40f;
+        break;
+      case Kind::kHuge:
+        w = normal(bits) * 1e38f;
+        break;
     }
   }
   return weights;

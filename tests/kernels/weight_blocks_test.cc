@@ -33,8 +33,8 @@ TEST_CASE("unaligned data is read", "[weight_blocks]") {
 TEST_CASE("infinite weights are named by row and column", "[weight_blocks]") {
   std::vector<float> weights(30, 1.0f);
   weights[23] = -std::numeric_limits<float>::infinity();
-  const WeightRows rows{WeightType::kF32, 3, 10,
-                        reinterpret_cast<const std::byte*>(weights.data()), 40};
+  const WeightRows rows{WeightType::kF32, 3, 10, reinterpret_cast<const std::byte*>(weights.data()),
+                        40};
   codec::NormHistogram histogram;
   const absl::Status refused = AddBlockNorms(codec::k4bit, rows, histogram);
   CHECK(refused.code() == absl::StatusCode::kInvalidArgument);

@@ -95,7 +95,7 @@ class RpcFixture {
   std::string MustCreateSlow(const std::string& output = "slow.out.safetensors");
   // Watches until the job has ended, and returns it.
   v1::Job Await(const std::string& name);
-  // Polls until the job is in that state, at most 60 s.
+  // Polls until the job is in that state, at most kPatience.
   v1::Job AwaitState(const std::string& name, v1::JobState state);
   // All messages of a watch from `after`, until it ends or `enough` says so; then it is cancelled.
   grpc::Status Watch(const std::string& name, int64_t after,
