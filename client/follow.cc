@@ -104,12 +104,11 @@ absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
     if (!cancelled.ok()) return cancelled;
   }
   if (interrupt.requested() && followed.job.state() != v1::JOB_STATE_SUCCEEDED) {
-    return absl::CancelledError(options.cancel_on_interrupt
-                                    ? absl::StrCat(name, ": interrupted")
-                                    : absl::StrCat(name,
-                                                   ": no longer watched; it goes on, stop it "
-                                                   "with seedlm cancel ",
-                                                   name));
+    return absl::CancelledError(
+        options.cancel_on_interrupt
+            ? "interrupted: the job was cancelled, nothing was written"
+            : absl::StrCat(name, ": no longer watched; it goes on, stop it with seedlm cancel ",
+                           name));
   }
   auto job = client.GetJob(name);  // with the error, the estimate and the files
   if (!job.ok()) return job.status();

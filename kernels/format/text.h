@@ -1,4 +1,4 @@
-// Text of messages. Private to this room.
+// Text of messages, for this room and those that report its errors.
 #pragma once
 
 #include <string>

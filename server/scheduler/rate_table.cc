@@ -8,8 +8,8 @@ namespace {
 // Share of the newest shard in the moving mean.
 constexpr double kNewest = 0.1;
 
-// Blocks a second and thread before anything was measured: what the reference machine (two cores
-// with AVX-512) does for 4bit/optimal, rounded down to one digit. An estimate, no promise.
+// Blocks a second and thread before anything was measured: one digit of what one core with AVX2 did
+// for 4bit/optimal (kernels/bench). The reference is taken for slower than it is. No promise.
 struct Default {
   std::string_view backend;
   double blocks_per_second;
