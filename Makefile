@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test bench lint tidy format asan tsan cuda check-bare
+.PHONY: help deps lint-deps build demo test bench lint tidy format asan tsan fuzz cuda check-bare
 
 JOBS := $(shell nproc)
 MODEL ?=
 SCRATCH ?=
+FUZZ_SECONDS ?= 60
 RESULT = kernels/bench/results/$(shell date -u +%F)-search.json
 COMMIT = $(shell git describe --always --dirty)
 
@@ -18,6 +19,7 @@ help:
 	@echo 'make tidy        clang-tidy over kernels, server and client'
 	@echo 'make format      rewrite the sources the way clang-format wants them'
 	@echo 'make asan, tsan  build with sanitizers, run the tests of the lane'
+	@echo 'make fuzz        build the fuzz programs with clang, run each for FUZZ_SECONDS'
 	@echo 'make cuda        compile the CUDA code (needs nvcc)'
 	@echo 'make check-bare  run demo and test in a fresh Debian 12 root (SCRATCH=dir; as root)'
 
@@ -31,7 +33,9 @@ build: deps
 	cmake --preset cpu
 	cmake --build --preset cpu -j $(JOBS)
 
-demo: build
+demo: deps
+	cmake --preset cpu
+	cmake --build --preset cpu -j $(JOBS) --target seedlm seedlm-server
 	MODEL="$(MODEL)" client/demo.sh
 
 test: build
@@ -57,6 +61,9 @@ format: lint-deps
 
 asan tsan: deps
 	tests/run_lane.sh $@
+
+fuzz: lint-deps
+	tests/run_fuzz.sh $(FUZZ_SECONDS)
 
 cuda: deps
 	cmake --preset cuda

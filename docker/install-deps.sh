@@ -4,8 +4,9 @@
 #
 #   docker/install-deps.sh [--build-only]
 #
-# --build-only leaves out the lint tools. Asks nothing; does nothing (no network) when all is there.
-# Uses sudo when it is not run by root. The CUDA toolkit is optional and not installed here.
+# --build-only leaves out what only lint and fuzzing need. Asks nothing; does nothing (no network) when
+# all is there. Uses sudo when it is not run by root. The CUDA toolkit is optional and not installed
+# here.
 set -euo pipefail
 
 build_packages=(
@@ -19,7 +20,7 @@ build_packages=(
   # The demo fetches its model with pip in a virtual environment; the lint tests are Python.
   python3 python3-pip python3-venv unzip
 )
-lint_packages=(clang-format clang-tidy shellcheck)
+lint_packages=(clang clang-format clang-tidy libclang-rt-dev shellcheck)
 
 case "${1-}" in
   --build-only) packages=("${build_packages[@]}") ;;

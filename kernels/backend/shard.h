@@ -32,11 +32,12 @@ struct WeightRows {
   int64_t first_row = 0;            // of the tensor, where a shard is a part: for messages only
 };
 
-// The planes of a shard, ready to be written at the shard's rows, and what its encoding lost.
+// The planes of a shard, ready to be written at the shard's rows, and what its encoding lost: sums
+// over the shard's weights, without the padding of blocks.
 struct EncodedShard {
   std::vector<uint32_t> words;  // [rows, blocks_per_row], the rows of N_packed
   std::vector<uint8_t> levels;  // [rows, LevelRowBytes], the rows of N_level; empty where P = 3
-  double squared_error = 0;     // sum over blocks of the objective E
+  double squared_error = 0;     // sum of (w - decoded float32)^2
   double squared_weights = 0;   // sum of w^2
   double max_error = 0;         // max |w - decoded float32|
 };

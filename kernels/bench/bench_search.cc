@@ -23,9 +23,9 @@
 #include "kernels/bench/plain_search.h"
 #include "kernels/cpu/backends.h"
 
+namespace seedlm {
 namespace {
 
-using namespace seedlm;
 using backend::Backend;
 using backend::WeightRows;
 
@@ -183,6 +183,8 @@ nlohmann::ordered_json RunProfile(const codec::Profile& profile, int blocks) {
 
 }  // namespace
 
+}  // namespace seedlm
+
 int main(int argc, char** argv) {
   std::string commit = "unknown";
   int blocks = 8000;
@@ -197,14 +199,14 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  nlohmann::ordered_json result = {{"date", Today()},
+  nlohmann::ordered_json result = {{"date", seedlm::Today()},
                                    {"commit", commit},
-                                   {"machine", CpuModel()},
+                                   {"machine", seedlm::CpuModel()},
                                    {"hardware_threads", std::thread::hardware_concurrency()},
                                    {"weights", "Gaussian, sigma 0.02"},
                                    {"rows", nlohmann::ordered_json::array()}};
-  for (const codec::Profile& profile : codec::kProfiles) {
-    for (auto& row : RunProfile(profile, blocks)) result["rows"].push_back(row);
+  for (const seedlm::codec::Profile& profile : seedlm::codec::kProfiles) {
+    for (auto& row : seedlm::RunProfile(profile, blocks)) result["rows"].push_back(row);
   }
   std::cout << result.dump(1) << '\n';
 }

@@ -13,6 +13,9 @@
 // =: r (ErrorBudget returns r^2 plus 1e-12 |w|^2 for the cancellation in |w|^2 - |z|^2). Codes are
 // pruned only beyond that; what is left is compared by its computed objective. The margins affect
 // the time, never the result.
+//
+// Blocks above the highest level are bounded from the other side (LinearBound): there the
+// coefficients end at -8 and 7 long before the projection is reached.
 #pragma once
 
 #include <cmath>
@@ -114,14 +117,18 @@ SEEDLM_HD inline Candidate InitialCandidate(Fit fit, const BlockTask& task) {
   return {HUGE_VAL, 0xFFFFFFFFu, 0xFFFFFFFFu};
 }
 
+SEEDLM_HD inline double LargestLevel(const LevelTable& levels) {
+  double largest = 0;
+  for (const float level : levels.scale) largest = fmax(largest, level);
+  return largest;
+}
+
 // A block so far above the highest level that no code changes it: |D_c| <= 2^-56 |w_c| wherever w_c
 // is not 0, so w_c - D_c rounds to w_c, and every step of the objective is at least the zero
 // code's. Without this the margins, which are relative to |w|, would let every code be compared.
 SEEDLM_HD inline bool IsOutOfReach(const Profile& profile, const BlockTask& task,
                                    const LevelTable& levels) {
-  double longest = 0;
-  for (const float level : levels.scale) longest = fmax(longest, level);
-  longest *= 0x1p20;  // |S| <= 2^20
+  const double longest = 0x1p20 * LargestLevel(levels);  // |S| <= 2^20
   for (int c = 0; c < profile.block; ++c) {
     const double w = fabs(static_cast<double>(task.weights[c]));
     if (w > 0 && w * 0x1p-56 < longest) return false;
@@ -255,6 +262,31 @@ struct CoefficientSearch {
   }
 };
 
+// The least error that a seed can reach with coefficients in [-8, 7]: with y = A^T w,
+//   |w - D|^2 >= |w|^2 - 2 s y.q >= |w|^2 - 2 s sum_p max(-8 y_p, 7 y_p).
+// Margins: w.d exceeds w.D by at most 2^-24 |w| |D| <= 2^-24 |w| s 2^22 (see Enumerate), float64
+// adds less than as much again, and the computed objective lies within 2^-44 |w|^2 of the true one.
+class LinearBound {
+ public:
+  SEEDLM_HD LinearBound(const Profile& profile, const BlockTask& task, const Basis& basis)
+      : squared_norm_(task.squared_norm), gain_(0x1p-23 * 0x1p22 * sqrt(task.squared_norm)) {
+    for (int p = 0; p < profile.rank; ++p) {
+      double y = 0;
+      for (int c = 0; c < profile.block; ++c) y = fma(basis.at[c][p], double{task.weights[c]}, y);
+      gain_ += fmax(kMinCoefficient * y, kMaxCoefficient * y);
+    }
+  }
+
+  // No code of level scale `s` has a computed error below this.
+  SEEDLM_HD double LeastError(double s) const {
+    return squared_norm_ * (1 - 0x1p-44) - 2 * s * gain_;
+  }
+
+ private:
+  double squared_norm_;
+  double gain_;
+};
+
 // The paper's rule for one seed: t = pinv(U) w, a common exponent that lets the largest coefficient
 // fill its four bits, rounding to nearest even. Where the basis has dependent columns, t is the
 // solution without them.
@@ -304,11 +336,16 @@ SEEDLM_HD inline void EvaluateSeed(const Profile& profile, Fit fit, const BlockT
     if (Better(candidate, best)) best = candidate;
     return;
   }
+  const internal::LinearBound bound(profile, task, basis);
+  if (bound.LeastError(LargestLevel(levels)) > best.error) return;
   internal::CoefficientSearch search{profile, task, levels, seed, basis, factor,
                                      z,       gap,  best,   {},   0};
   search.Prepare();
   search.TryGuesses();
-  for (int level = 0; level < kLevels; ++level) search.Enumerate(level);
+  for (int level = 0; level < kLevels; ++level) {
+    if (bound.LeastError(levels.scale[static_cast<size_t>(level)]) > best.error) continue;
+    search.Enumerate(level);
+  }
 }
 
 SEEDLM_HD inline void EvaluateSeed(const Profile& profile, Fit fit, const BlockTask& task,

@@ -10,7 +10,7 @@
 
 namespace seedlm::cpu {
 
-// Scalar float64, readable: the oracle as a backend. Some 1,000 blocks/s a core.
+// Scalar float64, readable: the oracle as a backend. Some 500 blocks/s a core.
 std::shared_ptr<const backend::Backend> MakeReferenceBackend();
 
 // The instruction sets that this processor can run, best first: "AVX3", "AVX2", .., "EMU128".

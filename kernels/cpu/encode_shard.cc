@@ -26,23 +26,25 @@ Candidate ZeroBlockCode(const EncodeSpec& spec) {
   return best;
 }
 
-// Adds one block's loss to the shard's sums.
-void AddLoss(const EncodeSpec& spec, const float* block, const Candidate& best,
+// Adds one block's loss over its first `count` weights to the shard's sums; the others are padding.
+void AddLoss(const EncodeSpec& spec, const float* block, int64_t count,
              const codec::BlockCode& code, EncodedShard& out) {
   float decoded[codec::kMaxBlock];
   codec::DecodeBlock(spec.profile, code, spec.levels.scale.data(), decoded);
-  out.squared_error += best.error;
-  for (int c = 0; c < spec.profile.block; ++c) {
+  for (int64_t c = 0; c < count; ++c) {
     const double w = block[c];
+    const double error = w - double{decoded[c]};
     out.squared_weights += w * w;
-    out.max_error = std::max(out.max_error, std::abs(w - double{decoded[c]}));
+    out.squared_error += error * error;
+    out.max_error = std::max(out.max_error, std::abs(error));
   }
 }
 
 // Packs one row of codes.
 void PackRow(const EncodeSpec& spec, std::span<const Candidate> codes, const float* blocks,
-             int64_t row, EncodedShard& out) {
+             int64_t columns, int64_t row, EncodedShard& out) {
   const int64_t per_row = static_cast<int64_t>(codes.size());
+  const int64_t width = spec.profile.block;
   uint32_t* words = &out.words[static_cast<size_t>(row * per_row)];
   const int64_t level_bytes = codec::LevelRowBytes(spec.profile, per_row);
   uint8_t* levels = out.levels.data() + row * level_bytes;
@@ -53,7 +55,7 @@ void PackRow(const EncodeSpec& spec, std::span<const Candidate> codes, const flo
     words[b] = codec::PackWord(spec.profile, code);
     if (level_bytes > 0) codec::PutLevelNibble(levels, b, code.level);
     if (best.error > 0 || best.remainder != 0) {
-      AddLoss(spec, blocks + b * spec.profile.block, best, code, out);
+      AddLoss(spec, blocks + b * width, std::min(width, columns - b * width), code, out);
     }
   }
 }
@@ -109,7 +111,8 @@ absl::StatusOr<EncodedShard> EncodeShard(const EncodeSpec& spec, const WeightRow
     for (int64_t r = 0; r < count; ++r) {
       const size_t first = static_cast<size_t>(r * per_row);
       PackRow(spec, std::span(codes).subspan(first, static_cast<size_t>(per_row)),
-              &blocks[first * static_cast<size_t>(spec.profile.block)], row + r, out);
+              &blocks[first * static_cast<size_t>(spec.profile.block)], weights.columns, row + r,
+              out);
     }
   }
   return out;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -13,6 +14,8 @@
 
 namespace seedlm::format {
 namespace {
+
+constexpr uintptr_t kHugePage = 2 << 20;
 
 int64_t ModifiedNs(const struct stat& info) {
   return static_cast<int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
@@ -59,15 +62,15 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::Release(uint64_t offset, uint64_t length) const {
-  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   if (offset >= size_) return;
-  const uint64_t end = length > size_ - offset ? size_ : offset + length;
-  const uint64_t first = (offset + page - 1) / page * page;
-  // The last page of the file belongs to the range although the file does not fill it.
-  const uint64_t last = end == size_ ? end : end / page * page;
-  if (first >= last) return;
+  const auto base = reinterpret_cast<uintptr_t>(data_);
+  const uintptr_t end = base + (length > size_ - offset ? size_ : offset + length);
+  // Outward to whole huge pages: the page cache maps a file in such pieces where it can, and a read
+  // of a neighbour would bring back a whole piece of which only a part was released.
+  const uintptr_t first = std::max(base, (base + offset) / kHugePage * kHugePage);
+  const uintptr_t last = std::min(base + size_, (end + kHugePage - 1) / kHugePage * kHugePage);
   // Advice only: if the kernel declines, the pages stay and nothing is wrong.
-  (void)madvise(const_cast<std::byte*>(data_) + first, last - first, MADV_DONTNEED);
+  (void)madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 absl::Status MappedFile::CheckUnchanged() const {

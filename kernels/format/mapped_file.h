@@ -25,7 +25,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
   // Tells the kernel that this range will not be needed soon, so that resident memory does not grow
-  // with the file. The bytes stay readable. Whole pages inside the range only.
+  // with the file. The bytes stay readable: those within 2 MiB around the range may have to be
+  // mapped again.
   void Release(uint64_t offset, uint64_t length) const;
 
   // FAILED_PRECONDITION if the file on disk is no longer the one that was mapped (size or

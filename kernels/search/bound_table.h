@@ -38,6 +38,7 @@ struct CacheAligned {
   static constexpr std::align_val_t kAlignment{64};
   CacheAligned() = default;
   template <typename U>
+  // NOLINTNEXTLINE(google-explicit-constructor): allocators of other types convert.
   CacheAligned(const CacheAligned<U>&) {}
   T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kAlignment)); }
   void deallocate(T* p, size_t) { ::operator delete(p, kAlignment); }
