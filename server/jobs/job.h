@@ -138,7 +138,9 @@ struct TensorResult {
   double bits_per_weight = 0;
   double seconds = 0;  // of device time, all shards
   std::string backend;
-  std::string sha256;  // over the planes packed, level, scale, shape
+  std::string sha256;        // over the planes packed, level, scale, shape
+  double squared_error = 0;  // sums over the weights: what relative_error is made of
+  double squared_weights = 0;
 };
 
 struct StateChange {

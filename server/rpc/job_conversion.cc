@@ -49,6 +49,8 @@ v1::TensorResult ToProto(const TensorResult& result) {
   proto.set_seconds(result.seconds);
   proto.set_backend(result.backend);
   proto.set_sha256(result.sha256);
+  proto.set_squared_error(result.squared_error);
+  proto.set_squared_weights(result.squared_weights);
   return proto;
 }
 

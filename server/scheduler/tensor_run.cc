@@ -68,6 +68,8 @@ TensorResult TensorRun::Result(std::string_view backend, std::string sha256) con
   result.seconds = total.seconds;
   result.backend = std::string(backend);
   result.sha256 = std::move(sha256);
+  result.squared_error = total.squared_error;
+  result.squared_weights = total.squared_weights;
   return result;
 }
 

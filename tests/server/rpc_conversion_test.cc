@@ -159,9 +159,13 @@ TEST_CASE("events keep number, time and body") {
   TensorResult result;
   result.name = "a.weight";
   result.relative_error = 0.1;
+  result.squared_error = 0.01;
+  result.squared_weights = 1;
   const v1::JobEvent tensor = ToProto(JobEvent{8, 0, result});
   CHECK(tensor.tensor().name() == "a.weight");
   CHECK(tensor.tensor().relative_error() == 0.1);
+  CHECK(tensor.tensor().squared_error() == 0.01);
+  CHECK(tensor.tensor().squared_weights() == 1);
   CHECK(ToProto(JobEvent{9, 0, Warning{"slow disk"}}).warning() == "slow disk");
 }
 

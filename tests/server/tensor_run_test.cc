@@ -61,6 +61,9 @@ TEST_CASE("the sums do not depend on the order in which shards are finished") {
   const TensorResult mixed = result_of({9, 3, 1, 7, 0, 8, 2, 6, 5, 4});
   CHECK(forward.relative_error == mixed.relative_error);
   CHECK(forward.relative_error > 0);
+  CHECK(forward.squared_error == mixed.squared_error);
+  CHECK(forward.squared_weights == (std::pow(3.0, 10) - 1) / 2);
+  CHECK(forward.relative_error == std::sqrt(forward.squared_error / forward.squared_weights));
   CHECK(forward.max_error == 6);
   CHECK(forward.seconds == Approx(5.0));
   CHECK(forward.rows == 100);
