@@ -25,14 +25,15 @@ absl::Status CheckTarget(const std::string& path, IfExists if_exists) {
     return errno == ENOENT ? absl::OkStatus() : ErrnoToStatus(errno, path, "create");
   }
   if (if_exists == IfExists::kFail) return AlreadyExistsStatus(path);
-  if (S_ISDIR(info.st_mode)) return ErrnoToStatus(EISDIR, path, "replace");
-  return absl::OkStatus();
+  if (S_ISREG(info.st_mode) || S_ISLNK(info.st_mode)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      Cat(Printable(path), ": is not a file, so it is not replaced; choose another name"));
 }
 
 // Reserves the space. A file that cannot fit is refused before it fills what is left of the disk.
 absl::Status Reserve(int fd, uint64_t size, const std::string& path) {
   struct statvfs disk {};
-  if (fstatvfs(fd, &disk) == 0) {
+  if (fstatvfs(fd, &disk) == 0 && disk.f_blocks > 0) {  // 0: a file system that does not say
     const uint64_t free_bytes = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
     if (size > free_bytes) {
       return absl::ResourceExhaustedError(Cat(Printable(path), ": needs ", size,

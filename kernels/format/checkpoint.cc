@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 constexpr int kMaxDirectoryDepth = 8;
 constexpr size_t kMaxEntries = 100'000;
 constexpr std::string_view kExtension = ".safetensors";
+constexpr std::string_view kOwnFiles = ".seedlm-";  // what a run that was killed left behind
 
 absl::Status Refuse(const fs::path& path, std::string_view reason) {
   return absl::InvalidArgumentError(Cat(Printable(path.string()), ": ", reason));
@@ -27,7 +28,7 @@ class Listing {
  public:
   explicit Listing(const fs::path& root) : root_(root) {}
 
-  // Collects the relative paths of all visible files below root/relative, in no particular order.
+  // Collects the relative paths of all files below root/relative, in no particular order.
   absl::Status Add(const fs::path& relative, int depth) {
     if (depth > kMaxDirectoryDepth) {
       return Refuse(root_ / relative, Cat("directories nested deeper than ", kMaxDirectoryDepth,
@@ -53,14 +54,18 @@ class Listing {
  private:
   absl::Status AddEntry(const fs::directory_entry& entry, const fs::path& relative, int depth) {
     const fs::path name = entry.path().filename();
-    if (name.string().starts_with('.')) return absl::OkStatus();
+    const bool is_hidden = name.string().starts_with('.');
+    if (name.string().starts_with(kOwnFiles)) return absl::OkStatus();
     std::error_code error;
     const fs::file_status status = entry.status(error);  // of what a link points to
     if (status.type() == fs::file_type::not_found) {
       return ErrnoToStatus(ENOENT, entry.path().string(), "open");
     }
     if (error) return ErrnoToStatus(error.value(), entry.path().string(), "examine");
-    if (fs::is_directory(status)) return Add(relative / name, depth + 1);
+    if (fs::is_directory(status)) {
+      // .git, .cache and their like are not the model's; hidden files (.gitattributes) are.
+      return is_hidden ? absl::OkStatus() : Add(relative / name, depth + 1);
+    }
     if (fs::is_regular_file(status)) paths_.push_back((relative / name).string());
     return absl::OkStatus();
   }
@@ -94,7 +99,8 @@ absl::Status OpenDirectory(Checkpoint& checkpoint) {
   Listing listing(checkpoint.path);
   if (absl::Status status = listing.Add({}, 0); !status.ok()) return status;
   for (std::string& path : listing.TakeSorted()) {
-    if (!path.ends_with(kExtension)) {
+    const bool is_hidden = fs::path(path).filename().string().starts_with('.');
+    if (is_hidden || !path.ends_with(kExtension)) {
       checkpoint.other_files.push_back(std::move(path));
       continue;
     }

@@ -23,7 +23,8 @@ struct Checkpoint {
   std::vector<std::string> other_files;  // relative paths, ascending; config.json and the index too
 
   // Opens `path`. In a directory every *.safetensors below it is read; symbolic links are followed
-  // (the Hugging Face cache is made of them), hidden entries ignored.
+  // (the Hugging Face cache is made of them), hidden directories (.git, .cache) left
+  // out; a hidden file counts among the other files.
   // Errors: NOT_FOUND (also a dangling link); INVALID_ARGUMENT: a directory without safetensors,
   // one nested over 8 levels or with over 100,000 entries, a tensor in two files, an index
   // (*.safetensors.index.json) that names a missing file or tensor; those of SafetensorsFile::Open.

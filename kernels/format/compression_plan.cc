@@ -34,6 +34,24 @@ class Selection {
     return selection;
   }
 
+  // INVALID_ARGUMENT naming an include pattern that no tensor's name matches: a slip of the pen
+  // would leave weights uncompressed in silence.
+  absl::Status CheckIncludesMatch(const Checkpoint& checkpoint) const {
+    for (const NamePattern& pattern : include_) {
+      const auto matches = [&](const TensorInfo& tensor) { return pattern.Matches(tensor.name); };
+      if (std::any_of(checkpoint.files.begin(), checkpoint.files.end(), [&](const auto& file) {
+            const auto& tensors = file.file->tensors();
+            return std::any_of(tensors.begin(), tensors.end(), matches);
+          })) {
+        continue;
+      }
+      return absl::InvalidArgumentError(
+          Cat(Printable(checkpoint.path), ": no tensor's name matches the include pattern '",
+              Printable(pattern.text()), "'; it must match the whole name"));
+    }
+    return absl::OkStatus();
+  }
+
   // Why the tensor stays as it is, or "" if it is to be compressed.
   std::string WhyNot(const TensorInfo& tensor) const {
     if (std::string reason = WhyImpossible(tensor); !reason.empty()) return reason;
@@ -241,6 +259,7 @@ absl::StatusOr<CompressionPlan> PlanCompression(const Checkpoint& checkpoint,
   const absl::StatusOr<Selection> selection = Selection::Make(options);
   if (!selection.ok()) return selection.status();
   if (absl::Status status = CheckUncompressed(checkpoint); !status.ok()) return status;
+  if (absl::Status status = selection->CheckIncludesMatch(checkpoint); !status.ok()) return status;
   CompressionPlan plan;
   plan.options = options;
   PlanTensors(checkpoint, *selection, plan);

@@ -13,7 +13,8 @@ namespace seedlm::format {
 inline constexpr std::string_view kConfigName = "config.json";
 inline constexpr uint64_t kMaxConfigBytes = 16 << 20;
 
-// The config at `path` with a quantization_config that says how the weights are compressed.
+// The text of the config at `path` with a quantization_config, as its last member, that says how the
+// weights are compressed. All else stays to the byte; the NaN and Infinity of Python are let pass.
 // `modules_to_not_convert`: names of the linear modules that are left as they were.
 // Errors: those of ReadSmallFile; INVALID_ARGUMENT if it is not a JSON object, or has a
 // quantization_config already.
@@ -21,7 +22,8 @@ absl::StatusOr<std::string> AddQuantizationConfig(
     const std::string& path, const codec::Profile& profile,
     const std::vector<std::string>& modules_to_not_convert);
 
-// The config without its quantization_config. Same errors, but for the last.
+// The text without its quantization_config: what AddQuantizationConfig was given, to the byte.
+// Same errors, but for the last.
 absl::StatusOr<std::string> RemoveQuantizationConfig(const std::string& path);
 
 }  // namespace seedlm::format

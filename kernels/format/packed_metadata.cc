@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxDepth = 2;  // the object and its taps or dtypes
+constexpr int kMaxDepth = 16;  // fields of later writers may nest
 
 // Reads the fields of the object one by one and keeps the first thing that is wrong.
 class FieldReader {

@@ -128,24 +128,24 @@ absl::Status RestoreFile(const DecompressionPlan& plan, size_t file, const std::
 }
 
 absl::Status RestoreInto(const DecompressionPlan& plan, const StagedDirectory& directory,
-                         IfExists if_exists, RestoreProgress progress) {
+                         RestoreProgress progress) {
   for (size_t file = 0; file < plan.outputs.size(); ++file) {
     const absl::StatusOr<std::string> path = directory.PathFor(plan.outputs[file].relative_path);
     if (!path.ok()) return path.status();
-    const absl::Status status = RestoreFile(plan, file, *path, if_exists, progress);
+    const absl::Status status = RestoreFile(plan, file, *path, IfExists::kFail, progress);
     if (!status.ok()) return status;
   }
   for (const auto& [relative_path, content] : plan.rewritten) {
     const absl::StatusOr<std::string> path = directory.PathFor(relative_path);
     if (!path.ok()) return path.status();
-    const absl::Status status = WriteFileAtomically(*path, content, if_exists);
+    const absl::Status status = WriteFileAtomically(*path, content, IfExists::kFail);
     if (!status.ok()) return status;
   }
   for (const std::string& relative_path : plan.copied) {
     const absl::StatusOr<std::string> path = directory.PathFor(relative_path);
     if (!path.ok()) return path.status();
     const std::string source = (std::filesystem::path(plan.source) / relative_path).string();
-    const absl::Status status = CopyFileAtomically(source, *path, if_exists);
+    const absl::Status status = CopyFileAtomically(source, *path, IfExists::kFail);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -164,7 +164,7 @@ absl::Status RestoreCheckpoint(const DecompressionPlan& plan, const std::string&
   if (!plan.is_directory) return RestoreFile(plan, 0, path, if_exists, progress);
   absl::StatusOr<StagedDirectory> directory = StagedDirectory::Create(path, if_exists);
   if (!directory.ok()) return directory.status();
-  const absl::Status status = RestoreInto(plan, *directory, if_exists, progress);
+  const absl::Status status = RestoreInto(plan, *directory, progress);
   return status.ok() ? directory->Commit() : status;
 }
 

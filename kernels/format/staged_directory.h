@@ -10,8 +10,8 @@
 namespace seedlm::format {
 
 // Files go to working_path(): a hidden directory beside the final one, renamed by Commit; destroyed
-// without Commit, it leaves nothing behind. Where the final directory exists already (kReplace) the
-// files go straight into it: its other files are nobody's to delete.
+// without Commit, it leaves nothing behind. kReplace: what stands under the final name stays whole
+// until Commit, which puts the new directory in its place and deletes the old one, all of it.
 class StagedDirectory {
  public:
   // Errors: ALREADY_EXISTS (kFail), NOT_FOUND (no such parent), PERMISSION_DENIED,
@@ -31,9 +31,10 @@ class StagedDirectory {
 
  private:
   StagedDirectory() = default;
-  bool is_staged() const { return working_path_ != path_; }
+  int PutInPlace() const;  // 0 or an errno; afterwards an old directory is at working_path_
   std::string path_;
   std::string working_path_;  // empty after Commit
+  IfExists if_exists_ = IfExists::kFail;
 };
 
 }  // namespace seedlm::format

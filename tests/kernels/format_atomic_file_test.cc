@@ -197,7 +197,7 @@ TEST_CASE("a directory that is not committed leaves nothing") {
   CHECK(directory.List().empty());
 }
 
-TEST_CASE("an existing directory is kept, or filled where that was asked for") {
+TEST_CASE("an existing directory is kept, or replaced whole at Commit where that was asked for") {
   const TemporaryDirectory directory;
   WriteBytes(directory.path("out/theirs"), "x");
   const absl::Status refused =
@@ -208,8 +208,34 @@ TEST_CASE("an existing directory is kept, or filled where that was asked for") {
       StagedDirectory::Create(directory.path("out"), IfExists::kReplace);
   REQUIRE(staged.ok());
   REQUIRE(WriteFileAtomically(*staged->PathFor("ours"), "x", IfExists::kFail).ok());
+  CHECK(ReadBytes(directory.path("out/theirs")) == "x");
   REQUIRE(staged->Commit().ok());
-  CHECK(directory.List() == Names{"out", "out/ours", "out/theirs"});
+  CHECK(directory.List() == Names{"out", "out/ours"});
+}
+
+TEST_CASE("a replacement that is not committed leaves the old directory as it was") {
+  const TemporaryDirectory directory;
+  WriteBytes(directory.path("out/theirs"), "x");
+  {
+    absl::StatusOr<StagedDirectory> staged =
+        StagedDirectory::Create(directory.path("out"), IfExists::kReplace);
+    REQUIRE(staged.ok());
+    REQUIRE(WriteFileAtomically(*staged->PathFor("ours"), "x", IfExists::kFail).ok());
+  }
+  CHECK(directory.List() == Names{"out", "out/theirs"});
+}
+
+TEST_CASE("what is not a file is not replaced by one") {
+  const TemporaryDirectory directory;
+  REQUIRE(mkfifo(directory.path("fifo").c_str(), 0600) == 0);
+  fs::create_directory(directory.path("directory"));
+  for (const char* name : {"fifo", "directory"}) {
+    const absl::Status refused =
+        AtomicFile::Create(directory.path(name), 1, IfExists::kReplace).status();
+    CHECK(refused.code() == absl::StatusCode::kInvalidArgument);
+    CHECK_THAT(Message(refused), Catch::Contains(directory.path(name)));
+  }
+  CHECK(directory.List() == Names{"directory", "fifo"});
 }
 
 TEST_CASE("a directory that appears before Commit is not overwritten") {

@@ -23,7 +23,7 @@ TEST_CASE("a single file is a checkpoint") {
   CHECK(checkpoint->other_files.empty());
 }
 
-TEST_CASE("a directory is read in a fixed order, hidden entries left out, links followed") {
+TEST_CASE("a directory is read in a fixed order, hidden directories left out, links followed") {
   const TemporaryDirectory directory;
   WriteOne(directory.path("blobs/1234"), "b");
   WriteOne(directory.path("model/z.safetensors"), "z");
@@ -33,13 +33,15 @@ TEST_CASE("a directory is read in a fixed order, hidden entries left out, links 
   WriteBytes(directory.path("model/sub/notes.txt"), "x");
   WriteBytes(directory.path("model/.hidden.safetensors"), "not one");
   WriteBytes(directory.path("model/.cache/x.safetensors"), "not one");
+  WriteBytes(directory.path("model/.seedlm-0123.tmp"), "left behind");
   const auto checkpoint = Checkpoint::Open(directory.path("model"));
   REQUIRE(Message(checkpoint.status()) == "");
   CHECK(checkpoint->is_directory);
   std::vector<std::string> names;
   for (const CheckpointFile& file : checkpoint->files) names.push_back(file.relative_path);
   CHECK(names == std::vector<std::string>{"m.safetensors", "sub/a.safetensors", "z.safetensors"});
-  CHECK(checkpoint->other_files == std::vector<std::string>{"config.json", "sub/notes.txt"});
+  CHECK(checkpoint->other_files ==
+        std::vector<std::string>{".hidden.safetensors", "config.json", "sub/notes.txt"});
 }
 
 TEST_CASE("an index may name files below it, and leave tensors out") {

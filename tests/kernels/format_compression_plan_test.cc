@@ -149,6 +149,9 @@ TEST_CASE("plans that cannot be are refused") {
   options.include = {"b"};
   CHECK_THAT(file.Refusal(options),
              Catch::Contains("nothing to compress: of 3 tensors, 1 are left out because: "));
+  options.include = {"a.weight", "c.*"};
+  CHECK_THAT(file.Refusal(options),
+             Catch::Contains("no tensor's name matches the include pattern 'c.*'"));
   options = {};
   options.fit = codec::Fit::kNearest;
   CHECK_THAT(file.Refusal(options), Catch::Contains("'nearest'"));

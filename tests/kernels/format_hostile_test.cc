@@ -96,7 +96,7 @@ constexpr Case kContainers[] = {
 constexpr Case kPacked[] = {
     {"metadata_not_json.safetensors", ": metadata 'seedlm': is not JSON: parse error.."},
     {"metadata_not_object.safetensors", ": metadata 'seedlm': is not a JSON object"},
-    {"metadata_deep.safetensors", ": metadata 'seedlm': JSON nested deeper than 2 levels"},
+    {"metadata_deep.safetensors", ": metadata 'seedlm': JSON nested deeper than 16 levels"},
     {"metadata_field_twice.safetensors",
      ": metadata 'seedlm': the key 'format_version' is there twice"},
     {"metadata_version_unknown.safetensors",
