@@ -4,6 +4,9 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/codec/bitpack.h"
+#include "kernels/codec/objective.h"
+
 namespace seedlm::backend {
 namespace {
 
@@ -57,14 +60,20 @@ std::vector<Stratum> DrawSample(const Profile& profile, const NormHistogram& his
 // The objective of each sampled block under a table.
 absl::StatusOr<std::vector<double>> Errors(const Backend& backend, const EncodeSpec& spec,
                                            const Stratum& stratum, std::stop_token stop) {
+  const Profile& profile = spec.profile;
+  const WeightRows blocks{WeightType::kF32, stratum.count, profile.block,
+                          reinterpret_cast<const std::byte*>(stratum.blocks.data())};
+  const auto shard = backend.Encode(spec, blocks, stop);
+  if (!shard.ok()) return shard.status();
+  const auto level_bytes = static_cast<size_t>(codec::LevelRowBytes(profile, 1));
   std::vector<double> errors;
-  for (int64_t i = 0; i < stratum.count; ++i) {
-    const WeightRows block{WeightType::kF32, 1, spec.profile.block,
-                           reinterpret_cast<const std::byte*>(
-                               &stratum.blocks[static_cast<size_t>(i * spec.profile.block)])};
-    const auto shard = backend.Encode(spec, block, stop);
-    if (!shard.ok()) return shard.status();
-    errors.push_back(shard->squared_error);
+  for (size_t i = 0; i < shard->words.size(); ++i) {
+    const uint32_t level =
+        level_bytes == 0 ? 0 : codec::GetLevelNibble(&shard->levels[i * level_bytes], 0);
+    const codec::BlockCode code = codec::UnpackWord(profile, shard->words[i], level);
+    errors.push_back(codec::BlockError(
+        profile, &stratum.blocks[i * static_cast<size_t>(profile.block)],
+        codec::MakeBasis(profile, code.seed), code.q, spec.levels.scale[code.level]));
   }
   return errors;
 }
@@ -95,7 +104,8 @@ absl::StatusOr<bool> IsBetter(const Backend& backend, const EncodeSpec& fitted,
       variance += stratum.weight * stratum.weight * n * spread;
     }
   }
-  return difference < -std::sqrt(variance);
+  constexpr double kStandardErrors = 2;
+  return difference < -kStandardErrors * std::sqrt(variance);
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ class ReferenceEncoder {
     }
   }
 
-  // The code of one block: `weights` holds C finite floats. About 1 ms.
+  // The code of one block: `weights` holds C finite floats. 2 to 4 ms.
   // REQUIRES: not kNearest with a fitted table.
   EncodedBlock Encode(Fit fit, const LevelTable& levels, const float* weights) const {
     const Candidate best = Search(fit, levels, weights);

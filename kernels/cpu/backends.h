@@ -1,4 +1,4 @@
-// The two backends that every machine has. kernels/backend/registry is their only caller but tests.
+// The two backends that every machine has. kernels/registry is their only caller but benchmarks and tests.
 #pragma once
 
 #include <memory>

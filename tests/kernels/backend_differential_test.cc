@@ -111,10 +111,10 @@ TEST_CASE("every target, fit and scale makes the reference's bytes", "[different
           CHECK(got->levels == expected->levels);
           CHECK(got->squared_error == expected->squared_error);
           CHECK(got->max_error == expected->max_error);
+          const EncodedShard halves = EncodeOnTwoThreads(*backend, spec, rows);
+          CHECK(halves.words == expected->words);
+          CHECK(halves.levels == expected->levels);
         }
-        const EncodedShard halves = EncodeOnTwoThreads(*targets.begin()->second, spec, rows);
-        CHECK(halves.words == expected->words);
-        CHECK(halves.levels == expected->levels);
       }
     }
   }
@@ -122,16 +122,22 @@ TEST_CASE("every target, fit and scale makes the reference's bytes", "[different
 }
 
 TEST_CASE("narrow weights are the same as their float32 values", "[differential]") {
-  const auto backend = *cpu::MakeSimdBackend();
-  const std::vector<float> weights = testing::MakeWeights(Kind::kBfloat16, 64 * 8, 9);
+  const auto type = GENERATE(backend::WeightType::kBF16, backend::WeightType::kF16);
+  std::vector<float> weights = testing::MakeWeights(Kind::kGaussian, 64 * 8, 9);
   std::vector<uint16_t> narrow;
-  for (const float w : weights) narrow.push_back(codec::ToBfloat16(w));
+  for (float& w : weights) {
+    const bool is_bf16 = type == backend::WeightType::kBF16;
+    narrow.push_back(is_bf16 ? codec::ToBfloat16(w) : codec::ToFloat16(w));
+    w = is_bf16 ? codec::FromBfloat16(narrow.back()) : codec::FromFloat16(narrow.back());
+  }
   const WeightRows wide = Rows(weights, 64);
   WeightRows half = wide;
-  half.type = backend::WeightType::kBF16;
+  half.type = type;
   half.data = reinterpret_cast<const std::byte*>(narrow.data());
   const EncodeSpec spec = SpecFor(codec::k4bit, Fit::kOptimal, ScaleRule::kFitted, wide);
-  CHECK(backend->Encode(spec, wide, {})->words == backend->Encode(spec, half, {})->words);
+  const auto expected = cpu::MakeReferenceBackend()->Encode(spec, wide, {});
+  CHECK((*cpu::MakeSimdBackend())->Encode(spec, half, {})->words == expected->words);
+  CHECK(cpu::MakeReferenceBackend()->Encode(spec, half, {})->words == expected->words);
 }
 
 TEST_CASE("bad weights and impossible fits are refused by name", "[backend]") {

@@ -42,14 +42,14 @@ double RelativeError(const Backend& backend, const codec::LevelTable& levels,
 
 TEST_CASE("fitted levels are never worse than powers of two", "[level_choice]") {
   const auto backend = *cpu::MakeSimdBackend();
-  const codec::Profile profile = codec::k4bit;
+  const auto [profile, rows_count] = GENERATE(table<codec::Profile, int64_t>(
+      {{codec::k4bit, 200}, {codec::k3bit, 12}, {codec::k4_5bit, 12}, {codec::k2bit, 12}}));
   for (const Tensor& tensor : kTensors) {
-    constexpr int64_t kRows = 12;
     const int64_t columns = 50 * profile.block;
     std::mt19937 bits(16);
     std::vector<float> weights;
-    for (int64_t i = 0; i < kRows * columns; ++i) weights.push_back(tensor.weight(bits, i));
-    const WeightRows rows{WeightType::kF32, kRows, columns,
+    for (int64_t i = 0; i < rows_count * columns; ++i) weights.push_back(tensor.weight(bits, i));
+    const WeightRows rows{WeightType::kF32, rows_count, columns,
                           reinterpret_cast<const std::byte*>(weights.data())};
     codec::NormHistogram histogram;
     REQUIRE(AddBlockNorms(profile, rows, histogram).ok());

@@ -1,0 +1,70 @@
+// What the headers of the kernels promise about threads, for ThreadSanitizer to watch.
+#include <catch2/catch.hpp>
+#include <thread>
+#include <vector>
+
+#include "kernels/backend/weight_blocks.h"
+#include "kernels/codec/level_design.h"
+#include "kernels/cpu/backends.h"
+#include "kernels/format/safetensors.h"
+#include "tests/kernels/format_support.h"
+#include "tests/kernels/test_weights.h"
+
+namespace seedlm {
+namespace {
+
+TEST_CASE("backends are made, and encode, on several threads at once", "[threads]") {
+  constexpr int64_t kRows = 4, kColumns = 64;
+  const std::vector<float> weights =
+      testing::MakeWeights(testing::Kind::kGaussian, kRows * kColumns, 5);
+  const backend::WeightRows rows{backend::WeightType::kF32, kRows, kColumns,
+                                 reinterpret_cast<const std::byte*>(weights.data())};
+  codec::NormHistogram histogram;
+  REQUIRE(backend::AddBlockNorms(codec::k4bit, rows, histogram).ok());
+  const backend::EncodeSpec spec{
+      codec::k4bit, codec::Fit::kOptimal,
+      codec::DesignLevels(codec::k4bit, codec::ScaleRule::kFitted, histogram)};
+  std::vector<backend::EncodedShard> shards(4);
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 0; i < shards.size(); ++i) {
+      threads.emplace_back([&, i] {
+        const auto backend = i == 3 ? cpu::MakeReferenceBackend() : *cpu::MakeSimdBackend();
+        shards[i] = *backend->Encode(spec, rows, {});
+      });
+    }
+  }
+  for (const backend::EncodedShard& shard : shards) CHECK(shard.words == shards[0].words);
+}
+
+TEST_CASE("tensors are written from several threads at once", "[threads]") {
+  const format::TemporaryDirectory directory;
+  const auto layout = format::SafetensorsLayout::Make(
+      {{"a", format::DType::kU8, {1000}}, {"b", format::DType::kU8, {1000}}}, {});
+  REQUIRE(layout.ok());
+  auto writer =
+      format::SafetensorsWriter::Create(directory.path("out"), *layout, format::IfExists::kFail);
+  REQUIRE(writer.ok());
+  {
+    std::vector<std::jthread> threads;
+    for (const char* name : {"a", "b"}) {
+      threads.emplace_back([&, name] {
+        const std::vector<std::byte> bytes(100, static_cast<std::byte>(name[0]));
+        for (uint64_t at = 0; at < 1000; at += bytes.size()) {
+          if (!writer->Write(name, at, bytes).ok()) std::abort();
+        }
+      });
+    }
+  }
+  REQUIRE(writer->Commit().ok());
+  const auto file = format::SafetensorsFile::Open(directory.path("out"));
+  REQUIRE(file.ok());
+  for (const char* name : {"a", "b"}) {
+    for (const std::byte byte : (*file)->Data(*(*file)->Find(name))) {
+      REQUIRE(byte == static_cast<std::byte>(name[0]));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace seedlm
