@@ -1,4 +1,4 @@
-// The search against every code there is, for a register of 8 bits.
+// The search against every code there is, for short registers.
 #include <catch2/catch.hpp>
 #include <random>
 #include <vector>
@@ -43,7 +43,8 @@ void Compare(const Profile& profile, int blocks) {
     std::vector<float> weights = Block(profile, i, bits);
     const LevelTable levels = i % 2 == 0 ? uneven : Pow2Levels(profile, -3);
     if (i % 5 == 4) {  // a block that decodes exactly, where ties abound
-      DecodeBlock(profile, FromSeedAndRemainder(profile, 1 + bits() % 255, bits() & 0xFFF),
+      DecodeBlock(profile,
+                  FromSeedAndRemainder(profile, 1 + bits() % profile.seed_count(), bits() & 0xFFF),
                   levels.scale.data(), weights.data());
     }
     const Candidate expected = BruteForce(profile, levels, weights.data());
@@ -57,7 +58,9 @@ void Compare(const Profile& profile, int blocks) {
 
 TEST_CASE("the search finds what brute force finds", "[brute_force]") {
   Compare({"K = 8, 4 x 2", 4, 2, 8}, 60);
-  Compare({"K = 8, 8 x 3", 8, 3, 8}, 4);
+  Compare({"K = 8, 8 x 3", 8, 3, 8}, 7);
+  Compare({"K = 4, 12 x 4", 12, 4, 4}, 7);
+  Compare({"K = 2, 8 x 4", 8, 4, 2}, 14);  // bases with dependent columns
 }
 
 }  // namespace
