@@ -214,7 +214,8 @@ void ChunkScores(const BoundTable& table, const int16_t* block, int chunk, float
                      [&](int, int at, V score) HWY_ATTR { hn::StoreU(score, D(), scores + at); });
 }
 
-void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count, float* maxima) {
+inline void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count,
+                           float* maxima) {
   const codec::Profile& profile = table.profile();
   if (profile.rank == 3) {
     return profile.block == 8 ? ChunkMaxima<8, 3>(table, blocks, count, maxima)
@@ -224,7 +225,8 @@ void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count, f
                             : ChunkMaxima<12, 4>(table, blocks, count, maxima);
 }
 
-void AnyChunkScores(const BoundTable& table, const int16_t* block, int chunk, float* scores) {
+inline void AnyChunkScores(const BoundTable& table, const int16_t* block, int chunk,
+                           float* scores) {
   const codec::Profile& profile = table.profile();
   if (profile.rank == 3) {
     return profile.block == 8 ? ChunkScores<8, 3>(table, block, chunk, scores)
@@ -233,8 +235,6 @@ void AnyChunkScores(const BoundTable& table, const int16_t* block, int chunk, fl
   return profile.block == 8 ? ChunkScores<8, 4>(table, block, chunk, scores)
                             : ChunkScores<12, 4>(table, block, chunk, scores);
 }
-
-ScanKernels MakeKernels() { return {&AnyChunkMaxima, &AnyChunkScores}; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace seedlm::cpu

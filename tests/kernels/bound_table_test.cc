@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/codec/seed_search.h"
-#include "kernels/cpu/scan.h"
+#include "kernels/cpu/search_kernels.h"
 #include "tests/kernels/test_weights.h"
 
 namespace seedlm::search {
@@ -41,7 +41,7 @@ TEST_CASE("no score is off by more than the margin, on any target", "[bound_tabl
         integers.push_back(static_cast<int16_t>(std::lrint(w / norm * table.block_unit())));
       }
       for (const std::string& target : cpu::SupportedTargets()) {
-        const cpu::ScanKernels kernels = cpu::KernelsFor(target);
+        const cpu::SearchKernels kernels = cpu::KernelsFor(target);
         std::vector<float> maxima(static_cast<size_t>(table.chunks()));
         kernels.chunk_maxima(table, integers.data(), 1, maxima.data());
         std::vector<float> scores(static_cast<size_t>(kChunk));
