@@ -21,6 +21,9 @@ struct EncodeSpec {
   codec::Profile profile = codec::k4bit;
   codec::Fit fit = codec::Fit::kOptimal;
   codec::LevelTable levels;
+  // How many blocks of this profile the job has in all, about; 0: not known. A hint about how much
+  // preparation pays: it changes the time, never the result.
+  int64_t blocks_to_come = 0;
 };
 
 // Row-major weights [rows, columns], little-endian, not owned: valid during the call only.

@@ -44,9 +44,8 @@ void ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint32_t> pla
   unit_.clear();
   for (const uint32_t place : places) {
     const BlockTask task = codec::MakeTask(spec_.profile, batch.weights + place * width);
-    if (spec_.fit == codec::Fit::kOptimal &&
-        (codec::IsOutOfReach(spec_.profile, task, spec_.levels) ||
-         SearchTiny(task, batch.best[place]))) {
+    if (HasShortcut(task)) {
+      if (IsTiny(task)) SearchTiny(task, batch.best[place]);
       continue;
     }
     blocks_.push_back({task, place});
@@ -63,16 +62,23 @@ void ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint32_t> pla
   }
 }
 
-// A block far below the lowest level: a code D improves on the zero code only if |D| <= 2 |w|,
-// and few seeds have codes that short. Without this, every seed would survive the scan.
-bool ExhaustiveSearch::SearchTiny(const BlockTask& task, Candidate& best) const {
+// A code D improves on the zero code only if |D| <= 2 |w|; in units of the lowest level.
+double ExhaustiveSearch::ShortestReach(const BlockTask& task) const {
+  return 2 * std::sqrt(task.squared_norm) / lowest_level_ * (1 + 0x1p-20);
+}
+
+// A block far below the lowest level: few seeds have codes that short. Without this, every seed
+// would survive the scan.
+bool ExhaustiveSearch::IsTiny(const BlockTask& task) const {
+  return table_.shortest_codes()[kDirectSeeds].norm > ShortestReach(task);
+}
+
+void ExhaustiveSearch::SearchTiny(const BlockTask& task, Candidate& best) const {
   const auto& codes = table_.shortest_codes();
-  const double reach = 2 * std::sqrt(task.squared_norm) / lowest_level_ * (1 + 0x1p-20);
-  if (codes[kDirectSeeds].norm <= reach) return false;
+  const double reach = ShortestReach(task);
   for (size_t i = 0; codes[i].norm <= reach; ++i) {
     codec::EvaluateSeed(spec_.profile, spec_.fit, task, spec_.levels, codes[i].seed, best);
   }
-  return true;
 }
 
 // The seed with the largest score first: its error is close to the best, so that only a few
@@ -84,14 +90,14 @@ void ExhaustiveSearch::Finish(const Block& block, const int16_t* unit, const flo
     finish_ = MakeFinishTask(spec_.profile, task, spec_.levels, seed_table_);
   }
   const int first = static_cast<int>(std::max_element(maxima, maxima + table_.chunks()) - maxima);
-  kernels_.chunk_scores(table_, unit, first, scores_);
+  kernels_.chunk_scores(table_, unit, 1, first, scores_);
   const auto top = std::max_element(scores_, scores_ + kChunk) - scores_;
   seeds_.assign(1, table_.SeedAt(first, static_cast<int>(top)));
   Evaluate(task, best);
   float threshold = Threshold(task, best);
   for (int chunk = 0; chunk < table_.chunks(); ++chunk) {
     if (maxima[chunk] < threshold) continue;
-    kernels_.chunk_scores(table_, unit, chunk, scores_);
+    kernels_.chunk_scores(table_, unit, 1, chunk, scores_);
     for (int i = 0; i < kChunk; ++i) {
       if (scores_[i] < threshold || table_.SeedAt(chunk, i) == 0) continue;
       seeds_.push_back(table_.SeedAt(chunk, i));

@@ -27,6 +27,12 @@ class ExhaustiveSearch {
   // `stop`.
   absl::Status Run(const Batch& batch, std::stop_token stop);
 
+  // Whether the block is so large or so small for the levels that its code is found without a scan.
+  bool HasShortcut(const codec::BlockTask& task) const {
+    return spec_.fit == codec::Fit::kOptimal &&
+           (codec::IsOutOfReach(spec_.profile, task, spec_.levels) || IsTiny(task));
+  }
+
  private:
   struct Block {
     codec::BlockTask task;
@@ -34,7 +40,9 @@ class ExhaustiveSearch {
   };
 
   void RunSome(const Batch& batch, std::span<const uint32_t> places);
-  bool SearchTiny(const codec::BlockTask& task, codec::Candidate& best) const;
+  double ShortestReach(const codec::BlockTask& task) const;
+  bool IsTiny(const codec::BlockTask& task) const;
+  void SearchTiny(const codec::BlockTask& task, codec::Candidate& best) const;
   void Finish(const Block& block, const int16_t* unit, const float* maxima, codec::Candidate& best);
   void Evaluate(const codec::BlockTask& task, codec::Candidate& best);
   float Threshold(const codec::BlockTask& task, const codec::Candidate& best) const;

@@ -209,9 +209,17 @@ void ChunkMaxima(const BoundTable& table, const int16_t* blocks, int count, floa
 }
 
 template <int C, int P>
-void ChunkScores(const BoundTable& table, const int16_t* block, int chunk, float* scores) {
-  ScanChunk<C, P, 1>(table, block, chunk,
-                     [&](int, int at, V score) HWY_ATTR { hn::StoreU(score, D(), scores + at); });
+void ChunkScores(const BoundTable& table, const int16_t* blocks, int count, int chunk,
+                 float* scores) {
+  constexpr int kGroup = 4;
+  const auto store = [&](int g, int at, V score)
+                         HWY_ATTR { hn::StoreU(score, D(), scores + g * kChunk + at); };
+  for (; count >= kGroup; count -= kGroup, blocks += kGroup * C, scores += kGroup * kChunk) {
+    ScanChunk<C, P, kGroup>(table, blocks, chunk, store);
+  }
+  for (; count > 0; --count, blocks += C, scores += kChunk) {
+    ScanChunk<C, P, 1>(table, blocks, chunk, store);
+  }
 }
 
 inline void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count,
@@ -225,15 +233,15 @@ inline void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int c
                             : ChunkMaxima<12, 4>(table, blocks, count, maxima);
 }
 
-inline void AnyChunkScores(const BoundTable& table, const int16_t* block, int chunk,
+inline void AnyChunkScores(const BoundTable& table, const int16_t* blocks, int count, int chunk,
                            float* scores) {
   const codec::Profile& profile = table.profile();
   if (profile.rank == 3) {
-    return profile.block == 8 ? ChunkScores<8, 3>(table, block, chunk, scores)
-                              : ChunkScores<16, 3>(table, block, chunk, scores);
+    return profile.block == 8 ? ChunkScores<8, 3>(table, blocks, count, chunk, scores)
+                              : ChunkScores<16, 3>(table, blocks, count, chunk, scores);
   }
-  return profile.block == 8 ? ChunkScores<8, 4>(table, block, chunk, scores)
-                            : ChunkScores<12, 4>(table, block, chunk, scores);
+  return profile.block == 8 ? ChunkScores<8, 4>(table, blocks, count, chunk, scores)
+                            : ChunkScores<12, 4>(table, blocks, count, chunk, scores);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -9,6 +9,7 @@
 #include "hwy/foreach_target.h"
 //
 #include "hwy/highway.h"
+#include "kernels/cpu/cell_scan_inl.h"
 #include "kernels/cpu/finish_inl.h"
 #include "kernels/cpu/scan_inl.h"
 
@@ -16,7 +17,10 @@ HWY_BEFORE_NAMESPACE();
 namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
 
-SearchKernels MakeKernels() { return {&AnyChunkMaxima, &AnyChunkScores, &AnyFinish}; }
+SearchKernels MakeKernels() {
+  return {&AnyChunkMaxima, &AnyChunkScores, &AnyFetchRows, &AnyScoreRows,
+          &Largest,        &SelectPlaces,   &AnyFinish};
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace seedlm::cpu

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -8,41 +9,60 @@
 #include "kernels/cpu/backends.h"
 #include "kernels/cpu/encode_shard.h"
 #include "kernels/cpu/exhaustive_search.h"
+#include "kernels/cpu/index_search.h"
 #include "kernels/cpu/search_kernels.h"
 
 namespace seedlm::cpu {
 namespace {
 
-constexpr int64_t kBatchBlocks = 1024;
+// Blocks that are searched together: the more, the more share the visit of a cell. The exhaustive
+// scan needs no more than fit into the cache.
+constexpr int64_t kIndexBatch = int64_t{1} << 19;
+constexpr int64_t kScanBatch = 1024;
 
 class SimdBackend : public backend::Backend {
  public:
-  explicit SimdBackend(const std::string& target) : target_(target), kernels_(KernelsFor(target)) {}
+  SimdBackend(const std::string& target, std::shared_ptr<search::IndexStore> index)
+      : target_(target), kernels_(KernelsFor(target)), index_(std::move(index)) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
-    return absl::StrCat(target_, ", scan of all seeds by sliding correlation");
+    return absl::StrCat(target_, index_ == nullptr ? ", scan of all seeds by sliding correlation"
+                                                   : ", exact cell index");
   }
 
   absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
                                                const backend::WeightRows& weights,
                                                std::stop_token stop) const override {
+    const int64_t blocks = weights.rows * spec.profile.blocks_per_row(weights.columns);
+    search::CellIndex* cells =
+        index_ == nullptr ? nullptr
+                          : index_->Choose(spec.profile, {std::min(blocks, kIndexBatch),
+                                                          std::max(blocks, spec.blocks_to_come)});
+    if (cells != nullptr) {
+      IndexSearch search(kernels_, spec, *cells);
+      return EncodeShard(
+          spec, weights, kIndexBatch, stop,
+          [&](const Batch& batch, std::stop_token stopped) { return search.Run(batch, stopped); });
+    }
     ExhaustiveSearch search(kernels_, spec);
     return EncodeShard(
-        spec, weights, kBatchBlocks, stop,
+        spec, weights, kScanBatch, stop,
         [&](const Batch& batch, std::stop_token stopped) { return search.Run(batch, stopped); });
   }
 
  private:
   std::string target_;
   SearchKernels kernels_;
+  std::shared_ptr<search::IndexStore> index_;
 };
 
 }  // namespace
 
 std::vector<std::string> SimdTargets() { return SupportedTargets(); }
 
-absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(const std::string& wanted) {
+absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(
+    const std::string& wanted, std::shared_ptr<search::IndexStore> index) {
   const std::vector<std::string> targets = SimdTargets();
   const std::string target = wanted.empty() ? targets.front() : wanted;
   if (std::find(targets.begin(), targets.end(), target) == targets.end()) {
@@ -50,7 +70,7 @@ absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(const st
         absl::StrCat("instruction set '", target,
                      "' is not one of this machine's: ", absl::StrJoin(targets, ", ")));
   }
-  return std::make_shared<SimdBackend>(target);
+  return std::make_shared<SimdBackend>(target, std::move(index));
 }
 
 }  // namespace seedlm::cpu
