@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/codec/levels.h"
@@ -42,6 +43,7 @@ struct EncodedShard {
   double squared_error = 0;     // sum over blocks of the objective E
   double squared_weights = 0;   // sum of w^2
   double max_error = 0;         // max |w - decoded float32|
+  std::string search;           // how it was searched, for people; may be empty
 };
 
 }  // namespace seedlm::backend

@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/scan_inl.h"
 #include "kernels/search/seed_table.h"
@@ -65,7 +64,7 @@ template <int C, int P>
 void FetchRows(const SeedTable& table, const uint16_t* seeds, int count, int32_t* tiles) {
   constexpr int kWords = C * P / 2;
   constexpr int kTogether = kLanes < 4 ? 4 : kLanes;  // seeds; a tile is at least 4 wide
-  constexpr int kAhead = 24;
+  constexpr int kAhead = search::SeedTable::kRowsAhead;
   constexpr size_t kStride = kTogether;
   for (int at = 0; at < count; at += kTogether, tiles += kWords * kTogether) {
     for (int lane = 0; lane < kTogether; lane += 4) {
@@ -73,11 +72,7 @@ void FetchRows(const SeedTable& table, const uint16_t* seeds, int count, int32_t
       for (int r = 0; r < 4; ++r) {
         const int i = at + lane + r;
         rows[r] = table.row(i < count ? seeds[i] : 0);
-        if (i + kAhead < count) {
-          const int16_t* next = table.row(seeds[i + kAhead]);
-          hwy::Prefetch(next);
-          if (C * P > 32) hwy::Prefetch(next + C * P - 1);
-        }
+        if (i + kAhead < count) table.PrefetchRow(seeds[i + kAhead]);
       }
       HWY_UNROLL(16)
       for (int word = 0; word < kWords; word += 4) {
@@ -187,18 +182,23 @@ inline int Largest(const float* scores, int count) {
   return 0;
 }
 
-// The places of scores[0 .. count) that are at least `threshold`; their number.
+// The places of scores[0 .. count) that are at least `threshold`; their number. A branch for every
+// 16 scores: most are far below.
 inline int SelectPlaces(const float* scores, int count, float threshold, uint32_t* places) {
   const D d;
+  constexpr int kTogether = 16;
   int found = 0;
   const V least = hn::Set(d, threshold);
-  for (int at = 0; at < count; at += kLanes) {
-    const auto above = hn::Ge(hn::Load(d, scores + at), least);
-    if (hn::AllFalse(d, above)) continue;
-    uint8_t bytes[8] = {};
-    hn::StoreMaskBits(d, above, bytes);
-    uint32_t bits;
-    memcpy(&bits, bytes, sizeof bits);
+  for (int at = 0; at < count; at += kTogether) {
+    uint32_t bits = 0;
+    HWY_UNROLL(16)
+    for (int i = 0; i < kTogether; i += kLanes) {
+      const auto above = hn::Ge(hn::Load(d, scores + at + i), least);
+      uint8_t bytes[8] = {};
+      hn::StoreMaskBits(d, above, bytes);
+      bits |= static_cast<uint32_t>(bytes[0]) << i;
+      if (kLanes > 8) bits |= static_cast<uint32_t>(bytes[1]) << (i + 8);
+    }
     for (; bits != 0; bits &= bits - 1) {
       places[found++] = static_cast<uint32_t>(at) +
                         static_cast<uint32_t>(hwy::Num0BitsBelowLS1Bit_Nonzero32(bits));

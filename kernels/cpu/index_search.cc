@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "kernels/search/bound_table.h"
 #include "kernels/search/lattice.h"
 
@@ -16,9 +17,14 @@ using search::SeedTable;
 
 namespace {
 
-constexpr int kGroup = 4;             // blocks that are scored together, centres that are scanned
-constexpr int kStopInterval = 256;    // visits between two looks at the stop token
-constexpr double kFirstShare = 0.02;  // of sin^2 alpha, until blocks have told
+constexpr int kGroup = 4;           // blocks that are scored together, centres that are scanned
+constexpr int kStopInterval = 256;  // visits between two looks at the stop token
+constexpr size_t kStage = 8;        // blocks of a cell that pass the stages together
+// sin^2 alpha that a block is expected to need: until blocks have told, and then so much more than
+// the mean of so many.
+constexpr double kFirstShare = 0.02;
+constexpr double kShareMargin = 1.05;
+constexpr double kShareMemory = 64;
 
 // The cell of a unit-norm block.
 uint64_t KeyOf(const codec::Profile& profile, const float* unit, float radius) {
@@ -38,14 +44,10 @@ void CentreOf(const codec::Profile& profile, uint64_t key, double* centre) {
 
 }  // namespace
 
-void IndexStatistics::Add(const IndexStatistics& other) {
-  blocks += other.blocks;
-  exhaustive += other.exhaustive;
-  visits += other.visits;
-  lists_built += other.lists_built;
-  fetched += other.fetched;
-  scored += other.scored;
-  finished += other.finished;
+std::string IndexStatistics::ToString() const {
+  return absl::StrCat(blocks, " blocks in ", visits, " cells, ", lists_built, " lists built, ",
+                      fetched, " seeds fetched, ", scored, " pairs scored, ", finished,
+                      " finished, ", exhaustive, " blocks scanned exhaustively");
 }
 
 IndexSearch::IndexSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec,
@@ -67,6 +69,7 @@ absl::Status IndexSearch::Run(const Batch& batch, std::stop_token stop) {
       return absl::CancelledError("encoding was stopped");
     }
     const Visit& visit = visits_[v];
+    PrefetchVisit(batch, v + 1);
     if (const CellIndex::List* list = index_.list(visit.cell); list != nullptr) {
       SearchCell(batch, visit, *list);
       continue;
@@ -79,6 +82,28 @@ absl::Status IndexSearch::Run(const Batch& batch, std::stop_token stop) {
   statistics_.exhaustive += static_cast<int64_t>(rest_.size());
   std::sort(rest_.begin(), rest_.end());
   return exhaustive_.Run({batch.weights, rest_, batch.best}, stop);
+}
+
+// Asks for what a visit begins with.
+void IndexSearch::PrefetchVisit(const Batch& batch, size_t visit) const {
+  if (visit + 1 < visits_.size()) {
+    if (const CellIndex::List* list = index_.list(visits_[visit + 1].cell); list != nullptr) {
+      __builtin_prefetch(list);
+      __builtin_prefetch(list->begin + CellIndex::kBins);
+      __builtin_prefetch(list->seeds + SeedTable::kRowsAhead);
+    }
+  }
+  if (visit >= visits_.size()) return;
+  const size_t width = static_cast<size_t>(spec_.profile.block);
+  for (uint32_t i = visits_[visit].first; i < visits_[visit].last; ++i) {
+    const uint32_t place = static_cast<uint32_t>(filed_[i]);
+    __builtin_prefetch(batch.weights + place * width);
+    __builtin_prefetch(batch.best + place);
+  }
+  if (const CellIndex::List* list = index_.list(visits_[visit].cell); list != nullptr) {
+    const int count = std::min<int>(SeedTable::kRowsAhead, list->begin[CellIndex::kBins]);
+    for (int i = 0; i < count; ++i) seeds_.PrefetchRow(list->seeds[i]);
+  }
 }
 
 // Cell and place of each block; those that no list can help go to rest_ at once.
@@ -106,8 +131,11 @@ void IndexSearch::File(const Batch& batch) {
 void IndexSearch::SortFiled() {
   constexpr int kBits = 11;
   constexpr uint32_t kMask = (1u << kBits) - 1;
+  constexpr size_t kFew = 256;
+  if (filed_.size() < kFew) std::sort(filed_.begin(), filed_.end());
   sorting_.resize(filed_.size());
-  for (int shift = 32; index_.cell_slots() >> (shift - 32) != 0; shift += kBits) {
+  for (int shift = 32; filed_.size() >= kFew && (index_.cell_slots() - 1) >> (shift - 32) != 0;
+       shift += kBits) {
     uint32_t begin[kMask + 2] = {};
     for (const uint64_t entry : filed_) ++begin[((entry >> shift) & kMask) + 1];
     for (uint32_t d = 0; d < kMask; ++d) begin[d + 1] += begin[d];
@@ -180,7 +208,6 @@ void IndexSearch::Build(std::span<const uint32_t> cells) {
 }
 
 void IndexSearch::SearchCell(const Batch& batch, const Visit& visit, const CellIndex::List& list) {
-  const size_t width = static_cast<size_t>(spec_.profile.block);
   double centre[codec::kMaxBlock];
   CentreOf(spec_.profile, index_.key(visit.cell), centre);
   items_.clear();
@@ -194,20 +221,10 @@ void IndexSearch::SearchCell(const Batch& batch, const Visit& visit, const CellI
   kernels_.fetch_rows(seeds_, list.seeds, longest, tiles_.data());
   statistics_.fetched += longest;
   const size_t stride = RoundUp(static_cast<size_t>(longest));
-  scores_.resize(std::max(scores_.size(), kGroup * stride));
+  scores_.resize(std::max(scores_.size(), kStage * stride));
   places_.resize(std::max(places_.size(), stride));
-  for (size_t i = 0; i < items_.size(); i += kGroup) {
-    const size_t count = std::min<size_t>(kGroup, items_.size() - i);
-    int prefix = 0;
-    for (size_t k = 0; k < count; ++k) prefix = std::max(prefix, items_[i + k].prefix);
-    kernels_.score_rows(spec_.profile, tiles_.data(), prefix, &units_[i * width],
-                        static_cast<int>(count), scores_.data(), stride);
-    statistics_.scored += static_cast<int64_t>(count) * prefix;
-    for (size_t k = 0; k < count; ++k) {
-      const Item& item = items_[i + k];
-      SearchBlock(item, &units_[(i + k) * width], list, &scores_[k * stride], prefix,
-                  batch.best[item.place]);
-    }
+  for (size_t i = 0; i < items_.size(); i += kStage) {
+    SearchGroup(batch, list, i, std::min(kStage, items_.size() - i), stride);
   }
 }
 
@@ -229,34 +246,58 @@ void IndexSearch::LoadItem(const Batch& batch, uint32_t place, const double* cen
   items_.push_back(item);
 }
 
-// `scores` are those of the first `count` seeds of the list.
-void IndexSearch::SearchBlock(const Item& item, const int16_t* unit, const CellIndex::List& list,
-                              const float* scores, int count, Candidate& best) {
-  if (spec_.fit == codec::Fit::kOptimal) {
-    finish_ = MakeFinishTask(spec_.profile, item.task, spec_.levels, seeds_);
+// Items [first, first + count) of a visit whose rows are in tiles_. In stages, so that what the
+// next one reads of scattered memory is on its way meanwhile.
+void IndexSearch::SearchGroup(const Batch& batch, const CellIndex::List& list, size_t first,
+                              size_t count, size_t stride) {
+  const size_t width = static_cast<size_t>(spec_.profile.block);
+  const std::span<Item> items = std::span(items_).subspan(first, count);
+  int prefix = 0;
+  for (const Item& item : items) prefix = std::max(prefix, item.prefix);
+  kernels_.score_rows(spec_.profile, tiles_.data(), prefix, &units_[first * width],
+                      static_cast<int>(count), scores_.data(), stride);
+  statistics_.scored += static_cast<int64_t>(count) * prefix;
+  candidates_.clear();
+  for (size_t k = 0; k < count; ++k) {
+    const int top = kernels_.largest(&scores_[k * stride], prefix);
+    items[k].first = candidates_.size();
+    candidates_.push_back(list.seeds[std::min(top, prefix - 1)]);
+    items[k].last = candidates_.size();
+    seeds_.PrefetchRecord(candidates_.back());
   }
   // The seed with the largest score first: its error is close to the best, so that only a few
   // others are left to look at.
-  places_[0] = static_cast<uint32_t>(kernels_.largest(scores, count));
-  Evaluate(item, list.seeds, 1, count, best);
-  double share = Share(item, best);
-  if (index_.Need(item.cosine, share) > index_.end()) {
-    rest_.push_back(item.place);
-    return;
+  for (size_t k = 0; k < count; ++k) {
+    Candidate& best = batch.best[items[k].place];
+    Start(items[k], best);
+    const double share = Share(items[k], best);
+    items[k].first = items[k].last = 0;
+    if (index_.Need(items[k].cosine, share) > index_.end()) continue;
+    Collect(items[k], list.seeds, &scores_[k * stride], prefix, share);
   }
-  const int found = kernels_.select(scores, count, Threshold(share), places_.data());
-  Evaluate(item, list.seeds, found, count, best);
-  share = Share(item, best);
-  expected_share_ += (1.05 * share - expected_share_) / 64;
-  if (!Extend(item, unit, list, count, best)) rest_.push_back(item.place);
+  for (size_t k = 0; k < count; ++k) {
+    Candidate& best = batch.best[items[k].place];
+    Finish(items[k], best);
+    if (!Extend(items[k], &units_[(first + k) * width], list, prefix, best)) {
+      rest_.push_back(items[k].place);
+    }
+  }
+}
+
+void IndexSearch::Start(Item& item, Candidate& best) {
+  if (spec_.fit == codec::Fit::kOptimal) {
+    item.finish = MakeFinishTask(spec_.profile, item.task, spec_.levels, seeds_);
+  }
+  Finish(item, best);
 }
 
 // Looks at the seeds from `from` on that `best` still asks for. False: the list is too short.
-bool IndexSearch::Extend(const Item& item, const int16_t* unit, const CellIndex::List& list,
-                         int from, Candidate& best) {
+bool IndexSearch::Extend(Item& item, const int16_t* unit, const CellIndex::List& list, int from,
+                         Candidate& best) {
   const double share = Share(item, best);
   const double need = index_.Need(item.cosine, share);
   if (need > index_.end()) return false;
+  expected_share_ += (kShareMargin * share - expected_share_) / kShareMemory;
   const int count = index_.Prefix(list, need) - from;
   if (count <= 0) return true;
   more_tiles_.resize(
@@ -269,23 +310,36 @@ bool IndexSearch::Extend(const Item& item, const int16_t* unit, const CellIndex:
                       stride);
   statistics_.fetched += count;
   statistics_.scored += count;
-  const int found = kernels_.select(more_scores_.data(), count, Threshold(share), places_.data());
-  Evaluate(item, list.seeds + from, found, count, best);
+  Collect(item, list.seeds + from, more_scores_.data(), count, share);
+  Finish(item, best);
   return true;
 }
 
-// The seeds at places_[0 .. found), those behind `count` left out.
-void IndexSearch::Evaluate(const Item& item, const uint16_t* seeds, int found, int count,
-                           Candidate& best) {
-  while (found > 0 && static_cast<int>(places_[static_cast<size_t>(found - 1)]) >= count) --found;
+// Those of `count` seeds whose scores reach the threshold become the item's.
+void IndexSearch::Collect(Item& item, const uint16_t* seeds, const float* scores, int count,
+                          double share) {
+  const int found = kernels_.select(scores, count, Threshold(share), places_.data());
+  item.first = candidates_.size();
   for (int i = 0; i < found; ++i) {
-    uint32_t& place = places_[static_cast<size_t>(i)];
-    place = seeds[place];
-    if (spec_.fit == codec::Fit::kOptimal) continue;
-    codec::EvaluateSeed(spec_.profile, spec_.fit, item.task, spec_.levels, place, best);
+    const int place = static_cast<int>(places_[static_cast<size_t>(i)]);
+    if (place >= count) break;
+    candidates_.push_back(seeds[place]);
+    seeds_.PrefetchRecord(seeds[place]);
   }
-  if (spec_.fit == codec::Fit::kOptimal) kernels_.finish(finish_, places_.data(), found, best);
-  statistics_.finished += found;
+  item.last = candidates_.size();
+}
+
+// Looks at the item's seeds.
+void IndexSearch::Finish(const Item& item, Candidate& best) {
+  const auto seeds = std::span(candidates_).subspan(item.first, item.last - item.first);
+  statistics_.finished += static_cast<int64_t>(seeds.size());
+  if (spec_.fit == codec::Fit::kOptimal) {
+    kernels_.finish(item.finish, seeds.data(), static_cast<int>(seeds.size()), best);
+    return;
+  }
+  for (const uint32_t seed : seeds) {
+    codec::EvaluateSeed(spec_.profile, spec_.fit, item.task, spec_.levels, seed, best);
+  }
 }
 
 // sin^2 alpha: no seed with a larger angle can improve on `best`.

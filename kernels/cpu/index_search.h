@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,7 +29,7 @@ struct IndexStatistics {
   int64_t scored = 0;    // (block, seed) pairs, by lists
   int64_t finished = 0;  // (block, seed) pairs whose codes were searched
 
-  void Add(const IndexStatistics& other);
+  std::string ToString() const;
 };
 
 // Not thread-safe: buffers are reused; several may share one CellIndex. What it is made from must
@@ -57,6 +58,9 @@ class IndexSearch {
     uint32_t place;
     double cosine;  // of the angle to the cell's centre
     int prefix;     // of the list, as expected
+    // Seeds that wait to be finished: candidates_[first, last).
+    size_t first, last;
+    FinishTask finish;
   };
 
   void File(const Batch& batch);
@@ -66,12 +70,14 @@ class IndexSearch {
   void SearchCell(const Batch& batch, const Visit& visit, const search::CellIndex::List& list);
   void LoadItem(const Batch& batch, uint32_t place, const double* centre,
                 const search::CellIndex::List& list);
-  void SearchBlock(const Item& item, const int16_t* unit, const search::CellIndex::List& list,
-                   const float* scores, int count, codec::Candidate& best);
-  bool Extend(const Item& item, const int16_t* unit, const search::CellIndex::List& list, int from,
+  void PrefetchVisit(const Batch& batch, size_t visit) const;
+  void SearchGroup(const Batch& batch, const search::CellIndex::List& list, size_t first,
+                   size_t count, size_t stride);
+  void Start(Item& item, codec::Candidate& best);
+  bool Extend(Item& item, const int16_t* unit, const search::CellIndex::List& list, int from,
               codec::Candidate& best);
-  void Evaluate(const Item& item, const uint16_t* seeds, int found, int count,
-                codec::Candidate& best);
+  void Collect(Item& item, const uint16_t* seeds, const float* scores, int count, double share);
+  void Finish(const Item& item, codec::Candidate& best);
   double Share(const Item& item, const codec::Candidate& best) const;
   float Threshold(double share) const;
 
@@ -90,8 +96,8 @@ class IndexSearch {
   std::vector<int16_t> units_;  // [items, C], w / |w| * SeedTable::kRowUnit
   std::vector<int32_t, search::CacheAligned<int32_t>> tiles_, more_tiles_;
   search::AlignedFloats scores_, more_scores_;
-  std::vector<uint32_t> places_;  // in a list
-  FinishTask finish_;
+  std::vector<uint32_t> places_;      // in a list
+  std::vector<uint32_t> candidates_;  // seeds
 };
 
 }  // namespace seedlm::cpu

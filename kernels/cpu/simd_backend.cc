@@ -35,20 +35,27 @@ class SimdBackend : public backend::Backend {
                                                const backend::WeightRows& weights,
                                                std::stop_token stop) const override {
     const int64_t blocks = weights.rows * spec.profile.blocks_per_row(weights.columns);
+    std::string choice;
     search::CellIndex* cells =
-        index_ == nullptr ? nullptr
-                          : index_->Choose(spec.profile, {std::min(blocks, kIndexBatch),
-                                                          std::max(blocks, spec.blocks_to_come)});
-    if (cells != nullptr) {
+        index_ == nullptr
+            ? nullptr
+            : index_->Choose(spec.profile, {std::min(blocks, kIndexBatch), spec.blocks_to_come},
+                             &choice);
+    absl::StatusOr<backend::EncodedShard> shard;
+    if (cells == nullptr) {
+      ExhaustiveSearch search(kernels_, spec);
+      shard = EncodeShard(
+          spec, weights, kScanBatch, stop,
+          [&](const Batch& batch, std::stop_token stopped) { return search.Run(batch, stopped); });
+    } else {
       IndexSearch search(kernels_, spec, *cells);
-      return EncodeShard(
+      shard = EncodeShard(
           spec, weights, kIndexBatch, stop,
           [&](const Batch& batch, std::stop_token stopped) { return search.Run(batch, stopped); });
+      absl::StrAppend(&choice, "; ", search.statistics().ToString());
     }
-    ExhaustiveSearch search(kernels_, spec);
-    return EncodeShard(
-        spec, weights, kScanBatch, stop,
-        [&](const Batch& batch, std::stop_token stopped) { return search.Run(batch, stopped); });
+    if (shard.ok()) shard->search = std::move(choice);
+    return shard;
   }
 
  private:

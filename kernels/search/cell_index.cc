@@ -39,6 +39,7 @@ CellIndex::CellIndex(const codec::Profile& profile, const Resolution& resolution
       bin_(kGrains),
       until_(kGrains),
       budget_(budget),
+      room_for_(ListBytes(static_cast<size_t>(resolution.entries) * 5 / 4)),
       slots_(std::bit_ceil(static_cast<uint64_t>(resolution.cells) * 3 / 2)) {
   // The share of seeds with sin^2 <= x grows like x^((C - P) / 2): bins of about equal content.
   const double power = (profile.block - profile.rank) / 2.0;

@@ -99,7 +99,7 @@ class CellIndex {
   int64_t lists() const { return lists_; }
 
   // Whether another list would fit into memory.
-  bool HasRoom() const { return budget_.left() >= ListBytes(kRoomFor); }
+  bool HasRoom() const { return budget_.left() >= room_for_; }
   // Makes a list of all seeds with x <= end(), unless it has appeared meanwhile or there is no
   // memory. `entries` may hold others, too.
   void Publish(uint32_t cell, std::span<const ListEntry> entries);
@@ -126,7 +126,6 @@ class CellIndex {
   };
 
   static constexpr int kGrains = 1024;   // a bin begins at a multiple of end / kGrains
-  static constexpr int kRoomFor = 8192;  // seeds; lists are shorter
   static int64_t ListBytes(size_t entries) {
     return static_cast<int64_t>(sizeof(List) + entries * sizeof(uint16_t));
   }
@@ -139,6 +138,7 @@ class CellIndex {
   std::vector<uint8_t> bin_;    // of a grain
   std::vector<uint8_t> until_;  // the bin after the last that a need in this grain asks for
   MemoryBudget& budget_;
+  const int64_t room_for_;  // bytes of a list that is not too long
   std::vector<Slot> slots_;
   std::atomic<int64_t> lists_{0};
   std::atomic<uint32_t> starts_{0};

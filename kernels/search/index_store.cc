@@ -13,13 +13,14 @@ namespace {
 constexpr double kFetch = 6;       // a seed of a list, per visit of its cell
 constexpr double kPerBlock = 600;  // filing a block, and starting on it
 constexpr double kListScans = 1.5;
+constexpr double kGain = 0.98;  // cells that save less are not worth their memory
 
 // radius, reach, cells, entries, scanned.
-constexpr Resolution k4bitResolutions[] = {{2, 0.62, 13'320, 6'000, 2'650},
-                                           {3, 0.45, 170'040, 2'000, 740}};
-constexpr Resolution k3bitResolutions[] = {{2, 0.80, 120'000, 10'000, 5'000}};
-constexpr Resolution k4_5bitResolutions[] = {{2, 0.57, 13'320, 15'000, 6'000},
-                                             {3, 0.41, 170'040, 4'600, 2'000}};
+constexpr Resolution k4bitResolutions[] = {{2, 0.65, 6'660, 9'000, 3'000},
+                                           {3, 0.47, 85'020, 2'500, 900}};
+constexpr Resolution k3bitResolutions[] = {{2, 0.76, 60'000, 10'500, 5'500}};
+constexpr Resolution k4_5bitResolutions[] = {{2, 0.60, 6'660, 15'500, 7'000},
+                                             {3, 0.45, 85'020, 6'200, 2'000}};
 
 size_t IndexOf(const codec::Profile& profile) {
   for (size_t i = 0; i < codec::kProfiles.size(); ++i) {
@@ -45,7 +46,8 @@ double ModelCost(const Resolution& resolution, const Workload& work, const Index
   // Cells that are met when blocks fall on them evenly.
   const double met = cells * -std::expm1(-blocks / cells);
   const double visits = cells * -std::expm1(-batch / cells) / batch;  // for each block
-  const double room = static_cast<double>(state.bytes_left) / (2.0 * resolution.entries + 200);
+  const double room =
+      std::floor(static_cast<double>(state.bytes_left) / (2.0 * resolution.entries + 200));
   const double lists = static_cast<double>(state.lists);
   const double built = std::clamp(met - lists, 0.0, room);
   const double covered = std::min(1.0, (lists + built) / met);
@@ -70,7 +72,7 @@ CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& wor
                               std::string* why) {
   const auto resolutions = Resolutions(profile);
   const double exhaustive = static_cast<double>(std::max(work.batch, work.to_come));
-  double least = exhaustive;
+  double least = kGain * exhaustive;
   size_t chosen = resolutions.size();
   for (size_t i = 0; i < resolutions.size() && memory_ > 0; ++i) {
     IndexState state{0, budget_.left()};
@@ -86,13 +88,15 @@ CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& wor
   }
   const bool found = chosen < resolutions.size();
   if (why != nullptr) {
-    char text[160];
-    std::snprintf(text, sizeof text, "%s for %lld of %lld blocks: %.3g scans instead of %.3g",
+    char text[200];
+    std::snprintf(text, sizeof text,
+                  "%s for %lld of %lld blocks: %.3g scans instead of %.3g, index memory left %lld",
                   !found        ? "exhaustive scan"
                   : chosen == 0 ? "coarse cells"
                                 : "fine cells",
                   static_cast<long long>(work.batch),
-                  static_cast<long long>(std::max(work.batch, work.to_come)), least, exhaustive);
+                  static_cast<long long>(std::max(work.batch, work.to_come)),
+                  found ? least : exhaustive, exhaustive, static_cast<long long>(budget_.left()));
     *why = text;
   }
   return found ? &At(profile, chosen) : nullptr;

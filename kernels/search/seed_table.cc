@@ -16,19 +16,17 @@ size_t RoundUp(size_t n, size_t multiple) { return (n + multiple - 1) / multiple
 SeedTable::SeedTable(const codec::Profile& profile)
     : profile_(profile),
       row_stride_(static_cast<size_t>(profile.block * profile.rank)),
-      factor_stride_(RoundUp(static_cast<size_t>(inverse_offset() + profile.rank), 16)),
-      basis_stride_(static_cast<size_t>(profile.block * profile.rank)) {
+      record_stride_(RoundUp(basis_offset() + row_stride_ * sizeof(int16_t), kLine)) {
   if (row_stride_ < 32) row_stride_ = 32;
   const size_t count = size_t{profile.seed_count()} + 1;
   rows_.resize(count * row_stride_);
-  factors_.resize(count * factor_stride_);
-  bases_.resize(count * basis_stride_);
+  records_.resize(count * record_stride_);
   for (uint32_t seed = 1; seed < count; ++seed) {
     const codec::Basis basis = codec::MakeBasis(profile, seed);
     const codec::Factor f = codec::FactorBasis(profile, basis);
     int16_t* row = &rows_[seed * row_stride_];
-    float* factor = &factors_[seed * factor_stride_];
-    int16_t* a = &bases_[seed * basis_stride_];
+    float* factor = reinterpret_cast<float*>(&records_[seed * record_stride_]);
+    int16_t* a = reinterpret_cast<int16_t*>(&records_[seed * record_stride_ + basis_offset()]);
     double least = HUGE_VAL;
     for (int p = 0; p < profile.rank; ++p) {
       for (int c = 0; c < profile.block; ++c) {

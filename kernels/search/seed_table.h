@@ -31,9 +31,12 @@ class SeedTable {
   size_t row_stride() const { return row_stride_; }
   static constexpr double kRowUnit = 32767;
 
-  // float32 of Q [P][C], of R [P (P + 1) / 2] row by row from the diagonal on, and of 1 / R_pp [P].
-  // Seeds that are not sound have zeros for 1 / R_pp.
-  const float* factor(uint32_t seed) const { return &factors_[seed * factor_stride_]; }
+  // A record of whole cache lines: float32 of Q [P][C], of R [P (P + 1) / 2] row by row from the
+  // diagonal on, and of 1 / R_pp [P]; then A [C][P] as int16_t. Seeds that are not sound have zeros
+  // for 1 / R_pp.
+  const float* factor(uint32_t seed) const {
+    return reinterpret_cast<const float*>(&records_[seed * record_stride_]);
+  }
   int r_offset() const { return profile_.block * profile_.rank; }
   int inverse_offset() const { return r_offset() + profile_.rank * (profile_.rank + 1) / 2; }
 
@@ -44,7 +47,22 @@ class SeedTable {
   static constexpr double kLeastDiagonal = 4096;
 
   // A [C][P].
-  const int16_t* basis(uint32_t seed) const { return &bases_[seed * basis_stride_]; }
+  const int16_t* basis(uint32_t seed) const {
+    return reinterpret_cast<const int16_t*>(&records_[seed * record_stride_ + basis_offset()]);
+  }
+
+  // Asks for a seed's record, and its row, ahead of their use.
+  void PrefetchRecord(uint32_t seed) const {
+    const std::byte* record = &records_[seed * record_stride_];
+    for (size_t i = 0; i < record_stride_; i += kLine) __builtin_prefetch(record + i);
+  }
+  static constexpr int kRowsAhead = 32;
+  void PrefetchRow(uint32_t seed) const {
+    const int16_t* entries = row(seed);
+    for (size_t i = 0; i < row_stride_; i += kLine / sizeof(int16_t)) {
+      __builtin_prefetch(entries + i);
+    }
+  }
 
   // Scores of rows: |(1/32767) row^T u|^2 of a unit-norm u that is itself rounded to multiples of
   // 1 / 32767, in exact integers but for one conversion and P float32 multiply-adds, is within this
@@ -59,13 +77,16 @@ class SeedTable {
   }
 
  private:
+  static constexpr size_t kLine = 64;  // bytes of a cache line
+  size_t basis_offset() const {
+    return static_cast<size_t>(inverse_offset() + profile_.rank) * sizeof(float);
+  }
+
   codec::Profile profile_;
   size_t row_stride_;
-  size_t factor_stride_;
-  size_t basis_stride_;
+  size_t record_stride_;  // bytes
   std::vector<int16_t, CacheAligned<int16_t>> rows_;
-  std::vector<float, CacheAligned<float>> factors_;
-  std::vector<int16_t> bases_;
+  std::vector<std::byte, CacheAligned<std::byte>> records_;
 };
 
 }  // namespace seedlm::search

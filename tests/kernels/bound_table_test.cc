@@ -48,7 +48,7 @@ TEST_CASE("no score is off by more than the margin, on any target", "[bound_tabl
         std::vector<double> found(profile.seed_count() + 1, 0.0);
         bool maxima_agree = true;
         for (int chunk = 0; chunk < table.chunks(); ++chunk) {
-          kernels.chunk_scores(table, integers.data(), chunk, scores.data());
+          kernels.chunk_scores(table, integers.data(), 1, chunk, scores.data());
           float largest = 0;
           for (int i = 0; i < kChunk; ++i) {
             const double score = double{scores[static_cast<size_t>(i)]};
