@@ -34,6 +34,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedServer>> EmbeddedServer::Start(const Opti
   server_options.data_dir = data_dir->path();
   server_options.storage_roots = {"/"};
   server_options.threads = options.threads;
+  server_options.index_memory = options.index_memory;
   server_options.cancel_on_shutdown = true;
   auto server = server::Server::Start(server_options);
   if (!server.ok()) return server.status();

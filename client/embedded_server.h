@@ -2,6 +2,7 @@
 // only file of the client, with its .cc, that knows the server.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -18,8 +19,9 @@ namespace seedlm::client {
 class EmbeddedServer {
  public:
   struct Options {
-    int threads = 0;             // workers of every backend; 0: one a core
-    std::string scratch_parent;  // directory in which the data directory is made
+    int threads = 0;                          // workers of every backend; 0: one a core
+    int64_t index_memory = int64_t{1} << 30;  // as the server's --index-memory
+    std::string scratch_parent;               // directory in which the data directory is made
   };
   static absl::StatusOr<std::unique_ptr<EmbeddedServer>> Start(const Options& options);
   virtual ~EmbeddedServer() = default;

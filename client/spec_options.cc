@@ -44,6 +44,11 @@ void AddSpecOptions(CLI::App& app, SpecOptions& options) {
   app.add_option("--threads", options.threads,
                  "Threads of the server in the process; 0: all. No effect with --server")
       ->check(CLI::Range(0, kMaxThreads));
+  app.add_option("--index-memory", options.index_memory,
+                 "Memory for the search's index in the process, such as 512MiB; 0: none. "
+                 "Default 1GiB. No effect with --server")
+      ->type_name("BYTES")
+      ->transform(CLI::AsSizeValue(false));
   app.parse_complete_callback([&options] {
     if (options.fit == "nearest" && options.scale == "fitted") {
       throw CLI::ValidationError("--fit nearest",

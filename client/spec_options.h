@@ -1,6 +1,7 @@
 // The options that describe a compression, shared by compress, submit and estimate.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,13 @@ struct SpecOptions {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::string backend = "auto";
-  int threads = 0;  // of the server in the process; 0: all
+  // Of the server in the process:
+  int threads = 0;                          // 0: all
+  int64_t index_memory = int64_t{1} << 30;  // bytes; 0: no index
 };
 
-// Adds --bits, --fit, --scale, --include, --exclude, --backend, --threads. Options that exclude
+// Adds --bits, --fit, --scale, --include, --exclude, --backend, --threads,
+// --index-memory. Options that exclude
 // each other are a parse error. REQUIRES: `options` outlives `app`.
 void AddSpecOptions(CLI::App& app, SpecOptions& options);
 

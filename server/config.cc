@@ -28,6 +28,10 @@ absl::Status CheckOptions(const ServerOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--threads ", options.threads, " is outside 0 .. ", kMaxThreads));
   }
+  if (options.index_memory < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--index-memory ", options.index_memory, " is less than 0"));
+  }
   if (options.max_active_jobs < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("--max-jobs ", options.max_active_jobs, " is less than 1"));

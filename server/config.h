@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ struct ServerOptions {
   bool insecure = false;         // allows plaintext on addresses that other machines reach
   int threads = 0;               // of workers; 0: one for each hardware thread
   std::string backend = "auto";  // what jobs that ask for "auto" run on
+  int64_t index_memory = int64_t{1} << 30;  // bytes for the lists of the cell index; 0: no index
   int max_active_jobs = 1000;    // waiting and running, over that RESOURCE_EXHAUSTED
   // Shutdown cancels jobs that have not ended, instead of leaving them for the next start.
   bool cancel_on_shutdown = false;

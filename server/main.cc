@@ -49,6 +49,10 @@ void Describe(CLI::App& app, Arguments& arguments) {
   app.add_option("--threads", options.threads, "Worker threads; 0: all hardware threads");
   app.add_option("--backend", options.backend, "What jobs run on that do not choose one")
       ->type_name("auto|NAME");
+  app.add_option("--index-memory", options.index_memory,
+                 "Memory for the index of the search, such as 512MiB; 0: none. Default 1GiB")
+      ->type_name("BYTES")
+      ->transform(CLI::AsSizeValue(false));
   app.add_option("--max-jobs", options.max_active_jobs,
                  "Waiting and running jobs at most; default 1000");
   app.add_flag("--insecure", options.insecure,

@@ -113,6 +113,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   roots.emplace(*std::move(confined));
   locator.emplace(artifacts, *roots);
 
+  backend::SetIndexMemory(options.index_memory);
   const BackendDoor door = MakeDoor(options.backend);
   if (const auto preferred = door.open("auto"); !preferred.ok()) return preferred.status();
   SchedulerOptions scheduling;

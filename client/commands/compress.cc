@@ -48,6 +48,7 @@ absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
   if (!options.server.empty()) return Connect(options.server);
   // Scratch lies beside the output: there is room for it, and /tmp may be memory.
   return StartEmbedded({.threads = options.spec.threads,
+                        .index_memory = options.spec.index_memory,
                         .scratch_parent = std::filesystem::path(paths.out).parent_path()});
 }
 

@@ -112,12 +112,14 @@ absl::StatusOr<bool> IsBetter(const Backend& backend, const EncodeSpec& fitted,
 
 absl::StatusOr<LevelTable> ChooseLevels(const Backend& backend, const Profile& profile,
                                         codec::Fit fit, codec::ScaleRule rule,
-                                        const NormHistogram& histogram, std::stop_token stop) {
+                                        const NormHistogram& histogram, std::stop_token stop,
+                                        int64_t blocks_to_come) {
   const LevelTable proposed = codec::DesignLevels(profile, rule, histogram);
   if (rule != codec::ScaleRule::kFitted || histogram.empty()) return proposed;
   const LevelTable octaves = codec::DesignLevels(profile, codec::ScaleRule::kPow2, histogram);
-  const auto better = IsBetter(backend, {profile, fit, proposed}, {profile, fit, octaves},
-                               DrawSample(profile, histogram), stop);
+  const auto better =
+      IsBetter(backend, {profile, fit, proposed, blocks_to_come},
+               {profile, fit, octaves, blocks_to_come}, DrawSample(profile, histogram), stop);
   if (!better.ok()) return better.status();
   if (*better) return proposed;
   // The same sixteen levels, ascending as those of a fitted table are.

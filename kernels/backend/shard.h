@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/codec/levels.h"
@@ -21,6 +22,9 @@ struct EncodeSpec {
   codec::Profile profile = codec::k4bit;
   codec::Fit fit = codec::Fit::kOptimal;
   codec::LevelTable levels;
+  // How many blocks of this profile the job has in all, about; 0: not known. A hint about how much
+  // preparation pays: it changes the time, never the result.
+  int64_t blocks_to_come = 0;
 };
 
 // Row-major weights [rows, columns], little-endian, not owned: valid during the call only.
@@ -40,6 +44,7 @@ struct EncodedShard {
   double squared_error = 0;     // sum of (w - decoded float32)^2
   double squared_weights = 0;   // sum of w^2
   double max_error = 0;         // max |w - decoded float32|
+  std::string search;           // how it was searched, for people; may be empty
 };
 
 }  // namespace seedlm::backend

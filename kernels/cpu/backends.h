@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/backend/backend.h"
+#include "kernels/search/index_store.h"
 
 namespace seedlm::cpu {
 
@@ -16,9 +17,10 @@ std::shared_ptr<const backend::Backend> MakeReferenceBackend();
 // The instruction sets that this processor can run, best first: "AVX3", "AVX2", .., "EMU128".
 std::vector<std::string> SimdTargets();
 
-// Scans all seeds with SIMD kernels for `target`; "" takes the best.
+// Searches with SIMD kernels for `target`; "" takes the best. With `index`, through its cells where
+// that is cheaper than scanning all seeds; without, it always scans all.
 // Errors: INVALID_ARGUMENT for a target that is not in SimdTargets().
 absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(
-    const std::string& target = "");
+    const std::string& target = "", std::shared_ptr<search::IndexStore> index = nullptr);
 
 }  // namespace seedlm::cpu

@@ -63,32 +63,24 @@ void PackRow(const EncodeSpec& spec, std::span<const Candidate> codes, const flo
 // Codes of all blocks of [count, C]. CANCELLED when `stop` asks for it.
 absl::Status EncodeBlocks(const EncodeSpec& spec, const std::vector<float>& blocks,
                           std::stop_token stop, const BatchEncoder& encode_batch,
-                          std::vector<Candidate>& codes) {
+                          std::vector<uint32_t>& places, std::vector<Candidate>& codes) {
   const size_t width = static_cast<size_t>(spec.profile.block);
   codes.assign(blocks.size() / width, ZeroBlockCode(spec));
-  std::vector<const float*> batch;
-  std::vector<size_t> places;
-  std::vector<Candidate> best(kBatch);
+  places.clear();
   for (size_t i = 0; i < codes.size(); ++i) {
     const float* block = &blocks[i * width];
-    if (std::any_of(block, block + width, [](float w) { return w != 0; })) {
-      batch.push_back(block);
-      places.push_back(i);
-    }
-    if (batch.size() < kBatch && i + 1 < codes.size()) continue;
-    if (stop.stop_requested()) return absl::CancelledError("encoding was stopped");
-    encode_batch(batch, std::span(best).first(batch.size()));
-    for (size_t k = 0; k < batch.size(); ++k) codes[places[k]] = best[k];
-    batch.clear();
-    places.clear();
+    if (std::all_of(block, block + width, [](float w) { return w == 0; })) continue;
+    places.push_back(static_cast<uint32_t>(i));
+    codes[i] = codec::InitialCandidate(spec.fit, codec::MakeTask(spec.profile, block));
   }
-  return absl::OkStatus();
+  return encode_batch({blocks.data(), places, codes.data()}, stop);
 }
 
 }  // namespace
 
 absl::StatusOr<EncodedShard> EncodeShard(const EncodeSpec& spec, const WeightRows& weights,
-                                         std::stop_token stop, const BatchEncoder& encode_batch) {
+                                         int64_t batch_blocks, std::stop_token stop,
+                                         const BatchEncoder& encode_batch) {
   if (spec.fit == codec::Fit::kNearest && spec.levels.rule == codec::ScaleRule::kFitted) {
     return absl::InvalidArgumentError(
         "fit 'nearest' rounds to powers of two: it needs the scale 'paper' or 'pow2'");
@@ -99,14 +91,14 @@ absl::StatusOr<EncodedShard> EncodeShard(const EncodeSpec& spec, const WeightRow
   out.levels.resize(
       static_cast<size_t>(weights.rows * codec::LevelRowBytes(spec.profile, per_row)));
 
-  // A few batches of rows at a time: the widened weights stay in cache.
-  const int64_t rows_at_once = std::max<int64_t>(1, 16 * kBatch / std::max<int64_t>(1, per_row));
+  const int64_t rows_at_once = std::max<int64_t>(1, batch_blocks / std::max<int64_t>(1, per_row));
   std::vector<float> blocks;
+  std::vector<uint32_t> places;
   std::vector<Candidate> codes;
   for (int64_t row = 0; row < weights.rows; row += rows_at_once) {
     const int64_t count = std::min(rows_at_once, weights.rows - row);
     absl::Status status = backend::LoadBlocks(spec.profile, weights, row, count, blocks);
-    if (status.ok()) status = EncodeBlocks(spec, blocks, stop, encode_batch, codes);
+    if (status.ok()) status = EncodeBlocks(spec, blocks, stop, encode_batch, places, codes);
     if (!status.ok()) return status;
     for (int64_t r = 0; r < count; ++r) {
       const size_t first = static_cast<size_t>(r * per_row);

@@ -22,6 +22,8 @@ const codec::ReferenceEncoder& EncoderFor(const codec::Profile& wanted) {
   return *encoders[0];
 }
 
+constexpr int64_t kBatchBlocks = 1024;
+
 class ReferenceBackend : public backend::Backend {
  public:
   std::string_view name() const override { return "reference"; }
@@ -31,11 +33,16 @@ class ReferenceBackend : public backend::Backend {
                                                const backend::WeightRows& weights,
                                                std::stop_token stop) const override {
     const codec::ReferenceEncoder& encoder = EncoderFor(spec.profile);
-    return EncodeShard(spec, weights, stop,
-                       [&](std::span<const float* const> blocks, std::span<codec::Candidate> best) {
-                         for (size_t b = 0; b < blocks.size(); ++b) {
-                           best[b] = encoder.Search(spec.fit, spec.levels, blocks[b]);
+    const size_t width = static_cast<size_t>(spec.profile.block);
+    return EncodeShard(spec, weights, kBatchBlocks, stop,
+                       [&](const Batch& batch, std::stop_token stopped) {
+                         for (const uint32_t place : batch.places) {
+                           if (stopped.stop_requested())
+                             return absl::CancelledError("encoding was stopped");
+                           batch.best[place] =
+                               encoder.Search(spec.fit, spec.levels, batch.weights + place * width);
                          }
+                         return absl::OkStatus();
                        });
   }
 };

@@ -209,12 +209,21 @@ void ChunkMaxima(const BoundTable& table, const int16_t* blocks, int count, floa
 }
 
 template <int C, int P>
-void ChunkScores(const BoundTable& table, const int16_t* block, int chunk, float* scores) {
-  ScanChunk<C, P, 1>(table, block, chunk,
-                     [&](int, int at, V score) HWY_ATTR { hn::StoreU(score, D(), scores + at); });
+void ChunkScores(const BoundTable& table, const int16_t* blocks, int count, int chunk,
+                 float* scores) {
+  constexpr int kGroup = 4;
+  const auto store = [&](int g, int at, V score)
+                         HWY_ATTR { hn::StoreU(score, D(), scores + g * kChunk + at); };
+  for (; count >= kGroup; count -= kGroup, blocks += kGroup * C, scores += kGroup * kChunk) {
+    ScanChunk<C, P, kGroup>(table, blocks, chunk, store);
+  }
+  for (; count > 0; --count, blocks += C, scores += kChunk) {
+    ScanChunk<C, P, 1>(table, blocks, chunk, store);
+  }
 }
 
-void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count, float* maxima) {
+inline void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count,
+                           float* maxima) {
   const codec::Profile& profile = table.profile();
   if (profile.rank == 3) {
     return profile.block == 8 ? ChunkMaxima<8, 3>(table, blocks, count, maxima)
@@ -224,17 +233,16 @@ void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count, f
                             : ChunkMaxima<12, 4>(table, blocks, count, maxima);
 }
 
-void AnyChunkScores(const BoundTable& table, const int16_t* block, int chunk, float* scores) {
+inline void AnyChunkScores(const BoundTable& table, const int16_t* blocks, int count, int chunk,
+                           float* scores) {
   const codec::Profile& profile = table.profile();
   if (profile.rank == 3) {
-    return profile.block == 8 ? ChunkScores<8, 3>(table, block, chunk, scores)
-                              : ChunkScores<16, 3>(table, block, chunk, scores);
+    return profile.block == 8 ? ChunkScores<8, 3>(table, blocks, count, chunk, scores)
+                              : ChunkScores<16, 3>(table, blocks, count, chunk, scores);
   }
-  return profile.block == 8 ? ChunkScores<8, 4>(table, block, chunk, scores)
-                            : ChunkScores<12, 4>(table, block, chunk, scores);
+  return profile.block == 8 ? ChunkScores<8, 4>(table, blocks, count, chunk, scores)
+                            : ChunkScores<12, 4>(table, blocks, count, chunk, scores);
 }
-
-ScanKernels MakeKernels() { return {&AnyChunkMaxima, &AnyChunkScores}; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace seedlm::cpu

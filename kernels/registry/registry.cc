@@ -1,10 +1,35 @@
 #include "kernels/registry/registry.h"
 
+#include <mutex>
+
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/backends.h"
+#include "kernels/search/index_store.h"
 
 namespace seedlm::backend {
 namespace {
+
+// The index of the process.
+struct SharedIndex {
+  std::mutex mutex;  // guards store
+  std::shared_ptr<search::IndexStore> store;
+
+  static SharedIndex& Get() {
+    static SharedIndex shared;
+    return shared;
+  }
+  std::shared_ptr<search::IndexStore> Use() {
+    const std::lock_guard lock(mutex);
+    if (store == nullptr) store = std::make_shared<search::IndexStore>();
+    return store;
+  }
+  void Resize(int64_t memory) {
+    const std::lock_guard lock(mutex);
+    if (store == nullptr || store->memory() != memory) {
+      store = std::make_shared<search::IndexStore>(memory);
+    }
+  }
+};
 
 using Maker = absl::StatusOr<std::shared_ptr<const Backend>> (*)();
 
@@ -15,7 +40,7 @@ struct Entry {
 
 // Best first; "auto" takes the first that opens.
 constexpr Entry kEntries[] = {
-    {"cpu", [] { return cpu::MakeSimdBackend(); }},
+    {"cpu", [] { return cpu::MakeSimdBackend("", SharedIndex::Get().Use()); }},
     {"reference",
      []() -> absl::StatusOr<std::shared_ptr<const Backend>> {
        return cpu::MakeReferenceBackend();
@@ -23,6 +48,8 @@ constexpr Entry kEntries[] = {
 };
 
 }  // namespace
+
+void SetIndexMemory(int64_t bytes) { SharedIndex::Get().Resize(bytes); }
 
 std::vector<BackendInfo> ListBackends() {
   std::vector<BackendInfo> infos;

@@ -1,6 +1,7 @@
 // The only place that knows which backends exist.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,6 +22,11 @@ struct BackendInfo {
 
 // Every backend that this build knows, best first, the reference last.
 std::vector<BackendInfo> ListBackends();
+
+// Bytes that the lists of the cell index may take, for all backends that are opened from now on
+// (search/index_store.h); 0: every search scans all seeds. Until it is called, 1 GiB. The index is
+// one for the process: calling again with the same size keeps what it has learnt. Thread-safe.
+void SetIndexMemory(int64_t bytes);
 
 // Opens the backend of that name; "auto" takes the first available one.
 // Errors: INVALID_ARGUMENT for an unknown name (lists the known ones); FAILED_PRECONDITION for one

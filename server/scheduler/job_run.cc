@@ -141,9 +141,9 @@ void JobRun::StartStreamLocked() {
   const format::CompressionPlan& plan = planned_->plan;
   for (const format::PlannedTensor& tensor : plan.tensors) {
     if (tensor.compressed) {
-      tensors_.push_back(std::make_unique<TensorRun>(tensor,
-                                                     *planned_->checkpoint.files[tensor.file].file,
-                                                     plan.options, context_.shard_weights));
+      tensors_.push_back(
+          std::make_unique<TensorRun>(tensor, *planned_->checkpoint.files[tensor.file].file,
+                                      plan.options, context_.shard_weights, plan.weights));
       pieces_left_ += tensors_.back()->shards();
     } else if (tensor.source->byte_size() > 0) {
       copies_.push_back({&tensor, {static_cast<int64_t>(tensor.source->byte_size()), kCopyBytes}});
@@ -169,7 +169,7 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
   if (whole == nullptr) return absl::OkStatus();
   const absl::StatusOr<codec::LevelTable> levels =
       backend::ChooseLevels(*backend_, profile, job_.request.spec.fit, job_.request.spec.scale,
-                            *whole, stop_.get_token());
+                            *whole, stop_.get_token(), tensor.spec().blocks_to_come);
   if (!levels.ok()) return levels.status();
 
   const std::lock_guard lock(mutex_);
@@ -188,8 +188,8 @@ absl::Status JobRun::Encode(TensorRun& tensor, const TensorRun::Shard& shard) {
   const int64_t weights = shard.rows.row_count * tensor.columns();
   const JobSpec& spec = job_.request.spec;
   context_.rates->Record(backend_->name(), spec.profile, spec.fit, weights, sums->seconds);
-  context_.log->debug("{} tensor {} shard {} of {}: {:.3f} s", name(), tensor.info().name,
-                      shard.index + 1, tensor.shards(), sums->seconds);
+  context_.log->debug("{} tensor {} shard {} of {}: {:.3f} s; {}", name(), tensor.info().name,
+                      shard.index + 1, tensor.shards(), sums->seconds, sums->search);
   bool last = false;
   {
     const std::lock_guard lock(mutex_);

@@ -44,7 +44,8 @@ struct BackendUse {
   int workers = 0;  // shards at a time; 0 if it is not available
 };
 
-inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 18;  // 1 MiB of float32
+// 16 MiB of float32, half a million blocks: enough of them share the cells of the search's index.
+inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 22;
 
 struct SchedulerOptions {
   int threads = 0;  // 0: one for each hardware thread

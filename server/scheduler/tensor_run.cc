@@ -15,10 +15,11 @@ constexpr int64_t kMeasureWeights = int64_t{1} << 20;
 }  // namespace
 
 TensorRun::TensorRun(const format::PlannedTensor& tensor, const format::SafetensorsFile& file,
-                     const format::CompressionOptions& options, int64_t shard_weights)
+                     const format::CompressionOptions& options, int64_t shard_weights,
+                     int64_t weights_to_come)
     : tensor_(&tensor),
       file_(&file),
-      spec_{options.profile, options.fit, {}},
+      spec_{options.profile, options.fit, {}, weights_to_come / options.profile.block},
       measures_(RowPieces(rows(), columns(), kMeasureWeights)),
       shards_(RowPieces(rows(), columns(), shard_weights)) {}
 

@@ -21,9 +21,11 @@ namespace seedlm::server {
 // are counts, and the sums of the shards are added in the order of their rows.
 class TensorRun {
  public:
+  // `weights_to_come`: of the whole job, see EncodeSpec::blocks_to_come; 0: not known.
   // REQUIRES: `tensor` is a compressed one of the plan, which outlives this.
   TensorRun(const format::PlannedTensor& tensor, const format::SafetensorsFile& file,
-            const format::CompressionOptions& options, int64_t shard_weights);
+            const format::CompressionOptions& options, int64_t shard_weights,
+            int64_t weights_to_come = 0);
 
   const format::TensorInfo& info() const { return *tensor_->source; }
   size_t output() const { return tensor_->file; }

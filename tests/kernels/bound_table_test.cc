@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/codec/seed_search.h"
-#include "kernels/cpu/scan.h"
+#include "kernels/cpu/search_kernels.h"
 #include "tests/kernels/test_weights.h"
 
 namespace seedlm::search {
@@ -41,14 +41,14 @@ TEST_CASE("no score is off by more than the margin, on any target", "[bound_tabl
         integers.push_back(static_cast<int16_t>(std::lrint(w / norm * table.block_unit())));
       }
       for (const std::string& target : cpu::SupportedTargets()) {
-        const cpu::ScanKernels kernels = cpu::KernelsFor(target);
+        const cpu::SearchKernels kernels = cpu::KernelsFor(target);
         std::vector<float> maxima(static_cast<size_t>(table.chunks()));
         kernels.chunk_maxima(table, integers.data(), 1, maxima.data());
         std::vector<float> scores(static_cast<size_t>(kChunk));
         std::vector<double> found(profile.seed_count() + 1, 0.0);
         bool maxima_agree = true;
         for (int chunk = 0; chunk < table.chunks(); ++chunk) {
-          kernels.chunk_scores(table, integers.data(), chunk, scores.data());
+          kernels.chunk_scores(table, integers.data(), 1, chunk, scores.data());
           float largest = 0;
           for (int i = 0; i < kChunk; ++i) {
             const double score = double{scores[static_cast<size_t>(i)]};

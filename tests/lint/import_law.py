@@ -21,7 +21,7 @@ LAW = {
     "kernels/backend": ["kernels/codec"],
     "kernels/cpu": ["kernels/backend", "kernels/search", "kernels/codec"],
     "kernels/cuda": ["kernels/backend", "kernels/search", "kernels/codec"],
-    "kernels/registry": ["kernels/backend", "kernels/cpu"],
+    "kernels/registry": ["kernels/backend", "kernels/cpu", "kernels/search"],
     "kernels/bench": ["kernels/registry", "kernels/cpu", "kernels/backend", "kernels/search",
                       "kernels/codec"],
     "proto": [],

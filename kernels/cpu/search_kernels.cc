@@ -1,15 +1,30 @@
-#include "kernels/cpu/scan.h"
+#include "kernels/cpu/search_kernels.h"
 
 #include <mutex>
 
 // Vectors of unknown length cannot stand in arrays, which the tiles below need.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/scan.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/search_kernels.cc"
 #include "hwy/foreach_target.h"
 //
 #include "hwy/highway.h"
+#include "kernels/cpu/cell_scan_inl.h"
+#include "kernels/cpu/finish_inl.h"
 #include "kernels/cpu/scan_inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seedlm::cpu {
+namespace HWY_NAMESPACE {
+
+SearchKernels MakeKernels() {
+  return {&AnyChunkMaxima, &AnyChunkScores, &AnyFetchRows, &AnyScoreRows,
+          &Largest,        &SelectPlaces,   &AnyFinish};
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace seedlm::cpu
+HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace seedlm::cpu {
@@ -24,14 +39,14 @@ std::vector<std::string> SupportedTargets() {
   return names;
 }
 
-ScanKernels KernelsFor(const std::string& target) {
+SearchKernels KernelsFor(const std::string& target) {
   // Highway keeps its choice in a global: lend it to the named target for one call.
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
   for (const int64_t candidate : hwy::SupportedAndGeneratedTargets()) {
     if (target != hwy::TargetName(candidate)) continue;
     hwy::GetChosenTarget().Update(candidate);
-    const ScanKernels kernels = HWY_DYNAMIC_DISPATCH(MakeKernels)();
+    const SearchKernels kernels = HWY_DYNAMIC_DISPATCH(MakeKernels)();
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     return kernels;
   }

@@ -1,0 +1,130 @@
+#include "kernels/cpu/exhaustive_search.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace seedlm::cpu {
+
+using codec::BlockTask;
+using codec::Candidate;
+using search::kChunk;
+
+namespace {
+
+// Where no more seeds than these can have a code that helps, they are evaluated without a scan,
+// which would let nearly all seeds survive.
+constexpr size_t kDirectSeeds = 8192;
+
+// Blocks that are scanned together: enough to share a pass over the seed tables.
+constexpr size_t kTogether = 64;
+
+// Seeds that are finished together: the threshold of the others falls with each lot.
+constexpr size_t kLot = 8;
+
+}  // namespace
+
+ExhaustiveSearch::ExhaustiveSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec)
+    : kernels_(kernels),
+      spec_(spec),
+      table_(search::BoundTable::For(spec.profile)),
+      seed_table_(search::SeedTable::For(spec.profile)),
+      lowest_level_(*std::min_element(spec.levels.scale.begin(), spec.levels.scale.end())) {}
+
+absl::Status ExhaustiveSearch::Run(const Batch& batch, std::stop_token stop) {
+  for (size_t i = 0; i < batch.places.size(); i += kTogether) {
+    if (stop.stop_requested()) return absl::CancelledError("encoding was stopped");
+    RunSome(batch, batch.places.subspan(i, std::min(kTogether, batch.places.size() - i)));
+  }
+  return absl::OkStatus();
+}
+
+void ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint32_t> places) {
+  const size_t width = static_cast<size_t>(spec_.profile.block);
+  blocks_.clear();
+  unit_.clear();
+  for (const uint32_t place : places) {
+    const BlockTask task = codec::MakeTask(spec_.profile, batch.weights + place * width);
+    if (HasShortcut(task)) {
+      if (IsTiny(task)) SearchTiny(task, batch.best[place]);
+      continue;
+    }
+    blocks_.push_back({task, place});
+    const double scale = table_.block_unit() / std::sqrt(task.squared_norm);
+    for (size_t c = 0; c < width; ++c) {
+      unit_.push_back(static_cast<int16_t>(std::lrint(task.weights[c] * scale)));
+    }
+  }
+  maxima_.resize(blocks_.size() * static_cast<size_t>(table_.chunks()));
+  kernels_.chunk_maxima(table_, unit_.data(), static_cast<int>(blocks_.size()), maxima_.data());
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    Finish(blocks_[i], &unit_[i * width], &maxima_[i * static_cast<size_t>(table_.chunks())],
+           batch.best[blocks_[i].place]);
+  }
+}
+
+// A code D improves on the zero code only if |D| <= 2 |w|; in units of the lowest level.
+double ExhaustiveSearch::ShortestReach(const BlockTask& task) const {
+  return 2 * std::sqrt(task.squared_norm) / lowest_level_ * (1 + 0x1p-20);
+}
+
+// A block far below the lowest level: few seeds have codes that short. Without this, every seed
+// would survive the scan.
+bool ExhaustiveSearch::IsTiny(const BlockTask& task) const {
+  return table_.shortest_codes()[kDirectSeeds].norm > ShortestReach(task);
+}
+
+void ExhaustiveSearch::SearchTiny(const BlockTask& task, Candidate& best) const {
+  const auto& codes = table_.shortest_codes();
+  const double reach = ShortestReach(task);
+  for (size_t i = 0; codes[i].norm <= reach; ++i) {
+    codec::EvaluateSeed(spec_.profile, spec_.fit, task, spec_.levels, codes[i].seed, best);
+  }
+}
+
+// The seed with the largest score first: its error is close to the best, so that only a few
+// others are left to look at.
+void ExhaustiveSearch::Finish(const Block& block, const int16_t* unit, const float* maxima,
+                              Candidate& best) {
+  const BlockTask& task = block.task;
+  if (spec_.fit == codec::Fit::kOptimal) {
+    finish_ = MakeFinishTask(spec_.profile, task, spec_.levels, seed_table_);
+  }
+  const int first = static_cast<int>(std::max_element(maxima, maxima + table_.chunks()) - maxima);
+  kernels_.chunk_scores(table_, unit, 1, first, scores_);
+  const auto top = std::max_element(scores_, scores_ + kChunk) - scores_;
+  seeds_.assign(1, table_.SeedAt(first, static_cast<int>(top)));
+  Evaluate(task, best);
+  float threshold = Threshold(task, best);
+  for (int chunk = 0; chunk < table_.chunks(); ++chunk) {
+    if (maxima[chunk] < threshold) continue;
+    kernels_.chunk_scores(table_, unit, 1, chunk, scores_);
+    for (int i = 0; i < kChunk; ++i) {
+      if (scores_[i] < threshold || table_.SeedAt(chunk, i) == 0) continue;
+      seeds_.push_back(table_.SeedAt(chunk, i));
+      if (seeds_.size() < kLot) continue;
+      Evaluate(task, best);
+      threshold = Threshold(task, best);
+    }
+  }
+  Evaluate(task, best);
+}
+
+// The seeds that wait.
+void ExhaustiveSearch::Evaluate(const BlockTask& task, Candidate& best) {
+  if (spec_.fit == codec::Fit::kOptimal) {
+    kernels_.finish(finish_, seeds_.data(), static_cast<int>(seeds_.size()), best);
+  } else {
+    for (const uint32_t seed : seeds_) {
+      codec::EvaluateSeed(spec_.profile, spec_.fit, task, spec_.levels, seed, best);
+    }
+  }
+  seeds_.clear();
+}
+
+// A seed whose computed score is below this cannot improve on `best`.
+float ExhaustiveSearch::Threshold(const BlockTask& task, const Candidate& best) const {
+  const double budget = codec::ErrorBudget(task.squared_norm, best.error) / task.squared_norm;
+  return static_cast<float>(1 - budget) - table_.margin();
+}
+
+}  // namespace seedlm::cpu

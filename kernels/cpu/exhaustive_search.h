@@ -1,0 +1,63 @@
+// The scan of all seeds: the search that needs no index, and what falls back on it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/backend/shard.h"
+#include "kernels/codec/seed_search.h"
+#include "kernels/cpu/encode_shard.h"
+#include "kernels/cpu/search_kernels.h"
+#include "kernels/search/bound_table.h"
+#include "kernels/search/seed_table.h"
+
+namespace seedlm::cpu {
+
+// Finds the exact best codes of a batch: all seeds are scored in float32 with a proven margin, and
+// those that can matter are finished exactly. Not thread-safe: buffers are reused. What it is made
+// from must outlive it.
+class ExhaustiveSearch {
+ public:
+  ExhaustiveSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec);
+
+  // Encodes `batch`; its candidates may also be better ones than the initial. CANCELLED after
+  // `stop`.
+  absl::Status Run(const Batch& batch, std::stop_token stop);
+
+  // Whether the block is so large or so small for the levels that its code is found without a scan.
+  bool HasShortcut(const codec::BlockTask& task) const {
+    return spec_.fit == codec::Fit::kOptimal &&
+           (codec::IsOutOfReach(spec_.profile, task, spec_.levels) || IsTiny(task));
+  }
+
+ private:
+  struct Block {
+    codec::BlockTask task;
+    uint32_t place;  // in the batch
+  };
+
+  void RunSome(const Batch& batch, std::span<const uint32_t> places);
+  double ShortestReach(const codec::BlockTask& task) const;
+  bool IsTiny(const codec::BlockTask& task) const;
+  void SearchTiny(const codec::BlockTask& task, codec::Candidate& best) const;
+  void Finish(const Block& block, const int16_t* unit, const float* maxima, codec::Candidate& best);
+  void Evaluate(const codec::BlockTask& task, codec::Candidate& best);
+  float Threshold(const codec::BlockTask& task, const codec::Candidate& best) const;
+
+  const SearchKernels& kernels_;
+  const backend::EncodeSpec& spec_;
+  const search::BoundTable& table_;
+  const search::SeedTable& seed_table_;
+  const double lowest_level_;
+  FinishTask finish_;
+  std::vector<Block> blocks_;
+  std::vector<int16_t> unit_;  // [blocks, C], scaled to BoundTable::block_unit()
+  std::vector<float> maxima_;
+  std::vector<uint32_t> seeds_;  // that wait to be finished
+  float scores_[search::kChunk];
+};
+
+}  // namespace seedlm::cpu

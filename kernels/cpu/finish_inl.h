@@ -1,0 +1,294 @@
+// Finishing for one instruction set; included once for each by Highway's foreach_target.
+//
+// A seed's codes are searched on all levels at once, a level a lane: fix q_{P-1}, then q_{P-2}, ..,
+// and leave a lane when the terms so far exceed its limit. float32 only decides which codes are
+// compared by the objective; no code that could win is left out:
+//
+// Rounding, in units of |w| (eps = 2^-24). u is within eps of w / |w|; each z_p, a float32 dot
+// product with a row of norm 1 whose entries are rounded, is within (C + 3) eps, so z is within
+// 2^-18 and the gap 1 - |z|^2 within 2^-17 + 8 eps. A residual z_p - sigma sum_j R_pj q_j picks up
+// at most eps (P + 5) 8 sigma sum_j |R_pj| + 2 eps |z_p|; as a vector, with the error of z, less
+// than
+//   e = 2^-17 (1 + sigma sum_j |a_j|)                          FinishTask::residual_error.
+// A code that can win has F <= L := ErrorBudget / |w|^2, hence an exact residual of norm
+// <= sqrt(L), and its computed gap + |residual|^2 is at most
+//   L + 2^-16 + 2 e sqrt(L) + e^2 + 2^-20 L,
+// which is the limit. (2^-16 also covers the rounding of the limit itself; partial sums never
+// exceed the whole, as rounded addition of something non-negative is monotonic.) The range of a
+// coefficient is widened by 1e-4 and by 2^-20 of the numbers it is computed from.
+#if defined(SEEDLM_FINISH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDLM_FINISH_INL_H_
+#undef SEEDLM_FINISH_INL_H_
+#else
+#define SEEDLM_FINISH_INL_H_
+#endif
+
+#include <cmath>
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "kernels/codec/objective.h"
+#include "kernels/cpu/finish.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seedlm::cpu {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <int C, int P>
+class Finisher {
+  using D = hn::CappedTag<float, codec::kLevels>;
+  using V = hn::Vec<D>;
+  using M = hn::Mask<D>;
+  static constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
+  static constexpr codec::Profile kProfile{"", C, P, 16};
+  static constexpr int kMaxSeeds = 16;   // whose guesses are compared before any is searched
+  static constexpr int kMaxLeaves = 64;  // codes that wait for the objective
+
+ public:
+  Finisher(const FinishTask& task, codec::Candidate& best) : task_(task), best_(best) {
+    UpdateLimit();
+  }
+
+  void Run(const uint32_t* seeds, int count) {
+    for (; count > 0; seeds += kMaxSeeds, count -= kMaxSeeds) RunSome(seeds, count);
+  }
+
+ private:
+  struct Seed {
+    uint32_t seed;
+    float gap;
+    float z[P];
+    const float* r;  // upper triangle row by row, then 1 / R_pp
+  };
+  struct Code {
+    float squared;  // computed |residual|^2
+    int level;
+    int8_t q[codec::kMaxRank];
+  };
+
+  HWY_INLINE void RunSome(const uint32_t* seeds, int count) {
+    Seed kept[kMaxSeeds];
+    int kept_count = 0;
+    int best_seed = -1;
+    float least = HUGE_VALF;
+    Code guess = {}, best_guess = {};
+    for (int i = 0; i < count && i < kMaxSeeds; ++i) {
+      if (!task_.in_range || !task_.seeds->sound(seeds[i])) {
+        codec::EvaluateSeed(*task_.profile, codec::Fit::kOptimal, task_.block, *task_.levels,
+                            seeds[i], best_);
+        UpdateLimit();
+        continue;
+      }
+      Seed& seed = kept[kept_count];
+      Project(seeds[i], seed);
+      if (seed.gap > limit_ + 0x1p-16f) continue;
+      Guess(seed, guess);
+      if (seed.gap + guess.squared < least) {
+        least = seed.gap + guess.squared;
+        best_guess = guess;
+        best_seed = kept_count;
+      }
+      ++kept_count;
+    }
+    if (best_seed >= 0) Compare(kept[best_seed].seed, &best_guess, 1);
+    for (int i = 0; i < kept_count; ++i) Search(kept[i]);
+  }
+
+  HWY_INLINE void UpdateLimit() {
+    const double squared = task_.block.squared_norm;
+    limit_ = static_cast<float>(codec::ErrorBudget(squared, best_.error) / squared);
+    root_ = std::sqrt(limit_);
+  }
+
+  HWY_INLINE void Project(uint32_t index, Seed& seed) const {
+    const hn::CappedTag<float, 4> d;
+    const float* q = task_.seeds->factor(index);
+    seed.seed = index;
+    seed.gap = 1;
+    HWY_UNROLL(4)
+    for (int p = 0; p < P; ++p) {
+      auto sum = hn::Zero(d);
+      HWY_UNROLL(16)
+      for (size_t c = 0; c < C; c += hn::Lanes(d)) {
+        sum = hn::MulAdd(hn::LoadU(d, q + p * C + c), hn::LoadU(d, task_.unit + c), sum);
+      }
+      seed.z[p] = hn::GetLane(hn::SumOfLanes(d, sum));
+      seed.gap -= seed.z[p] * seed.z[p];
+    }
+    seed.r = q + P * C;
+  }
+
+  // R_pj of the triangle.
+  static HWY_INLINE float At(const Seed& seed, int p, int j) {
+    return seed.r[p * P - p * (p - 1) / 2 + (j - p)];
+  }
+  static HWY_INLINE float InverseDiagonal(const Seed& seed, int p) {
+    return seed.r[P * (P + 1) / 2 + p];
+  }
+
+  // z_p - sigma sum_{j > p} R_pj q_j.
+  static HWY_INLINE V Offset(const Seed& seed, int p, V sigma, const V* q) {
+    const D d;
+    if (p == P - 1) return hn::Set(d, seed.z[p]);
+    V sum = hn::Mul(hn::Set(d, At(seed, p, P - 1)), q[P - 1]);
+    for (int j = P - 2; j > p; --j) sum = hn::MulAdd(hn::Set(d, At(seed, p, j)), q[j], sum);
+    return hn::NegMulAdd(sigma, sum, hn::Set(d, seed.z[p]));
+  }
+
+  // Rounds coefficient by coefficient, top down, on all levels; the best of them.
+  HWY_INLINE void Guess(const Seed& seed, Code& code) const {
+    const D d;
+    code.squared = HUGE_VALF;
+    for (int first = 0; first < codec::kLevels; first += kLanes) {
+      const V sigma = hn::LoadU(d, task_.sigma + first);
+      const V inverse_sigma = hn::LoadU(d, task_.inverse_sigma + first);
+      V q[P];
+      V squared = hn::Zero(d);
+      HWY_UNROLL(4)
+      for (int p = P - 1; p >= 0; --p) {
+        const V offset = Offset(seed, p, sigma, q);
+        const V inverse = hn::Mul(inverse_sigma, hn::Set(d, InverseDiagonal(seed, p)));
+        q[p] = hn::Round(Clamp(hn::Mul(offset, inverse)));
+        const V step = hn::Mul(sigma, hn::Set(d, At(seed, p, p)));
+        const V residual = hn::NegMulAdd(step, q[p], offset);
+        squared = hn::MulAdd(residual, residual, squared);
+      }
+      const float least = hn::GetLane(hn::MinOfLanes(d, squared));
+      if (!(least < code.squared)) continue;
+      const intptr_t lane = hn::FindFirstTrue(d, hn::Eq(squared, hn::Set(d, least)));
+      if (lane >= 0) Read(first, static_cast<int>(lane), squared, q, code);
+    }
+  }
+
+  static HWY_INLINE V Clamp(V q) {
+    const D d;
+    return hn::Min(hn::Max(q, hn::Set(d, codec::kMinCoefficient)),
+                   hn::Set(d, codec::kMaxCoefficient));
+  }
+
+  static HWY_INLINE void Read(int first, int lane, V squared, const V* q, Code& code) {
+    const D d;
+    HWY_ALIGN float lanes[codec::kLevels];
+    hn::Store(squared, d, lanes);
+    code.squared = lanes[lane];
+    code.level = first + lane;
+    HWY_UNROLL(4)
+    for (int p = 0; p < codec::kMaxRank; ++p) {
+      if (p < P) hn::Store(q[p < P ? p : 0], d, lanes);
+      code.q[p] = p < P ? static_cast<int8_t>(lanes[lane]) : int8_t{0};
+    }
+  }
+
+  // All codes of a seed that can win.
+  HWY_INLINE void Search(const Seed& seed) {
+    const D d;
+    if (seed.gap > limit_ + 0x1p-16f) return;
+    leaves_ = 0;
+    for (int first = 0; first < codec::kLevels; first += kLanes) {
+      const V error = hn::LoadU(d, task_.residual_error + first);
+      const float base = limit_ * (1 + 0x1p-20f) + 0x1p-16f - seed.gap;
+      Lanes lanes;
+      lanes.first = first;
+      lanes.limit = hn::MulAdd(error, hn::Add(hn::Set(d, 2 * root_), error), hn::Set(d, base));
+      lanes.sigma = hn::LoadU(d, task_.sigma + first);
+      lanes.inverse_sigma = hn::LoadU(d, task_.inverse_sigma + first);
+      Descend<P - 1>(seed, lanes, hn::Zero(d));
+    }
+    Compare(seed.seed, codes_, leaves_);
+  }
+
+  struct Lanes {
+    int first;  // level of lane 0
+    V limit, sigma, inverse_sigma;
+    V q[P];
+  };
+
+  template <int p>
+  HWY_INLINE void Descend(const Seed& seed, Lanes& lanes, V above) {
+    const D d;
+    const V rest = hn::Sub(lanes.limit, above);
+    const V offset = Offset(seed, p, lanes.sigma, lanes.q);
+    const V inverse = hn::Mul(lanes.inverse_sigma, hn::Set(d, InverseDiagonal(seed, p)));
+    const V centre = hn::Mul(offset, inverse);
+    const V reach = hn::Mul(hn::Sqrt(hn::ZeroIfNegative(rest)), inverse);
+    const V slack = hn::MulAdd(hn::Add(hn::Abs(centre), reach), hn::Set(d, 0x1p-20f),
+                               hn::Add(reach, hn::Set(d, 1e-4f)));
+    const V low = hn::Max(hn::Ceil(hn::Sub(centre, slack)), hn::Set(d, codec::kMinCoefficient));
+    V high = hn::Min(hn::Floor(hn::Add(centre, slack)), hn::Set(d, codec::kMaxCoefficient));
+    high = hn::IfThenElse(hn::Ge(rest, hn::Zero(d)), high, hn::Set(d, codec::kMinCoefficient - 1));
+    const V step = hn::Mul(lanes.sigma, hn::Set(d, At(seed, p, p)));
+    V& q = lanes.q[p];
+    for (q = low;; q = hn::Add(q, hn::Set(d, 1.0f))) {
+      const M active = hn::Le(q, high);
+      if (hn::AllFalse(d, active)) return;
+      const V residual = hn::NegMulAdd(step, q, offset);
+      const V squared = hn::MulAdd(residual, residual, above);
+      const M inside = hn::And(active, hn::Le(squared, lanes.limit));
+      if (hn::AllFalse(d, inside)) continue;
+      if constexpr (p > 0) {
+        Descend<p - 1>(seed, lanes, hn::IfThenElse(inside, squared, hn::Set(d, HUGE_VALF)));
+      } else {
+        Append(seed, lanes, inside, squared);
+      }
+    }
+  }
+
+  HWY_INLINE void Append(const Seed& seed, const Lanes& lanes, M inside, V squared) {
+    const D d;
+    HWY_ALIGN float flags[codec::kLevels];
+    hn::Store(hn::IfThenElseZero(inside, hn::Set(d, 1.0f)), d, flags);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      if (flags[lane] == 0) continue;
+      if (leaves_ == kMaxLeaves) {
+        Compare(seed.seed, codes_, leaves_);
+        leaves_ = 0;
+      }
+      Read(lanes.first, lane, squared, lanes.q, codes_[leaves_++]);
+    }
+  }
+
+  // Compares codes of a seed by the objective itself.
+  HWY_INLINE void Compare(uint32_t seed, const Code* codes, int count) {
+    if (count == 0) return;
+    codec::Basis basis;
+    const int16_t* a = task_.seeds->basis(seed);
+    for (int c = 0; c < C; ++c) {
+      for (int p = 0; p < P; ++p) basis.at[c][p] = *a++;
+    }
+    for (int i = 0; i < count; ++i) {
+      codec::BlockCode code;
+      code.level = static_cast<uint8_t>(codes[i].level);
+      for (int p = 0; p < P; ++p) code.q[p] = codes[i].q[p];
+      const double error = codec::BlockError(kProfile, task_.block.weights, basis, code.q,
+                                             task_.levels->scale[code.level]);
+      const codec::Candidate candidate{error, seed, codec::Remainder(kProfile, code)};
+      if (codec::Better(candidate, best_)) best_ = candidate;
+    }
+    UpdateLimit();
+  }
+
+  const FinishTask& task_;
+  codec::Candidate& best_;
+  float limit_ = 0;  // L: no code with F above it can win
+  float root_ = 0;   // sqrt(L)
+  int leaves_ = 0;
+  Code codes_[kMaxLeaves];
+};
+
+inline void AnyFinish(const FinishTask& task, const uint32_t* seeds, int count,
+                      codec::Candidate& best) {
+  if (task.profile->rank == 3) {
+    return task.profile->block == 8 ? Finisher<8, 3>(task, best).Run(seeds, count)
+                                    : Finisher<16, 3>(task, best).Run(seeds, count);
+  }
+  return task.profile->block == 8 ? Finisher<8, 4>(task, best).Run(seeds, count)
+                                  : Finisher<12, 4>(task, best).Run(seeds, count);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace seedlm::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard for each target

@@ -1,0 +1,356 @@
+#include "kernels/cpu/index_search.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/search/bound_table.h"
+#include "kernels/search/lattice.h"
+
+namespace seedlm::cpu {
+
+using codec::Candidate;
+using search::BoundTable;
+using search::CellIndex;
+using search::kChunk;
+using search::SeedTable;
+
+namespace {
+
+constexpr int kGroup = 4;           // blocks that are scored together, centres that are scanned
+constexpr int kStopInterval = 256;  // visits between two looks at the stop token
+constexpr size_t kStage = 8;        // blocks of a cell that pass the stages together
+// sin^2 alpha that a block is expected to need: until blocks have told, and then so much more than
+// the mean of so many.
+constexpr double kFirstShare = 0.02;
+constexpr double kShareMargin = 1.05;
+constexpr double kShareMemory = 64;
+
+// The cell of a unit-norm block.
+uint64_t KeyOf(const codec::Profile& profile, const float* unit, float radius) {
+  float x[codec::kMaxBlock];
+  for (int c = 0; c < profile.block; ++c) x[c] = unit[c] * radius;
+  return profile.block == 8 ? search::CellKey<8>(search::NearestOfDPlus<8>(x))
+                            : search::CellKey<12>(search::NearestOfDPlus<12>(x));
+}
+
+// The centre of a cell, of unit norm.
+void CentreOf(const codec::Profile& profile, uint64_t key, double* centre) {
+  const search::LatticePoint point = search::PointOfKey(key, profile.block);
+  double squared = 0;
+  for (int c = 0; c < profile.block; ++c) squared += point.twice[c] * point.twice[c];
+  for (int c = 0; c < profile.block; ++c) centre[c] = point.twice[c] / std::sqrt(squared);
+}
+
+}  // namespace
+
+std::string IndexStatistics::ToString() const {
+  return absl::StrCat(blocks, " blocks in ", visits, " cells, ", lists_built, " lists built, ",
+                      fetched, " seeds fetched, ", scored, " pairs scored, ", finished,
+                      " finished, ", exhaustive, " blocks scanned exhaustively");
+}
+
+IndexSearch::IndexSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec,
+                         CellIndex& index)
+    : kernels_(kernels),
+      spec_(spec),
+      index_(index),
+      seeds_(SeedTable::For(spec.profile)),
+      exhaustive_(kernels, spec),
+      expected_share_(kFirstShare) {}
+
+absl::Status IndexSearch::Run(const Batch& batch, std::stop_token stop) {
+  rest_.clear();
+  File(batch);
+  SortFiled();
+  if (absl::Status status = BuildLists(stop); !status.ok()) return status;
+  for (size_t v = 0; v < visits_.size(); ++v) {
+    if (v % kStopInterval == 0 && stop.stop_requested()) {
+      return absl::CancelledError("encoding was stopped");
+    }
+    const Visit& visit = visits_[v];
+    PrefetchVisit(batch, v + 1);
+    if (const CellIndex::List* list = index_.list(visit.cell); list != nullptr) {
+      SearchCell(batch, visit, *list);
+      continue;
+    }
+    for (uint32_t i = visit.first; i < visit.last; ++i) {
+      rest_.push_back(static_cast<uint32_t>(filed_[i]));
+    }
+  }
+  statistics_.blocks += static_cast<int64_t>(batch.places.size());
+  statistics_.exhaustive += static_cast<int64_t>(rest_.size());
+  std::sort(rest_.begin(), rest_.end());
+  return exhaustive_.Run({batch.weights, rest_, batch.best}, stop);
+}
+
+// Asks for what a visit begins with.
+void IndexSearch::PrefetchVisit(const Batch& batch, size_t visit) const {
+  if (visit + 1 < visits_.size()) {
+    if (const CellIndex::List* list = index_.list(visits_[visit + 1].cell); list != nullptr) {
+      __builtin_prefetch(list);
+      __builtin_prefetch(list->begin + CellIndex::kBins);
+      __builtin_prefetch(list->seeds + SeedTable::kRowsAhead);
+    }
+  }
+  if (visit >= visits_.size()) return;
+  const size_t width = static_cast<size_t>(spec_.profile.block);
+  for (uint32_t i = visits_[visit].first; i < visits_[visit].last; ++i) {
+    const uint32_t place = static_cast<uint32_t>(filed_[i]);
+    __builtin_prefetch(batch.weights + place * width);
+    __builtin_prefetch(batch.best + place);
+  }
+  if (const CellIndex::List* list = index_.list(visits_[visit].cell); list != nullptr) {
+    const int count = std::min<int>(SeedTable::kRowsAhead, list->begin[CellIndex::kBins]);
+    for (int i = 0; i < count; ++i) seeds_.PrefetchRow(list->seeds[i]);
+  }
+}
+
+// Cell and place of each block; those that no list can help go to rest_ at once.
+void IndexSearch::File(const Batch& batch) {
+  const size_t width = static_cast<size_t>(spec_.profile.block);
+  const float radius = static_cast<float>(index_.resolution().radius);
+  filed_.clear();
+  for (const uint32_t place : batch.places) {
+    const codec::BlockTask task = codec::MakeTask(spec_.profile, batch.weights + place * width);
+    float unit[codec::kMaxBlock];
+    const double inverse = 1 / std::sqrt(task.squared_norm);
+    for (size_t c = 0; c < width; ++c) unit[c] = static_cast<float>(task.weights[c] * inverse);
+    const uint32_t cell = exhaustive_.HasShortcut(task)
+                              ? CellIndex::kNoCell
+                              : index_.Find(KeyOf(spec_.profile, unit, radius));
+    if (cell == CellIndex::kNoCell) {
+      rest_.push_back(place);
+    } else {
+      filed_.push_back(uint64_t{cell} << 32 | place);
+    }
+  }
+}
+
+// By cell, then place: two passes of a radix sort over the cells' numbers; then visits_.
+void IndexSearch::SortFiled() {
+  constexpr int kBits = 11;
+  constexpr uint32_t kMask = (1u << kBits) - 1;
+  constexpr size_t kFew = 256;
+  if (filed_.size() < kFew) std::sort(filed_.begin(), filed_.end());
+  sorting_.resize(filed_.size());
+  for (int shift = 32; filed_.size() >= kFew && (index_.cell_slots() - 1) >> (shift - 32) != 0;
+       shift += kBits) {
+    uint32_t begin[kMask + 2] = {};
+    for (const uint64_t entry : filed_) ++begin[((entry >> shift) & kMask) + 1];
+    for (uint32_t d = 0; d < kMask; ++d) begin[d + 1] += begin[d];
+    for (const uint64_t entry : filed_) sorting_[begin[(entry >> shift) & kMask]++] = entry;
+    filed_.swap(sorting_);
+  }
+  visits_.clear();
+  for (uint32_t i = 0; i < filed_.size(); ++i) {
+    const uint32_t cell = static_cast<uint32_t>(filed_[i] >> 32);
+    if (visits_.empty() || visits_.back().cell != cell) visits_.push_back({cell, i, i});
+    visits_.back().last = i + 1;
+  }
+  statistics_.visits += static_cast<int64_t>(visits_.size());
+}
+
+// A list costs little more than the exhaustive scan of one block, so it pays from the second block
+// on: in this batch, or where enough are to come. Threads that begin at the same time begin at
+// different cells, so that they do not build the same lists.
+absl::Status IndexSearch::BuildLists(std::stop_token stop) {
+  const bool more_to_come = spec_.blocks_to_come >= 2 * index_.resolution().cells;
+  std::vector<uint32_t> cells;
+  const size_t offset = visits_.empty() ? 0 : index_.NextStart() % visits_.size();
+  for (size_t v = 0; v < visits_.size(); ++v) {
+    const Visit& visit = visits_[(v + offset) % visits_.size()];
+    if (index_.list(visit.cell) != nullptr) continue;
+    if (visit.last - visit.first < 2 && !more_to_come) continue;
+    if (!index_.HasRoom()) break;
+    cells.push_back(visit.cell);
+    if (cells.size() < kGroup) continue;
+    if (stop.stop_requested()) return absl::CancelledError("encoding was stopped");
+    Build(cells);
+    cells.clear();
+  }
+  if (!cells.empty()) Build(cells);
+  return absl::OkStatus();
+}
+
+// Lists from a scan of all seeds for the centres.
+void IndexSearch::Build(std::span<const uint32_t> cells) {
+  const BoundTable& bounds = BoundTable::For(spec_.profile);
+  std::vector<search::ListEntry> entries[kGroup];
+  int16_t centres[kGroup * codec::kMaxBlock];
+  for (size_t i = 0; i < cells.size(); ++i) {
+    double centre[codec::kMaxBlock];
+    CentreOf(spec_.profile, index_.key(cells[i]), centre);
+    for (int c = 0; c < spec_.profile.block; ++c) {
+      centres[i * static_cast<size_t>(spec_.profile.block) + static_cast<size_t>(c)] =
+          static_cast<int16_t>(std::lrint(centre[c] * bounds.block_unit()));
+    }
+    entries[i].reserve(static_cast<size_t>(index_.resolution().entries) * 5 / 4);
+  }
+  const float threshold = static_cast<float>(1 - index_.end()) - 0x1p-20f;
+  more_scores_.resize(kGroup * kChunk);
+  places_.resize(std::max<size_t>(places_.size(), kChunk));
+  for (int chunk = 0; chunk < bounds.chunks(); ++chunk) {
+    kernels_.chunk_scores(bounds, centres, static_cast<int>(cells.size()), chunk,
+                          more_scores_.data());
+    for (size_t i = 0; i < cells.size(); ++i) {
+      const float* scores = &more_scores_[i * kChunk];
+      const int found = kernels_.select(scores, kChunk, threshold, places_.data());
+      for (int k = 0; k < found; ++k) {
+        const int at = static_cast<int>(places_[static_cast<size_t>(k)]);
+        const uint32_t seed = bounds.SeedAt(chunk, at);
+        if (seed != 0) entries[i].push_back({1 - scores[at], static_cast<uint16_t>(seed)});
+      }
+    }
+  }
+  for (size_t i = 0; i < cells.size(); ++i) index_.Publish(cells[i], entries[i]);
+  statistics_.lists_built += static_cast<int64_t>(cells.size());
+}
+
+void IndexSearch::SearchCell(const Batch& batch, const Visit& visit, const CellIndex::List& list) {
+  double centre[codec::kMaxBlock];
+  CentreOf(spec_.profile, index_.key(visit.cell), centre);
+  items_.clear();
+  units_.clear();
+  int longest = 0;
+  for (uint32_t i = visit.first; i < visit.last; ++i) {
+    LoadItem(batch, static_cast<uint32_t>(filed_[i]), centre, list);
+    longest = std::max(longest, items_.back().prefix);
+  }
+  tiles_.resize(std::max(tiles_.size(), TileWords(spec_.profile, static_cast<size_t>(longest))));
+  kernels_.fetch_rows(seeds_, list.seeds, longest, tiles_.data());
+  statistics_.fetched += longest;
+  const size_t stride = RoundUp(static_cast<size_t>(longest));
+  scores_.resize(std::max(scores_.size(), kStage * stride));
+  places_.resize(std::max(places_.size(), stride));
+  for (size_t i = 0; i < items_.size(); i += kStage) {
+    SearchGroup(batch, list, i, std::min(kStage, items_.size() - i), stride);
+  }
+}
+
+void IndexSearch::LoadItem(const Batch& batch, uint32_t place, const double* centre,
+                           const CellIndex::List& list) {
+  const size_t width = static_cast<size_t>(spec_.profile.block);
+  Item item;
+  item.task = codec::MakeTask(spec_.profile, batch.weights + place * width);
+  item.place = place;
+  const double inverse = 1 / std::sqrt(item.task.squared_norm);
+  double dot = 0;
+  for (size_t c = 0; c < width; ++c) {
+    const double u = item.task.weights[c] * inverse;
+    dot += u * centre[c];
+    units_.push_back(static_cast<int16_t>(std::lrint(u * SeedTable::kRowUnit)));
+  }
+  item.cosine = std::fabs(dot);
+  item.prefix = std::max(1, index_.Prefix(list, index_.Need(item.cosine, expected_share_)));
+  items_.push_back(item);
+}
+
+// Items [first, first + count) of a visit whose rows are in tiles_. In stages, so that what the
+// next one reads of scattered memory is on its way meanwhile.
+void IndexSearch::SearchGroup(const Batch& batch, const CellIndex::List& list, size_t first,
+                              size_t count, size_t stride) {
+  const size_t width = static_cast<size_t>(spec_.profile.block);
+  const std::span<Item> items = std::span(items_).subspan(first, count);
+  int prefix = 0;
+  for (const Item& item : items) prefix = std::max(prefix, item.prefix);
+  kernels_.score_rows(spec_.profile, tiles_.data(), prefix, &units_[first * width],
+                      static_cast<int>(count), scores_.data(), stride);
+  statistics_.scored += static_cast<int64_t>(count) * prefix;
+  candidates_.clear();
+  for (size_t k = 0; k < count; ++k) {
+    const int top = kernels_.largest(&scores_[k * stride], prefix);
+    items[k].first = candidates_.size();
+    candidates_.push_back(list.seeds[std::min(top, prefix - 1)]);
+    items[k].last = candidates_.size();
+    seeds_.PrefetchRecord(candidates_.back());
+  }
+  // The seed with the largest score first: its error is close to the best, so that only a few
+  // others are left to look at.
+  for (size_t k = 0; k < count; ++k) {
+    Candidate& best = batch.best[items[k].place];
+    Start(items[k], best);
+    const double share = Share(items[k], best);
+    items[k].first = items[k].last = 0;
+    if (index_.Need(items[k].cosine, share) > index_.end()) continue;
+    Collect(items[k], list.seeds, &scores_[k * stride], prefix, share);
+  }
+  for (size_t k = 0; k < count; ++k) {
+    Candidate& best = batch.best[items[k].place];
+    Finish(items[k], best);
+    if (!Extend(items[k], &units_[(first + k) * width], list, prefix, best)) {
+      rest_.push_back(items[k].place);
+    }
+  }
+}
+
+void IndexSearch::Start(Item& item, Candidate& best) {
+  if (spec_.fit == codec::Fit::kOptimal) {
+    item.finish = MakeFinishTask(spec_.profile, item.task, spec_.levels, seeds_);
+  }
+  Finish(item, best);
+}
+
+// Looks at the seeds from `from` on that `best` still asks for. False: the list is too short.
+bool IndexSearch::Extend(Item& item, const int16_t* unit, const CellIndex::List& list, int from,
+                         Candidate& best) {
+  const double share = Share(item, best);
+  const double need = index_.Need(item.cosine, share);
+  if (need > index_.end()) return false;
+  expected_share_ += (kShareMargin * share - expected_share_) / kShareMemory;
+  const int count = index_.Prefix(list, need) - from;
+  if (count <= 0) return true;
+  more_tiles_.resize(
+      std::max(more_tiles_.size(), TileWords(spec_.profile, static_cast<size_t>(count))));
+  const size_t stride = RoundUp(static_cast<size_t>(count));
+  more_scores_.resize(std::max(more_scores_.size(), stride));
+  places_.resize(std::max(places_.size(), stride));
+  kernels_.fetch_rows(seeds_, list.seeds + from, count, more_tiles_.data());
+  kernels_.score_rows(spec_.profile, more_tiles_.data(), count, unit, 1, more_scores_.data(),
+                      stride);
+  statistics_.fetched += count;
+  statistics_.scored += count;
+  Collect(item, list.seeds + from, more_scores_.data(), count, share);
+  Finish(item, best);
+  return true;
+}
+
+// Those of `count` seeds whose scores reach the threshold become the item's.
+void IndexSearch::Collect(Item& item, const uint16_t* seeds, const float* scores, int count,
+                          double share) {
+  const int found = kernels_.select(scores, count, Threshold(share), places_.data());
+  item.first = candidates_.size();
+  for (int i = 0; i < found; ++i) {
+    const int place = static_cast<int>(places_[static_cast<size_t>(i)]);
+    if (place >= count) break;
+    candidates_.push_back(seeds[place]);
+    seeds_.PrefetchRecord(seeds[place]);
+  }
+  item.last = candidates_.size();
+}
+
+// Looks at the item's seeds.
+void IndexSearch::Finish(const Item& item, Candidate& best) {
+  const auto seeds = std::span(candidates_).subspan(item.first, item.last - item.first);
+  statistics_.finished += static_cast<int64_t>(seeds.size());
+  if (spec_.fit == codec::Fit::kOptimal) {
+    kernels_.finish(item.finish, seeds.data(), static_cast<int>(seeds.size()), best);
+    return;
+  }
+  for (const uint32_t seed : seeds) {
+    codec::EvaluateSeed(spec_.profile, spec_.fit, item.task, spec_.levels, seed, best);
+  }
+}
+
+// sin^2 alpha: no seed with a larger angle can improve on `best`.
+double IndexSearch::Share(const Item& item, const Candidate& best) const {
+  return codec::ErrorBudget(item.task.squared_norm, best.error) / item.task.squared_norm;
+}
+
+// A seed whose computed score is below this cannot improve on a best code of that share.
+float IndexSearch::Threshold(double share) const {
+  constexpr double kUnit = SeedTable::kRowUnit * SeedTable::kRowUnit;
+  return static_cast<float>((1 - share - seeds_.row_margin()) * kUnit * kUnit);
+}
+
+}  // namespace seedlm::cpu

@@ -1,0 +1,103 @@
+// The search through the cell index: a block looks only at the seeds that its cell's list puts
+// within reach. search/cell_index.h says why the result is exact all the same.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/backend/shard.h"
+#include "kernels/codec/seed_search.h"
+#include "kernels/cpu/encode_shard.h"
+#include "kernels/cpu/exhaustive_search.h"
+#include "kernels/cpu/search_kernels.h"
+#include "kernels/search/cell_index.h"
+#include "kernels/search/seed_table.h"
+
+namespace seedlm::cpu {
+
+// What a search did, over all batches.
+struct IndexStatistics {
+  int64_t blocks = 0;
+  int64_t exhaustive = 0;  // of them, those that needed the scan of all seeds
+  int64_t visits = 0;      // of cells
+  int64_t lists_built = 0;
+  int64_t fetched = 0;   // rows of seeds
+  int64_t scored = 0;    // (block, seed) pairs, by lists
+  int64_t finished = 0;  // (block, seed) pairs whose codes were searched
+
+  std::string ToString() const;
+};
+
+// Not thread-safe: buffers are reused; several may share one CellIndex. What it is made from must
+// outlive it.
+class IndexSearch {
+ public:
+  // REQUIRES: spec.profile is the index's and has resolutions.
+  IndexSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec,
+              search::CellIndex& index);
+
+  // Encodes `batch`: files its blocks by cell, builds the lists that pay, searches cell by cell,
+  // and scans exhaustively for the blocks that have no list, or one that is too short for them.
+  // CANCELLED soon after `stop`.
+  absl::Status Run(const Batch& batch, std::stop_token stop);
+
+  const IndexStatistics& statistics() const { return statistics_; }
+
+ private:
+  // Blocks [first, last) of filed_ lie in one cell.
+  struct Visit {
+    uint32_t cell;
+    uint32_t first, last;
+  };
+  struct Item {
+    codec::BlockTask task;
+    uint32_t place;
+    double cosine;  // of the angle to the cell's centre
+    int prefix;     // of the list, as expected
+    // Seeds that wait to be finished: candidates_[first, last).
+    size_t first, last;
+    FinishTask finish;
+  };
+
+  void File(const Batch& batch);
+  void SortFiled();
+  absl::Status BuildLists(std::stop_token stop);
+  void Build(std::span<const uint32_t> cells);
+  void SearchCell(const Batch& batch, const Visit& visit, const search::CellIndex::List& list);
+  void LoadItem(const Batch& batch, uint32_t place, const double* centre,
+                const search::CellIndex::List& list);
+  void PrefetchVisit(const Batch& batch, size_t visit) const;
+  void SearchGroup(const Batch& batch, const search::CellIndex::List& list, size_t first,
+                   size_t count, size_t stride);
+  void Start(Item& item, codec::Candidate& best);
+  bool Extend(Item& item, const int16_t* unit, const search::CellIndex::List& list, int from,
+              codec::Candidate& best);
+  void Collect(Item& item, const uint16_t* seeds, const float* scores, int count, double share);
+  void Finish(const Item& item, codec::Candidate& best);
+  double Share(const Item& item, const codec::Candidate& best) const;
+  float Threshold(double share) const;
+
+  const SearchKernels& kernels_;
+  const backend::EncodeSpec& spec_;
+  search::CellIndex& index_;
+  const search::SeedTable& seeds_;
+  ExhaustiveSearch exhaustive_;
+  double expected_share_;  // sin^2 alpha of the blocks so far
+  IndexStatistics statistics_;
+
+  std::vector<uint64_t> filed_, sorting_;  // cell << 32 | place
+  std::vector<Visit> visits_;
+  std::vector<uint32_t> rest_;  // places for the exhaustive scan
+  std::vector<Item> items_;     // of a visit
+  std::vector<int16_t> units_;  // [items, C], w / |w| * SeedTable::kRowUnit
+  std::vector<int32_t, search::CacheAligned<int32_t>> tiles_, more_tiles_;
+  search::AlignedFloats scores_, more_scores_;
+  std::vector<uint32_t> places_;      // in a list
+  std::vector<uint32_t> candidates_;  // seeds
+};
+
+}  // namespace seedlm::cpu

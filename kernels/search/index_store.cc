@@ -1,0 +1,105 @@
+#include "kernels/search/index_store.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "kernels/search/bound_table.h"
+
+namespace seedlm::search {
+namespace {
+
+// Costs in scored pairs of the exhaustive scan.
+constexpr double kFetch = 6;       // a seed of a list, per visit of its cell
+constexpr double kPerBlock = 600;  // filing a block, and starting on it
+constexpr double kListScans = 1.5;
+constexpr double kGain = 0.98;  // cells that save less are not worth their memory
+
+// radius, reach, cells, entries, scanned.
+constexpr Resolution k4bitResolutions[] = {{2, 0.65, 6'660, 9'000, 3'000},
+                                           {3, 0.47, 85'020, 2'500, 900}};
+constexpr Resolution k3bitResolutions[] = {{2, 0.76, 60'000, 10'500, 5'500}};
+constexpr Resolution k4_5bitResolutions[] = {{2, 0.60, 6'660, 15'500, 7'000},
+                                             {3, 0.45, 85'020, 6'200, 2'000}};
+
+size_t IndexOf(const codec::Profile& profile) {
+  for (size_t i = 0; i < codec::kProfiles.size(); ++i) {
+    if (codec::kProfiles[i].name == profile.name) return i;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::span<const Resolution> Resolutions(const codec::Profile& profile) {
+  if (profile.name == codec::k4bit.name) return k4bitResolutions;
+  if (profile.name == codec::k3bit.name) return k3bitResolutions;
+  if (profile.name == codec::k4_5bit.name) return k4_5bitResolutions;
+  return {};
+}
+
+double ModelCost(const Resolution& resolution, const Workload& work, const IndexState& state) {
+  const double all_seeds = codec::k4bit.seed_count();
+  const double cells = static_cast<double>(resolution.cells);
+  const double batch = static_cast<double>(work.batch);
+  const double blocks = static_cast<double>(std::max(work.batch, work.to_come));
+  // Cells that are met when blocks fall on them evenly.
+  const double met = cells * -std::expm1(-blocks / cells);
+  const double visits = cells * -std::expm1(-batch / cells) / batch;  // for each block
+  const double room =
+      std::floor(static_cast<double>(state.bytes_left) / (2.0 * resolution.entries + 200));
+  const double lists = static_cast<double>(state.lists);
+  const double built = std::clamp(met - lists, 0.0, room);
+  const double covered = std::min(1.0, (lists + built) / met);
+  const double indexed = kPerBlock + resolution.scanned * (1 + kFetch * visits);
+  const double pairs =
+      built * kListScans * all_seeds + blocks * (covered * indexed + (1 - covered) * all_seeds);
+  return pairs / all_seeds;
+}
+
+CellIndex& IndexStore::At(const codec::Profile& profile, size_t resolution) {
+  const BoundTable& bounds = BoundTable::For(profile);
+  const std::lock_guard lock(mutex_);
+  auto& index = indexes_[IndexOf(profile)][resolution];
+  if (!index) {
+    index = std::make_unique<CellIndex>(profile, Resolutions(profile)[resolution], bounds.margin(),
+                                        budget_);
+  }
+  return *index;
+}
+
+CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& work,
+                              std::string* why) {
+  const auto resolutions = Resolutions(profile);
+  const double exhaustive = static_cast<double>(std::max(work.batch, work.to_come));
+  double least = kGain * exhaustive;
+  size_t chosen = resolutions.size();
+  for (size_t i = 0; i < resolutions.size() && memory_ > 0; ++i) {
+    IndexState state{0, budget_.left()};
+    {
+      const std::lock_guard lock(mutex_);
+      const auto& index = indexes_[IndexOf(profile)][i];
+      if (index) state.lists = index->lists();
+    }
+    const double cost = ModelCost(resolutions[i], work, state);
+    if (cost >= least) continue;
+    least = cost;
+    chosen = i;
+  }
+  const bool found = chosen < resolutions.size();
+  if (why != nullptr) {
+    char text[200];
+    std::snprintf(text, sizeof text,
+                  "%s for %lld of %lld blocks: %.3g scans instead of %.3g, index memory left %lld",
+                  !found        ? "exhaustive scan"
+                  : chosen == 0 ? "coarse cells"
+                                : "fine cells",
+                  static_cast<long long>(work.batch),
+                  static_cast<long long>(std::max(work.batch, work.to_come)),
+                  found ? least : exhaustive, exhaustive, static_cast<long long>(budget_.left()));
+    *why = text;
+  }
+  return found ? &At(profile, chosen) : nullptr;
+}
+
+}  // namespace seedlm::search

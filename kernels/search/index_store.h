@@ -1,0 +1,67 @@
+// All cell indexes of a process, and the choice among them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/codec/profile.h"
+#include "kernels/search/cell_index.h"
+
+namespace seedlm::search {
+
+inline constexpr int64_t kDefaultIndexMemory = int64_t{1} << 30;
+
+// The resolutions that a profile can be searched with, coarse to fine; empty: none is of use, all
+// seeds are scanned (2bit: the angles are so wide that nearly all seeds matter).
+std::span<const Resolution> Resolutions(const codec::Profile& profile);
+
+// How much work is ahead.
+struct Workload {
+  int64_t batch = 0;    // blocks that are searched together
+  int64_t to_come = 0;  // blocks in all, these included, as far as is known; less counts as `batch`
+};
+
+// What is there already, of one resolution.
+struct IndexState {
+  int64_t lists = 0;
+  int64_t bytes_left = 0;  // for more
+};
+
+// Blocks' worth of exhaustive scans that `work` costs with a resolution. The model counts scored
+// (block, seed) pairs; a list costs an exhaustive scan and a half, fetching a seed of a list once
+// for all blocks of a cell that are in the batch as much as kFetch pairs.
+double ModelCost(const Resolution& resolution, const Workload& work, const IndexState& state);
+
+// The cell indexes of all profiles under one memory budget. Thread-safe.
+class IndexStore {
+ public:
+  // memory: bytes that lists may take; 0: no index, all searches are exhaustive.
+  explicit IndexStore(int64_t memory = kDefaultIndexMemory) : memory_(memory), budget_(memory) {}
+
+  // The index that `work` is cheapest with, or null where that is the exhaustive scan. `why`, if
+  // not null, is told the choice for people. The index lives as long as the store.
+  CellIndex* Choose(const codec::Profile& profile, const Workload& work,
+                    std::string* why = nullptr);
+
+  // The index of Resolutions(profile)[resolution], made at the first call.
+  CellIndex& At(const codec::Profile& profile, size_t resolution);
+
+  int64_t memory() const { return memory_; }
+  int64_t memory_left() const { return budget_.left(); }
+
+ private:
+  static constexpr size_t kMaxResolutions = 4;
+
+  const int64_t memory_;
+  MemoryBudget budget_;
+  std::mutex mutex_;  // guards indexes_
+  std::array<std::array<std::unique_ptr<CellIndex>, kMaxResolutions>, codec::kProfiles.size()>
+      indexes_;
+};
+
+}  // namespace seedlm::search

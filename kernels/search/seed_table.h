@@ -1,0 +1,92 @@
+// What a search reads of a single seed: its orthonormal basis in 16 bits, for scores of lists of
+// seeds, and its factors in float32, for the coefficients of the few seeds that are left.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/codec/profile.h"
+#include "kernels/search/cache_aligned.h"
+
+namespace seedlm::search {
+
+// Immutable, thread-safe. 4bit: 16 MB, 3bit: 29 MB.
+//
+// Notation: A the C x P integer basis of a seed, A = Q R (thin QR in float64, codec::FactorBasis).
+class SeedTable {
+ public:
+  // Takes about 50 ms.
+  explicit SeedTable(const codec::Profile& profile);
+
+  // The process's table for one of codec::kProfiles, built at the first call.
+  static const SeedTable& For(const codec::Profile& profile);
+
+  const codec::Profile& profile() const { return profile_; }
+
+  // round(32767 Q), [P][C] (for pairs of weights c, c + 1 one 32-bit word). A row begins at a cache
+  // line where it fits in one. Row 0, which is no seed, holds zeros.
+  const int16_t* row(uint32_t seed) const { return &rows_[seed * row_stride_]; }
+  size_t row_stride() const { return row_stride_; }
+  static constexpr double kRowUnit = 32767;
+
+  // A record of whole cache lines: float32 of Q [P][C], of R [P (P + 1) / 2] row by row from the
+  // diagonal on, and of 1 / R_pp [P]; then A [C][P] as int16_t. Seeds that are not sound have zeros
+  // for 1 / R_pp.
+  const float* factor(uint32_t seed) const {
+    return reinterpret_cast<const float*>(&records_[seed * record_stride_]);
+  }
+  int r_offset() const { return profile_.block * profile_.rank; }
+  int inverse_offset() const { return r_offset() + profile_.rank * (profile_.rank + 1) / 2; }
+
+  // Whether min_p R_pp >= kLeastDiagonal, so that float32 arithmetic on the factors means
+  // something: no two coefficient vectors of such a seed decode to nearly the same weights. All but
+  // some 1 % of the seeds.
+  bool sound(uint32_t seed) const { return factor(seed)[inverse_offset()] != 0; }
+  static constexpr double kLeastDiagonal = 4096;
+
+  // A [C][P].
+  const int16_t* basis(uint32_t seed) const {
+    return reinterpret_cast<const int16_t*>(&records_[seed * record_stride_ + basis_offset()]);
+  }
+
+  // Asks for a seed's record, and its row, ahead of their use.
+  void PrefetchRecord(uint32_t seed) const {
+    const std::byte* record = &records_[seed * record_stride_];
+    for (size_t i = 0; i < record_stride_; i += kLine) __builtin_prefetch(record + i);
+  }
+  static constexpr int kRowsAhead = 32;
+  void PrefetchRow(uint32_t seed) const {
+    const int16_t* entries = row(seed);
+    for (size_t i = 0; i < row_stride_; i += kLine / sizeof(int16_t)) {
+      __builtin_prefetch(entries + i);
+    }
+  }
+
+  // Scores of rows: |(1/32767) row^T u|^2 of a unit-norm u that is itself rounded to multiples of
+  // 1 / 32767, in exact integers but for one conversion and P float32 multiply-adds, is within this
+  // of |Q^T u|^2. Rounding moves the entries of Q and of u by at most 1 / 65534 each, so every z_p
+  // by at most (2 sqrt(C) + C / 65534) / 65534, z by sqrt(P) times that =: e, and |z|^2, |z| <= 1,
+  // by 2 e + e^2; 2^-20 covers the float32 part.
+  double row_margin() const {
+    const double block = profile_.block;
+    const double e =
+        std::sqrt(profile_.rank) * (2 * std::sqrt(block) + block / 65534) / 65534 * (1 + 1e-6);
+    return 2 * e + e * e + 0x1p-20;
+  }
+
+ private:
+  static constexpr size_t kLine = 64;  // bytes of a cache line
+  size_t basis_offset() const {
+    return static_cast<size_t>(inverse_offset() + profile_.rank) * sizeof(float);
+  }
+
+  codec::Profile profile_;
+  size_t row_stride_;
+  size_t record_stride_;  // bytes
+  std::vector<int16_t, CacheAligned<int16_t>> rows_;
+  std::vector<std::byte, CacheAligned<std::byte>> records_;
+};
+
+}  // namespace seedlm::search

@@ -1,0 +1,274 @@
+// The search through the cell index against the exhaustive scan: the same codes, to the last tie.
+// The cases of [slow] are the same with a million blocks and more.
+#include "kernels/cpu/index_search.h"
+
+#include <catch2/catch.hpp>
+#include <map>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/backend/weight_blocks.h"
+#include "kernels/codec/level_design.h"
+#include "kernels/cpu/backends.h"
+#include "kernels/search/index_store.h"
+#include "kernels/search/lattice.h"
+#include "tests/kernels/test_weights.h"
+
+namespace seedlm::cpu {
+namespace {
+
+using codec::Candidate;
+using codec::Fit;
+using codec::Profile;
+using codec::ScaleRule;
+using testing::Kind;
+
+const Profile* const kIndexed[] = {&codec::k4bit, &codec::k3bit, &codec::k4_5bit};
+
+struct Blocks {
+  std::vector<float> weights;  // [places, C]
+  std::vector<uint32_t> places;
+  std::vector<Candidate> best;
+
+  Batch Start(const backend::EncodeSpec& spec) {
+    const size_t width = static_cast<size_t>(spec.profile.block);
+    places.clear();
+    best.resize(weights.size() / width);
+    for (size_t i = 0; i < best.size(); ++i) {
+      const codec::BlockTask task = codec::MakeTask(spec.profile, &weights[i * width]);
+      best[i] = codec::InitialCandidate(spec.fit, task);
+      if (task.squared_norm > 0) places.push_back(static_cast<uint32_t>(i));
+    }
+    return {weights.data(), places, best.data()};
+  }
+};
+
+codec::LevelTable LevelsFor(const Profile& profile, ScaleRule rule,
+                            const std::vector<float>& weights) {
+  codec::NormHistogram histogram;
+  for (size_t i = 0; i < weights.size(); i += static_cast<size_t>(profile.block)) {
+    histogram.Add(profile, &weights[i], static_cast<int64_t>(i));
+  }
+  return codec::DesignLevels(profile, rule, histogram);
+}
+
+// Encodes by index and by scan and compares; returns what the index did.
+IndexStatistics Compare(const SearchKernels& kernels, const backend::EncodeSpec& spec,
+                        search::CellIndex& index, const std::vector<float>& weights) {
+  Blocks by_index{weights, {}, {}}, by_scan{weights, {}, {}};
+  IndexSearch search(kernels, spec, index);
+  REQUIRE(search.Run(by_index.Start(spec), {}).ok());
+  ExhaustiveSearch scan(kernels, spec);
+  REQUIRE(scan.Run(by_scan.Start(spec), {}).ok());
+  size_t different = 0;
+  for (size_t i = 0; i < by_scan.best.size(); ++i) {
+    const Candidate &a = by_index.best[i], &b = by_scan.best[i];
+    const bool same = a.error == b.error && a.seed == b.seed && a.remainder == b.remainder;
+    different += !same;
+    if (!same && different < 4) {
+      UNSCOPED_INFO("block " << i << ": seed " << a.seed << " error " << a.error << ", not seed "
+                             << b.seed << " error " << b.error);
+    }
+  }
+  CHECK(different == 0);
+  return search.statistics();
+}
+
+// Blocks that are hard in some way: on the border of two cells, on a centre, in a hole of the
+// lattice, exactly a code of a seed (error 0, several seeds), of an ill-conditioned seed, nearly
+// so.
+std::vector<float> AdversarialBlocks(const Profile& profile, double radius, unsigned seed,
+                                     int count) {
+  std::mt19937 bits(seed);
+  std::normal_distribution<float> normal;
+  const search::SeedTable& table = search::SeedTable::For(profile);
+  std::vector<uint32_t> ill;
+  for (uint32_t s = 1; s <= profile.seed_count(); ++s) {
+    if (!table.sound(s)) ill.push_back(s);
+  }
+  std::vector<float> weights;
+  const auto nearest = [&](const float* x) {
+    return profile.block == 8 ? search::NearestOfDPlus<8>(x) : search::NearestOfDPlus<12>(x);
+  };
+  for (int i = 0; i < count; ++i) {
+    float x[codec::kMaxBlock] = {};
+    double squared = 0;
+    for (int c = 0; c < profile.block; ++c) {
+      x[c] = normal(bits);
+      squared += double{x[c]} * x[c];
+    }
+    for (int c = 0; c < profile.block; ++c) x[c] *= static_cast<float>(radius / std::sqrt(squared));
+    const search::LatticePoint point = nearest(x);
+    const uint32_t chosen =
+        i % 2 == 0 ? 1 + bits() % profile.seed_count() : ill[bits() % ill.size()];
+    const codec::Basis basis = codec::MakeBasis(profile, chosen);
+    int8_t q[codec::kMaxRank];
+    for (int8_t& value : q) value = static_cast<int8_t>(static_cast<int>(bits() % 16) - 8);
+    for (int c = 0; c < profile.block; ++c) {
+      const float centre = static_cast<float>(point.twice[c]) / 2;
+      const float decoded = codec::DecodeWeight(profile, basis.at[c], q, 0x1p-22f);
+      switch (i / 2 % 5) {
+        case 0:  // a centre
+          x[c] = 0.01f * centre;
+          break;
+        case 1:  // half way to the next point along two axes
+          x[c] = 0.01f * (centre + (c < 2 ? 0.5f : 0.0f));
+          break;
+        case 2:
+          x[c] = decoded;
+          break;
+        case 3:
+          x[c] = decoded * (1 + 1e-6f * normal(bits));
+          break;
+        default:  // few weights that are not 0
+          x[c] = bits() % 4 == 0 ? 0.01f * normal(bits) : 0.0f;
+      }
+    }
+    weights.insert(weights.end(), x, x + profile.block);
+  }
+  return weights;
+}
+
+size_t ScanRest(Kind kind, size_t blocks) {
+  return kind == Kind::kTiny || kind == Kind::kHuge ? std::min<size_t>(blocks, 32) : blocks;
+}
+
+// Each profile, kind of weights and resolution; `blocks` for each. Returns the blocks compared.
+int64_t RunKinds(size_t blocks, bool all_fits) {
+  const SearchKernels kernels = KernelsFor(SupportedTargets().front());
+  int64_t compared = 0;
+  unsigned seed = 100;
+  for (const Profile* profile : kIndexed) {
+    search::IndexStore store(int64_t{2} << 30);
+    for (const Kind kind : testing::kKinds) {
+      const std::vector<float> weights = testing::MakeWeights(
+          kind, ScanRest(kind, blocks) * static_cast<size_t>(profile->block), ++seed);
+      for (const auto& [fit, rule] : {std::pair{Fit::kOptimal, ScaleRule::kFitted},
+                                      std::pair{Fit::kOptimal, ScaleRule::kPaper},
+                                      std::pair{Fit::kNearest, ScaleRule::kPow2}}) {
+        if (!all_fits && rule != ScaleRule::kFitted) continue;
+        const backend::EncodeSpec spec{*profile, fit, LevelsFor(*profile, rule, weights),
+                                       int64_t{1} << 40};
+        for (size_t r = 0; r < search::Resolutions(*profile).size(); ++r) {
+          CAPTURE(profile->name, testing::Name(kind), codec::Name(fit), codec::Name(rule), r);
+          const IndexStatistics done = Compare(kernels, spec, store.At(*profile, r), weights);
+          compared += done.blocks;
+          if (kind == Kind::kGaussian && rule == ScaleRule::kFitted) {
+            CHECK(done.exhaustive < done.blocks / 4);
+            CHECK(done.scored > 0);
+          }
+        }
+      }
+    }
+  }
+  return compared;
+}
+
+TEST_CASE("through the index every kind of block gets the exhaustive scan's code") {
+  CHECK(RunKinds(120, true) > 5000);
+}
+
+TEST_CASE("a million blocks get the exhaustive scan's codes", "[.][slow]") {
+  CHECK(RunKinds(50'000, false) >= 1'000'000);
+}
+
+void RunAdversarial(int blocks) {
+  const SearchKernels kernels = KernelsFor(SupportedTargets().front());
+  for (const Profile* profile : kIndexed) {
+    search::IndexStore store(int64_t{2} << 30);
+    for (size_t r = 0; r < search::Resolutions(*profile).size(); ++r) {
+      search::CellIndex& index = store.At(*profile, r);
+      const std::vector<float> weights =
+          AdversarialBlocks(*profile, index.resolution().radius, 7, blocks);
+      for (const ScaleRule rule : {ScaleRule::kFitted, ScaleRule::kPow2}) {
+        backend::EncodeSpec spec{*profile, Fit::kOptimal, LevelsFor(*profile, rule, weights),
+                                 int64_t{1} << 40};
+        CAPTURE(profile->name, r, codec::Name(rule));
+        Compare(kernels, spec, index, weights);
+        spec.levels.scale[0] = 0x1p-22f;  // so that blocks are codes, exactly
+        Compare(kernels, spec, index, weights);
+      }
+    }
+  }
+}
+
+TEST_CASE("hard blocks get the exhaustive scan's codes") { RunAdversarial(200); }
+
+TEST_CASE("many hard blocks get the exhaustive scan's codes", "[.][slow]") {
+  RunAdversarial(20'000);
+}
+
+TEST_CASE("every instruction set searches the index alike") {
+  for (const Profile* profile : kIndexed) {
+    const std::vector<float> weights =
+        testing::MakeWeights(Kind::kGaussian, 40 * static_cast<size_t>(profile->block), 3);
+    const backend::EncodeSpec spec{*profile, Fit::kOptimal,
+                                   LevelsFor(*profile, ScaleRule::kFitted, weights),
+                                   int64_t{1} << 40};
+    for (const std::string& name : SupportedTargets()) {
+      CAPTURE(profile->name, name);
+      search::IndexStore store;
+      Compare(KernelsFor(name), spec, store.At(*profile, 0), weights);
+    }
+  }
+}
+
+TEST_CASE("a list that is too short, or missing, is no error") {
+  const Profile& profile = codec::k4bit;
+  const SearchKernels kernels = KernelsFor(SupportedTargets().front());
+  const std::vector<float> weights = testing::MakeWeights(Kind::kGaussian, 300 * 8, 21);
+  const backend::EncodeSpec spec{profile, Fit::kOptimal,
+                                 LevelsFor(profile, ScaleRule::kFitted, weights), int64_t{1} << 40};
+  search::MemoryBudget budget(1 << 20), nothing(0);
+  const double margin = search::BoundTable::For(profile).margin();
+  search::CellIndex shorter(profile, {2, 0.42, 6'660, 1000, 100}, margin, budget);
+  const IndexStatistics some = Compare(kernels, spec, shorter, weights);
+  CHECK(some.exhaustive > 20);
+  CHECK(some.exhaustive < 300);
+  search::CellIndex none(profile, {2, 0.6, 6'660, 1000, 100}, margin, nothing);
+  CHECK(Compare(kernels, spec, none, weights).exhaustive == 300);
+  search::CellIndex few(profile, {2, 0.6, 2, 1000, 100}, margin, budget);  // cells
+  CHECK(Compare(kernels, spec, few, weights).exhaustive > 100);
+}
+
+TEST_CASE("threads that share an index make the same bytes", "[threads]") {
+  const auto store = std::make_shared<search::IndexStore>(int64_t{1} << 26);
+  const auto backend = *MakeSimdBackend("", store);
+  const std::vector<float> weights = testing::MakeWeights(Kind::kGaussian, 3000 * 8, 5);
+  const backend::WeightRows rows{backend::WeightType::kF32, 100, 240,
+                                 reinterpret_cast<const std::byte*>(weights.data())};
+  const backend::EncodeSpec spec{codec::k4bit, Fit::kOptimal,
+                                 LevelsFor(codec::k4bit, ScaleRule::kFitted, weights),
+                                 int64_t{1} << 24};
+  std::vector<backend::EncodedShard> shards(4);
+  {
+    std::vector<std::jthread> threads;
+    for (auto& shard : shards) {
+      threads.emplace_back([&] { shard = *backend->Encode(spec, rows, {}); });
+    }
+  }
+  const auto expected = (*MakeSimdBackend())->Encode(spec, rows, {});
+  for (const auto& shard : shards) {
+    CHECK(shard.words == expected->words);
+    CHECK(shard.search.find("cells") != std::string::npos);
+  }
+}
+
+TEST_CASE("a stop request ends a search through the index") {
+  const auto backend = *MakeSimdBackend("", std::make_shared<search::IndexStore>());
+  const std::vector<float> weights = testing::MakeWeights(Kind::kGaussian, 64 * 64, 2);
+  backend::EncodeSpec spec;
+  spec.levels = codec::Pow2Levels(spec.profile, -10);
+  spec.blocks_to_come = int64_t{1} << 30;
+  std::stop_source stop;
+  stop.request_stop();
+  const backend::WeightRows rows{backend::WeightType::kF32, 64, 64,
+                                 reinterpret_cast<const std::byte*>(weights.data())};
+  CHECK(backend->Encode(spec, rows, stop.get_token()).status().code() ==
+        absl::StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace seedlm::cpu
