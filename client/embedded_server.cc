@@ -28,7 +28,7 @@ class InProcessServer : public EmbeddedServer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EmbeddedServer>> EmbeddedServer::Start(const Options& options) {
-  auto data_dir = TemporaryDirectory::Create(options.scratch_parent, "seedlm");
+  auto data_dir = TemporaryDirectory::Create(TemporaryDirectory::SystemParent(), "seedlm");
   if (!data_dir.ok()) return data_dir.status();
   server::ServerOptions server_options;  // no log: the command itself says what goes wrong
   server_options.data_dir = data_dir->path();

@@ -14,14 +14,15 @@ class Channel;
 
 namespace seedlm::client {
 
-// Runs until it is destroyed; then its data directory is removed. Reads and writes file:// URIs
-// anywhere on this machine, as the user may.
+// Runs until it is destroyed; then its data directory is removed. That lies in the system's
+// temporary directory, never beside an output: SQLite needs a file system with locks, and NFS has
+// none to rely on. It stays small: outputs are built where they will be. Reads and writes file://
+// URIs anywhere on this machine, as the user may.
 class EmbeddedServer {
  public:
   struct Options {
     int threads = 0;                          // workers of every backend; 0: one a core
     int64_t index_memory = int64_t{1} << 30;  // as the server's --index-memory
-    std::string scratch_parent;               // directory in which the data directory is made
   };
   static absl::StatusOr<std::unique_ptr<EmbeddedServer>> Start(const Options& options);
   virtual ~EmbeddedServer() = default;

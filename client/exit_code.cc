@@ -1,5 +1,8 @@
 #include "client/exit_code.h"
 
+#include "absl/strings/match.h"
+#include "client/rpc_status.h"
+
 namespace seedlm::client {
 
 const std::string_view kExitCodesHelp =
@@ -10,14 +13,14 @@ const std::string_view kExitCodesHelp =
     "  3    invalid input: a damaged or unsuitable file, an option that cannot be met\n"
     "  4    not found: a file, a directory, a job\n"
     "  5    the output exists already\n"
-    "  6    the server cannot be reached or did not answer in time\n"
-    "  7    storage: permission denied, disk full, data damaged on the way\n"
+    "  6    the server cannot be reached, did not answer in time, or is busy\n"
+    "  7    storage: permission denied, disk full, read or write error, data damaged on the way\n"
     "  8    the job was cancelled\n"
     "  70   a defect in seedlm\n"
     "  130  interrupted\n";
 
-ExitCode ExitCodeFor(absl::StatusCode code) {
-  switch (code) {
+ExitCode ExitCodeFor(const absl::Status& status) {
+  switch (status.code()) {
     case absl::StatusCode::kOk:
       return kOk;
     case absl::StatusCode::kInvalidArgument:
@@ -35,19 +38,24 @@ ExitCode ExitCodeFor(absl::StatusCode code) {
       return kUnavailable;
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kDataLoss:
       return kStorage;
+    case absl::StatusCode::kResourceExhausted:
+      return RetryAfter(status) ? kUnavailable : kStorage;
     case absl::StatusCode::kCancelled:
       return kCancelled;
     default:
-      return kInternal;
+      return IsFailedSystemCall(status) ? kStorage : kInternal;
   }
 }
 
-ExitCode ExitCodeForFailedJob(absl::StatusCode code) {
-  if (code == absl::StatusCode::kOk || code == absl::StatusCode::kUnknown) return kCheckFailed;
-  return ExitCodeFor(code);
+ExitCode ExitCodeForFailedJob(const absl::Status& status) {
+  if (status.ok() || absl::IsUnknown(status)) return kCheckFailed;
+  return ExitCodeFor(status);
+}
+
+bool IsFailedSystemCall(const absl::Status& status) {
+  return absl::IsInternal(status) && absl::StrContains(status.message(), ": cannot ");
 }
 
 }  // namespace seedlm::client

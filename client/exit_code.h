@@ -14,20 +14,25 @@ enum ExitCode : int {
   kInvalidInput = 3,   // INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED
   kNotFound = 4,       // NOT_FOUND
   kAlreadyExists = 5,  // ALREADY_EXISTS
-  kUnavailable = 6,    // UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED
-  kStorage = 7,        // PERMISSION_DENIED, UNAUTHENTICATED, RESOURCE_EXHAUSTED, DATA_LOSS
-  kCancelled = 8,      // CANCELLED: the job was cancelled by somebody else
-  kInternal = 70,      // INTERNAL, UNKNOWN: a defect
+  kUnavailable = 6,    // UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED; RESOURCE_EXHAUSTED with RetryInfo
+  kStorage = 7,    // PERMISSION_DENIED, UNAUTHENTICATED, RESOURCE_EXHAUSTED, DATA_LOSS; a system
+                   // call that failed for another reason (EIO)
+  kCancelled = 8,  // CANCELLED: the job was cancelled by somebody else
+  kInternal = 70,  // INTERNAL, UNKNOWN: a defect
   kInterrupted = 130,  // SIGINT or SIGTERM
 };
 
 // The table above, for --help.
 extern const std::string_view kExitCodesHelp;
 
-ExitCode ExitCodeFor(absl::StatusCode code);
+ExitCode ExitCodeFor(const absl::Status& status);
 
 // For a job that ended FAILED with this error: as ExitCodeFor, but kCheckFailed where the code says
 // nothing (OK, UNKNOWN).
-ExitCode ExitCodeForFailedJob(absl::StatusCode code);
+ExitCode ExitCodeForFailedJob(const absl::Status& status);
+
+// Whether an INTERNAL status is a file operation that failed ("PATH: cannot read: Input/output
+// error"), not a defect. The text is all that says so.
+bool IsFailedSystemCall(const absl::Status& status);
 
 }  // namespace seedlm::client

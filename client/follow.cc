@@ -75,6 +75,33 @@ class Follower {
   Followed followed_;
 };
 
+// What is said instead of the weights done, which do not move meanwhile.
+std::string PhaseName(v1::JobPhase phase) {
+  switch (phase) {
+    case v1::JOB_PHASE_MEASURING:
+      return "measuring";
+    case v1::JOB_PHASE_PUBLISHING:
+      return "publishing";
+    default:
+      return "";
+  }
+}
+
+// What an interrupt made of a job, as it is now.
+absl::Status AfterInterrupt(const v1::Job& job, const FollowOptions& options,
+                            const absl::Status& cancel) {
+  if (!HasEnded(job.state())) {
+    if (!cancel.ok()) return cancel;
+    return absl::CancelledError(absl::StrCat(
+        job.name(), ": no longer watched, it goes on; stop it with seedlm cancel ", job.name()));
+  }
+  if (options.cancel_on_interrupt && job.state() == v1::JOB_STATE_CANCELLED) {
+    return absl::CancelledError(
+        "interrupted, the job was cancelled and nothing written; start it again");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 ProgressView ToView(const v1::Progress& progress) {
@@ -82,7 +109,9 @@ ProgressView ToView(const v1::Progress& progress) {
           .total = progress.weights_total(),
           .rate = progress.weights_per_second(),
           .eta_seconds = progress.eta_seconds(),
-          .current = progress.current_tensor()};
+          .current = progress.current_tensor(),
+          .phase = PhaseName(progress.phase()),
+          .phase_fraction = progress.phase_fraction()};
 }
 
 absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
@@ -92,7 +121,7 @@ absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
   absl::Status cancelled;    // written by the callback, read after it is gone
   {
     const std::stop_callback on_interrupt(interrupt.token(), [&] {
-      if (options.cancel_on_interrupt) cancelled = client.CancelJob(name).status();
+      if (options.cancel_on_interrupt) cancelled = client.CancelJob(name, {}).status();
       if (!options.cancel_on_interrupt || !cancelled.ok()) give_up.request_stop();
     });
     absl::Status status = client.WatchJob(name, give_up.get_token(),
@@ -100,19 +129,17 @@ absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
     if (!status.ok() && !interrupt.requested()) return status;
   }
   Followed followed = follower.Finish();
-  if (interrupt.requested() && !HasEnded(followed.job.state())) {
-    if (!cancelled.ok()) return cancelled;
+  // With the error, the estimate and the files; not to be stopped by the interrupt that asks for
+  // it.
+  auto job = client.GetJob(name, {});
+  const bool only_watched = interrupt.requested() && !options.cancel_on_interrupt;
+  if (!job.ok() && !only_watched) return job.status();
+  if (job.ok()) followed.job = *std::move(job);
+  followed.job.set_name(name);
+  if (interrupt.requested()) {
+    absl::Status status = AfterInterrupt(followed.job, options, cancelled);
+    if (!status.ok()) return status;
   }
-  if (interrupt.requested() && followed.job.state() != v1::JOB_STATE_SUCCEEDED) {
-    return absl::CancelledError(
-        options.cancel_on_interrupt
-            ? "interrupted: the job was cancelled, nothing was written"
-            : absl::StrCat(name, ": no longer watched; it goes on, stop it with seedlm cancel ",
-                           name));
-  }
-  auto job = client.GetJob(name);  // with the error, the estimate and the files
-  if (!job.ok()) return job.status();
-  followed.job = *std::move(job);
   return followed;
 }
 

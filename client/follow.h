@@ -25,7 +25,8 @@ struct Followed {
   std::vector<v1::TensorResult> tensors;
 };
 
-// Returns when the job has ended, whatever its end. CANCELLED when interrupted.
+// Returns when the job has ended, whatever its end; also after an interrupt that came too late to
+// change it. CANCELLED when the interrupt ended the job, or the watch.
 absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
                                    const FollowOptions& options, const Interrupt& interrupt);
 

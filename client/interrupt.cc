@@ -3,10 +3,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/exit_code.h"
-#include "client/temporary_directory.h"
+#include "client/leftovers.h"
+#include "client/output.h"
 
 namespace seedlm::client {
 namespace {
@@ -16,14 +21,26 @@ sigset_t Signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  struct sigaction hang_up {};
+  if (sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) {
+    sigaddset(&set, SIGHUP);
+  }
   return set;
+}
+
+[[noreturn]] void LeaveAtOnce() {
+  RegisterOpenOutputs();
+  const std::vector<std::string> left = RemoveLeftovers();
+  PrintError(absl::StrCat(
+      "interrupted twice, left at once; ",
+      left.empty() ? "nothing partial is left" : "remove " + absl::StrJoin(left, " and ")));
+  _exit(kInterrupted);
 }
 
 }  // namespace
 
-Interrupt::Interrupt() {
-  const sigset_t set = Signals();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+Interrupt::Interrupt() : signals_(Signals()) {
+  pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   waiter_ = std::jthread([this](std::stop_token leave) { Wait(std::move(leave)); });
 }
 
@@ -34,16 +51,14 @@ Interrupt::~Interrupt() {
 }
 
 void Interrupt::Wait(std::stop_token leave) {
-  const sigset_t set = Signals();
   for (int received = 0;;) {
     int number = 0;
-    if (sigwait(&set, &number) != 0) continue;
+    if (sigwait(&signals_, &number) != 0) continue;
     if (leave.stop_requested()) return;
     if (++received == 1) {
       asker_ = std::jthread([this] { source_.request_stop(); });
     } else {
-      TemporaryDirectory::RemoveAll();
-      _exit(kInterrupted);
+      LeaveAtOnce();
     }
   }
 }

@@ -13,13 +13,28 @@
 namespace seedlm::client {
 namespace {
 
-constexpr std::chrono::seconds kDeadline{30};
-constexpr std::chrono::seconds kCreateDeadline{180};  // the server reads the headers of every file
-// A silent stream is dead: the server sends something every 15 s.
-constexpr int kKeepAliveMs = 20'000;
+constexpr int kKeepAliveMs = 20'000;  // finds dead connections; Patience::silence dead servers
 constexpr int kMaxMessageBytes = 64 << 20;  // a job with many output files
 constexpr int kFirstReconnectMs = 200;
 constexpr int kMaxReconnectMs = 5'000;
+
+absl::Status Interrupted() { return absl::CancelledError("interrupted; run it again"); }
+
+// One try of a call. `invoke` is given the context.
+template <typename Invoke>
+absl::Status CallOnce(std::chrono::milliseconds deadline, const std::stop_token& stop,
+                      const std::string& address, const Invoke& invoke) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + deadline);
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const absl::Status status = FromRpc(invoke(&context), address);
+  return !status.ok() && stop.stop_requested() ? Interrupted() : status;
+}
+
+// Whether a request that failed like this may have arrived all the same.
+bool MayHaveArrived(const absl::Status& status) {
+  return absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+}
 
 }  // namespace
 
@@ -38,43 +53,60 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
-JobClient::JobClient(std::shared_ptr<grpc::Channel> channel, std::string address,
-                     RetryPolicy policy)
+JobClient::JobClient(std::shared_ptr<grpc::Channel> channel, std::string address, Patience patience)
     : stub_(std::make_unique<Stub>(Stub{v1::CompressionService::NewStub(channel)})),
       address_(std::move(address)),
-      policy_(policy) {}
+      patience_(patience) {}
 
 JobClient::~JobClient() = default;
 
 template <typename Response, typename Request, typename Method>
 absl::StatusOr<Response> JobClient::Call(Method method, const Request& request,
-                                         std::chrono::seconds deadline) {
+                                         const std::stop_token& stop) {
   Response response;
-  const absl::Status status = Retry(policy_, {}, [&] {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + deadline);
-    return FromRpc((stub_->service.get()->*method)(&context, request, &response), address_);
+  const absl::Status status = Retry(patience_.unary, stop, [&] {
+    return CallOnce(patience_.answer, stop, address_, [&](grpc::ClientContext* context) {
+      return (stub_->service.get()->*method)(context, request, &response);
+    });
   });
   if (!status.ok()) return status;
   return response;
 }
 
-absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request) {
+absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
+                                             const std::stop_token& stop) {
   if (request.request_id().empty()) request.set_request_id(RandomId());
-  return Call<v1::Job>(&v1::CompressionService::Stub::CreateJob, request, kCreateDeadline);
+  v1::Job job;
+  const absl::Status status = Retry(patience_.unary, stop, [&] {
+    absl::Status once =
+        CallOnce(patience_.create, stop, address_, [&](grpc::ClientContext* context) {
+          return stub_->service->CreateJob(context, request, &job);
+        });
+    // The same id gives the same job, so to ask again is safe; not to ask would leave an orphan.
+    const bool late = absl::IsDeadlineExceeded(once);
+    return late ? WithRetryAfter(std::move(once), std::chrono::milliseconds(0)) : once;
+  });
+  if (status.ok()) return job;
+  if (!MayHaveArrived(status) || request.validate_only()) return status;
+  return absl::Status(
+      status.code(),
+      absl::StrCat(absl::IsCancelled(status) ? "interrupted" : address_ + ": no answer in time",
+                   ", the job may be queued all the same; see seedlm list, or submit it again with "
+                   "--request-id ",
+                   request.request_id()));
 }
 
-absl::StatusOr<v1::Job> JobClient::GetJob(const std::string& name) {
+absl::StatusOr<v1::Job> JobClient::GetJob(const std::string& name, const std::stop_token& stop) {
   v1::GetJobRequest request;
   request.set_name(name);
-  return Call<v1::Job>(&v1::CompressionService::Stub::GetJob, request, kDeadline);
+  return Call<v1::Job>(&v1::CompressionService::Stub::GetJob, request, stop);
 }
 
-absl::StatusOr<std::vector<v1::Job>> JobClient::ListJobs(v1::ListJobsRequest request) {
+absl::StatusOr<std::vector<v1::Job>> JobClient::ListJobs(v1::ListJobsRequest request,
+                                                         const std::stop_token& stop) {
   std::vector<v1::Job> jobs;
   while (true) {
-    auto page =
-        Call<v1::ListJobsResponse>(&v1::CompressionService::Stub::ListJobs, request, kDeadline);
+    auto page = Call<v1::ListJobsResponse>(&v1::CompressionService::Stub::ListJobs, request, stop);
     if (!page.ok()) return page.status();
     for (v1::Job& job : *page->mutable_jobs()) jobs.push_back(std::move(job));
     if (page->next_page_token().empty()) return jobs;
@@ -82,31 +114,38 @@ absl::StatusOr<std::vector<v1::Job>> JobClient::ListJobs(v1::ListJobsRequest req
   }
 }
 
-absl::StatusOr<v1::Job> JobClient::CancelJob(const std::string& name) {
+absl::StatusOr<v1::Job> JobClient::CancelJob(const std::string& name, const std::stop_token& stop) {
   v1::CancelJobRequest request;
   request.set_name(name);
-  return Call<v1::Job>(&v1::CompressionService::Stub::CancelJob, request, kDeadline);
+  return Call<v1::Job>(&v1::CompressionService::Stub::CancelJob, request, stop);
 }
 
-absl::StatusOr<v1::Job> JobClient::ResumeJob(const std::string& name) {
+absl::StatusOr<v1::Job> JobClient::ResumeJob(const std::string& name, const std::stop_token& stop) {
   v1::ResumeJobRequest request;
   request.set_name(name);
-  return Call<v1::Job>(&v1::CompressionService::Stub::ResumeJob, request, kDeadline);
+  return Call<v1::Job>(&v1::CompressionService::Stub::ResumeJob, request, stop);
 }
 
-absl::StatusOr<v1::Capabilities> JobClient::GetCapabilities() {
+absl::StatusOr<v1::Capabilities> JobClient::GetCapabilities(const std::stop_token& stop) {
   return Call<v1::Capabilities>(&v1::CompressionService::Stub::GetCapabilities,
-                                v1::GetCapabilitiesRequest(), kDeadline);
+                                v1::GetCapabilitiesRequest(), stop);
 }
 
 absl::Status JobClient::WatchOnce(const v1::WatchJobRequest& request, std::stop_token stop,
                                   const std::function<void(const v1::JobEvent&)>& on_event) {
   grpc::ClientContext context;
   const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  Watchdog watchdog(patience_.silence, [&context] { context.TryCancel(); });
   const auto stream = stub_->service->WatchJob(&context, request);
   v1::JobEvent event;
-  while (stream->Read(&event)) on_event(event);
-  return FromRpc(stream->Finish(), address_);
+  while (stream->Read(&event)) {
+    watchdog.Feed();
+    on_event(event);
+  }
+  absl::Status status = FromRpc(stream->Finish(), address_);
+  if (status.ok() || !watchdog.barked() || stop.stop_requested()) return status;
+  return absl::UnavailableError(
+      absl::StrCat(request.name(), ": ", address_, " sends nothing any more; watch it again"));
 }
 
 absl::Status JobClient::WatchJob(const std::string& name, std::stop_token stop,
@@ -124,7 +163,7 @@ absl::Status JobClient::WatchJob(const std::string& name, std::stop_token stop,
       on_event(event);
     });
     if (status.ok() || stop.stop_requested()) return status;
-    const auto delay = NextDelay(kStreamRetry, status.code(), ++failed, UniformRandom());
+    const auto delay = NextDelay(patience_.stream, status, ++failed, UniformRandom());
     if (!delay || !SleepUnlessStopped(*delay, stop)) return status;
   }
 }

@@ -1,6 +1,7 @@
 // CompressionService with deadlines, retries and absl::Status.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -10,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/retry.h"
+#include "client/watchdog.h"
 #include "seedlm/v1/compression_service.pb.h"
 
 namespace grpc {
@@ -21,37 +23,49 @@ namespace seedlm::client {
 // A channel to "HOST:PORT" or "unix:PATH", plaintext, past any proxy. Connects on first use.
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address);
 
-// Thread-safe. Calls that may safely arrive twice are sent again after UNAVAILABLE and ABORTED.
+// How long a server has, and how often it is asked again.
+struct Patience {
+  RetryPolicy unary{};
+  RetryPolicy stream = kStreamRetry;
+  std::chrono::milliseconds answer{30'000};   // deadline of a call
+  std::chrono::milliseconds create{180'000};  // of CreateJob: the server reads all headers
+  std::chrono::milliseconds silence = kSilence;
+};
+
+// Thread-safe. Calls that may safely arrive twice are sent again when IsRetryable says so; soon
+// after `stop` each ends with CANCELLED.
 // Errors: the server's, with its message; UNAVAILABLE naming the address when it is not there.
 class JobClient {
  public:
   // `address` is for messages.
-  JobClient(std::shared_ptr<grpc::Channel> channel, std::string address, RetryPolicy policy = {});
+  JobClient(std::shared_ptr<grpc::Channel> channel, std::string address, Patience patience = {});
   ~JobClient();
 
-  // Gives the request an id if it has none, so that it may be sent again.
-  absl::StatusOr<v1::Job> CreateJob(v1::CreateJobRequest request);
-  absl::StatusOr<v1::Job> GetJob(const std::string& name);
-  absl::StatusOr<std::vector<v1::Job>> ListJobs(v1::ListJobsRequest request);  // all pages
-  absl::StatusOr<v1::Job> CancelJob(const std::string& name);
-  absl::StatusOr<v1::Job> ResumeJob(const std::string& name);
-  absl::StatusOr<v1::Capabilities> GetCapabilities();
+  // Gives the request an id if it has none, so that it may be sent again, also when the answer did
+  // not come in time. When it is not known whether the job was queued, the message has the id.
+  absl::StatusOr<v1::Job> CreateJob(v1::CreateJobRequest request, const std::stop_token& stop);
+  absl::StatusOr<v1::Job> GetJob(const std::string& name, const std::stop_token& stop);
+  absl::StatusOr<std::vector<v1::Job>> ListJobs(v1::ListJobsRequest request,  // all pages
+                                                const std::stop_token& stop);
+  absl::StatusOr<v1::Job> CancelJob(const std::string& name, const std::stop_token& stop);
+  absl::StatusOr<v1::Job> ResumeJob(const std::string& name, const std::stop_token& stop);
+  absl::StatusOr<v1::Capabilities> GetCapabilities(const std::stop_token& stop);
 
-  // Calls `on_event` for every event until the job has ended. A broken stream is carried on after
-  // the last event seen, with kStreamRetry. CANCELLED soon after `stop`: the job goes on.
+  // Calls `on_event` for every event until the job has ended. A stream that broke, or on which
+  // nothing came for `silence`, is carried on after the last event seen. CANCELLED soon after
+  // `stop`: the job goes on.
   absl::Status WatchJob(const std::string& name, std::stop_token stop,
                         const std::function<void(const v1::JobEvent&)>& on_event);
 
  private:
   struct Stub;
   template <typename Response, typename Request, typename Method>
-  absl::StatusOr<Response> Call(Method method, const Request& request,
-                                std::chrono::seconds deadline);
+  absl::StatusOr<Response> Call(Method method, const Request& request, const std::stop_token& stop);
   absl::Status WatchOnce(const v1::WatchJobRequest& request, std::stop_token stop,
                          const std::function<void(const v1::JobEvent&)>& on_event);
   std::unique_ptr<Stub> stub_;
   std::string address_;
-  RetryPolicy policy_;
+  Patience patience_;
 };
 
 // 128 random bits, hex: for request ids.

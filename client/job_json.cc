@@ -16,6 +16,14 @@ void AddTime(Json& json, const char* key, bool has, const google::protobuf::Time
   if (has) json[key] = google::protobuf::util::TimeUtil::ToString(time);
 }
 
+// "MEASURING"; "" where there is none.
+std::string PhaseName(v1::JobPhase phase) {
+  constexpr std::string_view kPrefix = "JOB_PHASE_";
+  const std::string& name = v1::JobPhase_Name(phase);
+  if (phase == v1::JOB_PHASE_UNSPECIFIED || name.rfind(kPrefix, 0) != 0) return "";
+  return name.substr(kPrefix.size());
+}
+
 void AddProgress(Json& json, const v1::Progress& progress) {
   json["weights_done"] = progress.weights_done();
   json["weights_total"] = progress.weights_total();
@@ -27,6 +35,8 @@ void AddProgress(Json& json, const v1::Progress& progress) {
   json["weights_per_second"] = progress.weights_per_second();
   json["eta_seconds"] = progress.eta_seconds();
   json["current_tensor"] = progress.current_tensor();
+  json["phase"] = PhaseName(progress.phase());
+  json["phase_fraction"] = progress.phase_fraction();
 }
 
 Json SpecJson(const v1::CompressionSpec& spec) {
@@ -80,6 +90,7 @@ Json ToJson(const v1::Estimate& estimate) {
       {"weights", estimate.weights()},           {"input_bytes", estimate.input_bytes()},
       {"output_bytes", estimate.output_bytes()}, {"scratch_bytes", estimate.scratch_bytes()},
       {"seconds", estimate.seconds()},           {"bits_per_weight", estimate.bits_per_weight()}};
+  json["skipped_count"] = estimate.skipped_count();
   json["skipped"] = Json::array();
   for (const auto& tensor : estimate.skipped()) {
     json["skipped"].push_back({{"name", tensor.name()}, {"reason", tensor.reason()}});
@@ -88,11 +99,17 @@ Json ToJson(const v1::Estimate& estimate) {
 }
 
 Json ToJson(const v1::TensorResult& tensor) {
-  return {{"name", tensor.name()},           {"rows", tensor.rows()},
-          {"columns", tensor.columns()},     {"relative_error", tensor.relative_error()},
-          {"max_error", tensor.max_error()}, {"bits_per_weight", tensor.bits_per_weight()},
-          {"seconds", tensor.seconds()},     {"backend", tensor.backend()},
-          {"sha256", tensor.sha256()}};
+  return {{"name", tensor.name()},
+          {"rows", tensor.rows()},
+          {"columns", tensor.columns()},
+          {"relative_error", tensor.relative_error()},
+          {"max_error", tensor.max_error()},
+          {"bits_per_weight", tensor.bits_per_weight()},
+          {"seconds", tensor.seconds()},
+          {"backend", tensor.backend()},
+          {"sha256", tensor.sha256()},
+          {"squared_error", tensor.squared_error()},
+          {"squared_weights", tensor.squared_weights()}};
 }
 
 Json ToJson(const v1::Job& job) {
@@ -115,6 +132,7 @@ Json ToJson(const v1::Job& job) {
                      {"message", job.error().message()}};
   }
   if (!job.output_artifact().empty()) json["output_artifact"] = job.output_artifact();
+  json["output_file_count"] = job.output_file_count();
   json["output_files"] = Json::array();
   for (const auto& file : job.output_files()) {
     json["output_files"].push_back(

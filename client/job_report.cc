@@ -4,8 +4,8 @@
 
 #include <cmath>
 #include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -14,7 +14,7 @@
 #include "client/output.h"
 #include "client/packed_checkpoint.h"
 #include "client/text.h"
-#include "client/weight_rows.h"
+#include "client/way_out.h"
 #include "kernels/format/checkpoint.h"
 
 namespace seedlm::client {
@@ -35,21 +35,14 @@ uint64_t FileBytes(const format::SafetensorsFile& file) {
   return error ? 0 : static_cast<uint64_t>(size);
 }
 
-// The job reports errors relative to each tensor; over all of them they weigh by squared norms.
-double OverallError(const format::Checkpoint& original,
-                    const std::vector<v1::TensorResult>& results) {
-  std::map<std::string, double> relative;
-  for (const auto& result : results) relative[result.name()] = result.relative_error();
+// Over all tensors the squared sums are added. Nothing if the server did not report them.
+std::optional<double> OverallError(const std::vector<v1::TensorResult>& results) {
   double error = 0;
   double weights = 0;
-  for (const auto& file : original.files) {
-    for (const auto& tensor : file.file->tensors()) {
-      const auto found = relative.find(tensor.name);
-      if (found == relative.end() || !IsWeightType(tensor.dtype)) continue;
-      const double norm = SquaredNorm(*file.file, tensor);
-      weights += norm;
-      error += found->second * found->second * norm;
-    }
+  for (const auto& result : results) {
+    if (result.squared_weights() == 0 && result.relative_error() > 0) return std::nullopt;
+    error += result.squared_error();
+    weights += result.squared_weights();
   }
   return weights > 0 ? std::sqrt(error / weights) : 0;
 }
@@ -81,7 +74,7 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
     summary.bits_per_weight =
         8 * static_cast<double>(code_bytes) / static_cast<double>(summary.weights);
   }
-  summary.relative_error = OverallError(*original, followed.tensors);
+  summary.relative_error = OverallError(followed.tensors);
   summary.seconds = RunSeconds(followed.job);
   if (summary.seconds > 0) {
     summary.weights_per_second = static_cast<double>(summary.weights) / summary.seconds;
@@ -93,14 +86,16 @@ std::string ToText(const CompressSummary& s) {
   const double ratio =
       s.output_bytes > 0 ? static_cast<double>(s.input_bytes) / static_cast<double>(s.output_bytes)
                          : 0;
+  const std::string error =
+      s.relative_error ? absl::StrFormat("%.4f", *s.relative_error) : "unknown: see seedlm verify";
   return absl::StrFormat(
       "%s: %s -> %s: %s (%.2f times smaller)\n"
       "%d compressed tensors: %s -> %s, %.3f bits a weight\n"
-      "relative error %.4f\n"
+      "relative error %s\n"
       "%s, %s\n",
       Printable(s.input), FormatBytes(s.input_bytes), Printable(s.output),
       FormatBytes(s.output_bytes), ratio, s.tensors, FormatBytes(s.tensor_bytes),
-      FormatBytes(s.packed_bytes), s.bits_per_weight, s.relative_error, FormatDuration(s.seconds),
+      FormatBytes(s.packed_bytes), s.bits_per_weight, error, FormatDuration(s.seconds),
       FormatRate(s.weights_per_second));
 }
 
@@ -113,9 +108,10 @@ nlohmann::ordered_json ToJson(const CompressSummary& s) {
                                  {"tensor_bytes", s.tensor_bytes},
                                  {"packed_bytes", s.packed_bytes},
                                  {"bits_per_weight", s.bits_per_weight},
-                                 {"relative_error", s.relative_error},
+                                 {"relative_error", nullptr},
                                  {"seconds", s.seconds},
                                  {"weights_per_second", s.weights_per_second}};
+  if (s.relative_error) json["relative_error"] = *s.relative_error;
   json["tensors"] = nlohmann::ordered_json::array();
   for (const auto& result : s.results) json["tensors"].push_back(ToJson(result));
   return json;
@@ -124,9 +120,8 @@ nlohmann::ordered_json ToJson(const CompressSummary& s) {
 ExitCode ReportEnd(const v1::Job& job, const std::string& thing) {
   const absl::Status end = EndOf(job, thing);
   if (end.ok()) return kOk;
-  PrintError(end.message());
-  return job.state() == v1::JOB_STATE_FAILED ? ExitCodeForFailedJob(end.code())
-                                             : ExitCodeFor(end.code());
+  PrintError(WithWayOut(end));
+  return job.state() == v1::JOB_STATE_FAILED ? ExitCodeForFailedJob(end) : ExitCodeFor(end);
 }
 
 std::string ToText(const v1::Job& job) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,13 +23,14 @@ struct CompressSummary {
   uint64_t tensor_bytes = 0;   // of them before
   uint64_t packed_bytes = 0;   // of their planes
   double bits_per_weight = 0;  // of codes, without the 80 bytes of levels and shape
-  double relative_error = 0;   // over all compressed tensors
-  double seconds = 0;          // that the job ran
+  // Over all compressed tensors; nothing if the server is too old to say.
+  std::optional<double> relative_error{};
+  double seconds = 0;  // that the job ran
   double weights_per_second = 0;
   std::vector<v1::TensorResult> results;
 };
 
-// Reads the headers of both checkpoints, and the weights once for their norms.
+// Reads the headers of both checkpoints.
 absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::string& output,
                                           const Followed& followed);
 

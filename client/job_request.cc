@@ -1,6 +1,7 @@
 #include "client/job_request.h"
 
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 #include "absl/strings/ascii.h"
@@ -31,6 +32,20 @@ std::string FileUri(const std::string& absolute_path) {
     }
   }
   return uri;
+}
+
+std::string PathOfUri(const std::string& uri) {
+  constexpr std::string_view kScheme = "file://";
+  const size_t begin = absl::StartsWith(uri, "file://") ? kScheme.size() : 0;
+  std::string path;
+  for (size_t i = begin; i < uri.size(); ++i) {
+    const bool escaped = uri[i] == '%' && i + 2 < uri.size() &&
+                         absl::ascii_isxdigit(static_cast<unsigned char>(uri[i + 1])) &&
+                         absl::ascii_isxdigit(static_cast<unsigned char>(uri[i + 2]));
+    path += escaped ? static_cast<char>(std::stoi(uri.substr(i + 1, 2), nullptr, 16)) : uri[i];
+    if (escaped) i += 2;
+  }
+  return path;
 }
 
 std::string JobName(const std::string& given) {

@@ -15,6 +15,9 @@ absl::StatusOr<std::string> InputPath(const std::string& path);
 // Percent-encoded where a URI needs it.
 std::string FileUri(const std::string& absolute_path);
 
+// The path in a file:// URI, decoded.
+std::string PathOfUri(const std::string& uri);
+
 // "ID" and "jobs/ID" both name a job.
 std::string JobName(const std::string& given);
 

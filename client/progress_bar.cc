@@ -18,6 +18,9 @@ constexpr size_t kMaxBar = 30;
 constexpr size_t kMinName = 12;  // columns; a shorter piece of a tensor's name says nothing
 
 std::string Numbers(const ProgressView& view) {
+  if (!view.phase.empty()) {
+    return absl::StrCat(view.phase, " ", FormatPercent(view.phase_fraction, 1));
+  }
   const double total = static_cast<double>(view.total);
   std::string out = FormatPercent(static_cast<double>(view.done), total);
   if (view.bytes) {
@@ -38,8 +41,10 @@ std::string Numbers(const ProgressView& view) {
 }
 
 std::string Bar(const ProgressView& view, size_t cells) {
-  const double part =
-      view.total > 0 ? static_cast<double>(view.done) / static_cast<double>(view.total) : 0;
+  double part = view.phase_fraction;
+  if (view.phase.empty()) {
+    part = view.total > 0 ? static_cast<double>(view.done) / static_cast<double>(view.total) : 0;
+  }
   const auto filled = static_cast<size_t>(std::clamp(part, 0.0, 1.0) * static_cast<double>(cells));
   return absl::StrCat("[", std::string(filled, '#'), std::string(cells - filled, '.'), "] ");
 }

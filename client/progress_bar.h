@@ -16,6 +16,10 @@ struct ProgressView {
   double eta_seconds = 0;  // 0: unknown
   std::string current{};   // tensor or file
   bool bytes = false;      // counts bytes (a transfer), not weights
+  // Work that is not counted in weights ("measuring"), and how much of it is done, 0 .. 1. When it
+  // is set the bar shows it instead.
+  std::string phase{};
+  double phase_fraction = 0;
 };
 
 // "[#######.......]  52.1 %  11.8 M of 22.7 M weights  1.25 M weights/s  ETA 9.0 s  layer.3.query".

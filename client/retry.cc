@@ -6,15 +6,29 @@
 #include <mutex>
 #include <random>
 
-namespace seedlm::client {
+#include "client/rpc_status.h"
 
-bool IsRetryable(absl::StatusCode code) {
-  return code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kAborted;
+namespace seedlm::client {
+namespace {
+
+// A server that names a longer delay than this is asked all the same: it may have changed its mind.
+constexpr std::chrono::milliseconds kLongestHint{60'000};
+
+}  // namespace
+
+bool IsRetryable(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsAborted(status) || RetryAfter(status).has_value();
 }
 
-std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy, absl::StatusCode code,
-                                                   int failed_attempts, double uniform) {
-  if (!IsRetryable(code) || failed_attempts >= policy.max_attempts) return std::nullopt;
+std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
+                                                   const absl::Status& status, int failed_attempts,
+                                                   double uniform) {
+  if (!IsRetryable(status) || failed_attempts >= policy.max_attempts) return std::nullopt;
+  if (const auto hint = RetryAfter(status)) {
+    const auto kept = std::clamp(*hint, std::chrono::milliseconds(0), kLongestHint);
+    return std::chrono::milliseconds(
+        std::llround(static_cast<double>(kept.count()) * (1 + policy.jitter * uniform)));
+  }
   const double grown = static_cast<double>(policy.first_delay.count()) *
                        std::pow(policy.multiplier, failed_attempts - 1);
   const double capped = std::min(grown, static_cast<double>(policy.max_delay.count()));
@@ -27,7 +41,7 @@ absl::Status Retry(const RetryPolicy& policy, std::stop_token stop,
   for (int failed = 1;; ++failed) {
     absl::Status status = attempt();
     if (status.ok()) return status;
-    const auto delay = NextDelay(policy, status.code(), failed, UniformRandom());
+    const auto delay = NextDelay(policy, status, failed, UniformRandom());
     if (!delay || !SleepUnlessStopped(*delay, stop)) return status;
   }
 }

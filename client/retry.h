@@ -22,13 +22,16 @@ struct RetryPolicy {
 // For streams that are carried on where they broke: outlives a server's restart, about 40 s.
 inline constexpr RetryPolicy kStreamRetry{.max_attempts = 12};
 
-// UNAVAILABLE and ABORTED: nothing happened, or it may happen again.
-bool IsRetryable(absl::StatusCode code);
+// UNAVAILABLE and ABORTED: nothing happened, or it may happen again. Any other code when the server
+// says with RetryInfo that the same request may succeed later (a full queue).
+bool IsRetryable(const absl::Status& status);
 
-// The pause after `failed_attempts` (>= 1) attempts in a row, the last of which ended with `code`;
-// nothing when it is time to give up. `uniform` is a random number from [0, 1).
-std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy, absl::StatusCode code,
-                                                   int failed_attempts, double uniform);
+// The pause after `failed_attempts` (>= 1) attempts in a row, the last of which ended with
+// `status`; nothing when it is time to give up. `uniform` is a random number from [0, 1). A delay
+// that the server names is kept, up to a minute, and never shortened by the jitter.
+std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
+                                                   const absl::Status& status, int failed_attempts,
+                                                   double uniform);
 
 // Calls `attempt` until it succeeds or NextDelay gives up; returns its last status. A requested
 // stop ends the pause and the attempts.

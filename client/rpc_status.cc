@@ -2,7 +2,12 @@
 
 #include <grpcpp/support/status.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
 #include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "google/rpc/error_details.pb.h"
@@ -12,12 +17,21 @@ namespace seedlm::client {
 namespace {
 
 constexpr char kReasonPayload[] = "seedlm/reason";
+constexpr char kRetryPayload[] = "seedlm/retry_ms";
+constexpr int64_t kLongestDelaySeconds = 86'400;  // bytes from outside: no overflow
 
 absl::Status Convert(const google::rpc::Status& from, absl::StatusCode code, std::string message) {
   absl::Status status(code, message);
   for (const auto& detail : from.details()) {
     google::rpc::ErrorInfo info;
     if (detail.UnpackTo(&info)) status.SetPayload(kReasonPayload, absl::Cord(info.reason()));
+    google::rpc::RetryInfo retry;
+    if (detail.UnpackTo(&retry)) {
+      const auto& delay = retry.retry_delay();
+      const auto seconds = std::clamp<int64_t>(delay.seconds(), 0, kLongestDelaySeconds);
+      status = WithRetryAfter(
+          std::move(status), std::chrono::milliseconds(seconds * 1000 + delay.nanos() / 1'000'000));
+    }
   }
   return status;
 }
@@ -50,6 +64,20 @@ absl::Status FromProto(const google::rpc::Status& status, const std::string& thi
 std::string ErrorReason(const absl::Status& status) {
   const auto payload = status.GetPayload(kReasonPayload);
   return payload.has_value() ? std::string(*payload) : std::string();
+}
+
+std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status) {
+  const auto payload = status.GetPayload(kRetryPayload);
+  int64_t milliseconds = 0;
+  if (!payload.has_value() || !absl::SimpleAtoi(std::string(*payload), &milliseconds)) {
+    return std::nullopt;
+  }
+  return std::chrono::milliseconds(milliseconds);
+}
+
+absl::Status WithRetryAfter(absl::Status status, std::chrono::milliseconds delay) {
+  status.SetPayload(kRetryPayload, absl::Cord(absl::StrCat(delay.count())));
+  return status;
 }
 
 }  // namespace seedlm::client

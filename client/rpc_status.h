@@ -1,6 +1,8 @@
 // From the wire's status to the client's.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -14,8 +16,8 @@ class Status;
 
 namespace seedlm::client {
 
-// The same code and message; the ErrorInfo reason, if there is one, as a payload. A server that
-// cannot be reached is named with `address` and the way out.
+// The same code and message; the ErrorInfo reason and the delay of RetryInfo, if there are such, as
+// payloads. A server that cannot be reached is named with `address` and the way out.
 absl::Status FromRpc(const grpc::Status& status, const std::string& address);
 
 // A job's error, `thing` in front of the message.
@@ -23,5 +25,10 @@ absl::Status FromProto(const google::rpc::Status& status, const std::string& thi
 
 // The ErrorInfo reason ("OUTPUT_EXISTS") of a status made above, or "".
 std::string ErrorReason(const absl::Status& status);
+
+// When the server wants the same request again (RetryInfo); nothing if it did not say.
+std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status);
+// `status` as if the server had said so.
+absl::Status WithRetryAfter(absl::Status status, std::chrono::milliseconds delay);
 
 }  // namespace seedlm::client

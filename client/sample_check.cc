@@ -6,11 +6,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/parallel_rows.h"
 #include "client/weight_rows.h"
 #include "kernels/codec/bitpack.h"
 
 namespace seedlm::client {
 namespace {
+
+constexpr size_t kBatch = 64;  // blocks between two reports
 
 // FNV-1a, then splitmix64: spreads the sample, the same on every machine.
 uint64_t HashName(std::string_view name) {
@@ -54,6 +57,24 @@ std::string Describe(const codec::Profile& profile, const codec::BlockCode& code
   return absl::StrFormat("seed %d, rest %05x", code.seed, codec::Remainder(profile, code));
 }
 
+// What is wrong with one block; "" if it holds what encoding it again gives.
+std::string CheckBlock(const codec::ReferenceEncoder& encoder,
+                       const format::PackedMetadata& metadata, const codec::LevelTable& levels,
+                       const format::PackedTensor& tensor, std::span<const std::byte> source,
+                       int64_t index) {
+  const int64_t row = index / tensor.blocks_per_row();
+  const int64_t block = index % tensor.blocks_per_row();
+  const auto weights = LoadBlock(tensor, source, row, block);
+  const codec::BlockCode expected = encoder.Encode(metadata.fit, levels, weights.data()).code;
+  const codec::BlockCode stored = tensor.CodeAt(row, block);
+  if (expected.seed == stored.seed &&
+      codec::Remainder(tensor.profile, expected) == codec::Remainder(tensor.profile, stored)) {
+    return "";
+  }
+  return absl::StrFormat("row %d, block %d: holds %s, encoding it again gives %s", row, block,
+                         Describe(tensor.profile, stored), Describe(tensor.profile, expected));
+}
+
 }  // namespace
 
 absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
@@ -75,27 +96,29 @@ absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
 
 absl::StatusOr<std::vector<std::string>> SampleChecker::Check(
     const format::PackedMetadata& metadata, const format::PackedTensor& tensor,
-    std::span<const std::byte> source, int count) {
+    std::span<const std::byte> source, int count, const std::stop_token& stop,
+    const std::function<void(int)>& on_blocks) {
   const auto levels = RecoverLevels(tensor.profile, metadata.scale, tensor.scale);
   if (!levels.ok()) return levels.status();
   if (encoder_ == nullptr || profile_ != tensor.profile.name) {
     encoder_ = std::make_unique<codec::ReferenceEncoder>(tensor.profile);
     profile_ = tensor.profile.name;
   }
+  const std::set<int64_t> chosen = ChooseBlocks(tensor, count);
+  const std::vector<int64_t> blocks(chosen.begin(), chosen.end());
   std::vector<std::string> problems;
-  for (const int64_t index : ChooseBlocks(tensor, count)) {
-    const int64_t row = index / tensor.blocks_per_row();
-    const int64_t block = index % tensor.blocks_per_row();
-    const auto weights = LoadBlock(tensor, source, row, block);
-    const codec::BlockCode expected = encoder_->Encode(metadata.fit, *levels, weights.data()).code;
-    const codec::BlockCode stored = tensor.CodeAt(row, block);
-    if (expected.seed == stored.seed &&
-        codec::Remainder(tensor.profile, expected) == codec::Remainder(tensor.profile, stored)) {
-      continue;
+  for (size_t begin = 0; begin < blocks.size() && !stop.stop_requested(); begin += kBatch) {
+    const auto batch = std::span(blocks).subspan(begin, std::min(kBatch, blocks.size() - begin));
+    const auto found =
+        ForRowRanges<std::string>(static_cast<int64_t>(batch.size()), kWeightsAtATime, stop,
+                                  [&](int64_t i, int64_t /*one*/, std::string& problem) {
+                                    problem = CheckBlock(*encoder_, metadata, *levels, tensor,
+                                                         source, batch[static_cast<size_t>(i)]);
+                                  });
+    for (const std::string& problem : found) {
+      if (!problem.empty()) problems.push_back(problem);
     }
-    problems.push_back(absl::StrFormat("row %d, block %d: holds %s, encoding it again gives %s",
-                                       row, block, Describe(tensor.profile, stored),
-                                       Describe(tensor.profile, expected)));
+    on_blocks(static_cast<int>(begin + batch.size()));
   }
   return problems;
 }

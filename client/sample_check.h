@@ -1,7 +1,10 @@
 // Encodes a few blocks again with the reference encoder: an intact plane holds just these codes.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -16,10 +19,14 @@ class SampleChecker {
  public:
   // Checks `count` blocks of `tensor`, chosen by its name and shape alone. `source`: row-major
   // [rows, columns] of `tensor.dtype`. Returns what is wrong, a line a block; empty: all agree.
-  // Errors: INVALID_ARGUMENT if the levels are not of the rule that the metadata names.
+  // On all cores, about 1 ms a block; `on_blocks` hears now and then how many are done. After
+  // `stop` the rest is left out. Errors: INVALID_ARGUMENT if the levels are not of the rule that
+  // the metadata names.
   absl::StatusOr<std::vector<std::string>> Check(const format::PackedMetadata& metadata,
                                                  const format::PackedTensor& tensor,
-                                                 std::span<const std::byte> source, int count);
+                                                 std::span<const std::byte> source, int count,
+                                                 const std::stop_token& stop,
+                                                 const std::function<void(int)>& on_blocks);
 
  private:
   std::string profile_;

@@ -1,6 +1,9 @@
 #include "client/session.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "client/output.h"
 
 namespace seedlm::client {
 
@@ -10,6 +13,9 @@ void AddServerOption(CLI::App& app, std::string& address) {
 }
 
 Session Connect(const std::string& address) {
+  if (const char* token = std::getenv("SEEDLM_TOKEN"); token != nullptr && *token != '\0') {
+    PrintNote("warning: SEEDLM_TOKEN is not sent: this version has no authentication; unset it");
+  }
   Session session;
   session.address = address.empty() ? kDefaultServer : address;
   session.channel = OpenChannel(session.address);

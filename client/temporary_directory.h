@@ -7,7 +7,7 @@
 
 namespace seedlm::client {
 
-// A hidden directory, removed with all that is in it by the destructor, or by RemoveAll when the
+// A hidden directory, removed with all that is in it by the destructor, or as a leftover when the
 // process is told to leave at once. Move-only.
 class TemporaryDirectory {
  public:
@@ -22,11 +22,6 @@ class TemporaryDirectory {
   ~TemporaryDirectory();
 
   const std::string& path() const { return path_; }
-  // The directory has been given another name and stays: forget it.
-  void Release();
-
-  // Removes every one that exists in this process. For the second interrupt, just before _exit.
-  static void RemoveAll();
 
  private:
   explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}

@@ -11,6 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/progress_bar.h"
+#include "client/retry.h"
+#include "client/watchdog.h"
 #include "seedlm/v1/job.pb.h"
 
 namespace grpc {
@@ -19,46 +21,60 @@ class Channel;
 
 namespace seedlm::client {
 
-// Not thread-safe. A broken stream is carried on from what arrived, with kStreamRetry.
-class TransferClient {
- public:
-  using OnProgress = std::function<void(const ProgressView&)>;
-
-  // `address` is for messages. After `stop` every call ends soon with CANCELLED.
-  TransferClient(std::shared_ptr<grpc::Channel> channel, std::string address, std::stop_token stop,
-                 OnProgress on_progress);
-  ~TransferClient();
-
-  // Uploads a checkpoint, a file or a directory, and returns "artifacts/ID". The ID comes from the
-  // content: a second call goes on where the first one stopped, or finds all there.
-  // Errors: those of format::Checkpoint::Open; the server's.
-  absl::StatusOr<std::string> Upload(const std::string& path);
-
-  // Writes the result of a job that SUCCEEDED, kept by the server, to `out` (absolute; checked by
-  // CheckOutput before). `as_directory`: even if it is one file.
-  // Errors: FAILED_PRECONDITION if there is no such result; DATA_LOSS if a checksum is wrong.
-  absl::Status Fetch(const v1::Job& job, const std::string& out, bool as_directory, bool force);
-
- private:
-  struct Stub;
-  struct LocalFile;
-  struct Download;
-  absl::Status UploadFile(const LocalFile& file);
-  absl::Status WriteFrom(const LocalFile& file, int64_t offset);
-  absl::Status FetchFile(const std::string& artifact, const v1::OutputFile& file,
-                         const std::string& path, bool force);
-  absl::Status ReadRest(Download& download);
-  void Report(int64_t bytes, const std::string& current);
-
-  std::unique_ptr<Stub> stub_;
-  std::string address_;
-  std::stop_token stop_;
-  OnProgress on_progress_;
-  ProgressView view_;
-  std::chrono::steady_clock::time_point start_;
+// The other end, and who is told how it goes. After `stop` every transfer ends soon, CANCELLED.
+struct TransferContext {
+  std::shared_ptr<grpc::Channel> channel;
+  std::string address;  // for messages
+  std::stop_token stop;
+  std::function<void(const ProgressView&)> on_progress;
+  // A stream that broke or went silent is carried on from what arrived.
+  RetryPolicy retry = kStreamRetry;
+  std::chrono::milliseconds silence = kSilence;
 };
 
-// Whether a result of these files is one file, not a directory.
+struct UploadedArtifact {
+  std::string name;  // "artifacts/ID"
+  bool is_directory = false;
+};
+
+// Uploads a checkpoint, a file or a directory. The ID comes from the content: a second call goes on
+// where the first one stopped, or finds all there. While another process uploads the same, waits.
+// Errors: those of format::Checkpoint::Open; INVALID_ARGUMENT for a file name that the server would
+// refuse, before anything is read; the server's.
+absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const std::string& path);
+
+// Makes an uploaded checkpoint the source of a job. A label says whether it was a directory: of a
+// directory that holds one file the artifact alone cannot tell.
+void SetSource(const UploadedArtifact& artifact, v1::Job& job);
+
+// Whether Fetch can: FAILED_PRECONDITION if there is no result, or none that the server keeps.
+absl::Status CheckResult(const v1::Job& job);
+
+// Writes the result of a job that SUCCEEDED, kept by the server, to `out` (absolute; checked by
+// CheckOutput before): a file if IsSingleFile(job), otherwise a directory.
+// Errors: those of CheckResult; DATA_LOSS if a checksum is wrong.
+absl::Status Fetch(const TransferContext& context, const v1::Job& job, const std::string& out,
+                   bool force);
+
+// Whether a job's result is one file, because its source was.
 bool IsSingleFile(const v1::Job& job);
+
+// Counts the bytes of a transfer. Its rate leaves out what was there already.
+class TransferMeter {
+ public:
+  TransferMeter(const TransferContext& context, int64_t total);
+  // `bytes` went over the wire.
+  void Moved(int64_t bytes, const std::string& file);
+  // `bytes` more (or fewer) are at the other end than was counted.
+  void Found(int64_t bytes, const std::string& file);
+  int64_t done() const { return view_.done; }
+
+ private:
+  void Report(const std::string& file);
+  const TransferContext& context_;
+  ProgressView view_;
+  int64_t moved_ = 0;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
 
 }  // namespace seedlm::client

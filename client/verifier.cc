@@ -53,9 +53,15 @@ class Verifier {
       for (const auto& tensor : file.content.packed) view_.total += tensor.rows * tensor.columns;
     }
     for (const auto& file : compressed_.files) {
-      for (const auto& tensor : file.content.packed) CheckPacked(file.content, tensor);
-      for (const auto* tensor : file.content.others) CheckOther(file.content, *tensor);
-      if (stop_.stop_requested()) return absl::CancelledError("verify: interrupted");
+      for (const auto& tensor : file.content.packed) {
+        if (!stop_.stop_requested()) CheckPacked(file.content, tensor);
+      }
+      for (const auto* tensor : file.content.others) {
+        if (!stop_.stop_requested()) CheckOther(file.content, *tensor);
+      }
+    }
+    if (stop_.stop_requested()) {
+      return absl::CancelledError("verify: interrupted before all was compared; run it again");
     }
     for (const auto& [name, source] : sources_) {
       if (source.tensor != nullptr) Problem(name, "is missing from the compressed checkpoint");
@@ -128,8 +134,9 @@ void Verifier::CheckPacked(const format::PackedFile& file, const format::PackedT
   }
   const double error = check.relative_error();
   if (options_.max_error && !(error <= *options_.max_error)) {
-    Problem(tensor.name, absl::StrFormat("relative error %.6g is above --max-error %g", error,
-                                         *options_.max_error));
+    Problem(tensor.name,
+            absl::StrFormat("relative error %.6g is above --max-error %g; use more --bits", error,
+                            *options_.max_error));
   }
   report_.tensors.push_back(std::move(check));
   view_.done += tensor.rows * tensor.columns;
@@ -211,8 +218,15 @@ void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTen
 
 void Verifier::CheckSample(const format::PackedFile& file, const format::PackedTensor& tensor,
                            const Source& source) {
-  const auto wrong =
-      sampler_.Check(*file.metadata, tensor, source.file->Data(*source.tensor), options_.sample);
+  const auto blocks = std::min<int64_t>(options_.sample, tensor.rows * tensor.blocks_per_row());
+  const auto wrong = sampler_.Check(*file.metadata, tensor, source.file->Data(*source.tensor),
+                                    options_.sample, stop_, [&](int done) {
+                                      view_.phase = "encoding a sample again";
+                                      view_.phase_fraction =
+                                          static_cast<double>(done) / static_cast<double>(blocks);
+                                      on_progress_(view_);
+                                    });
+  view_.phase.clear();
   if (!wrong.ok()) {
     Problem(tensor.name, std::string(wrong.status().message()));
     return;
@@ -232,7 +246,8 @@ void Verifier::CheckOther(const format::PackedFile& file, const format::TensorIn
   }
   const auto stored = file.file->Data(tensor);
   const auto original = source.file->Data(*source.tensor);
-  for (uint64_t begin = 0; begin < stored.size(); begin += kCompareBytes) {
+  for (uint64_t begin = 0; begin < stored.size() && !stop_.stop_requested();
+       begin += kCompareBytes) {
     const uint64_t size = std::min<uint64_t>(kCompareBytes, stored.size() - begin);
     const bool same = std::memcmp(stored.data() + begin, original.data() + begin, size) == 0;
     file.file->Release(tensor, begin, size);

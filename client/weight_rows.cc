@@ -44,19 +44,4 @@ void Narrow(format::DType type, std::span<const float> weights, std::span<std::b
   }
 }
 
-double SquaredNorm(const format::SafetensorsFile& file, const format::TensorInfo& tensor) {
-  const std::span<const std::byte> data = file.Data(tensor);
-  const auto width = static_cast<uint64_t>(format::BitWidth(tensor.dtype)) / 8;
-  std::vector<float> weights;
-  double sum = 0;
-  for (uint64_t begin = 0; begin < data.size(); begin += kPieceBytes) {
-    const uint64_t size = std::min<uint64_t>(kPieceBytes, data.size() - begin);
-    weights.resize(size / width);
-    Widen(tensor.dtype, data.subspan(begin, size), weights);
-    for (const float w : weights) sum += static_cast<double>(w) * static_cast<double>(w);
-    file.Release(tensor, begin, size);
-  }
-  return sum;
-}
-
 }  // namespace seedlm::client

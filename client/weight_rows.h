@@ -19,7 +19,4 @@ void Widen(format::DType type, std::span<const std::byte> bytes, std::span<float
 // Rounds to nearest even. REQUIRES: IsWeightType(type), bytes of the right size.
 void Narrow(format::DType type, std::span<const float> weights, std::span<std::byte> bytes);
 
-// Sum of w^2 of a whole tensor in float64. REQUIRES: IsWeightType(tensor.dtype).
-double SquaredNorm(const format::SafetensorsFile& file, const format::TensorInfo& tensor);
-
 }  // namespace seedlm::client

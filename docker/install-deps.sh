@@ -18,7 +18,7 @@ build_packages=(
   libcli11-dev libhwy-dev libisal-dev libspdlog-dev libsqlite3-dev nlohmann-json3-dev
   catch2
   # The demo fetches its model with pip in a virtual environment; the lint tests are Python.
-  python3 python3-pip python3-venv unzip
+  python3 python3-pip python3-venv
 )
 lint_packages=(clang clang-format clang-tidy libclang-rt-dev shellcheck)
 

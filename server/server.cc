@@ -17,6 +17,7 @@
 #include "server/listen_address.h"
 #include "server/rpc/artifact_rpc.h"
 #include "server/rpc/compression_rpc.h"
+#include "server/rpc/job_conversion.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_service.h"
@@ -32,6 +33,9 @@ namespace {
 // must not hold up GetJob.
 constexpr int kCallThreads = 4;
 constexpr int kStreamThreads = 4;
+// CreateJob reads the headers of whole checkpoints.
+constexpr int kPlanningThreads = 2;
+constexpr size_t kMaxWaitingPlans = 64;
 constexpr int kMaxConcurrentStreams = 4096;  // of one connection
 constexpr int kKeepAliveMs = 60'000;         // a dead client is noticed within 80 s
 constexpr int kKeepAliveTimeoutMs = 20'000;
@@ -83,10 +87,16 @@ void SetLimits(grpc::ServerBuilder& builder) {
 
 // In the order of construction; destroyed in the reverse.
 struct Server::Parts {
-  explicit Parts(DataDir dir) : data_dir(std::move(dir)), artifacts(data_dir) {}
+  Parts(DataDir dir, std::shared_ptr<spdlog::logger> logger)
+      : log(std::move(logger)),
+        data_dir(std::move(dir)),
+        artifacts(data_dir, [this](const std::string& message) {
+          if (log != nullptr) log->warn("{}", message);
+        }) {}
   absl::Status Compose(const ServerOptions& options);
   absl::Status Listen(std::vector<ListenAddress> listen);
 
+  const std::shared_ptr<spdlog::logger> log;  // may be null
   DataDir data_dir;
   ArtifactStore artifacts;
   std::unique_ptr<JobStore> store;
@@ -97,6 +107,7 @@ struct Server::Parts {
   std::unique_ptr<JobService> jobs;
   WorkPool call_pool{kCallThreads};
   WorkPool stream_pool{kStreamThreads};
+  WorkPool planning_pool{kPlanningThreads, kMaxWaitingPlans};
   std::unique_ptr<CompressionRpc> compression_rpc;
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
@@ -108,7 +119,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   auto opened = SqliteJobStore::Open(data_dir.database(), Now);
   if (!opened.ok()) return opened.status();
   store = *std::move(opened);
-  auto confined = StorageRoots::Create(options.storage_roots);
+  auto confined = StorageRoots::Create(options.storage_roots, data_dir.path());
   if (!confined.ok()) return confined.status();
   roots.emplace(*std::move(confined));
   locator.emplace(artifacts, *roots);
@@ -119,13 +130,14 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   SchedulerOptions scheduling;
   scheduling.threads = options.threads;
   scheduling.cancel_on_shutdown = options.cancel_on_shutdown;
+  scheduling.max_active_jobs = options.max_active_jobs;
   scheduler = std::make_unique<Scheduler>(
-      Scheduler::Parts{store.get(), &events, &*locator, door, Now, options.log}, scheduling);
+      Scheduler::Parts{store.get(), &events, &*locator, door, log}, scheduling);
   jobs = std::make_unique<JobService>(
       JobService::Parts{store.get(), &events, scheduler.get(), &*locator});
 
   compression_rpc = std::make_unique<CompressionRpc>(
-      *jobs, call_pool,
+      *jobs, call_pool, planning_pool,
       ServiceLimits{kVersion, options.max_active_jobs,
                     scheduling.shard_weights * int64_t{sizeof(float)}},
       WatchOptions{.keep_alive = options.watch_keep_alive});
@@ -165,7 +177,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   auto data_dir = DataDir::Open(options.data_dir);
   if (!data_dir.ok()) return data_dir.status();
-  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(*std::move(data_dir))));
+  std::unique_ptr<Server> server(
+      new Server(std::make_unique<Parts>(*std::move(data_dir), options.log)));
   Parts& parts = *server->parts_;
   if (absl::Status status = parts.Compose(options); !status.ok()) return status;
   auto listen = FreeAddresses(options.listen);

@@ -16,8 +16,8 @@ struct Options {
   bool json = false;
 };
 
-absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& /*interrupt*/) {
-  const auto job = Connect(options.server).jobs->CancelJob(JobName(options.job));
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
+  const auto job = Connect(options.server).jobs->CancelJob(JobName(options.job), interrupt.token());
   if (!job.ok()) return job.status();
   PrintOut(options.json ? JsonLine(ToJson(*job))
                         : job->name() + "  " + StateName(job->state()) + "\n");

@@ -9,11 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
+#include "client/way_out.h"
 
 namespace seedlm::client {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
+constexpr char kVersion[] = SEEDLM_VERSION;  // of the project, from CMake
 
 void Declare(CLI::App& app, Action& chosen) {
   app.description(
@@ -36,6 +37,7 @@ void Declare(CLI::App& app, Action& chosen) {
   AddCancel(app, chosen);
   AddResume(app, chosen);
   AddFetch(app, chosen);
+  AddReport(app, chosen);
 }
 
 int Run(const Action& action) {
@@ -47,8 +49,10 @@ int Run(const Action& action) {
     result = absl::InternalError(absl::StrCat(error.what(), "; this is a defect, report it"));
   }
   if (result.ok()) return *result;
-  const int code = interrupt.requested() ? kInterrupted : ExitCodeFor(result.status().code());
-  PrintError(result.status().message());
+  const int code = interrupt.requested() && absl::IsCancelled(result.status())
+                       ? kInterrupted
+                       : ExitCodeFor(result.status());
+  PrintError(WithWayOut(result.status()));
   return code;
 }
 

@@ -9,6 +9,7 @@
 #include "client/job_json.h"
 #include "client/job_report.h"
 #include "client/job_request.h"
+#include "client/leftovers.h"
 #include "client/output.h"
 #include "client/output_path.h"
 #include "client/session.h"
@@ -36,7 +37,8 @@ absl::StatusOr<Paths> CheckPaths(const Options& options) {
   if (!in.ok()) return in.status();
   paths.in = *std::move(in);
   paths.is_directory = std::filesystem::is_directory(paths.in);
-  auto out = AbsolutePath(options.out);
+  auto out = OutputPath(options.out, paths.is_directory,
+                        std::filesystem::path(paths.in).filename().string());
   if (!out.ok()) return out.status();
   paths.out = *std::move(out);
   absl::Status status = CheckOutput(paths.in, paths.out, paths.is_directory, options.force);
@@ -44,17 +46,16 @@ absl::StatusOr<Paths> CheckPaths(const Options& options) {
   return paths;
 }
 
-absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
+absl::StatusOr<Session> Start(const Options& options) {
   if (!options.server.empty()) return Connect(options.server);
-  // Scratch lies beside the output: there is room for it, and /tmp may be memory.
-  return StartEmbedded({.threads = options.spec.threads,
-                        .index_memory = options.spec.index_memory,
-                        .scratch_parent = std::filesystem::path(paths.out).parent_path()});
+  return StartEmbedded(
+      {.threads = options.spec.threads, .index_memory = options.spec.index_memory});
 }
 
 // Uploads where the server cannot read IN itself.
 absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const Paths& paths,
-                                                 const Session& session, TransferClient& transfer) {
+                                                 const Session& session,
+                                                 const TransferContext& transfer) {
   v1::CreateJobRequest request;
   v1::Job& job = *request.mutable_job();
   *job.mutable_spec() = ToSpec(options.spec);
@@ -64,36 +65,51 @@ absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const P
     job.mutable_destination()->set_overwrite(options.force);
     return request;
   }
-  auto artifact = transfer.Upload(paths.in);
+  const auto artifact = Upload(transfer, paths.in);
   if (!artifact.ok()) return artifact.status();
-  job.mutable_source()->set_artifact(*artifact);
+  SetSource(*artifact, job);
   job.mutable_destination()->set_managed(true);
   return request;
 }
 
-absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  const auto paths = CheckPaths(options);
-  if (!paths.ok()) return paths.status();
-  const auto session = Start(options, *paths);
-  if (!session.ok()) return session.status();
-  if (session->embedded == nullptr) {  // before a long upload
-    if (const auto there = session->jobs->GetCapabilities(); !there.ok()) return there.status();
-  }
-  ProgressBar bar;
-  TransferClient transfer(session->channel, session->address, interrupt.token(),
-                          [&](const ProgressView& view) { bar.Update(view); });
-  const auto request = MakeRequest(options, *paths, *session, transfer);
+// Uploads if it must, creates the job and follows it to its end.
+absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, const Session& session,
+                                const TransferContext& transfer, ProgressBar& bar,
+                                const Interrupt& interrupt) {
+  const auto request = MakeRequest(options, paths, session, transfer);
   bar.Clear();
   if (!request.ok()) return request.status();
-  const auto job = session->jobs->CreateJob(*request);
+  const auto job = session.jobs->CreateJob(*request, interrupt.token());
   if (!job.ok()) return job.status();
-  auto followed = FollowJob(*session->jobs, job->name(), {.cancel_on_interrupt = true}, interrupt);
+  if (session.embedded != nullptr) RegisterLeftover(PartialOutput(paths.out, job->name()));
+  return FollowJob(*session.jobs, job->name(), {.cancel_on_interrupt = true}, interrupt);
+}
+
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
+  if (!options.server.empty() && options.spec.threads != 0) {
+    PrintError("--threads: has no effect on a server; leave it out, or leave out --server");
+    return kUsage;
+  }
+  const auto paths = CheckPaths(options);
+  if (!paths.ok()) return paths.status();
+  const auto session = Start(options);
+  if (!session.ok()) return session.status();
+  if (session->embedded == nullptr) {  // before a long upload
+    const auto there = session->jobs->GetCapabilities(interrupt.token());
+    if (!there.ok()) return there.status();
+  }
+  ProgressBar bar;
+  const TransferContext transfer{
+      .channel = session->channel,
+      .address = session->address,
+      .stop = interrupt.token(),
+      .on_progress = [&](const ProgressView& view) { bar.Update(view); }};
+  const auto followed = RunJob(options, *paths, *session, transfer, bar, interrupt);
   if (!followed.ok()) return followed.status();
   const ExitCode end = ReportEnd(followed->job, options.in);
   if (end != kOk) return end;
   if (session->embedded == nullptr) {
-    absl::Status fetched =
-        transfer.Fetch(followed->job, paths->out, paths->is_directory, options.force);
+    const absl::Status fetched = Fetch(transfer, followed->job, paths->out, options.force);
     bar.Clear();
     if (!fetched.ok()) return fetched;
   }
@@ -109,7 +125,8 @@ void AddCompress(CLI::App& app, Action& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand("compress", "Compress a checkpoint");
   sub->add_option("IN", options->in, "A .safetensors file, or a directory of them")->required();
-  sub->add_option("OUT", options->out, "The same kind: file or directory")->required();
+  sub->add_option("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR")
+      ->required();
   AddSpecOptions(*sub, options->spec);
   AddServerOption(*sub, options->server);
   sub->add_flag("--force", options->force, "Replace OUT if it exists");

@@ -1,9 +1,13 @@
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
 #include "client/commands/commands.h"
+#include "client/job_json.h"
 #include "client/job_request.h"
+#include "client/leftovers.h"
 #include "client/output.h"
 #include "client/output_path.h"
 #include "client/progress_bar.h"
@@ -17,17 +21,32 @@ struct Options {
   std::string in, out;
   std::string dtype = "source";
   bool force = false;
+  bool json = false;
 };
+
+std::string Summary(const Options& options, const std::string& out,
+                    const format::DecompressionPlan& plan) {
+  if (!options.json) {
+    return absl::StrFormat("%s: %s weights decoded, %s written\n", Printable(out),
+                           FormatCount(plan.weights), FormatBytes(plan.tensor_bytes));
+  }
+  return JsonLine({{"input", options.in},
+                   {"output", out},
+                   {"dtype", options.dtype},
+                   {"weights", plan.weights},
+                   {"tensor_bytes", plan.tensor_bytes}});
+}
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   const auto in = InputPath(options.in);
   if (!in.ok()) return in.status();
-  const auto out = AbsolutePath(options.out);
-  if (!out.ok()) return out.status();
   const auto dtype = format::ParseRestoredDType(options.dtype);
   if (!dtype.ok()) return dtype.status();
   const auto checkpoint = format::Checkpoint::Open(*in);
   if (!checkpoint.ok()) return checkpoint.status();
+  const auto out = OutputPath(options.out, checkpoint->is_directory,
+                              std::filesystem::path(*in).filename().string());
+  if (!out.ok()) return out.status();
   absl::Status status = CheckOutput(*in, *out, checkpoint->is_directory, options.force);
   if (!status.ok()) return status;
   const auto plan = format::PlanDecompression(*checkpoint, *dtype);
@@ -35,7 +54,10 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   ProgressBar bar;
   ProgressView view{.total = static_cast<int64_t>(plan->tensor_bytes), .bytes = true};
   const auto progress = [&](const format::RestoredTensor& tensor, uint64_t bytes) -> absl::Status {
-    if (interrupt.requested()) return absl::CancelledError(options.out + ": interrupted");
+    if (interrupt.requested()) {
+      return absl::CancelledError(options.out + ": interrupted; nothing was written");
+    }
+    if (view.done == 0) RegisterOpenOutputs();  // for a second interrupt
     view.done += static_cast<int64_t>(bytes);
     view.current = tensor.name();
     bar.Update(view);
@@ -45,8 +67,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   status = format::RestoreCheckpoint(*plan, *out, exists, progress);
   bar.Clear();
   if (!status.ok()) return status;
-  PrintOut(absl::StrFormat("%s: %s weights decoded, %s written\n", Printable(options.out),
-                           FormatCount(plan->weights), FormatBytes(plan->tensor_bytes)));
+  PrintOut(Summary(options, *out, *plan));
   return kOk;
 }
 
@@ -56,11 +77,13 @@ void AddDecompress(CLI::App& app, Action& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand("decompress", "Restore an ordinary checkpoint");
   sub->add_option("IN", options->in, "A compressed file or directory")->required();
-  sub->add_option("OUT", options->out, "The same kind: file or directory")->required();
+  sub->add_option("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR")
+      ->required();
   sub->add_option("--dtype", options->dtype, "Of restored tensors: source, f32, f16 or bf16")
       ->check(CLI::IsMember({"source", "f32", "f16", "bf16"}))
       ->default_str("source");
   sub->add_flag("--force", options->force, "Replace OUT if it exists");
+  sub->add_flag("--json", options->json, "The summary as JSON");
   sub->callback([&chosen, options] {
     chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
   });

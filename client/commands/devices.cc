@@ -8,7 +8,6 @@
 #include "client/output.h"
 #include "client/session.h"
 #include "client/table.h"
-#include "client/temporary_directory.h"
 
 namespace seedlm::client {
 namespace {
@@ -32,12 +31,11 @@ std::string ToText(const v1::Capabilities& capabilities) {
   return absl::StrCat(out, "\n", table.Render());
 }
 
-absl::StatusOr<ExitCode> Run(const Options& options) {
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   absl::StatusOr<Session> session =
-      options.server.empty() ? StartEmbedded({.scratch_parent = TemporaryDirectory::SystemParent()})
-                             : Connect(options.server);
+      options.server.empty() ? StartEmbedded({}) : Connect(options.server);
   if (!session.ok()) return session.status();
-  const auto capabilities = session->jobs->GetCapabilities();
+  const auto capabilities = session->jobs->GetCapabilities(interrupt.token());
   if (!capabilities.ok()) return capabilities.status();
   PrintOut(options.json ? JsonLine(ToJson(*capabilities)) : ToText(*capabilities));
   return kOk;
@@ -51,7 +49,7 @@ void AddDevices(CLI::App& app, Action& chosen) {
   AddServerOption(*sub, options->server);
   sub->add_flag("--json", options->json, "JSON");
   sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& /*interrupt*/) { return Run(*options); };
+    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
   });
 }
 

@@ -2,6 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/commands/commands.h"
 #include "client/job_json.h"
@@ -9,7 +10,6 @@
 #include "client/output.h"
 #include "client/session.h"
 #include "client/table.h"
-#include "client/temporary_directory.h"
 #include "client/text.h"
 
 namespace seedlm::client {
@@ -34,21 +34,23 @@ std::string ToText(const v1::Estimate& estimate) {
   if (estimate.skipped_size() == 0) return out;
   Table skipped({{"NOT COMPRESSED"}, {"WHY"}});
   for (const auto& tensor : estimate.skipped()) skipped.AddRow({tensor.name(), tensor.reason()});
-  return out + "\n" + skipped.Render();
+  absl::StrAppend(&out, "\n", skipped.Render());
+  const int64_t more = estimate.skipped_count() - estimate.skipped_size();
+  if (more > 0) absl::StrAppend(&out, "and ", more, " more\n");
+  return out;
 }
 
-absl::StatusOr<ExitCode> Run(const Options& options) {
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   const auto in = InputPath(options.in);
   if (!in.ok()) return in.status();
-  const auto session = StartEmbedded(
-      {.threads = options.spec.threads, .scratch_parent = TemporaryDirectory::SystemParent()});
+  const auto session = StartEmbedded({.threads = options.spec.threads});
   if (!session.ok()) return session.status();
   v1::CreateJobRequest request;
   request.set_validate_only(true);
   request.mutable_job()->mutable_source()->set_uri(FileUri(*in));
   request.mutable_job()->mutable_destination()->set_managed(true);
   *request.mutable_job()->mutable_spec() = ToSpec(options.spec);
-  const auto job = session->jobs->CreateJob(request);
+  const auto job = session->jobs->CreateJob(request, interrupt.token());
   if (!job.ok()) return job.status();
   PrintOut(options.json ? JsonLine(ToJson(job->estimate())) : ToText(job->estimate()));
   return kOk;
@@ -64,7 +66,7 @@ void AddEstimate(CLI::App& app, Action& chosen) {
   AddSpecOptions(*sub, options->spec);
   sub->add_flag("--json", options->json, "JSON");
   sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& /*interrupt*/) { return Run(*options); };
+    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
   });
 }
 

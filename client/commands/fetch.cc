@@ -1,8 +1,12 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "client/commands/commands.h"
+#include "client/job_json.h"
+#include "client/job_report.h"
 #include "client/job_request.h"
+#include "client/output.h"
 #include "client/output_path.h"
 #include "client/progress_bar.h"
 #include "client/session.h"
@@ -14,23 +18,43 @@ namespace {
 struct Options {
   std::string job, out, server;
   bool force = false;
+  bool json = false;
 };
 
+nlohmann::ordered_json ToJson(const v1::Job& job, const std::string& out) {
+  nlohmann::ordered_json json = {{"name", job.name()}, {"output", out}};
+  json["files"] = nlohmann::ordered_json::array();
+  for (const auto& file : job.output_files()) {
+    json["files"].push_back(
+        {{"path", file.path()}, {"size", file.size()}, {"sha256", file.sha256()}});
+  }
+  return json;
+}
+
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  const auto out = AbsolutePath(options.out);
-  if (!out.ok()) return out.status();
   const Session session = Connect(options.server);
-  const auto job = session.jobs->GetJob(JobName(options.job));
+  const auto job = session.jobs->GetJob(JobName(options.job), interrupt.token());
   if (!job.ok()) return job.status();
-  // "OUT/" asks for a directory even if the result is one file.
-  const bool as_directory = options.out.back() == '/' || !IsSingleFile(*job);
-  absl::Status status = CheckOutput("", *out, as_directory, options.force);
-  if (!status.ok()) return status;
+  // First of all whether there is a result: of a job that failed, why.
+  if (HasEnded(job->state()) && job->state() != v1::JOB_STATE_SUCCEEDED) {
+    return ReportEnd(*job, job->name());
+  }
+  const bool is_directory = !IsSingleFile(*job);
+  const auto out =
+      OutputPath(options.out, is_directory, is_directory ? "" : job->output_files(0).path());
+  if (!out.ok()) return out.status();
   ProgressBar bar;
-  TransferClient transfer(session.channel, session.address, interrupt.token(),
-                          [&](const ProgressView& view) { bar.Update(view); });
-  status = transfer.Fetch(*job, *out, as_directory, options.force);
+  const TransferContext transfer{
+      .channel = session.channel,
+      .address = session.address,
+      .stop = interrupt.token(),
+      .on_progress = [&](const ProgressView& view) { bar.Update(view); }};
+  absl::Status status = CheckResult(*job);
+  if (status.ok()) status = CheckOutput("", *out, is_directory, options.force);
+  if (status.ok()) status = Fetch(transfer, *job, *out, options.force);
+  bar.Clear();
   if (!status.ok()) return status;
+  if (options.json) PrintOut(JsonLine(ToJson(*job, *out)));
   return kOk;
 }
 
@@ -40,9 +64,11 @@ void AddFetch(CLI::App& app, Action& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand("fetch", "Download a job's result");
   sub->add_option("JOB", options->job, "The job's name, jobs/ID")->required();
-  sub->add_option("OUT", options->out, "The file or directory to make")->required();
+  sub->add_option("OUT", options->out, "The file or directory to make; DIR/: a file in DIR")
+      ->required();
   AddServerOption(*sub, options->server);
   sub->add_flag("--force", options->force, "Replace OUT if it exists");
+  sub->add_flag("--json", options->json, "What was written, as JSON");
   sub->callback([&chosen, options] {
     chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
   });

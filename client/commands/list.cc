@@ -51,10 +51,10 @@ std::string TextList(const std::vector<v1::Job>& jobs) {
   return table.Render();
 }
 
-absl::StatusOr<ExitCode> Run(const Options& options) {
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   v1::ListJobsRequest request;
   request.set_state(options.state);
-  const auto jobs = Connect(options.server).jobs->ListJobs(request);
+  const auto jobs = Connect(options.server).jobs->ListJobs(request, interrupt.token());
   if (!jobs.ok()) return jobs.status();
   PrintOut(options.json ? JsonList(*jobs) : TextList(*jobs));
   return kOk;
@@ -70,7 +70,7 @@ void AddList(CLI::App& app, Action& chosen) {
       ->transform(CLI::CheckedTransformer(kStates, CLI::ignore_case));
   sub->add_flag("--json", options->json, "JSON");
   sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& /*interrupt*/) { return Run(*options); };
+    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
   });
 }
 

@@ -17,8 +17,8 @@ struct Options {
   bool json = false;
 };
 
-absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& /*interrupt*/) {
-  const auto job = Connect(options.server).jobs->GetJob(JobName(options.job));
+absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
+  const auto job = Connect(options.server).jobs->GetJob(JobName(options.job), interrupt.token());
   if (!job.ok()) return job.status();
   PrintOut(options.json ? JsonLine(ToJson(*job)) : ToText(*job));
   return kOk;

@@ -1,9 +1,11 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
+#include "client/job_json.h"
 #include "client/job_request.h"
 #include "client/output.h"
 #include "client/progress_bar.h"
@@ -18,6 +20,7 @@ struct Options {
   std::string to = "managed";
   SpecOptions spec;
   bool force = false;
+  bool json = false;
 };
 
 void SetDestination(const Options& options, v1::Destination& destination) {
@@ -29,20 +32,22 @@ void SetDestination(const Options& options, v1::Destination& destination) {
   destination.set_overwrite(options.force);
 }
 
-absl::Status SetSource(const Options& options, const Session& session, const Interrupt& interrupt,
-                       v1::Source& source) {
+absl::Status UploadSource(const Options& options, const Session& session,
+                          const Interrupt& interrupt, v1::Job& job) {
   if (absl::StrContains(options.in, "://")) {
-    source.set_uri(options.in);
+    job.mutable_source()->set_uri(options.in);
     return absl::OkStatus();
   }
   const auto path = InputPath(options.in);
   if (!path.ok()) return path.status();
   ProgressBar bar;
-  TransferClient transfer(session.channel, session.address, interrupt.token(),
-                          [&](const ProgressView& view) { bar.Update(view); });
-  const auto artifact = transfer.Upload(*path);
+  const auto artifact = Upload({.channel = session.channel,
+                                .address = session.address,
+                                .stop = interrupt.token(),
+                                .on_progress = [&](const ProgressView& view) { bar.Update(view); }},
+                               *path);
   if (!artifact.ok()) return artifact.status();
-  source.set_artifact(*artifact);
+  SetSource(*artifact, job);
   return absl::OkStatus();
 }
 
@@ -50,17 +55,18 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (options.spec.threads != 0) PrintNote("--threads: the server decides; it has no effect here");
   const Session session = Connect(options.server);
   // Before a long upload: is the server there?
-  if (const auto there = session.jobs->GetCapabilities(); !there.ok()) return there.status();
+  const auto there = session.jobs->GetCapabilities(interrupt.token());
+  if (!there.ok()) return there.status();
   v1::CreateJobRequest request;
   request.set_request_id(options.request_id);
   v1::Job& wanted = *request.mutable_job();
   *wanted.mutable_spec() = ToSpec(options.spec);
   SetDestination(options, *wanted.mutable_destination());
-  absl::Status status = SetSource(options, session, interrupt, *wanted.mutable_source());
+  absl::Status status = UploadSource(options, session, interrupt, wanted);
   if (!status.ok()) return status;
-  const auto job = session.jobs->CreateJob(request);
+  const auto job = session.jobs->CreateJob(request, interrupt.token());
   if (!job.ok()) return job.status();
-  PrintOut(job->name() + "\n");
+  PrintOut(options.json ? JsonLine(ToJson(*job)) : job->name() + "\n");
   return kOk;
 }
 
@@ -86,6 +92,7 @@ void AddSubmit(CLI::App& app, Action& chosen) {
   AddSpecOptions(*sub, options->spec);
   AddServerOption(*sub, options->server);
   sub->add_flag("--force", options->force, "Replace an output that exists");
+  sub->add_flag("--json", options->json, "The job as JSON");
   sub->callback([&chosen, options] {
     chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
   });

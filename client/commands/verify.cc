@@ -2,6 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/commands/commands.h"
@@ -89,7 +90,9 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (!report.ok()) return report.status();
   PrintOut(options.json ? JsonLine(ToJson(*report)) : ToText(*report));
   for (const std::string& problem : report->problems) {
-    PrintError(absl::StrCat(options.compressed, ": ", problem));
+    const bool has_way_out = absl::StrContains(problem, "; ");
+    PrintError(
+        absl::StrCat(options.compressed, ": ", problem, has_way_out ? "" : "; compress it again"));
   }
   return report->problems.empty() ? kOk : kCheckFailed;
 }

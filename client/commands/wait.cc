@@ -21,7 +21,8 @@ struct Options {
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   const Session session = Connect(options.server);
   const std::string name = JobName(options.job);
-  if (const auto job = session.jobs->GetJob(name); !job.ok()) return job.status();
+  const auto job = session.jobs->GetJob(name, interrupt.token());
+  if (!job.ok()) return job.status();
   const auto followed = FollowJob(*session.jobs, name, {.show_progress = !options.json}, interrupt);
   if (!followed.ok()) return followed.status();
   if (options.json) PrintOut(JsonLine(ToJson(followed->job)));

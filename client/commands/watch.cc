@@ -19,7 +19,8 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   const Session session = Connect(options.server);
   const std::string name = JobName(options.job);
   // A job that is not there, or no server: said at once, without the patience of a stream.
-  if (const auto job = session.jobs->GetJob(name); !job.ok()) return job.status();
+  const auto job = session.jobs->GetJob(name, interrupt.token());
+  if (!job.ok()) return job.status();
   const auto followed =
       FollowJob(*session.jobs, name, {.show_tensors = true, .json = options.json}, interrupt);
   if (!followed.ok()) return followed.status();

@@ -73,6 +73,20 @@ void MappedFile::Release(uint64_t offset, uint64_t length) const {
   (void)madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
+absl::Status MappedFile::ReadAt(uint64_t offset, std::span<std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t count = pread(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ErrnoToStatus(errno, path_, "read");
+    if (count == 0) break;
+    offset += static_cast<uint64_t>(count);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  if (bytes.empty()) return CheckUnchanged();  // what was read may be of before and after a change
+  return absl::FailedPreconditionError(
+      Cat(Printable(path_), ": became shorter while it was being read; start again"));
+}
+
 absl::Status MappedFile::CheckUnchanged() const {
   struct stat info {};
   if (fstat(fd_, &info) != 0) return ErrnoToStatus(errno, path_, "examine");

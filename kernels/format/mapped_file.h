@@ -29,6 +29,11 @@ class MappedFile {
   // mapped again.
   void Release(uint64_t offset, uint64_t length) const;
 
+  // Copies bytes [offset, offset + bytes.size()) of the file, without touching the mapping: where
+  // somebody truncates the file meanwhile this is FAILED_PRECONDITION, and not a SIGBUS.
+  // REQUIRES: inside bytes().
+  absl::Status ReadAt(uint64_t offset, std::span<std::byte> bytes) const;
+
   // FAILED_PRECONDITION if the file on disk is no longer the one that was mapped (size or
   // modification time changed): reading past a truncation would be a SIGBUS.
   absl::Status CheckUnchanged() const;

@@ -51,6 +51,9 @@ class SafetensorsFile {
 
   uint64_t file_size() const { return file_.bytes().size(); }
   std::span<const std::byte> Data(const TensorInfo& tensor) const;  // of any alignment
+  // Copies bytes of a tensor's data from `offset` on (see MappedFile::ReadAt). REQUIRES: inside the
+  // tensor.
+  absl::Status Read(const TensorInfo& tensor, uint64_t offset, std::span<std::byte> bytes) const;
   // A byte range of a tensor's data is not needed any more (see MappedFile::Release).
   void Release(const TensorInfo& tensor, uint64_t offset, uint64_t length) const;
   absl::Status CheckUnchanged() const { return file_.CheckUnchanged(); }

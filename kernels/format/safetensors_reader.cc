@@ -81,6 +81,11 @@ std::span<const std::byte> SafetensorsFile::Data(const TensorInfo& tensor) const
   return file_.bytes().subspan(data_offset_ + tensor.begin, tensor.byte_size());
 }
 
+absl::Status SafetensorsFile::Read(const TensorInfo& tensor, uint64_t offset,
+                                   std::span<std::byte> bytes) const {
+  return file_.ReadAt(data_offset_ + tensor.begin + offset, bytes);
+}
+
 void SafetensorsFile::Release(const TensorInfo& tensor, uint64_t offset, uint64_t length) const {
   file_.Release(data_offset_ + tensor.begin + offset, length);
 }

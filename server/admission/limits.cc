@@ -1,15 +1,10 @@
 #include "server/admission/limits.h"
 
-#include <chrono>
-
 #include "absl/strings/str_cat.h"
-#include "server/admission/invalid_field.h"
-#include "server/errors/reason.h"
+#include "server/errors/invalid_field.h"
 
 namespace seedlm::server {
 namespace {
-
-constexpr std::chrono::seconds kQueueRetry{10};
 
 absl::Status CheckEnds(const JobRequest& request) {
   const JobSource& source = request.source;
@@ -80,17 +75,6 @@ absl::Status CheckJobRequest(const JobRequest& request) {
   status.Update(CheckPriority(request.priority));
   status.Update(CheckLabels(request.labels, "job.labels"));
   return status;
-}
-
-absl::Status CheckQueue(int64_t active_jobs, int64_t max_active_jobs) {
-  if (active_jobs < max_active_jobs) return absl::OkStatus();
-  return WithRetryAfter(
-      WithReason(absl::ResourceExhaustedError(
-                     absl::StrCat(active_jobs,
-                                  " jobs are waiting or running, the limit of this server: try "
-                                  "again later")),
-                 "QUEUE_FULL"),
-      kQueueRetry);
 }
 
 }  // namespace seedlm::server

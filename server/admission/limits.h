@@ -34,7 +34,4 @@ absl::Status CheckLength(std::string_view value, size_t limit, std::string_view 
 // All of the above that apply, and that source and destination are each given exactly once.
 absl::Status CheckJobRequest(const JobRequest& request);
 
-// RESOURCE_EXHAUSTED, reason QUEUE_FULL, with a retry hint, when no further job may be queued.
-absl::Status CheckQueue(int64_t active_jobs, int64_t max_active_jobs);
-
 }  // namespace seedlm::server

@@ -37,6 +37,14 @@ inline absl::Status WithReason(
   return status;
 }
 
+inline absl::Status WithDetails(absl::Status status,
+                                const std::map<std::string, std::string>& details) {
+  for (const auto& [key, value] : details) {
+    status.SetPayload(kDetailPayloadPrefix + key, absl::Cord(value));
+  }
+  return status;
+}
+
 // `status` with a hint that the same request may succeed after `delay`.
 inline absl::Status WithRetryAfter(absl::Status status, std::chrono::milliseconds delay) {
   status.SetPayload(kRetryPayload, absl::Cord(absl::StrCat(delay.count())));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "server/errors/reason.h"
 
 namespace seedlm::server {
 namespace {
@@ -53,8 +54,9 @@ absl::StatusOr<std::string> ParseJobName(std::string_view name) {
     std::string quoted(name.substr(0, kMaxQuotedBytes));
     std::replace_if(
         quoted.begin(), quoted.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", quoted, "' is no job name; job names look like jobs/ID"));
+    return WithReason(absl::InvalidArgumentError(absl::StrCat(
+                          "'", quoted, "' is no job name; job names look like jobs/ID")),
+                      "FIELD_INVALID", {{"field", "name"}});
   }
   return std::string(id);
 }

@@ -71,7 +71,8 @@ struct SkippedTensor {
   std::string reason;
 };
 
-// Made from headers alone. Bytes are exact.
+// Made from headers alone. Bytes are exact, but for scratch_bytes: of files beyond the output's
+// safetensors files, blocks of the file system that are not full, at most.
 struct Estimate {
   int64_t weights = 0;
   int64_t input_bytes = 0;
@@ -80,8 +81,12 @@ struct Estimate {
   double seconds = 0;  // 0: unknown
   double bits_per_weight = 0;
   std::vector<SkippedTensor> skipped;  // at most kMaxSkipped, in file order
+  int64_t skipped_count = 0;           // all of them
 };
 inline constexpr size_t kMaxSkipped = 1000;
+
+// What a RUNNING job is doing.
+enum class JobPhase : uint8_t { kNone, kMeasuring, kEncoding, kPublishing };
 
 // Live while a job runs, kept in memory; what it was at the end is stored with the job.
 struct Progress {
@@ -90,18 +95,21 @@ struct Progress {
   int64_t shards_done = 0;
   int64_t shards_total = 0;
   int64_t bytes_written = 0;
-  double weights_per_second = 0;
-  double eta_seconds = 0;  // 0: unknown
+  double weights_per_second = 0;  // since the first shard was begun
+  double eta_seconds = 0;         // 0: unknown
   std::string current_tensor;
   int tensors_done = 0;
   int tensors_total = 0;
+  JobPhase phase = JobPhase::kNone;
+  double phase_fraction = 0;  // of the phase that is done, 0 .. 1
 };
 
 // Why a job FAILED. `code` is kOk for all other states.
 struct JobError {
   absl::StatusCode code = absl::StatusCode::kOk;
   std::string message;
-  std::string reason;  // see errors/reason.h; "" if none
+  std::string reason;                          // see errors/reason.h; "" if none
+  std::map<std::string, std::string> details;  // what it is about: {"tensor", ..}, {"row", ..}
 };
 
 struct OutputFile {

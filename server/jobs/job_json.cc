@@ -12,7 +12,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(JobSource, artifact, uri)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(JobDestination, managed, uri, overwrite)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SkippedTensor, name, reason)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Estimate, weights, input_bytes, output_bytes,
-                                                scratch_bytes, seconds, bits_per_weight, skipped)
+                                                scratch_bytes, seconds, bits_per_weight, skipped,
+                                                skipped_count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Progress, weights_done, weights_total, shards_done,
                                                 shards_total, bytes_written, weights_per_second,
                                                 eta_seconds, current_tensor, tensors_done,
@@ -113,6 +114,7 @@ std::string JobToJson(const JobRecord& job) {
                {"error_code", static_cast<int>(job.error.code)},
                {"error_message", job.error.message},
                {"error_reason", job.error.reason},
+               {"error_details", job.error.details},
                {"output_artifact", job.output_artifact},
                {"output_files", job.output_files},
                {"etag", job.etag}});
@@ -132,6 +134,7 @@ absl::StatusOr<JobRecord> JobFromJson(std::string_view text) {
     job.error.code = static_cast<absl::StatusCode>(value.value("error_code", 0));
     job.error.message = value.value("error_message", "");
     job.error.reason = value.value("error_reason", "");
+    job.error.details = value.value("error_details", std::map<std::string, std::string>{});
     job.output_artifact = value.value("output_artifact", "");
     job.output_files = value.value("output_files", std::vector<OutputFile>{});
     job.etag = value.value("etag", "");

@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "server/errors/invalid_field.h"
 
 namespace seedlm::server {
 namespace {
@@ -43,8 +44,8 @@ absl::StatusOr<int64_t> ParsePageToken(const JobQuery& query) {
       query.page_token == MakePageToken(query, last_id)) {
     return last_id;
   }
-  return absl::InvalidArgumentError(
-      "page_token is not one that was given for these filters; start again without it");
+  return InvalidField("page_token",
+                      "is not one that was given for these filters; start again without it");
 }
 
 }  // namespace seedlm::server

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
 #include "server/jobs/job_json.h"
 #include "server/jobs/job_schema.h"
@@ -58,6 +59,16 @@ absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::Find(std::string_view name) 
   return ReadRow(*select);
 }
 
+absl::StatusOr<SqliteJobStore::Cursor> SqliteJobStore::FindCursor(std::string_view name) {
+  absl::StatusOr<Statement> select =
+      database_.Prepare("SELECT id, last_sequence FROM jobs WHERE name = ?");
+  if (!select.ok()) return select.status();
+  absl::StatusOr<bool> found = select->Bind(name).Step();
+  if (!found.ok()) return found.status();
+  if (!*found) return NoSuchJob(name);
+  return Cursor{select->Int(0), select->Int(1)};
+}
+
 absl::StatusOr<std::optional<JobRecord>> SqliteJobStore::FindByRequest(const RequestKey& key) {
   if (key.request_id.empty()) return std::nullopt;
   absl::StatusOr<Statement> select = database_.Prepare(
@@ -89,16 +100,22 @@ absl::Status SqliteJobStore::Store(const Row& row) {
       .Run();
 }
 
-absl::Status SqliteJobStore::AddEvent(Row& row, JobEvent event) {
-  row.job.last_sequence += 1;
+absl::Status SqliteJobStore::AddEvent(const Cursor& next, const JobEvent& event) {
   absl::StatusOr<Statement> insert =
       database_.Prepare("INSERT INTO events (job, sequence, time_ns, body) VALUES (?, ?, ?, ?)");
   if (!insert.ok()) return insert.status();
-  return insert->Bind(row.id)
-      .Bind(row.job.last_sequence)
+  return insert->Bind(next.id)
+      .Bind(next.sequence)
       .Bind(event.time_ns)
       .Bind(EventToJson(event))
       .Run();
+}
+
+absl::Status SqliteJobStore::AddStateChange(Row& row, int64_t time_ns) {
+  row.job.last_sequence += 1;
+  absl::Status status =
+      AddEvent({row.id, row.job.last_sequence}, {0, time_ns, StateChange{row.job.state}});
+  return status.ok() ? Store(row) : status;
 }
 
 absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::AddJob(JobRecord job, const RequestKey& key) {
@@ -127,8 +144,7 @@ absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::AddJob(JobRecord job, const 
     status = add->Bind(row.id).Bind(label).Bind(value).Run();
     if (!status.ok()) return status;
   }
-  status = AddEvent(row, {0, row.job.create_time_ns, StateChange{row.job.state}});
-  if (status.ok()) status = Store(row);
+  status = AddStateChange(row, row.job.create_time_ns);
   if (!status.ok()) return status;
   return row;
 }
@@ -160,8 +176,7 @@ absl::StatusOr<JobRecord> SqliteJobStore::Get(std::string_view name) {
 
 absl::StatusOr<JobPage> SqliteJobStore::List(const JobQuery& query) {
   if (query.page_size < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("page_size is ", query.page_size, "; it must not be negative"));
+    return InvalidField("page_size", absl::StrCat(query.page_size, " is negative"));
   }
   const absl::StatusOr<int64_t> before = ParsePageToken(query);
   if (!before.ok()) return before.status();
@@ -215,8 +230,7 @@ absl::StatusOr<JobRecord> SqliteJobStore::Update(std::string_view name, const Jo
   if (update.to == JobState::kRunning) job.start_time_ns = now;
   if (HasEnded(update.to)) job.end_time_ns = now;
   job.etag = absl::StrCat(job.last_sequence + 1);  // of the event that follows
-  absl::Status status = AddEvent(*row, {0, now, StateChange{update.to}});
-  if (status.ok()) status = Store(*row);
+  absl::Status status = AddStateChange(*row, now);
   if (status.ok()) status = transaction->Commit();
   if (!status.ok()) return status;
   return std::move(job);
@@ -227,33 +241,38 @@ absl::StatusOr<int64_t> SqliteJobStore::AppendEvent(
   const std::lock_guard lock(mutex_);
   absl::StatusOr<Transaction> transaction = Transaction::Begin(database_);
   if (!transaction.ok()) return transaction.status();
-  absl::StatusOr<Row> row = Find(name);
-  if (!row.ok()) return row.status();
+  absl::StatusOr<Cursor> cursor = FindCursor(name);
+  if (!cursor.ok()) return cursor.status();
+  cursor->sequence += 1;
   JobEvent event;
   event.time_ns = clock_();
   std::visit([&](const auto& value) { event.body = value; }, body);
-  absl::Status status = AddEvent(*row, std::move(event));
-  if (status.ok()) status = Store(*row);
+  absl::Status status = AddEvent(*cursor, event);
+  if (!status.ok()) return status;
+  absl::StatusOr<Statement> update =
+      database_.Prepare("UPDATE jobs SET last_sequence = ? WHERE id = ?");
+  if (!update.ok()) return update.status();
+  status = update->Bind(cursor->sequence).Bind(cursor->id).Run();
   if (status.ok()) status = transaction->Commit();
   if (!status.ok()) return status;
-  return row->job.last_sequence;
+  return cursor->sequence;
 }
 
 absl::StatusOr<std::vector<JobEvent>> SqliteJobStore::ReadEvents(std::string_view name,
                                                                  int64_t after, int limit) {
   const std::lock_guard lock(mutex_);
-  absl::StatusOr<Row> row = Find(name);
-  if (!row.ok()) return row.status();
-  if (after < 0 || after > row->job.last_sequence) {
+  const absl::StatusOr<Cursor> cursor = FindCursor(name);
+  if (!cursor.ok()) return cursor.status();
+  if (after < 0 || after > cursor->sequence) {
     return absl::OutOfRangeError(absl::StrCat("after_sequence is ", after, ", but the events of ",
-                                              row->job.name, " end at ", row->job.last_sequence,
+                                              std::string(name), " end at ", cursor->sequence,
                                               "; start again from 0"));
   }
   absl::StatusOr<Statement> select = database_.Prepare(
       "SELECT sequence, time_ns, body FROM events WHERE job = ? AND sequence > ? "
       "ORDER BY sequence LIMIT ?");
   if (!select.ok()) return select.status();
-  select->Bind(row->id).Bind(after).Bind(int64_t{limit});
+  select->Bind(cursor->id).Bind(after).Bind(int64_t{limit});
   std::vector<JobEvent> events;
   while (true) {
     absl::StatusOr<bool> found = select->Step();

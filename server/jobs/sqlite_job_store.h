@@ -40,6 +40,10 @@ class SqliteJobStore final : public JobStore {
     int64_t id = 0;
     JobRecord job;
   };
+  struct Cursor {  // of a job: what its events need, without its record
+    int64_t id = 0;
+    int64_t sequence = 0;  // of the last event
+  };
   SqliteJobStore(Database database, Clock clock)
       : clock_(std::move(clock)), database_(std::move(database)) {}
 
@@ -48,7 +52,11 @@ class SqliteJobStore final : public JobStore {
   absl::StatusOr<Row> Find(std::string_view name);
   absl::StatusOr<std::optional<JobRecord>> FindByRequest(const RequestKey& key);
   absl::StatusOr<Row> AddJob(JobRecord job, const RequestKey& key);
-  absl::Status AddEvent(Row& row, JobEvent event);
+  absl::StatusOr<Cursor> FindCursor(std::string_view name);
+  // At `next.sequence`. Does not touch the job.
+  absl::Status AddEvent(const Cursor& next, const JobEvent& event);
+  // The event of the row's new state, and the row.
+  absl::Status AddStateChange(Row& row, int64_t time_ns);
   absl::Status Store(const Row& row);
 
   const Clock clock_;

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/admission/invalid_field.h"
+#include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
 
 namespace seedlm::server {

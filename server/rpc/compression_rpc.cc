@@ -8,12 +8,13 @@
 #include "server/rpc/job_conversion.h"
 #include "server/rpc/status_mapping.h"
 #include "server/rpc/unary_call.h"
+#include "server/scheduler/policy.h"
 #include "server/storage/artifact_store.h"
 
 namespace seedlm::server {
 namespace {
 
-// Clients take 4 MiB in one message; leave room for what surrounds the jobs of a page.
+// Leaves room for what surrounds the jobs of a page.
 constexpr size_t kMaxPageBytes = kMaxMessageBytes - (size_t{64} << 10);
 
 absl::Status Answer(const absl::StatusOr<JobRecord>& job, v1::Job& response) {
@@ -26,19 +27,19 @@ absl::Status Answer(const absl::StatusOr<JobRecord>& job, v1::Job& response) {
 grpc::ServerUnaryReactor* CompressionRpc::CreateJob(grpc::CallbackServerContext* context,
                                                     const v1::CreateJobRequest* request,
                                                     v1::Job* response) {
-  return AnswerOn(pool_, context,
-                  [this, request, response] { return Create(*request, *response); });
+  return AnswerOnBounded(planning_pool_, context, [this, context, request, response] {
+    return Create(*context, *request, *response);
+  });
 }
 
-absl::Status CompressionRpc::Create(const v1::CreateJobRequest& request, v1::Job& response) {
+absl::Status CompressionRpc::Create(const grpc::CallbackServerContext& context,
+                                    const v1::CreateJobRequest& request, v1::Job& response) {
   const absl::StatusOr<JobRequest> job = FromProto(request.job());
   if (!job.ok()) return job.status();
-  absl::Status admitted = CheckRequestId(request.request_id());
-  if (!request.validate_only()) {
-    admitted.Update(CheckQueue(service_.active_jobs(), limits_.max_active_jobs));
-  }
-  if (!admitted.ok()) return admitted;
-  return Answer(service_.Create(*job, request.request_id(), request.validate_only()), response);
+  if (absl::Status status = CheckRequestId(request.request_id()); !status.ok()) return status;
+  return Answer(service_.Create(*job, request.request_id(), request.validate_only(),
+                                [&context] { return CheckAwaited(context).ok(); }),
+                response);
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::GetJob(grpc::CallbackServerContext* context,
@@ -102,6 +103,7 @@ grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerCo
     response->set_max_message_bytes(kMaxMessageBytes);
     response->set_max_queued_jobs(limits_.max_active_jobs);
     response->set_shard_bytes(limits_.shard_bytes);
+    response->set_max_row_weights(kMaxRowWeights);
     return absl::OkStatus();
   });
 }

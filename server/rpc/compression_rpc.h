@@ -12,20 +12,25 @@
 
 namespace seedlm::server {
 
-inline constexpr int64_t kMaxMessageBytes = int64_t{4} << 20;
-
-// What GetCapabilities says beside the backends, and what CreateJob enforces.
+// What GetCapabilities says beside the backends.
 struct ServiceLimits {
   std::string version;
   int max_active_jobs = 0;
   int64_t shard_bytes = 0;
 };
 
-// Thread-safe. Service and pool must outlive the gRPC server.
+// Thread-safe. Service and pools must outlive the gRPC server.
 class CompressionRpc final : public v1::CompressionService::CallbackService {
  public:
-  CompressionRpc(JobService& service, WorkPool& pool, ServiceLimits limits, WatchOptions watch)
-      : service_(service), pool_(pool), limits_(std::move(limits)), watch_(watch) {}
+  // `planning_pool`: for CreateJob alone, which reads headers, so that it does not hold up calls
+  // that only ask the store.
+  CompressionRpc(JobService& service, WorkPool& pool, WorkPool& planning_pool, ServiceLimits limits,
+                 WatchOptions watch)
+      : service_(service),
+        pool_(pool),
+        planning_pool_(planning_pool),
+        limits_(std::move(limits)),
+        watch_(watch) {}
 
   // Ends the WatchJob streams and those that come with UNAVAILABLE: the server stops.
   void Drain() { watchers_.Close(); }
@@ -56,11 +61,13 @@ class CompressionRpc final : public v1::CompressionService::CallbackService {
                                       google::protobuf::Empty* response) override;
 
  private:
-  absl::Status Create(const v1::CreateJobRequest& request, v1::Job& response);
+  absl::Status Create(const grpc::CallbackServerContext& context,
+                      const v1::CreateJobRequest& request, v1::Job& response);
   absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse& response);
 
   JobService& service_;
   WorkPool& pool_;
+  WorkPool& planning_pool_;
   const ServiceLimits limits_;
   const WatchOptions watch_;
   WatcherSet watchers_;

@@ -1,13 +1,14 @@
 #include "server/rpc/job_conversion.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/timestamp.pb.h"
-#include "server/admission/invalid_field.h"
 #include "server/admission/limits.h"
+#include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
 #include "server/rpc/codec_conversion.h"
 #include "server/rpc/status_mapping.h"
@@ -17,9 +18,23 @@ namespace {
 
 constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 
+// What a job's lists may take of a message; the rest (patterns, labels, URIs) has its own limits in
+// admission and stays far below 1 MiB.
+constexpr size_t kSkippedBytes = size_t{1} << 20;
+constexpr size_t kOutputFilesBytes = size_t{2} << 20;
+constexpr size_t kFieldBytes = 8;  // tag and length of an element, at most
+
 void SetTime(int64_t time_ns, google::protobuf::Timestamp* proto) {
   proto->set_seconds(time_ns / kNanosecondsPerSecond);
   proto->set_nanos(static_cast<int32_t>(time_ns % kNanosecondsPerSecond));
+}
+
+// True: `message` fits into what is left of `room`, and takes it.
+bool TakeRoom(const google::protobuf::MessageLite& message, size_t& room) {
+  const size_t bytes = message.ByteSizeLong() + kFieldBytes;
+  if (bytes > room) return false;
+  room -= bytes;
+  return true;
 }
 
 v1::Estimate ToProto(const Estimate& estimate) {
@@ -30,17 +45,22 @@ v1::Estimate ToProto(const Estimate& estimate) {
   proto.set_scratch_bytes(estimate.scratch_bytes);
   proto.set_seconds(estimate.seconds);
   proto.set_bits_per_weight(estimate.bits_per_weight);
+  const auto count = static_cast<int64_t>(estimate.skipped.size());
+  proto.set_skipped_count(std::max(count, estimate.skipped_count));
+  size_t room = kSkippedBytes;
   for (const SkippedTensor& skipped : estimate.skipped) {
-    v1::SkippedTensor* tensor = proto.add_skipped();
-    tensor->set_name(ValidUtf8(skipped.name));
-    tensor->set_reason(ValidUtf8(skipped.reason));
+    v1::SkippedTensor tensor;
+    tensor.set_name(ValidUtf8(skipped.name, kMaxNameBytes));
+    tensor.set_reason(ValidUtf8(skipped.reason, kMaxNameBytes));
+    if (!TakeRoom(tensor, room)) break;
+    *proto.add_skipped() = std::move(tensor);
   }
   return proto;
 }
 
 v1::TensorResult ToProto(const TensorResult& result) {
   v1::TensorResult proto;
-  proto.set_name(ValidUtf8(result.name));
+  proto.set_name(ValidUtf8(result.name, kMaxNameBytes));
   proto.set_rows(result.rows);
   proto.set_columns(result.columns);
   proto.set_relative_error(result.relative_error);
@@ -55,7 +75,7 @@ v1::TensorResult ToProto(const TensorResult& result) {
 }
 
 google::rpc::Status ToProto(const JobError& error) {
-  absl::Status status(error.code, error.message);
+  absl::Status status = WithDetails(absl::Status(error.code, error.message), error.details);
   if (!error.reason.empty()) status = WithReason(std::move(status), error.reason);
   return ToProtoStatus(status);
 }
@@ -76,6 +96,33 @@ void SetRequest(const JobRequest& request, v1::Job& proto) {
   *proto.mutable_spec() = server::ToProto(request.spec);
   proto.set_priority(request.priority);
   proto.mutable_labels()->insert(request.labels.begin(), request.labels.end());
+}
+
+void AddOutputFiles(const std::vector<OutputFile>& files, v1::Job& proto) {
+  proto.set_output_file_count(static_cast<int64_t>(files.size()));
+  size_t room = kOutputFilesBytes;
+  for (const OutputFile& file : files) {
+    v1::OutputFile output;
+    output.set_path(ValidUtf8(file.path));
+    output.set_size(file.size);
+    output.set_sha256(file.sha256);
+    if (!TakeRoom(output, room)) break;
+    *proto.add_output_files() = std::move(output);
+  }
+}
+
+v1::JobPhase ToProto(JobPhase phase) {
+  switch (phase) {
+    case JobPhase::kNone:
+      return v1::JOB_PHASE_UNSPECIFIED;
+    case JobPhase::kMeasuring:
+      return v1::JOB_PHASE_MEASURING;
+    case JobPhase::kEncoding:
+      return v1::JOB_PHASE_ENCODING;
+    case JobPhase::kPublishing:
+      return v1::JOB_PHASE_PUBLISHING;
+  }
+  return v1::JOB_PHASE_UNSPECIFIED;
 }
 
 }  // namespace
@@ -136,9 +183,11 @@ v1::Progress ToProto(const Progress& progress) {
   proto.set_bytes_written(progress.bytes_written);
   proto.set_weights_per_second(progress.weights_per_second);
   proto.set_eta_seconds(progress.eta_seconds);
-  proto.set_current_tensor(ValidUtf8(progress.current_tensor));
+  proto.set_current_tensor(ValidUtf8(progress.current_tensor, kMaxNameBytes));
   proto.set_tensors_done(progress.tensors_done);
   proto.set_tensors_total(progress.tensors_total);
+  proto.set_phase(ToProto(progress.phase));
+  proto.set_phase_fraction(progress.phase_fraction);
   return proto;
 }
 
@@ -156,12 +205,7 @@ v1::Job ToProto(const JobRecord& job) {
   *proto.mutable_progress() = ToProto(job.progress);
   if (job.error.code != absl::StatusCode::kOk) *proto.mutable_error() = ToProto(job.error);
   proto.set_output_artifact(job.output_artifact);
-  for (const OutputFile& file : job.output_files) {
-    v1::OutputFile* output = proto.add_output_files();
-    output->set_path(ValidUtf8(file.path));
-    output->set_size(file.size);
-    output->set_sha256(file.sha256);
-  }
+  AddOutputFiles(job.output_files, proto);
   proto.set_etag(job.etag);
   return proto;
 }

@@ -1,24 +1,45 @@
 // Answers a unary rpc from a thread that may wait.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "grpcpp/support/server_callback.h"
+#include "server/errors/reason.h"
 #include "server/rpc/guarded.h"
 #include "server/rpc/status_mapping.h"
 #include "server/rpc/work_pool.h"
 
 namespace seedlm::server {
 
-// Runs `handler`, which fills the response and returns absl::Status, on `pool`. gRPC keeps request
-// and response until then, also when the client has gone.
+// CANCELLED or DEADLINE_EXCEEDED if nobody waits for the answer any more.
+inline absl::Status CheckAwaited(const grpc::CallbackServerContext& context) {
+  if (context.deadline() <= std::chrono::system_clock::now()) {
+    return absl::DeadlineExceededError("the deadline was over before the server came to it");
+  }
+  return context.IsCancelled() ? absl::CancelledError("the client has gone") : absl::OkStatus();
+}
+
+// What a pool runs for a call: `handler`, which fills the response and returns absl::Status, unless
+// the client has given up while it waited its turn. gRPC keeps context, request and response until
+// then.
+template <class Handler>
+std::function<void()> AnswerTask(grpc::CallbackServerContext* context,
+                                 grpc::ServerUnaryReactor* reactor, Handler handler) {
+  return [context, reactor, handler = std::move(handler)] {
+    absl::Status status = CheckAwaited(*context);
+    if (status.ok()) status = Guarded(handler);
+    reactor->Finish(ToGrpcStatus(status));
+  };
+}
+
 template <class Handler>
 grpc::ServerUnaryReactor* AnswerOn(WorkPool& pool, grpc::CallbackServerContext* context,
                                    Handler handler) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  pool.Post(
-      [reactor, handler = std::move(handler)] { reactor->Finish(ToGrpcStatus(Guarded(handler))); });
+  pool.Post(AnswerTask(context, reactor, std::move(handler)));
   return reactor;
 }
 
@@ -26,6 +47,21 @@ inline grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context,
                                            const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status));
+  return reactor;
+}
+
+// As AnswerOn, for calls that take long: RESOURCE_EXHAUSTED at once, with a retry hint, where too
+// many wait already.
+template <class Handler>
+grpc::ServerUnaryReactor* AnswerOnBounded(WorkPool& pool, grpc::CallbackServerContext* context,
+                                          Handler handler) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (!pool.TryPost(AnswerTask(context, reactor, std::move(handler)))) {
+    reactor->Finish(ToGrpcStatus(WithRetryAfter(
+        WithReason(absl::ResourceExhaustedError("too many calls of this kind wait: try again soon"),
+                   "SERVER_BUSY"),
+        std::chrono::seconds(1))));
+  }
   return reactor;
 }
 

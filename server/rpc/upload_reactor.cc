@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/admission/invalid_field.h"
+#include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
 #include "server/rpc/guarded.h"
 #include "server/rpc/status_mapping.h"

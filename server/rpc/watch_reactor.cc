@@ -36,7 +36,8 @@ v1::JobEvent EventNow() {
 
 bool SameProgress(const Progress& a, const Progress& b) {
   return a.weights_done == b.weights_done && a.shards_done == b.shards_done &&
-         a.bytes_written == b.bytes_written && a.tensors_done == b.tensors_done;
+         a.bytes_written == b.bytes_written && a.tensors_done == b.tensors_done &&
+         a.phase == b.phase && a.phase_fraction == b.phase_fraction;
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 namespace seedlm::server {
 
-WorkPool::WorkPool(int threads) {
+WorkPool::WorkPool(int threads, size_t max_waiting) : max_waiting_(max_waiting) {
   threads_.reserve(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
@@ -24,6 +24,16 @@ void WorkPool::Post(std::function<void()> task) {
     tasks_.push_back(std::move(task));
   }
   changed_.notify_one();
+}
+
+bool WorkPool::TryPost(std::function<void()> task) {
+  {
+    std::lock_guard lock(mutex_);
+    if (tasks_.size() >= max_waiting_) return false;
+    tasks_.push_back(std::move(task));
+  }
+  changed_.notify_one();
+  return true;
 }
 
 void WorkPool::Run() {

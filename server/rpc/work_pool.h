@@ -2,6 +2,8 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -10,11 +12,12 @@
 
 namespace seedlm::server {
 
-// Thread-safe. Every call in flight posts at most one task at a time, so the queue is as long as
-// there are calls.
+// Thread-safe. Every call in flight posts at most one task at a time, so the queue of Post is as
+// long as there are calls.
 class WorkPool {
  public:
-  explicit WorkPool(int threads);
+  // `max_waiting`: tasks that TryPost lets wait.
+  explicit WorkPool(int threads, size_t max_waiting = SIZE_MAX);
   // Runs what was posted, then stops. REQUIRES: no Post afterwards.
   ~WorkPool();
   WorkPool(const WorkPool&) = delete;
@@ -22,10 +25,13 @@ class WorkPool {
 
   // Runs `task` on one of the threads, in the order posted. It must not throw.
   void Post(std::function<void()> task);
+  // False, and nothing is done with `task`: too many wait already.
+  [[nodiscard]] bool TryPost(std::function<void()> task);
 
  private:
   void Run();
 
+  const size_t max_waiting_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;  // guarded by mutex_

@@ -1,18 +1,36 @@
 #include "server/scheduler/checkpoint_source.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
+#include "server/scheduler/policy.h"
 
 namespace seedlm::server {
 namespace {
+
+namespace fs = std::filesystem;
+
+// More than the format reads of a directory.
+constexpr int kMaxEntriesLookedAt = 200'000;
+constexpr int kMaxDepthLookedAt = 16;
 
 format::CompressionOptions OptionsOf(const JobSpec& spec) {
   format::CompressionOptions options{spec.profile, spec.fit, spec.scale, spec.include,
                                      spec.exclude};
   options.exclude.insert(options.exclude.end(), spec.skip.begin(), spec.skip.end());
   return options;
+}
+
+// FIELD_INVALID where a field's value is wrong and nobody has said why in a word.
+absl::Status ForField(absl::Status status, std::string_view field) {
+  if (absl::IsInvalidArgument(status) && ReasonOf(status).empty()) {
+    return WithReason(std::move(status), "FIELD_INVALID", {{"field", field}});
+  }
+  return status;
 }
 
 // A reason where the code alone says too little.
@@ -27,10 +45,35 @@ absl::Status ForCheckpoint(absl::Status status) {
 
 absl::StatusOr<std::string> SourceLocator::SourcePath(const JobSource& source) const {
   if (source.artifact.empty() == source.uri.empty()) {
-    return absl::InvalidArgumentError("job.source: name an artifact or a uri, and not both");
+    return InvalidField("job.source", "name an artifact or a uri, and not both");
   }
-  return source.uri.empty() ? artifacts_.CheckpointPath(source.artifact)
-                            : roots_.ResolveUri(source.uri);
+  if (source.uri.empty()) return artifacts_.CheckpointPath(source.artifact);
+  absl::StatusOr<std::string> path = roots_.ResolveUri(source.uri);
+  if (!path.ok()) return ForField(path.status(), "job.source.uri");
+  if (absl::Status status = CheckLinks(*path); !status.ok()) return status;
+  return path;
+}
+
+// Looks at names only, as nothing outside of the roots may be opened. What is behind a link that is
+// swung round afterwards is caught by CheckConfined, before any weight is read.
+absl::Status SourceLocator::CheckLinks(const std::string& directory) const {
+  std::error_code error;
+  int entries = 0;
+  const auto follow = fs::directory_options::follow_directory_symlink;
+  for (fs::recursive_directory_iterator it(directory, follow, error), end; !error && it != end;
+       it.increment(error)) {
+    if (++entries > kMaxEntriesLookedAt) break;  // Checkpoint::Open refuses it, with the reason
+    std::error_code ignored;
+    const bool hidden = it->path().filename().string().starts_with('.');
+    if (it.depth() >= kMaxDepthLookedAt || (hidden && it->is_directory(ignored))) {
+      it.disable_recursion_pending();  // not the checkpoint's
+      if (hidden) continue;
+    }
+    if (!it->is_symlink(ignored) || !it->exists(ignored)) continue;
+    absl::Status status = roots_.Resolve(it->path().string()).status();
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();  // a file, or something that Checkpoint::Open cannot list either
 }
 
 absl::Status SourceLocator::CheckConfined(const format::Checkpoint& checkpoint) const {
@@ -50,7 +93,7 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
                                                  std::string_view id) const {
   const JobDestination& destination = request.destination;
   if (destination.managed != destination.uri.empty()) {
-    return absl::InvalidArgumentError("job.destination: set managed or a uri, and not both");
+    return InvalidField("job.destination", "set managed or a uri, and not both");
   }
   SinkTarget target;
   target.id = std::string(id);
@@ -62,11 +105,16 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
     target.result = true;
     return target;
   }
-  absl::StatusOr<std::string> path = roots_.ResolveUri(destination.uri);
-  if (!path.ok()) return path.status();
+  absl::StatusOr<std::string> path = roots_.ResolveOutputUri(destination.uri);
+  if (!path.ok()) return ForField(path.status(), "job.destination.uri");
   target.path = *std::move(path);
   target.overwrite = destination.overwrite;
   return target;
+}
+
+ResultReservation SourceLocator::ReserveResult(const JobRequest& request,
+                                               std::string_view id) const {
+  return request.destination.managed ? artifacts_.ReserveResult(id) : ResultReservation();
 }
 
 absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(const JobRequest& request,
@@ -92,8 +140,10 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(const JobR
       format::PlanCompression(planned->checkpoint, OptionsOf(request.spec));
   if (!plan.ok()) return ForCheckpoint(plan.status());
   planned->plan = *std::move(plan);
-  absl::Status status = CheckTarget(planned->target, *path);
+  absl::Status status = CheckRowLengths(planned->plan);
   if (!status.ok()) return status;
+  status = CheckTarget(planned->target, *path, PathsOf(planned->plan));
+  if (!status.ok()) return ForField(status, "job.destination.uri");
   return planned;
 }
 

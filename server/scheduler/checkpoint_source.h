@@ -26,7 +26,7 @@ struct PlannedJob {
 // Immutable, thread-safe. Store and roots must outlive it.
 class SourceLocator {
  public:
-  SourceLocator(const ArtifactStore& artifacts, const StorageRoots& roots)
+  SourceLocator(ArtifactStore& artifacts, const StorageRoots& roots)
       : artifacts_(artifacts), roots_(roots) {}
 
   // Opens the source, plans, and checks the target. Reads headers only. `id`: of the job.
@@ -39,11 +39,15 @@ class SourceLocator {
   // `directory` is not known and stays false.
   absl::StatusOr<SinkTarget> Target(const JobRequest& request, std::string_view id) const;
 
+  // Keeps others from uploading to the artifact that the job will make, if it makes one.
+  ResultReservation ReserveResult(const JobRequest& request, std::string_view id) const;
+
  private:
   absl::StatusOr<std::string> SourcePath(const JobSource& source) const;
+  absl::Status CheckLinks(const std::string& directory) const;
   absl::Status CheckConfined(const format::Checkpoint& checkpoint) const;
 
-  const ArtifactStore& artifacts_;
+  ArtifactStore& artifacts_;
   const StorageRoots& roots_;
 };
 

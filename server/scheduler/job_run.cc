@@ -14,13 +14,15 @@ namespace seedlm::server {
 namespace {
 
 constexpr int64_t kCopyBytes = int64_t{16} << 20;
-constexpr double kNanosecondsPerSecond = 1e9;
 
 std::string IdOf(const std::string& job_name) { return job_name.substr(job_name.find('/') + 1); }
 
 }  // namespace
 
-JobRun::JobRun(JobRecord job, const RunContext& context) : job_(std::move(job)), context_(context) {
+JobRun::JobRun(JobRecord job, const RunContext& context)
+    : job_(std::move(job)),
+      context_(context),
+      reservation_(context.locator->ReserveResult(job_.request, IdOf(job_.name))) {
   progress_.weights_total = job_.estimate.weights;
 }
 
@@ -73,6 +75,7 @@ Work JobRun::TakeMeasureLocked() {
 
 Work JobRun::TakeStreamLocked() {
   if (cursor_ < tensors_.size()) {
+    if (!stream_begin_.has_value()) stream_begin_ = std::chrono::steady_clock::now();
     TensorRun& tensor = *tensors_[cursor_];
     const TensorRun::Shard shard = tensor.TakeShard();
     if (!tensor.HasShard()) ++cursor_;
@@ -131,9 +134,8 @@ absl::Status JobRun::Open() {
   planned_ = *std::move(planned);
   backend_ = *std::move(backend);
   sink_ = *std::move(sink);
-  start_time_ns_ = context_.clock();
-  StartStreamLocked();
   phase_ = Phase::kMeasure;
+  StartStreamLocked();
   return absl::OkStatus();
 }
 
@@ -145,6 +147,7 @@ void JobRun::StartStreamLocked() {
           std::make_unique<TensorRun>(tensor, *planned_->checkpoint.files[tensor.file].file,
                                       plan.options, context_.shard_weights, plan.weights));
       pieces_left_ += tensors_.back()->shards();
+      measures_left_ += tensors_.back()->measures();
     } else if (tensor.source->byte_size() > 0) {
       copies_.push_back({&tensor, {static_cast<int64_t>(tensor.source->byte_size()), kCopyBytes}});
     }
@@ -154,6 +157,8 @@ void JobRun::StartStreamLocked() {
   progress_.tensors_total = static_cast<int>(tensors_.size());
   unmeasured_ = tensors_.size();
   for (const Copy& copy : copies_) pieces_left_ += copy.pieces.count();
+  pieces_total_ = pieces_left_;
+  measures_total_ = measures_left_;
   context_.events->SetProgress(name(), ProgressLocked());
 }
 
@@ -165,6 +170,8 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
   {
     const std::lock_guard lock(mutex_);
     if (tensor.AddMeasure(*part)) whole = tensor.TakeHistogram();
+    --measures_left_;
+    context_.events->SetProgress(name(), ProgressLocked());
   }
   if (whole == nullptr) return absl::OkStatus();
   const absl::StatusOr<codec::LevelTable> levels =
@@ -177,6 +184,7 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
   if (--unmeasured_ == 0) {
     phase_ = Phase::kStream;
     cursor_ = 0;
+    context_.events->SetProgress(name(), ProgressLocked());
   }
   return absl::OkStatus();
 }
@@ -230,92 +238,40 @@ absl::Status JobRun::CopyPiece(const format::PlannedTensor& tensor, uint64_t off
 }
 
 void JobRun::PieceDoneLocked() {
-  if (--pieces_left_ == 0) phase_ = Phase::kCommit;
+  if (--pieces_left_ == 0) {
+    phase_ = Phase::kCommit;
+    stream_end_ = std::chrono::steady_clock::now();
+  }
   context_.events->SetProgress(name(), ProgressLocked());
 }
 
 absl::Status JobRun::Commit() {
-  absl::StatusOr<std::vector<StoredFile>> files = sink_->Commit(stop_.get_token());
+  absl::StatusOr<std::vector<StoredFile>> files = sink_->Commit(
+      stop_.get_token(), [this](int64_t done, int64_t total) { SetPublished(done, total); });
   if (!files.ok()) return files.status();
-  const std::lock_guard lock(mutex_);
-  for (StoredFile& file : *files) {
-    output_files_.push_back({std::move(file.path), file.size, std::move(file.sha256)});
+  {
+    const std::lock_guard lock(mutex_);
+    for (StoredFile& file : *files) {
+      output_files_.push_back({std::move(file.path), file.size, std::move(file.sha256)});
+    }
+    succeeded_ = true;
+    phase_ = Phase::kDone;
   }
-  succeeded_ = true;
-  phase_ = Phase::kDone;
+  if (sink_->publish_warning().ok()) return absl::OkStatus();
+  const std::string warning = absl::StrCat(
+      "the output is published, but may not outlive a power "
+      "cut: ",
+      sink_->publish_warning().message());
+  context_.log->warn("{}: {}", name(), warning);
+  (void)context_.store->AppendEvent(name(), Warning{warning});  // it is in the log
   return absl::OkStatus();
 }
 
-// ---- The end.
-
-void JobRun::RequestStop(StopReason reason) {
-  const std::lock_guard lock(mutex_);
-  if (stop_reason_ == StopReason::kNone && failure_.ok()) stop_reason_ = reason;
-  stop_.request_stop();
-}
-
-bool JobRun::ClaimEnd() {
-  const std::lock_guard lock(mutex_);
-  if (ended_ || in_flight_ > 0) return false;
-  ended_ = phase_ == Phase::kDone || stop_.stop_requested();
-  return ended_;
-}
-
-Progress JobRun::ProgressLocked() const {
-  Progress progress = progress_;
-  if (sink_ != nullptr) progress.bytes_written = sink_->bytes_written();
-  const double seconds =
-      static_cast<double>(context_.clock() - start_time_ns_) / kNanosecondsPerSecond;
-  if (seconds > 0 && progress.weights_done > 0) {
-    progress.weights_per_second = static_cast<double>(progress.weights_done) / seconds;
-    progress.eta_seconds = static_cast<double>(progress.weights_total - progress.weights_done) /
-                           progress.weights_per_second;
-  }
-  return progress;
-}
-
-JobUpdate JobRun::EndingLocked() const {
-  JobUpdate update;
-  update.progress = ProgressLocked();
-  update.progress.eta_seconds = 0;
-  if (succeeded_) {
-    update.to = JobState::kSucceeded;
-    update.output_files = output_files_;
-  } else if (failure_.ok()) {
-    update.to = JobState::kCancelled;
-  } else {
-    update.to = JobState::kFailed;
-    update.error = {failure_.code(), std::string(failure_.message()), ReasonOf(failure_)};
-  }
-  return update;
-}
-
-void JobRun::Conclude() {
-  JobUpdate update;
-  bool left_for_restart = false;
+void JobRun::SetPublished(int64_t done, int64_t total) {
   {
     const std::lock_guard lock(mutex_);
-    update = EndingLocked();
-    left_for_restart = update.to == JobState::kCancelled && stop_reason_ == StopReason::kShutdown;
-    tensors_.clear();
-    copies_.clear();
-  }
-  sink_.reset();  // first: a full disk has room again before the end is stored
-  planned_.reset();
-  if (left_for_restart) {
-    context_.events->ClearProgress(name());
-    context_.log->info("{} is left for the next start", name());
-    return;
-  }
-  const absl::StatusOr<JobRecord> stored = context_.store->Update(name(), update);
-  context_.events->ClearProgress(name());  // not before: whoever looks meanwhile sees no step back
-  if (!stored.ok()) {
-    context_.log->error("{} ended as {}, but that cannot be stored: {}", name(), Name(update.to),
-                        stored.status().ToString());
-  } else if (update.to == JobState::kFailed) {
-    context_.log->warn("{} failed: {}", name(), update.error.message);
-  } else {
-    context_.log->info("{} {}", name(), Name(update.to));
+    published_ = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
+    context_.events->SetProgress(name(), ProgressLocked());
   }
   context_.events->Notify(name());
 }

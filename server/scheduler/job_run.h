@@ -7,6 +7,7 @@
 //   commit   sync, sums of the files, the final name
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -42,7 +43,6 @@ struct RunContext {
   const SourceLocator* locator = nullptr;
   RateTable* rates = nullptr;
   spdlog::logger* log = nullptr;
-  Clock clock;
   std::function<absl::StatusOr<std::shared_ptr<const backend::Backend>>(std::string_view)>
       open_backend;
   int64_t shard_weights = 0;
@@ -68,15 +68,22 @@ class JobRun {
   // The next piece; none if there is none after all.
   std::optional<Work> Take();
 
-  // Pieces that run stop soon, no more are handed out. The first reason counts.
-  void RequestStop(StopReason reason);
+  // Pieces that run stop soon, no more are handed out. Of the reasons, kCancelled counts: who
+  // cancels a job of a server that is stopping does not want it back. False: too late, the job was
+  // left for the next start.
+  bool RequestStop(StopReason reason);
 
   // True once, when no piece runs and none will: the caller has to conclude the job.
   bool ClaimEnd();
-  // Removes what is unfinished and stores how the job ended. REQUIRES: ClaimEnd() was true.
-  void Conclude();
+  // Removes what is unfinished and stores how the job ended, if it did. False: the store did not
+  // take it; the job stays as it is there until StoreEnd succeeds. REQUIRES: ClaimEnd() was true.
+  bool Conclude();
+  // Stores how the job ended, once more. True: the store has it, or never will. One thread at a
+  // time. REQUIRES: Conclude() was false.
+  bool StoreEnd();
 
  private:
+  using SteadyTime = std::chrono::steady_clock::time_point;
   enum class Phase : uint8_t { kQueued, kOpen, kMeasure, kStream, kCommit, kDone };
 
   // The 16 MiB pieces of a tensor that passes through.
@@ -93,6 +100,7 @@ class JobRun {
   absl::Status FinishTensor(TensorRun& tensor);
   absl::Status CopyPiece(const format::PlannedTensor& tensor, uint64_t offset, uint64_t length);
   absl::Status Commit();
+  void SetPublished(int64_t done, int64_t total);
   Work Guarded(std::function<absl::Status()> piece);
 
   // REQUIRES: mutex_ is held.
@@ -102,10 +110,13 @@ class JobRun {
   void StartStreamLocked();
   void PieceDoneLocked();
   Progress ProgressLocked() const;
+  double PhaseFractionLocked() const;
+  double StreamSecondsLocked() const;
   JobUpdate EndingLocked() const;
 
   const JobRecord job_;
   const RunContext context_;
+  const ResultReservation reservation_;
   std::stop_source stop_;
 
   // Set by Open, constant until Conclude.
@@ -127,8 +138,15 @@ class JobRun {
   size_t copy_cursor_ = 0;   // as cursor_, of copies_
   size_t unmeasured_ = 0;    // tensors without levels
   int64_t pieces_left_ = 0;  // of kStream, not finished
+  int64_t pieces_total_ = 0;
+  int64_t measures_left_ = 0;  // pieces of kMeasure, not finished
+  int64_t measures_total_ = 0;
+  double published_ = 0;  // share of kCommit that is done
   Progress progress_;
-  int64_t start_time_ns_ = 0;
+  // When the first shard was handed out, and when the last piece of kStream was finished.
+  std::optional<SteadyTime> stream_begin_, stream_end_;
+  bool left_for_restart_ = false;  // concluded, and not ended
+  JobUpdate ending_;               // how it ended; constant after Conclude
 };
 
 }  // namespace seedlm::server

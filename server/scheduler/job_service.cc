@@ -2,8 +2,11 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <array>
+#include <filesystem>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -16,6 +19,9 @@
 namespace seedlm::server {
 namespace {
 
+namespace fs = std::filesystem;
+
+constexpr int64_t kDiskBlock = 4096;
 constexpr size_t kIdBytes = 12;  // 24 hex digits: no two alike, ever
 
 absl::StatusOr<std::string> MakeId() {
@@ -34,26 +40,55 @@ std::string HashOf(const JobRequest& request) {
   return sum.HexDigest();
 }
 
+// What a file takes of the disk: whole blocks, and one for its name and the like.
+int64_t DiskBytes(int64_t size) { return (size / kDiskBlock + 2) * kDiskBlock; }
+
+// Of everything that the job writes, beyond the bytes of the output's safetensors files.
+int64_t ScratchBytes(const PlannedJob& job) {
+  // The staging directory, and a directory for each component of each path.
+  int64_t bytes = DiskBytes(0);
+  for (const std::string& path : PathsOf(job.plan)) {
+    bytes += DiskBytes(0) * std::count(path.begin(), path.end(), '/');
+  }
+  for (const format::PlannedOutput& output : job.plan.outputs) {
+    const auto size = static_cast<int64_t>(output.layout.file_size());
+    bytes += DiskBytes(size) - size;
+  }
+  for (const auto& [path, content] : job.plan.rewritten) {
+    bytes += DiskBytes(static_cast<int64_t>(content.size()));
+  }
+  for (const std::string& path : job.plan.copied) {
+    std::error_code error;
+    const uintmax_t size = fs::file_size(absl::StrCat(job.checkpoint.path, "/", path), error);
+    if (!error) bytes += DiskBytes(static_cast<int64_t>(size));  // else the job will name it
+  }
+  return bytes;
+}
+
 // All but the seconds.
-Estimate EstimateOf(const format::CompressionPlan& plan) {
+Estimate EstimateOf(const PlannedJob& job) {
+  const format::CompressionPlan& plan = job.plan;
   Estimate estimate;
   estimate.weights = plan.weights;
   estimate.input_bytes = static_cast<int64_t>(plan.input_bytes);
   estimate.output_bytes = static_cast<int64_t>(plan.output_bytes);
+  estimate.scratch_bytes = ScratchBytes(job);
   const codec::Profile& profile = plan.options.profile;
   double code_bytes = 0;  // words and level nibbles: what grows with the weights
   for (const format::PlannedTensor& tensor : plan.tensors) {
-    if (tensor.compressed) {
-      const int64_t blocks = profile.blocks_per_row(tensor.source->shape[1]);
-      const int64_t row_bytes =
-          blocks * static_cast<int64_t>(sizeof(uint32_t)) + codec::LevelRowBytes(profile, blocks);
-      code_bytes += static_cast<double>(tensor.source->shape[0]) * static_cast<double>(row_bytes);
-    } else if (estimate.skipped.size() < kMaxSkipped) {
+    if (!tensor.compressed) {
+      if (++estimate.skipped_count > static_cast<int64_t>(kMaxSkipped)) continue;
       estimate.skipped.push_back({tensor.source->name, tensor.why_not});
+      continue;
     }
+    const int64_t blocks = profile.blocks_per_row(tensor.source->shape[1]);
+    const int64_t row_bytes =
+        blocks * static_cast<int64_t>(sizeof(uint32_t)) + codec::LevelRowBytes(profile, blocks);
+    code_bytes += static_cast<double>(tensor.source->shape[0]) * static_cast<double>(row_bytes);
   }
-  if (plan.weights > 0)
+  if (plan.weights > 0) {
     estimate.bits_per_weight = 8 * code_bytes / static_cast<double>(plan.weights);
+  }
   return estimate;
 }
 
@@ -68,7 +103,7 @@ absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std
   JobRecord job;
   job.name = "jobs/" + id;
   job.request = request;
-  job.estimate = EstimateOf((*planned)->plan);
+  job.estimate = EstimateOf(**planned);
   job.estimate.seconds = parts_.scheduler->EstimateSeconds((*backend)->name(), request.spec.profile,
                                                            request.spec.fit, job.estimate.weights);
   job.progress.weights_total = job.estimate.weights;
@@ -77,31 +112,41 @@ absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std
 }
 
 absl::StatusOr<JobRecord> JobService::Create(const JobRequest& request, std::string_view request_id,
-                                             bool validate_only) {
-  const RequestKey key{std::string(request_id), HashOf(request)};
-  if (!validate_only) {
-    absl::StatusOr<std::optional<JobRecord>> earlier = parts_.store->FindRequest(key);
-    if (!earlier.ok()) return earlier.status();
-    if (earlier->has_value()) return **std::move(earlier);
-    if (parts_.scheduler->stopping()) {
-      return WithReason(absl::UnavailableError("the server is stopping; retry when it is back"),
-                        "SERVER_DRAINING");
-    }
-  }
+                                             bool validate_only, const StillWanted& still_wanted) {
+  if (!validate_only) return CreateStored(request, request_id, still_wanted);
   const absl::StatusOr<std::string> id = MakeId();
   if (!id.ok()) return id.status();
   absl::StatusOr<JobRecord> job = Check(request, *id);
   if (!job.ok()) return job.status();
-  if (validate_only) {
-    job->name.clear();
-    job->output_artifact.clear();
-    return job;
+  job->name.clear();
+  job->output_artifact.clear();
+  return job;
+}
+
+absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
+                                                   std::string_view request_id,
+                                                   const StillWanted& still_wanted) {
+  const RequestKey key{std::string(request_id), HashOf(request)};
+  // Before any limit: an earlier answer that was lost is given again, however full the queue is.
+  absl::StatusOr<std::optional<JobRecord>> earlier = parts_.store->FindRequest(key);
+  if (!earlier.ok()) return earlier.status();
+  if (earlier->has_value()) return **std::move(earlier);
+  if (parts_.scheduler->stopping()) {
+    return WithReason(absl::UnavailableError("the server is stopping; retry when it is back"),
+                      "SERVER_DRAINING");
   }
+  absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob();
+  if (!place.ok()) return place.status();
+  const absl::StatusOr<std::string> id = MakeId();
+  if (!id.ok()) return id.status();
+  const absl::StatusOr<JobRecord> job = Check(request, *id);
+  if (!job.ok()) return job.status();
+  if (!still_wanted()) return absl::CancelledError("the client has gone: no job was made");
   absl::StatusOr<InsertResult> inserted = parts_.store->Insert(*job, key);
   if (!inserted.ok()) return inserted.status();
   if (inserted->created) {
     // If the server began to stop a moment ago: the job is stored, the next start runs it.
-    (void)parts_.scheduler->Enqueue(inserted->job);
+    (void)parts_.scheduler->Enqueue(inserted->job, *std::move(place));
     parts_.events->Notify(inserted->job.name);
   }
   return std::move(inserted->job);

@@ -33,12 +33,15 @@ class JobService {
 
   // Checks everything that can be known from headers, estimates, stores and queues. The same
   // request_id (may be empty) with the same request gives the same job. `validate_only`: nothing is
-  // stored, the answer has no name.
+  // stored, the answer has no name. `still_wanted` is asked before anything is stored.
   // REQUIRES: the request's fields are well-formed (admission has checked counts and lengths).
   // Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ALREADY_EXISTS, FAILED_PRECONDITION,
-  // UNIMPLEMENTED, RESOURCE_EXHAUSTED, UNAVAILABLE (the server is stopping).
-  absl::StatusOr<JobRecord> Create(const JobRequest& request, std::string_view request_id,
-                                   bool validate_only);
+  // UNIMPLEMENTED, RESOURCE_EXHAUSTED (too many jobs wait or run), UNAVAILABLE (the server is
+  // stopping), CANCELLED (not wanted any more).
+  using StillWanted = std::function<bool()>;
+  absl::StatusOr<JobRecord> Create(
+      const JobRequest& request, std::string_view request_id, bool validate_only,
+      const StillWanted& still_wanted = [] { return true; });
 
   // With live progress if the job runs. INVALID_ARGUMENT (malformed name), NOT_FOUND.
   absl::StatusOr<JobRecord> Get(std::string_view name);
@@ -62,6 +65,8 @@ class JobService {
   std::vector<BackendUse> Backends() const;
 
  private:
+  absl::StatusOr<JobRecord> CreateStored(const JobRequest& request, std::string_view request_id,
+                                         const StillWanted& still_wanted);
   absl::StatusOr<JobRecord> Check(const JobRequest& request, const std::string& id);
 
   const Parts parts_;

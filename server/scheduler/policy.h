@@ -5,6 +5,9 @@
 #include <optional>
 #include <span>
 
+#include "absl/status/status.h"
+#include "kernels/format/compression_plan.h"
+
 namespace seedlm::server {
 
 struct JobView {
@@ -29,8 +32,19 @@ struct Pieces {
   int64_t length(int64_t piece) const { return piece + 1 < count() ? size : total - begin(piece); }
 };
 
-// Rows of a [rows, columns] tensor, about `weights` a piece and at least one row.
+// A piece is whole rows, so a row bounds the memory of a thread: 16 MiB as float32.
+inline constexpr int64_t kMaxRowWeights = int64_t{4} << 20;
+
+// Rows of a [rows, columns] tensor: as few as have `weights`, but for what is left at the end. So a
+// piece is smaller than `weights` and one row together.
 // REQUIRES: all positive.
 Pieces RowPieces(int64_t rows, int64_t columns, int64_t weights);
+
+// INVALID_ARGUMENT, reason ROW_TOO_LONG, naming the first tensor to be compressed whose rows are
+// over kMaxRowWeights.
+absl::Status CheckRowLengths(const format::CompressionPlan& plan);
+
+// RESOURCE_EXHAUSTED, reason QUEUE_FULL, with a retry hint, when no further job may be queued.
+absl::Status CheckQueue(int64_t active_jobs, int64_t max_active_jobs);
 
 }  // namespace seedlm::server

@@ -8,13 +8,13 @@ namespace {
 // Share of the newest shard in the moving mean.
 constexpr double kNewest = 0.1;
 
-// Blocks a second and thread before anything was measured: one digit of what one core with AVX2 did
-// for 4bit/optimal (kernels/bench). The reference is taken for slower than it is. No promise.
+// Blocks a second and thread before anything was measured: two digits of what one core with AVX2
+// did for 4bit/optimal (kernels/bench). No promise.
 struct Default {
   std::string_view backend;
   double blocks_per_second;
 };
-constexpr Default kDefaults[] = {{"cpu", 30'000}, {"reference", 10}};
+constexpr Default kDefaults[] = {{"cpu", 25'000}, {"reference", 460}};
 
 std::string Key(std::string_view backend, const codec::Profile& profile, codec::Fit fit) {
   return absl::StrCat(std::string(backend), "/", std::string(profile.name), "/",

@@ -40,6 +40,7 @@ absl::Status Scheduler::Start() {
   if (absl::Status status = Recover(); !status.ok()) return status;
   WorkQueue& queue = *this;  // a private base: only here can it be seen
   pool_ = std::make_unique<WorkerPool>(threads_, queue);
+  storer_ = std::jthread([this](std::stop_token stop) { StoreEnds(std::move(stop)); });
   return absl::OkStatus();
 }
 
@@ -66,15 +67,27 @@ absl::Status Scheduler::Recover() {
   return absl::OkStatus();
 }
 
-absl::Status Scheduler::Enqueue(const JobRecord& job) {
-  const RunContext context{parts_.store,
-                           parts_.events,
-                           parts_.locator,
-                           &rates_,
-                           parts_.log.get(),
-                           parts_.clock,
-                           [this](std::string_view name) { return OpenBackend(name); },
-                           options_.shard_weights};
+Scheduler::Place::~Place() {
+  if (scheduler_ == nullptr) return;
+  const std::lock_guard lock(scheduler_->mutex_);
+  --scheduler_->places_;
+}
+
+absl::StatusOr<Scheduler::Place> Scheduler::AdmitJob() {
+  const std::lock_guard lock(mutex_);
+  absl::Status status =
+      CheckQueue(static_cast<int64_t>(jobs_.size()) + places_, options_.max_active_jobs);
+  if (!status.ok()) return status;
+  ++places_;
+  return Place(this);
+}
+
+absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
+  const RunContext context{
+      parts_.store,          parts_.events,
+      parts_.locator,        &rates_,
+      parts_.log.get(),      [this](std::string_view name) { return OpenBackend(name); },
+      options_.shard_weights};
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) {
@@ -82,6 +95,7 @@ absl::Status Scheduler::Enqueue(const JobRecord& job) {
                         "SERVER_DRAINING");
     }
     jobs_.push_back(std::make_shared<JobRun>(job, context));
+    if (std::exchange(place.scheduler_, nullptr) != nullptr) --places_;
   }
   work_ready_.notify_all();
   return absl::OkStatus();
@@ -107,7 +121,7 @@ std::optional<Work> Scheduler::Take(std::stop_token stop) {
     if (std::optional<Work> work = run->Take()) {
       return [this, run = std::move(run), work = *std::move(work)] {
         work();
-        if (run->ClaimEnd()) Conclude(*run);
+        if (run->ClaimEnd()) Conclude(run);
         { const std::lock_guard changed(mutex_); }  // no waiter is between its look and its sleep
         work_ready_.notify_all();
       };
@@ -116,10 +130,59 @@ std::optional<Work> Scheduler::Take(std::stop_token stop) {
   return std::nullopt;
 }
 
-void Scheduler::Conclude(JobRun& run) {
-  run.Conclude();
+void Scheduler::Conclude(const std::shared_ptr<JobRun>& run) {
+  const bool stored = run->Conclude();
   const std::lock_guard lock(mutex_);
-  std::erase_if(jobs_, [&](const auto& other) { return other.get() == &run; });
+  if (stored) {
+    std::erase(jobs_, run);
+  } else {
+    unstored_.push_back(run);
+    end_unstored_.notify_all();
+  }
+}
+
+bool Scheduler::TryStoreEnds() {
+  std::vector<std::shared_ptr<JobRun>> runs;
+  {
+    const std::lock_guard lock(mutex_);
+    runs = unstored_;
+  }
+  for (const auto& run : runs) {
+    if (!run->StoreEnd()) continue;
+    const std::lock_guard lock(mutex_);
+    std::erase(unstored_, run);
+    std::erase(jobs_, run);
+  }
+  const std::lock_guard lock(mutex_);
+  return unstored_.empty();
+}
+
+void Scheduler::StoreEnds(std::stop_token stop) {
+  const auto never = [] { return false; };
+  std::chrono::milliseconds wait = options_.store_retry;
+  while (!stop.stop_requested()) {
+    {
+      std::unique_lock lock(mutex_);
+      end_unstored_.wait(lock, stop, [this] { return !unstored_.empty(); });
+      end_unstored_.wait_for(lock, stop, wait, never);
+    }
+    if (stop.stop_requested()) return;  // Shutdown goes on
+    wait = TryStoreEnds() ? options_.store_retry : std::min(2 * wait, kMaxStoreRetry);
+  }
+}
+
+void Scheduler::StoreLastEnds() {
+  const auto deadline = std::chrono::steady_clock::now() + options_.store_patience;
+  while (!TryStoreEnds() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::min(options_.store_retry, options_.store_patience));
+  }
+  const std::lock_guard lock(mutex_);
+  for (const auto& run : unstored_) {
+    parts_.log->error(
+        "{}: the store did not take how it ended; the next start runs it again, and finds its "
+        "output there if it was published",
+        run->name());
+  }
 }
 
 bool Scheduler::Cancel(std::string_view name) {
@@ -131,8 +194,8 @@ bool Scheduler::Cancel(std::string_view name) {
     if (it == jobs_.end()) return false;
     run = *it;
   }
-  run->RequestStop(StopReason::kCancelled);
-  if (run->ClaimEnd()) Conclude(*run);  // it had not started
+  if (!run->RequestStop(StopReason::kCancelled)) return false;
+  if (run->ClaimEnd()) Conclude(run);  // it had not started
   return true;
 }
 
@@ -149,9 +212,11 @@ void Scheduler::Shutdown() {
   }
   work_ready_.notify_all();
   pool_.reset();
+  storer_ = {};
   for (const auto& run : runs) {
-    if (run->ClaimEnd()) Conclude(*run);
+    if (run->ClaimEnd()) Conclude(run);
   }
+  StoreLastEnds();
 }
 
 int Scheduler::active_jobs() const {

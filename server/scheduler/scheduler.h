@@ -2,15 +2,19 @@
 // piece at a time.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,7 +48,8 @@ struct BackendUse {
   int workers = 0;  // shards at a time; 0 if it is not available
 };
 
-// 16 MiB of float32, half a million blocks: enough of them share the cells of the search's index.
+// 16 MiB of float32, half a million blocks: enough of them share the cells of the search's index. A
+// row may be as long (kMaxRowWeights), so no shard is larger.
 inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 22;
 
 struct SchedulerOptions {
@@ -53,7 +58,13 @@ struct SchedulerOptions {
   // What Shutdown does with jobs that have not ended: false leaves them for the next start, true
   // (embedded server) cancels them.
   bool cancel_on_shutdown = false;
+  int max_active_jobs = std::numeric_limits<int>::max();  // that wait or run; see AdmitJob
+  // How a job's end is stored that the store does not take: again after this time, which doubles
+  // up to kMaxStoreRetry, until Shutdown has tried for `store_patience`.
+  std::chrono::milliseconds store_retry{100};
+  std::chrono::milliseconds store_patience{3000};
 };
+inline constexpr std::chrono::milliseconds kMaxStoreRetry{5000};
 
 class Scheduler : private WorkQueue {
  public:
@@ -62,7 +73,6 @@ class Scheduler : private WorkQueue {
     JobEvents* events = nullptr;
     const SourceLocator* locator = nullptr;
     BackendDoor backends;
-    Clock clock;
     std::shared_ptr<spdlog::logger> log;  // null: none
   };
   Scheduler(Parts parts, SchedulerOptions options);
@@ -73,14 +83,33 @@ class Scheduler : private WorkQueue {
   // what that left on disk, and starts the workers. Call once. Errors: those of the store.
   absl::Status Start();
 
-  // `job`: stored, QUEUED. UNAVAILABLE after Shutdown began.
-  absl::Status Enqueue(const JobRecord& job);
+  // A place among the jobs that wait or run, for one that is not stored yet. Free again when it is
+  // destroyed; Enqueue takes it over.
+  class Place {
+   public:
+    Place() : scheduler_(nullptr) {}  // of a job that an earlier server admitted
+    Place(Place&& other) noexcept : scheduler_(std::exchange(other.scheduler_, nullptr)) {}
+    Place& operator=(Place&&) = delete;
+    ~Place();
 
-  // Asks a job to stop; false: it neither waits nor runs here. Does not wait.
+   private:
+    friend class Scheduler;
+    explicit Place(Scheduler* scheduler) : scheduler_(scheduler) {}
+    Scheduler* scheduler_;
+  };
+  // RESOURCE_EXHAUSTED as CheckQueue, with the places that are given away counted.
+  absl::StatusOr<Place> AdmitJob();
+
+  // `job`: stored, QUEUED. UNAVAILABLE after Shutdown began.
+  absl::Status Enqueue(const JobRecord& job, Place place = {});
+
+  // Asks a job to stop; false: it neither waits nor runs here, or it was left for the next start.
+  // Does not wait.
   bool Cancel(std::string_view name);
 
-  // Takes no more work and stops the workers within a fraction of a second. Idempotent, but of two
-  // calls at once the second returns early.
+  // Takes no more work and stops the workers within a fraction of a second; store_patience more
+  // where the store does not take how jobs ended. Idempotent, but of two calls at once the second
+  // returns early.
   void Shutdown();
 
   int active_jobs() const;
@@ -96,7 +125,11 @@ class Scheduler : private WorkQueue {
  private:
   std::optional<Work> Take(std::stop_token stop) override;
   std::shared_ptr<JobRun> PickLocked() const;  // REQUIRES: mutex_ is held
-  void Conclude(JobRun& run);
+  void Conclude(const std::shared_ptr<JobRun>& run);
+  void StoreEnds(std::stop_token stop);  // of unstored_, until `stop`
+  // One attempt for each of unstored_; true: none is left.
+  bool TryStoreEnds();
+  void StoreLastEnds();  // at Shutdown, for store_patience
   absl::Status Recover();
 
   const Parts parts_;
@@ -110,7 +143,12 @@ class Scheduler : private WorkQueue {
   std::condition_variable_any work_ready_;
   std::vector<std::shared_ptr<JobRun>> jobs_;  // in the order of creation; guarded by mutex_
   bool stopping_ = false;                      // guarded by mutex_
-  std::unique_ptr<WorkerPool> pool_;           // last: its threads use all the above
+  int places_ = 0;                             // given away by AdmitJob; guarded by mutex_
+  std::condition_variable_any end_unstored_;
+  // Of jobs_, those whose end the store has not taken yet; guarded by mutex_.
+  std::vector<std::shared_ptr<JobRun>> unstored_;
+  std::unique_ptr<WorkerPool> pool_;  // last, with storer_: their threads use all the above
+  std::jthread storer_;
 };
 
 }  // namespace seedlm::server

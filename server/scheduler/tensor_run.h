@@ -32,6 +32,7 @@ class TensorRun {
   int64_t rows() const { return tensor_->source->shape[0]; }
   int64_t columns() const { return tensor_->source->shape[1]; }
   int64_t shards() const { return shards_.count(); }
+  int64_t measures() const { return measures_.count(); }
   const backend::EncodeSpec& spec() const { return spec_; }
 
   // ---- First pass: norms.

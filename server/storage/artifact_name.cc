@@ -6,12 +6,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "kernels/format/text.h"
+#include "server/errors/reason.h"
 
 namespace seedlm::server {
 namespace {
 
 constexpr std::string_view kPrefix = "artifacts/";
 constexpr std::string_view kFiles = "/files/";
+constexpr std::string_view kField = "resource_name";
 constexpr size_t kMaxIdBytes = 64;
 constexpr size_t kMaxPathBytes = 1024;
 constexpr size_t kMaxComponentBytes = 255;  // NAME_MAX
@@ -27,8 +29,10 @@ bool IsId(std::string_view id) {
   });
 }
 
-absl::Status Malformed(std::string_view name, const std::string& why) {
-  return absl::InvalidArgumentError(absl::StrCat("'", format::Printable(name), "': ", why));
+absl::Status Malformed(std::string_view name, std::string_view field, std::string_view why) {
+  return WithReason(absl::InvalidArgumentError(
+                        absl::StrCat("'", format::Printable(name), "': ", std::string(why))),
+                    "FIELD_INVALID", {{"field", field}});
 }
 
 // What is wrong with a file's path; empty if nothing is.
@@ -52,11 +56,11 @@ std::string PathProblem(std::string_view path) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ParseArtifactName(std::string_view name) {
+absl::StatusOr<std::string> ParseArtifactName(std::string_view name, std::string_view field) {
   if (name.starts_with(kPrefix) && IsId(name.substr(kPrefix.size()))) {
     return std::string(name.substr(kPrefix.size()));
   }
-  return Malformed(name,
+  return Malformed(name, field,
                    "is no artifact name; they look like artifacts/ID, ID of up to 64 letters, "
                    "digits, '-' and '_'");
 }
@@ -64,14 +68,14 @@ absl::StatusOr<std::string> ParseArtifactName(std::string_view name) {
 absl::StatusOr<ArtifactFile> ParseArtifactFileName(std::string_view resource_name) {
   const size_t files = resource_name.find(kFiles);
   if (files == std::string_view::npos) {
-    return Malformed(resource_name,
+    return Malformed(resource_name, kField,
                      "is no file of an artifact; they look like artifacts/ID/files/PATH");
   }
-  absl::StatusOr<std::string> id = ParseArtifactName(resource_name.substr(0, files));
+  absl::StatusOr<std::string> id = ParseArtifactName(resource_name.substr(0, files), kField);
   if (!id.ok()) return id.status();
   const std::string_view path = resource_name.substr(files + kFiles.size());
   if (const std::string problem = PathProblem(path); !problem.empty()) {
-    return Malformed(resource_name, problem);
+    return Malformed(resource_name, kField, problem);
   }
   return ArtifactFile{*std::move(id), std::string(path)};
 }

@@ -16,10 +16,12 @@ struct ArtifactFile {
 // A result of a job carries an empty file of this name: nothing can be uploaded into it.
 inline constexpr std::string_view kResultMarker = ".seedlm-result";
 
-// "artifacts/ID" -> ID. INVALID_ARGUMENT otherwise.
-absl::StatusOr<std::string> ParseArtifactName(std::string_view name);
+// "artifacts/ID" -> ID. INVALID_ARGUMENT (FIELD_INVALID) otherwise; `field`: where a request has
+// it.
+absl::StatusOr<std::string> ParseArtifactName(std::string_view name, std::string_view field);
 
-// "artifacts/ID/files/PATH". INVALID_ARGUMENT otherwise, saying what is wrong.
+// "artifacts/ID/files/PATH", the field resource_name. INVALID_ARGUMENT (FIELD_INVALID) otherwise,
+// saying what is wrong.
 absl::StatusOr<ArtifactFile> ParseArtifactFileName(std::string_view resource_name);
 
 }  // namespace seedlm::server

@@ -66,6 +66,37 @@ std::string ArtifactStore::ResultPath(std::string_view id) const {
   return absl::StrCat(data_dir_.artifacts(), "/", std::string(id));
 }
 
+ResultReservation::ResultReservation(ResultReservation&& other) noexcept
+    : store_(std::exchange(other.store_, nullptr)), id_(std::move(other.id_)) {}
+
+ResultReservation& ResultReservation::operator=(ResultReservation&& other) noexcept {
+  std::swap(store_, other.store_);
+  std::swap(id_, other.id_);
+  return *this;
+}
+
+ResultReservation::~ResultReservation() {
+  if (store_ == nullptr) return;
+  const std::lock_guard lock(store_->mutex_);
+  store_->reserved_.erase(id_);
+}
+
+ResultReservation ArtifactStore::ReserveResult(std::string_view id) {
+  std::string key(id);
+  const std::lock_guard lock(mutex_);
+  reserved_.insert(key);
+  return ResultReservation(this, std::move(key));
+}
+
+absl::Status ArtifactStore::CheckNoResult(const ArtifactFile& file) const {
+  const std::string mark = absl::StrCat(ResultPath(file.id), "/", std::string(kResultMarker));
+  if (!reserved_.contains(file.id) && !Exists(mark)) return absl::OkStatus();
+  return WithReason(
+      absl::FailedPreconditionError(absl::StrCat(
+          ResourceName(file), ": this artifact is the result of a job; upload to another id")),
+      "ARTIFACT_FINISHED");
+}
+
 absl::StatusOr<Upload> ArtifactStore::OpenUpload(const ArtifactFile& file) {
   const std::string partial = PartialPath(file);
   const std::lock_guard lock(mutex_);
@@ -75,10 +106,7 @@ absl::StatusOr<Upload> ArtifactStore::OpenUpload(const ArtifactFile& file) {
             absl::StrCat(ResourceName(file), ": another stream is writing this file; retry later")),
         "UPLOAD_BUSY");
   }
-  if (Exists(absl::StrCat(ResultPath(file.id), "/", std::string(kResultMarker)))) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        ResourceName(file), ": this artifact is the result of a job; upload to another id"));
-  }
+  if (absl::Status status = CheckNoResult(file); !status.ok()) return status;
   if (Exists(FinalPath(file))) {
     return WithReason(absl::FailedPreconditionError(absl::StrCat(
                           ResourceName(file), ": is finished already; upload to another id")),
@@ -157,7 +185,7 @@ absl::StatusOr<size_t> ArtifactReader::Read(std::span<char> buffer) {
 }
 
 absl::StatusOr<std::string> ArtifactStore::CheckpointPath(std::string_view artifact) const {
-  const absl::StatusOr<std::string> id = ParseArtifactName(artifact);
+  const absl::StatusOr<std::string> id = ParseArtifactName(artifact, "job.source.artifact");
   if (!id.ok()) return id.status();
   const std::string partial = AnyFileBelow(absl::StrCat(data_dir_.uploads(), "/", *id));
   if (!partial.empty()) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <span>
@@ -18,6 +19,7 @@
 #include "server/storage/artifact_name.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/sha256.h"
+#include "server/storage/tree.h"
 #include "server/storage/unique_fd.h"
 
 namespace seedlm::server {
@@ -30,6 +32,22 @@ struct WriteStatus {
 };
 
 class ArtifactStore;
+
+// Keeps the id of a job's result to the job: nothing can be uploaded under it. Movable; must not
+// outlive its store.
+class ResultReservation {
+ public:
+  ResultReservation() = default;  // of nothing
+  ResultReservation(ResultReservation&& other) noexcept;
+  ResultReservation& operator=(ResultReservation&& other) noexcept;
+  ~ResultReservation();
+
+ private:
+  friend class ArtifactStore;
+  ResultReservation(ArtifactStore* store, std::string id) : store_(store), id_(std::move(id)) {}
+  ArtifactStore* store_ = nullptr;
+  std::string id_;
+};
 
 // One file being uploaded; nobody else can write it meanwhile. Destroyed without Finish, what has
 // arrived stays for a later Upload. One thread at a time; must not outlive its store.
@@ -48,7 +66,8 @@ class Upload {
 
   // Makes the file a finished one, on disk. Errors: INVALID_ARGUMENT (`sha256_hex` is not 64 hex
   // digits: the upload goes on); DATA_LOSS (it is not that of the file: what arrived is thrown
-  // away); RESOURCE_EXHAUSTED. After any but the first the upload is over: nothing else may be
+  // away); FAILED_PRECONDITION (the artifact became a job's result meanwhile); RESOURCE_EXHAUSTED.
+  // After any but the first the upload is over: nothing else may be
   // called.
   absl::Status Finish(std::string_view sha256_hex);
 
@@ -57,6 +76,7 @@ class Upload {
   Upload() = default;
   absl::Status Verify(std::string_view sha256_hex);
   absl::Status Publish();
+  void SyncNames() const;
   void Close();
 
   ArtifactStore* store_ = nullptr;
@@ -89,8 +109,14 @@ class ArtifactReader {
 // Thread-safe.
 class ArtifactStore {
  public:
+  // Told of what went wrong but fails nothing, such as a name that may not outlive a power cut.
+  using Warn = std::function<void(const std::string& message)>;
+
   // REQUIRES: `data_dir` outlives the store.
-  explicit ArtifactStore(const DataDir& data_dir) : data_dir_(data_dir) {}
+  explicit ArtifactStore(
+      const DataDir& data_dir, Warn warn = [](const std::string&) {},
+      SyncFunction sync = SyncDirectory)
+      : data_dir_(data_dir), warn_(std::move(warn)), sync_(std::move(sync)) {}
 
   // Errors: FAILED_PRECONDITION (the file is finished, or the artifact is a job's result), ABORTED
   // (another upload of this file is open), INVALID_ARGUMENT (a component of the path is a file),
@@ -111,16 +137,24 @@ class ArtifactStore {
 
   // Directory of the artifact that a job makes; it does not exist until the job commits it.
   std::string ResultPath(std::string_view id) const;
+  // From now on the id is the job's, until the reservation ends; a result that was committed by
+  // then has its mark. Not counted: reserve an id once at a time.
+  ResultReservation ReserveResult(std::string_view id);
 
  private:
   friend class Upload;
+  friend class ResultReservation;
+  absl::Status CheckNoResult(const ArtifactFile& file) const;  // REQUIRES: mutex_ is held
   std::string FinalPath(const ArtifactFile& file) const;
   std::string PartialPath(const ArtifactFile& file) const;
   void Close(const ArtifactFile& file);
 
   const DataDir& data_dir_;
+  const Warn warn_;
+  const SyncFunction sync_;
   mutable std::mutex mutex_;
-  std::set<std::string> open_;  // partial paths of open uploads; guarded by mutex_
+  std::set<std::string> open_;      // partial paths of open uploads; guarded by mutex_
+  std::set<std::string> reserved_;  // ids of results to come; guarded by mutex_
 };
 
 }  // namespace seedlm::server

@@ -12,8 +12,6 @@
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
 #include "server/storage/artifact_name.h"
-#include "server/storage/sha256.h"
-#include "server/storage/tree.h"
 #include "server/storage/unique_fd.h"
 
 namespace seedlm::server {
@@ -32,7 +30,8 @@ absl::Status Vanished(const std::string& path) {
 }
 
 absl::Status CopyContent(int from, const std::string& from_path, uint64_t size,
-                         const format::AtomicFile& to, std::stop_token stop) {
+                         const format::AtomicFile& to, std::stop_token stop,
+                         const BytesDone& bytes_done) {
   std::vector<std::byte> buffer(std::min<uint64_t>(kCopyBytes, size));
   uint64_t offset = 0;
   while (offset < size) {
@@ -45,6 +44,7 @@ absl::Status CopyContent(int from, const std::string& from_path, uint64_t size,
     const auto piece = std::span(buffer).first(static_cast<size_t>(count));
     if (absl::Status status = to.WriteAt(offset, piece); !status.ok()) return status;
     offset += static_cast<uint64_t>(count);
+    bytes_done(count);
   }
   return absl::OkStatus();
 }
@@ -52,11 +52,12 @@ absl::Status CopyContent(int from, const std::string& from_path, uint64_t size,
 }  // namespace
 
 CheckpointSink::CheckpointSink(SinkTarget target, const format::Checkpoint& checkpoint,
-                               const format::CompressionPlan& plan)
+                               const format::CompressionPlan& plan, SyncFunction sync)
     : target_(std::move(target)),
       staging_(StagingPath(target_)),
       checkpoint_(checkpoint),
-      plan_(plan) {}
+      plan_(plan),
+      sync_(std::move(sync)) {}
 
 CheckpointSink::~CheckpointSink() {
   writers_.clear();  // closes before removing
@@ -66,11 +67,16 @@ CheckpointSink::~CheckpointSink() {
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointSink>> CheckpointSink::Open(
-    SinkTarget target, const format::Checkpoint& checkpoint, const format::CompressionPlan& plan) {
-  if (absl::Status status = CheckTarget(target, checkpoint.path); !status.ok()) return status;
-  if (absl::Status status = RemoveLeftovers(target); !status.ok()) return status;
-  std::unique_ptr<CheckpointSink> sink(new CheckpointSink(std::move(target), checkpoint, plan));
-  if (absl::Status status = sink->Prepare(); !status.ok()) return status;
+    SinkTarget target, const format::Checkpoint& checkpoint, const format::CompressionPlan& plan,
+    SyncFunction sync) {
+  absl::Status status = CheckTarget(target, checkpoint.path, PathsOf(plan));
+  if (!status.ok()) return status;
+  status = RemoveLeftovers(target);
+  if (!status.ok()) return status;
+  std::unique_ptr<CheckpointSink> sink(
+      new CheckpointSink(std::move(target), checkpoint, plan, std::move(sync)));
+  status = sink->Prepare();
+  if (!status.ok()) return status;
   return sink;
 }
 
@@ -123,7 +129,8 @@ const format::SafetensorsLayout& CheckpointSink::layout(size_t output) const {
   return writers_[output].layout();
 }
 
-absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::stop_token stop) {
+absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::stop_token stop,
+                                      const BytesDone& bytes_done) {
   const std::string from_path = absl::StrCat(checkpoint_.path, "/", relative_path);
   const std::string to_path = absl::StrCat(staging_, "/", relative_path);
   const UniqueFd from(open(from_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -140,26 +147,21 @@ absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::sto
   auto to = format::AtomicFile::Create(to_path, static_cast<uint64_t>(info.st_size),
                                        format::IfExists::kFail);
   if (!to.ok()) return to.status();
-  status = CopyContent(from.get(), from_path, static_cast<uint64_t>(info.st_size), *to, stop);
+  status = CopyContent(from.get(), from_path, static_cast<uint64_t>(info.st_size), *to, stop,
+                       bytes_done);
   if (status.ok()) status = to->Commit();
   if (status.ok()) bytes_written_ += info.st_size;
   return status;
 }
 
-absl::StatusOr<std::vector<StoredFile>> CheckpointSink::SumFiles(std::stop_token stop) const {
-  std::vector<std::string> relative_paths = plan_.copied;
-  for (const auto& output : plan_.outputs) relative_paths.push_back(output.relative_path);
-  for (const auto& [relative_path, content] : plan_.rewritten) {
-    relative_paths.push_back(relative_path);
-  }
-  std::sort(relative_paths.begin(), relative_paths.end());
-
+absl::StatusOr<std::vector<StoredFile>> CheckpointSink::SumFiles(
+    std::stop_token stop, const BytesDone& bytes_done) const {
   std::vector<StoredFile> files;
-  for (const std::string& relative_path : relative_paths) {
+  for (const std::string& relative_path : PathsOf(plan_)) {
     const std::string path = absl::StrCat(staging_, "/", relative_path);
     struct stat info {};
     if (stat(path.c_str(), &info) != 0) return format::ErrnoToStatus(errno, path, "examine");
-    absl::StatusOr<std::string> sum = Sha256OfFile(path, stop);
+    absl::StatusOr<std::string> sum = Sha256OfFile(path, stop, bytes_done);
     if (!sum.ok()) return sum.status();
     files.push_back({relative_path, info.st_size, *std::move(sum)});
   }
@@ -171,20 +173,49 @@ absl::Status CheckpointSink::Publish() {
   if (absl::Status status = SyncTree(staging_); !status.ok()) return status;
   const std::string from =
       target_.directory ? staging_ : absl::StrCat(staging_, "/", plan_.outputs[0].relative_path);
-  absl::Status status =
-      target_.overwrite ? RenameReplacing(from, target_.path) : RenameNoReplace(from, target_.path);
-  return status.ok() ? SyncDirectory(ParentOf(target_.path)) : status;
+  absl::Status status;
+  if (target_.overwrite) {
+    // Again, as hours may have passed: what stands there now is what will be replaced.
+    status = CheckTarget(target_, checkpoint_.path, PathsOf(plan_));
+    if (status.ok()) status = RenameReplacing(from, target_.path);
+  } else {
+    status = RenameNoReplace(from, target_.path);
+  }
+  // From here on the output stands: to fail now would tell a lie.
+  if (status.ok()) publish_warning_ = sync_(ParentOf(target_.path));
+  return status;
 }
 
-absl::StatusOr<std::vector<StoredFile>> CheckpointSink::Commit(std::stop_token stop) {
+// Copied files count twice: they are copied, then summed.
+int64_t CheckpointSink::BytesToCommit() const {
+  int64_t bytes = static_cast<int64_t>(plan_.output_bytes);
+  for (const auto& [relative_path, content] : plan_.rewritten) {
+    bytes += static_cast<int64_t>(content.size());
+  }
+  for (const std::string& relative_path : plan_.copied) {
+    struct stat info {};
+    const std::string path = absl::StrCat(checkpoint_.path, "/", relative_path);
+    if (stat(path.c_str(), &info) == 0) bytes += 2 * info.st_size;
+  }
+  return bytes;
+}
+
+absl::StatusOr<std::vector<StoredFile>> CheckpointSink::Commit(std::stop_token stop,
+                                                               const CommitProgress& progress) {
   for (format::SafetensorsWriter& writer : writers_) {
     if (stop.stop_requested()) return Stopped(target_);
     if (absl::Status status = writer.Commit(); !status.ok()) return status;
   }
+  const BytesDone bytes_done = [&progress, done = int64_t{0},
+                                total = BytesToCommit()](int64_t bytes) mutable {
+    done += bytes;
+    if (progress) progress(done, total);
+  };
   for (const std::string& relative_path : plan_.copied) {
-    if (absl::Status status = CopyFile(relative_path, stop); !status.ok()) return status;
+    absl::Status status = CopyFile(relative_path, stop, bytes_done);
+    if (!status.ok()) return status;
   }
-  absl::StatusOr<std::vector<StoredFile>> files = SumFiles(stop);
+  absl::StatusOr<std::vector<StoredFile>> files = SumFiles(stop, bytes_done);
   if (!files.ok()) return files.status();
   if (stop.stop_requested()) return Stopped(target_);
   if (absl::Status status = Publish(); !status.ok()) return status;

@@ -41,7 +41,8 @@ std::string Sha256::HexDigest() {
   return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest), length));
 }
 
-absl::StatusOr<std::string> Sha256OfFile(const std::string& path, std::stop_token stop) {
+absl::StatusOr<std::string> Sha256OfFile(const std::string& path, std::stop_token stop,
+                                         const BytesDone& bytes_done) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return format::ErrnoToStatus(errno, path, "open");
   Sha256 sum;
@@ -55,6 +56,7 @@ absl::StatusOr<std::string> Sha256OfFile(const std::string& path, std::stop_toke
     if (count < 0) return format::ErrnoToStatus(errno, path, "read");
     if (count == 0) return sum.HexDigest();
     sum.Update(std::span(buffer).first(static_cast<size_t>(count)));
+    if (bytes_done) bytes_done(count);
   }
 }
 

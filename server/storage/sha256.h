@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -27,7 +29,12 @@ class Sha256 {
   std::unique_ptr<evp_md_ctx_st, Free> context_;
 };
 
-// Of a whole file, read in pieces. CANCELLED soon after `stop`; errors name the path.
-absl::StatusOr<std::string> Sha256OfFile(const std::string& path, std::stop_token stop = {});
+// Told of so many more bytes.
+using BytesDone = std::function<void(int64_t bytes)>;
+
+// Of a whole file, read in pieces, of each of which `bytes_done` is told. CANCELLED soon after
+// `stop`; errors name the path.
+absl::StatusOr<std::string> Sha256OfFile(const std::string& path, std::stop_token stop = {},
+                                         const BytesDone& bytes_done = {});
 
 }  // namespace seedlm::server

@@ -1,10 +1,12 @@
 // The final name of a job's output, before and after there is one.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "kernels/format/compression_plan.h"
 
 namespace seedlm::server {
 
@@ -20,12 +22,20 @@ struct SinkTarget {
 // function of the target, so that what a killed server left can be found.
 std::string StagingPath(const SinkTarget& target);
 
+// Relative paths of all files of an output.
+using OutputPaths = std::set<std::string, std::less<>>;
+OutputPaths PathsOf(const format::CompressionPlan& plan);
+
 // What can be known of a target before any work is done. `source`: the checkpoint's path, resolved.
+// A directory is only replaced if nothing but an earlier output of this program goes with it: it is
+// empty, or has a compressed *.safetensors at its top, and every directory and every *.safetensors
+// in it, but for one at the top, has a namesake among `replacements`.
 // Errors: ALREADY_EXISTS without `overwrite`; INVALID_ARGUMENT (a directory where a file would go
 // or the other way round; the source itself, a directory that holds it or lies in it);
-// FAILED_PRECONDITION (a directory to be replaced that holds no checkpoint: perhaps a slip of the
-// hand); NOT_FOUND (no parent directory), PERMISSION_DENIED.
-absl::Status CheckTarget(const SinkTarget& target, std::string_view source);
+// FAILED_PRECONDITION (a directory that is not replaced: perhaps a slip of the hand); NOT_FOUND (no
+// parent directory), PERMISSION_DENIED.
+absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
+                         const OutputPaths& replacements);
 
 // Removes what a server that was killed left of this target. Nothing there is OK.
 absl::Status RemoveLeftovers(const SinkTarget& target);

@@ -78,8 +78,14 @@ absl::StatusOr<std::string> PercentDecode(std::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<StorageRoots> StorageRoots::Create(const std::vector<std::string>& roots) {
+absl::StatusOr<StorageRoots> StorageRoots::Create(const std::vector<std::string>& roots,
+                                                  const std::string& reserved) {
   StorageRoots result;
+  if (!reserved.empty()) {
+    RealPath real = ResolveLinks(reserved);
+    if (real.error != 0) return format::ErrnoToStatus(real.error, reserved, "examine");
+    result.reserved_ = std::move(real.path);
+  }
   for (const std::string& root : roots) {
     RealPath real = ResolveLinks(root);
     if (real.error != 0) return format::ErrnoToStatus(real.error, root, "use as a storage root");
@@ -87,6 +93,11 @@ absl::StatusOr<StorageRoots> StorageRoots::Create(const std::vector<std::string>
     if (stat(real.path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
       return absl::InvalidArgumentError(
           absl::StrCat(format::Printable(root), ": is not a directory: no storage root"));
+    }
+    if (!reserved.empty() && IsBelow(real.path, result.reserved_)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(format::Printable(root), ": is the server's own data directory (",
+                       format::Printable(reserved), ") or lies in it: no storage root"));
     }
     result.roots_.push_back(std::move(real.path));
   }
@@ -116,11 +127,28 @@ absl::StatusOr<std::string> StorageRoots::Resolve(std::string_view path) const {
   const std::string rest = existing == "/" ? *normal : normal->substr(existing.size());
   std::string resolved = real.path;
   if (existing != *normal) resolved = real.path == "/" ? rest : real.path + rest;
+  if (!reserved_.empty() && (IsBelow(resolved, reserved_) || IsBelow(reserved_, resolved))) {
+    return denied("is, holds or lies in the server's own data directory");
+  }
   for (const std::string& root : roots_) {
     if (IsBelow(resolved, root)) return resolved;
   }
   return denied(
       absl::StrCat("is outside of the server's storage roots (", absl::StrJoin(roots_, ", "), ")"));
+}
+
+absl::StatusOr<std::string> StorageRoots::ResolveOutputUri(std::string_view uri) const {
+  absl::StatusOr<std::string> path = ResolveUri(uri);
+  if (!path.ok()) return path;
+  for (const std::string& root : roots_) {
+    if (!IsBelow(root, *path)) continue;
+    return WithReason(
+        absl::PermissionDeniedError(
+            absl::StrCat("'", format::Printable(uri),
+                         "': is a storage root of the server, or holds one; name something in it")),
+        "OUTSIDE_STORAGE_ROOT");
+  }
+  return path;
 }
 
 absl::StatusOr<std::string> StorageRoots::ResolveUri(std::string_view uri) const {

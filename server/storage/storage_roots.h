@@ -14,8 +14,12 @@ namespace seedlm::server {
 class StorageRoots {
  public:
   // `roots`: existing directories; none: every path is refused. An embedded server, which acts for
-  // the user who started it, gives "/". Errors: NOT_FOUND, INVALID_ARGUMENT (not a directory).
-  static absl::StatusOr<StorageRoots> Create(const std::vector<std::string>& roots);
+  // the user who started it, gives "/". `reserved`: the server's own data directory ("": none),
+  // which no path may be, hold or lie in, not even below a root: a job must neither read another
+  // client's uploads there nor replace them. Errors: NOT_FOUND, INVALID_ARGUMENT (not a directory,
+  // or in `reserved`).
+  static absl::StatusOr<StorageRoots> Create(const std::vector<std::string>& roots,
+                                             const std::string& reserved = "");
 
   // The absolute path without symbolic links that `path` means, if it is below a root. What does
   // not exist yet is appended to the real path of its deepest existing parent. Errors:
@@ -27,10 +31,14 @@ class StorageRoots {
   // host, a broken escape. UNIMPLEMENTED for s3://.
   absl::StatusOr<std::string> ResolveUri(std::string_view uri) const;
 
+  // ResolveUri for what is to be written or replaced: strictly below a root, and around none.
+  absl::StatusOr<std::string> ResolveOutputUri(std::string_view uri) const;
+
   const std::vector<std::string>& roots() const { return roots_; }
 
  private:
   std::vector<std::string> roots_;
+  std::string reserved_;  // empty: none
 };
 
 }  // namespace seedlm::server

@@ -109,7 +109,9 @@ absl::Status RenameReplacing(const std::string& from, const std::string& to) {
     (void)rename(replaced.c_str(), to.c_str());
     return format::ErrnoToStatus(error, to, "replace");
   }
-  return RemoveTree(replaced);
+  // `to` is the new one: whatever becomes of the old one is no failure any more.
+  (void)rename(replaced.c_str(), from.c_str());
+  return absl::OkStatus();
 }
 
 std::string ReplacedName(const std::string& from) { return from + ".replaced"; }

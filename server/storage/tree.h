@@ -1,6 +1,7 @@
 // Directories: made, synced, removed, published.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -17,6 +18,8 @@ absl::Status MakeDirectories(const std::string& root, const std::string& path);
 // fsync of a directory, and of a directory with all directories below it.
 absl::Status SyncDirectory(const std::string& path);
 absl::Status SyncTree(const std::string& path);
+// SyncDirectory, or what a test puts in its place.
+using SyncFunction = std::function<absl::Status(const std::string& directory)>;
 
 // Removes a file or a directory with all that is in it; nothing there is OK. Symbolic links are
 // removed, not followed.

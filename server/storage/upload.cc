@@ -111,8 +111,9 @@ absl::Status Upload::Verify(std::string_view sha256_hex) {
 
 absl::Status Upload::Finish(std::string_view sha256_hex) {
   if (!IsSha256(sha256_hex)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file_.path, ": sha256 must be 64 hex digits, of the whole file"));
+    return WithReason(absl::InvalidArgumentError(absl::StrCat(
+                          file_.path, ": sha256 must be 64 hex digits, of the whole file")),
+                      "FIELD_INVALID", {{"field", "sha256"}});
   }
   absl::Status status = Verify(sha256_hex);
   if (status.ok()) status = Publish();
@@ -124,16 +125,34 @@ absl::Status Upload::Publish() {
   const std::string partial = store_->PartialPath(file_);
   const std::string final_path = store_->FinalPath(file_);
   if (fsync(fd_.get()) != 0) return format::ErrnoToStatus(errno, partial, "sync");
-  const std::string artifacts = store_->data_dir_.artifacts();
-  absl::Status status = MakeDirectories(artifacts, ParentOf(final_path));
-  if (status.ok()) status = RenameNoReplace(partial, final_path);
-  // The new names, up to that of the artifact.
-  std::string directory = final_path;
-  while (status.ok() && directory != artifacts) {
-    directory = ParentOf(directory);
-    status = SyncDirectory(directory);
+  {
+    // With the lock: no job's result takes this id between the look and the rename.
+    const std::lock_guard lock(store_->mutex_);
+    absl::Status status = store_->CheckNoResult(file_);
+    if (status.ok()) {
+      status = MakeDirectories(store_->data_dir_.artifacts(), ParentOf(final_path));
+    }
+    if (status.ok()) status = RenameNoReplace(partial, final_path);
+    if (!status.ok()) return status;
   }
-  return status;
+  SyncNames();
+  return absl::OkStatus();
+}
+
+// The new names, up to that of the artifact. The file is finished now: a name that cannot be synced
+// must not make the client send it again, which would be refused.
+void Upload::SyncNames() const {
+  const std::string artifacts = store_->data_dir_.artifacts();
+  std::string directory = store_->FinalPath(file_);
+  while (directory != artifacts) {
+    directory = ParentOf(directory);
+    if (absl::Status status = store_->sync_(directory); !status.ok()) {
+      store_->warn_(
+          absl::StrCat("artifacts/", file_.id, "/files/", file_.path,
+                       " is finished, but may not outlive a power cut: ", status.ToString()));
+      return;
+    }
+  }
 }
 
 }  // namespace seedlm::server

@@ -4,7 +4,9 @@
 #include <array>
 #include <bit>
 #include <chrono>
+#include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +24,7 @@ static_assert(std::endian::native == std::endian::little,
               "planes are written as they lie in memory");
 
 constexpr size_t kReadBackBytes = size_t{1} << 20;
+constexpr size_t kCopyBytes = size_t{1} << 20;
 
 // The same error with file and tensor in front, payloads kept.
 absl::Status InTensor(const absl::Status& status, const format::SafetensorsFile& file,
@@ -51,23 +54,51 @@ int64_t RowBytes(const format::TensorInfo& tensor) {
   return static_cast<int64_t>(tensor.byte_size()) / tensor.shape[0];
 }
 
-absl::StatusOr<backend::WeightRows> MapRows(const TensorRows& rows) {
+// Rows in memory of their own: a mapping would turn a file that is truncated meanwhile into a
+// SIGBUS, the end of the server.
+struct LoadedRows {
+  std::vector<std::byte> bytes;
+  backend::WeightRows weights;  // points into bytes
+};
+
+absl::StatusOr<LoadedRows> Load(const TensorRows& rows) {
   const absl::StatusOr<backend::WeightType> type = WeightTypeOf(rows.tensor->dtype);
   if (!type.ok()) return InTensor(type.status(), *rows.file, *rows.tensor);
-  if (absl::Status status = rows.file->CheckUnchanged(); !status.ok()) return status;
-  backend::WeightRows weights;
-  weights.type = *type;
-  weights.rows = rows.row_count;
-  weights.columns = rows.tensor->shape[1];
-  weights.data = rows.file->Data(*rows.tensor).data() + rows.first_row * RowBytes(*rows.tensor);
-  weights.first_row = rows.first_row;
-  return weights;
+  const int64_t row_bytes = RowBytes(*rows.tensor);
+  LoadedRows loaded;
+  loaded.bytes.resize(static_cast<size_t>(rows.row_count * row_bytes));
+  absl::Status status = rows.file->Read(
+      *rows.tensor, static_cast<uint64_t>(rows.first_row * row_bytes), loaded.bytes);
+  if (!status.ok()) return status;
+  loaded.weights = {*type, rows.row_count, rows.tensor->shape[1], loaded.bytes.data(),
+                    rows.first_row};
+  return loaded;
 }
 
-void ReleaseRows(const TensorRows& rows) {
-  const int64_t row_bytes = RowBytes(*rows.tensor);
-  rows.file->Release(*rows.tensor, static_cast<uint64_t>(rows.first_row * row_bytes),
-                     static_cast<uint64_t>(rows.row_count * row_bytes));
+// All bits of the exponent set: NaN or infinite.
+bool IsFinite(backend::WeightType type, const std::byte* weight) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, weight, static_cast<size_t>(backend::ByteWidth(type)));
+  const uint32_t exponent = type == backend::WeightType::kF32   ? 0x7F800000u
+                            : type == backend::WeightType::kF16 ? 0x7C00u
+                                                                : 0x7F80u;
+  return (bits & exponent) != exponent;
+}
+
+// `status` with the place of the first weight that is not finite, for programs.
+absl::Status NotFinite(absl::Status status, const TensorRows& rows,
+                       const backend::WeightRows& weights) {
+  const int64_t width = backend::ByteWidth(weights.type);
+  int64_t index = 0;
+  while (index < weights.rows * weights.columns &&
+         IsFinite(weights.type, weights.data + index * width)) {
+    ++index;
+  }
+  return WithReason(
+      std::move(status), "WEIGHT_NOT_FINITE",
+      {{"tensor", rows.tensor->name},
+       {"row", std::string(absl::StrCat(weights.first_row + index / weights.columns))},
+       {"column", std::string(absl::StrCat(index % weights.columns))}});
 }
 
 absl::Status SumPlane(const TensorOutput& out, const std::string& plane, Sha256& sum,
@@ -89,28 +120,28 @@ absl::Status SumPlane(const TensorOutput& out, const std::string& plane, Sha256&
 
 absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
                          codec::NormHistogram& histogram) {
-  const absl::StatusOr<backend::WeightRows> weights = MapRows(rows);
-  if (!weights.ok()) return weights.status();
-  absl::Status status = backend::AddBlockNorms(profile, *weights, histogram);
-  ReleaseRows(rows);
+  const absl::StatusOr<LoadedRows> loaded = Load(rows);
+  if (!loaded.ok()) return loaded.status();
+  absl::Status status = backend::AddBlockNorms(profile, loaded->weights, histogram);
   if (status.ok()) return status;
   status = InTensor(status, *rows.file, *rows.tensor);
-  return absl::IsInvalidArgument(status) ? WithReason(status, "WEIGHT_NOT_FINITE") : status;
+  return absl::IsInvalidArgument(status) ? NotFinite(std::move(status), rows, loaded->weights)
+                                         : status;
 }
 
 absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
                                      const backend::EncodeSpec& spec, const TensorRows& rows,
                                      const TensorOutput& out, std::stop_token stop) {
-  const absl::StatusOr<backend::WeightRows> weights = MapRows(rows);
-  if (!weights.ok()) return weights.status();
+  const absl::StatusOr<LoadedRows> loaded = Load(rows);
+  if (!loaded.ok()) return loaded.status();
+  const backend::WeightRows& weights = loaded->weights;
   const auto start = std::chrono::steady_clock::now();
-  const absl::StatusOr<backend::EncodedShard> shard = backend.Encode(spec, *weights, stop);
+  const absl::StatusOr<backend::EncodedShard> shard = backend.Encode(spec, weights, stop);
   if (!shard.ok()) return InTensor(shard.status(), *rows.file, *rows.tensor);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  ReleaseRows(rows);
 
   const format::PlaneNames names(rows.tensor->name);
-  const int64_t blocks = spec.profile.blocks_per_row(weights->columns);
+  const int64_t blocks = spec.profile.blocks_per_row(weights.columns);
   const int64_t level_bytes = codec::LevelRowBytes(spec.profile, blocks);
   absl::Status status = out.sink->Write(
       out.output, names.packed, static_cast<uint64_t>(rows.first_row * blocks) * sizeof(uint32_t),
@@ -147,11 +178,16 @@ absl::StatusOr<std::string> FinishTensor(const backend::EncodeSpec& spec,
 
 absl::Status CopyBytes(const format::SafetensorsFile& file, const format::TensorInfo& tensor,
                        uint64_t offset, uint64_t length, const TensorOutput& out) {
-  if (absl::Status status = file.CheckUnchanged(); !status.ok()) return status;
-  absl::Status status =
-      out.sink->Write(out.output, tensor.name, offset, file.Data(tensor).subspan(offset, length));
-  file.Release(tensor, offset, length);
-  return status;
+  std::vector<std::byte> buffer(std::min<uint64_t>(kCopyBytes, length));
+  while (length > 0) {
+    buffer.resize(std::min<uint64_t>(buffer.size(), length));
+    absl::Status status = file.Read(tensor, offset, buffer);
+    if (status.ok()) status = out.sink->Write(out.output, tensor.name, offset, buffer);
+    if (!status.ok()) return status;
+    offset += buffer.size();
+    length -= buffer.size();
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace seedlm::server

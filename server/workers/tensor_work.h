@@ -1,6 +1,5 @@
-// The pieces of work on a tensor. Each runs on the calling thread, holds at most one piece in
-// memory and gives the source's pages back when it is done. Thread-safe: they share only immutable
-// inputs and the sink.
+// The pieces of work on a tensor. Each runs on the calling thread and holds at most one piece in
+// memory, read and not mapped. Thread-safe: they share only immutable inputs and the sink.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +41,8 @@ struct ShardSums {
 // Errors of reading name file and tensor, those of writing the output. Whatever reads the source
 // may answer FAILED_PRECONDITION: it changed meanwhile.
 
-// Adds the norms of the blocks of `rows`. INVALID_ARGUMENT: NaN or infinite; names row and column
-// of the tensor.
+// Adds the norms of the blocks of `rows`. INVALID_ARGUMENT, reason WEIGHT_NOT_FINITE: NaN or
+// infinite; names row and column of the tensor, also in the details tensor, row and column.
 absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
                          codec::NormHistogram& histogram);
 

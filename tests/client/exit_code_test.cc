@@ -1,10 +1,14 @@
 #include "client/exit_code.h"
 
 #include <catch2/catch.hpp>
+#include <cerrno>
+#include <chrono>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/rpc_status.h"
+#include "kernels/format/atomic_file.h"
 
 namespace seedlm::client {
 namespace {
@@ -33,16 +37,24 @@ TEST_CASE("every status code has its exit code") {
   };
   for (const auto& [code, expected] : rows) {
     CAPTURE(static_cast<int>(code));
-    CHECK(ExitCodeFor(code) == expected);
+    CHECK(ExitCodeFor(absl::Status(code, "x")) == expected);
   }
 }
 
 TEST_CASE("a failed job without a telling code is a failed check") {
-  CHECK(ExitCodeForFailedJob(Code::kOk) == kCheckFailed);
-  CHECK(ExitCodeForFailedJob(Code::kUnknown) == kCheckFailed);
-  CHECK(ExitCodeForFailedJob(Code::kInvalidArgument) == kInvalidInput);
-  CHECK(ExitCodeForFailedJob(Code::kResourceExhausted) == kStorage);
-  CHECK(ExitCodeForFailedJob(Code::kInternal) == kInternal);
+  CHECK(ExitCodeForFailedJob(absl::Status(Code::kOk, "x")) == kCheckFailed);
+  CHECK(ExitCodeForFailedJob(absl::Status(Code::kUnknown, "x")) == kCheckFailed);
+  CHECK(ExitCodeForFailedJob(absl::Status(Code::kInvalidArgument, "x")) == kInvalidInput);
+  CHECK(ExitCodeForFailedJob(absl::Status(Code::kResourceExhausted, "x")) == kStorage);
+  CHECK(ExitCodeForFailedJob(absl::Status(Code::kInternal, "x")) == kInternal);
+}
+
+TEST_CASE("a busy server is no full disk, and a failed read is no defect") {
+  const absl::Status full = absl::ResourceExhaustedError("queue");
+  CHECK(ExitCodeFor(full) == kStorage);
+  CHECK(ExitCodeFor(WithRetryAfter(full, std::chrono::milliseconds(1000))) == kUnavailable);
+  CHECK(ExitCodeFor(format::ErrnoToStatus(EIO, "/d/f", "read")) == kStorage);
+  CHECK(ExitCodeFor(format::ErrnoToStatus(ESTALE, "/d/f", "write")) == kStorage);
 }
 
 TEST_CASE("help lists every exit code") {

@@ -14,6 +14,15 @@ TEST_CASE("paths become URIs") {
   CHECK(FileUri("/gr\xC3\xB6") == "file:///gr%C3%B6");
 }
 
+TEST_CASE("a URI gives its path back") {
+  for (const char* path : {"/a/b", "/a b/100%/%41", "/\xC3\xA4?#"}) {
+    CAPTURE(path);
+    CHECK(PathOfUri(FileUri(path)) == path);
+  }
+  CHECK(PathOfUri("file:///a%2") == "/a%2");
+  CHECK(PathOfUri("file:///a%zz") == "/a%zz");
+}
+
 TEST_CASE("a bare id names a job too") {
   CHECK(JobName("jobs/12ab") == "jobs/12ab");
   CHECK(JobName("12ab") == "jobs/12ab");

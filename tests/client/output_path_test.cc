@@ -65,42 +65,27 @@ TEST_CASE("a dangling link is an output that exists") {
   CHECK(absl::IsAlreadyExists(CheckOutput("", scratch / "link", false, false)));
 }
 
-TEST_CASE("a staged directory appears whole or not at all") {
+TEST_CASE("a slash at the end puts a file into a directory") {
   const ScratchDirectory scratch;
-  const std::string out = scratch / "out";
-  {
-    auto staged = StagedDirectory::Create(out, false);
-    REQUIRE(staged.ok());
-    std::ofstream(*staged->PathFor("sub/a")) << "new";
-    CHECK_FALSE(fs::exists(out));
-  }
-  CHECK(fs::is_empty(scratch.path()));  // nothing stays of it
-  {
-    auto staged = StagedDirectory::Create(out, false);
-    REQUIRE(staged.ok());
-    std::ofstream(*staged->PathFor("sub/a")) << "new";
-    REQUIRE(staged->Commit().ok());
-  }
-  CHECK(ReadAll(out + "/sub/a") == "new");
-  CHECK(std::distance(fs::directory_iterator(scratch.path()), {}) == 1);
+  const std::string real = fs::canonical(scratch.path());
+  fs::create_directory(scratch / "d");
+  CHECK(*OutputPath(scratch / "d/", false, "in.safetensors") == real + "/d/in.safetensors");
+  CHECK(*OutputPath(scratch / "d//", false, "in.safetensors") == real + "/d/in.safetensors");
+  CHECK(*OutputPath(scratch / "d", false, "in.safetensors") == real + "/d");
+  CHECK(*OutputPath(scratch / "new", false, "in.safetensors") == real + "/new");
+  CHECK(*OutputPath(scratch / "new/", true, "") == real + "/new");  // a directory is one anyway
+  const auto missing = OutputPath(scratch / "new/", false, "in.safetensors");
+  REQUIRE(absl::IsNotFound(missing.status()));
+  CHECK(absl::StrContains(missing.status().message(), "create it first"));
+  CHECK(absl::IsInvalidArgument(OutputPath(scratch / "d/", false, "..").status()));
 }
 
-TEST_CASE("a directory in the way is replaced only when asked") {
+TEST_CASE("a directory where a file would go is named with the way in") {
   const ScratchDirectory scratch;
-  scratch.Write("out/old", "old");
-  {
-    auto staged = StagedDirectory::Create(scratch / "out", false);
-    CHECK(absl::IsAlreadyExists(staged->Commit()));
-  }
-  CHECK(ReadAll(scratch / "out/old") == "old");
-  {
-    auto staged = StagedDirectory::Create(scratch / "out", true);
-    std::ofstream(*staged->PathFor("a")) << "new";
-    REQUIRE(staged->Commit().ok());
-  }
-  CHECK(ReadAll(scratch / "out/a") == "new");
-  CHECK_FALSE(fs::exists(scratch / "out/old"));
-  CHECK(std::distance(fs::directory_iterator(scratch.path()), {}) == 1);
+  fs::create_directory(scratch / "d");
+  const absl::Status status = CheckOutput("", scratch / "d", false, false);
+  CHECK(absl::IsAlreadyExists(status));
+  CHECK(absl::StrContains(status.message(), "give " + (scratch / "d/") + " to put it in there"));
 }
 
 TEST_CASE("paths that leave their directory are refused") {
@@ -111,11 +96,6 @@ TEST_CASE("paths that leave their directory are refused") {
   CHECK_FALSE(IsSafeRelativePath(std::string("a\0b", 3)));
   CHECK(IsSafeRelativePath("a/b.safetensors"));
   CHECK(IsSafeRelativePath("..a"));
-  const ScratchDirectory scratch;
-  const auto staged = StagedDirectory::Create(scratch / "out", false);
-  const auto path = staged->PathFor("../x");
-  REQUIRE(absl::IsInvalidArgument(path.status()));
-  CHECK(absl::StrContains(path.status().message(), "'../x'"));
 }
 
 }  // namespace

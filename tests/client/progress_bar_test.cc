@@ -28,6 +28,19 @@ TEST_CASE("the bar fits every width") {
   CHECK(RenderBar(Half(), 0).size() <= 1);
 }
 
+TEST_CASE("while the weights do not move, the phase does") {
+  ProgressView view = Half();
+  view.done = 0;
+  view.phase = "measuring";
+  view.phase_fraction = 0.5;
+  const std::string bar = RenderBar(view, 100);
+  CAPTURE(bar);
+  CHECK(absl::StrContains(bar, "#....."));
+  CHECK(absl::StrContains(bar, "] measuring 50.0 %"));
+  CHECK_FALSE(absl::StrContains(bar, "weights"));
+  CHECK(absl::StartsWith(RenderLine(view), "measuring 50.0 %"));
+}
+
 TEST_CASE("a wide bar says everything, half of it filled") {
   const std::string bar = RenderBar(Half(), 160);
   CAPTURE(bar);

@@ -4,16 +4,20 @@
 #include <chrono>
 #include <vector>
 
+#include "client/rpc_status.h"
+
 namespace seedlm::client {
 namespace {
 
 using std::chrono::milliseconds;
 using Code = absl::StatusCode;
 
+absl::Status Of(Code code) { return absl::Status(code, "x"); }
+
 TEST_CASE("only calls that nothing came of are repeated") {
   for (const Code code : {Code::kUnavailable, Code::kAborted}) {
     CAPTURE(static_cast<int>(code));
-    CHECK(IsRetryable(code));
+    CHECK(IsRetryable(Of(code)));
   }
   for (const Code code :
        {Code::kOk, Code::kCancelled, Code::kUnknown, Code::kInvalidArgument,
@@ -21,7 +25,7 @@ TEST_CASE("only calls that nothing came of are repeated") {
         Code::kResourceExhausted, Code::kFailedPrecondition, Code::kOutOfRange,
         Code::kUnimplemented, Code::kInternal, Code::kDataLoss, Code::kUnauthenticated}) {
     CAPTURE(static_cast<int>(code));
-    CHECK_FALSE(IsRetryable(code));
+    CHECK_FALSE(IsRetryable(Of(code)));
   }
 }
 
@@ -52,13 +56,26 @@ TEST_CASE("delays grow, are capped, jittered and bounded in number") {
   };
   for (const Row& row : rows) {
     CAPTURE(static_cast<int>(row.code), row.failed_attempts, row.uniform);
-    CHECK(NextDelay(policy, row.code, row.failed_attempts, row.uniform) == row.delay);
+    CHECK(NextDelay(policy, Of(row.code), row.failed_attempts, row.uniform) == row.delay);
   }
+}
+
+TEST_CASE("the server's RetryInfo makes a code retryable and sets the delay") {
+  const RetryPolicy policy{.max_attempts = 3, .jitter = 0.25};
+  const absl::Status busy = WithRetryAfter(Of(Code::kResourceExhausted), milliseconds(2000));
+  CHECK(IsRetryable(busy));
+  CHECK(NextDelay(policy, busy, 1, 0.0) == milliseconds(2000));
+  CHECK(NextDelay(policy, busy, 2, 1.0) == milliseconds(2500));  // never sooner than asked
+  CHECK(NextDelay(policy, busy, 3, 0.0) == std::nullopt);
+  const absl::Status patient = WithRetryAfter(Of(Code::kUnavailable), milliseconds(3'600'000));
+  CHECK(NextDelay(policy, patient, 1, 0.0) == milliseconds(60'000));
+  const absl::Status hostile = WithRetryAfter(Of(Code::kUnavailable), milliseconds(-5));
+  CHECK(NextDelay(policy, hostile, 1, 0.0) == milliseconds(0));
 }
 
 TEST_CASE("a huge number of attempts does not overflow the delay") {
   const RetryPolicy policy{.max_attempts = 1'000'000};
-  CHECK(NextDelay(policy, Code::kUnavailable, 5'000, 0.5) == policy.max_delay);
+  CHECK(NextDelay(policy, Of(Code::kUnavailable), 5'000, 0.5) == policy.max_delay);
 }
 
 TEST_CASE("Retry stops at success, at a final error, and at the bound") {

@@ -3,6 +3,8 @@
 #include <grpcpp/support/status.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -34,6 +36,22 @@ TEST_CASE("a server's own words are kept, with the reason") {
   const absl::Status status = FromRpc(rpc, "127.0.0.1:1");
   CHECK(status.message() == "the server is draining; try later");
   CHECK(ErrorReason(status) == "DRAINING");
+}
+
+TEST_CASE("RetryInfo comes along, within reason") {
+  google::rpc::Status status = WithInfo("QUEUE_FULL");
+  google::rpc::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(2);
+  retry.mutable_retry_delay()->set_nanos(500'000'000);
+  status.add_details()->PackFrom(retry);
+  const grpc::Status rpc(grpc::StatusCode::RESOURCE_EXHAUSTED, "full", status.SerializeAsString());
+  CHECK(RetryAfter(FromRpc(rpc, "a")) == std::chrono::milliseconds(2500));
+  CHECK(ErrorReason(FromRpc(rpc, "a")) == "QUEUE_FULL");
+  CHECK_FALSE(RetryAfter(absl::ResourceExhaustedError("full")).has_value());
+  retry.mutable_retry_delay()->set_seconds(INT64_MAX);
+  status.add_details()->PackFrom(retry);
+  const grpc::Status hostile(grpc::StatusCode::UNAVAILABLE, "x", status.SerializeAsString());
+  CHECK(RetryAfter(FromRpc(hostile, "a"))->count() > 0);
 }
 
 TEST_CASE("details that are not a status are no reason") {

@@ -26,14 +26,15 @@ OK, CHECK_FAILED, USAGE, INVALID, NOT_FOUND, EXISTS = 0, 1, 2, 3, 4, 5
 UNAVAILABLE, STORAGE, CANCELLED, INTERRUPTED = 6, 7, 8, 130
 
 
-def environment():
+def environment(**more):
     """Without what would lead a test astray."""
-    return {k: v for k, v in os.environ.items() if k not in ("SEEDLM_SERVER", "SEEDLM_TOKEN")}
+    kept = {k: v for k, v in os.environ.items() if k not in ("SEEDLM_SERVER", "SEEDLM_TOKEN")}
+    return {**kept, **more}
 
 
-def start(*args, **kwargs):
+def start(*args, env=None, **kwargs):
     return subprocess.Popen([SEEDLM, *map(str, args)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, env=environment(), **kwargs)
+                            stderr=subprocess.PIPE, text=True, env=environment(**(env or {})), **kwargs)
 
 
 class Result:
@@ -117,6 +118,20 @@ def read_safetensors(path):
         tensors[name] = (entry["dtype"], entry["shape"], data[begin:end])
         offsets[name] = begin
     return tensors, offsets, metadata
+
+
+def slow_file(path, rows=512):
+    """Minutes of work for the reference backend: for jobs that are stopped."""
+    write_safetensors(path, {"big.weight": tensor("F32", (rows, 256), 1)})
+    return path
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not happen in time")
+        time.sleep(0.02)
 
 
 def small_file(path, seed=1):
@@ -226,11 +241,12 @@ class EndToEnd(unittest.TestCase):
         return result
 
     def fails(self, result, code, *words):
-        """That exit code, nothing on stdout, and one error line with all the words."""
+        """That exit code, nothing on stdout, and one error line with all the words and a way out."""
         self.assertEqual(result.code, code, str(result))
+        self.assertEqual(result.out, "", str(result))
         errors = result.error_lines()
         self.assertEqual(len(errors), 1, str(result))
-        for word in words:
+        for word in ("; ", *words):
             self.assertIn(word, errors[0], str(result))
         return result
 
@@ -240,9 +256,15 @@ class EndToEnd(unittest.TestCase):
         server = Server(directory, *args)
         try:
             yield server
-        finally:
+        except BaseException:
             if server.process.poll() is None:
                 server.stop()
+            raise
+        if server.process.poll() is None:
+            code = server.stop()
+        else:
+            code = server.process.returncode
+        self.assertEqual(code, 0, read(server.log_path).decode())
 
 
 def main():

@@ -7,7 +7,8 @@ import time
 import unittest
 
 import harness
-from harness import EndToEnd, read, read_safetensors, run, small_directory, small_file, tree
+from harness import (EXISTS, INVALID, NOT_FOUND, EndToEnd, read, read_safetensors, run, slow_file,
+                     small_directory, small_file, tree)
 
 PACKED = "layers.0.up.weight"
 
@@ -97,18 +98,98 @@ class Compress(EndToEnd):
         self.ok(run("compress", source, self.path("out.safetensors"), "--force"))
         self.ok(run("verify", self.path("out.safetensors"), source))
 
-    def test_interrupt_cancels_and_leaves_nothing(self):
-        harness.write_safetensors(self.path("in.safetensors"), {
-            "big.weight": harness.tensor("F32", (512, 256), 1)})
+    def test_a_directory_of_one_name_more(self):
+        """OUT/ puts a file into a directory that exists; a directory alone is refused."""
+        source = small_file(self.path("in.safetensors"))
+        self.fails(run("compress", source, self.path("out") + "/"), NOT_FOUND, "out", "create it")
+        os.mkdir(self.path("out"))
+        self.fails(run("compress", source, self.path("out")), EXISTS, "out", "is a directory",
+                   "out/")
+        self.ok(run("compress", source, self.path("out") + "/"))
+        self.assertEqual(self.listing(self.path("out")), ["in.safetensors"])
+        os.mkdir(self.path("back"))
+        compressed = self.path("out", "in.safetensors")
+        self.ok(run("decompress", compressed, self.path("back") + "/"))
+        self.assertEqual(self.listing(self.path("back")), ["in.safetensors"])
+        self.fails(run("decompress", compressed, self.path("back") + "/"), EXISTS, "--force")
+        self.assertEqual(self.listing(), ["back", "in.safetensors", "out"])
+
+    def test_a_tensor_of_many_shards_has_the_same_bytes_with_any_threads(self):
+        shard = self.ok(run("devices", "--json")).json()["limits"]["shard_bytes"]
+        columns = 1024
+        rows = 3 * shard // (4 * columns)  # and one row more: four shards
+        real = harness.gaussian(3, columns)
+        data = harness.to_bytes("F32", real) + bytes(4 * columns * (rows - 1))
+        data += harness.to_bytes("F32", reversed(real))
+        harness.write_safetensors(self.path("in.safetensors"),
+                                  {"big.weight": ("F32", (rows + 1, columns), data)})
+        for threads in (1, 2):
+            self.ok(run("compress", self.path("in.safetensors"), self.path(f"{threads}.safetensors"),
+                        "--threads", threads))
+        self.assertEqual(read(self.path("1.safetensors")), read(self.path("2.safetensors")))
+
+
+class Interrupts(EndToEnd):
+    def begin(self):
+        slow_file(self.path("in.safetensors"))
         process = harness.start("compress", self.path("in.safetensors"),
                                 self.path("out.safetensors"), "--backend", "reference")
-        time.sleep(1.5)
-        process.send_signal(signal.SIGINT)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.stdout.close)
+        # The output is being built: a hidden name beside it.
+        harness.wait_for(lambda: any("partial" in name for name in self.listing()))
+        return process
+
+    def ended(self, process, word):
         out, err = process.communicate(timeout=30)
         self.assertEqual(process.returncode, harness.INTERRUPTED, err)
-        self.assertIn("interrupted", err)
         self.assertEqual(out, "")
+        self.assertIn(word, err)
+        self.assertRegex(err, r"seedlm: error: .*; ")
         self.assertEqual(self.listing(), ["in.safetensors"])
+
+    def test_each_signal_cancels_and_leaves_nothing(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number):
+                process = self.begin()
+                process.send_signal(number)
+                self.ended(process, "interrupted")
+
+    def test_two_of_them_leave_at_once_and_leave_nothing(self):
+        process = self.begin()
+        # Of one number two would be one while the first is not taken: two numbers are two.
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        self.ended(process, "interrupted twice")
+
+    def test_two_of_the_same(self):
+        process = self.begin()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.03)
+        process.send_signal(signal.SIGINT)
+        self.ended(process, "interrupted")
+
+    def test_nohup_is_kept(self):
+        slow_file(self.path("in.safetensors"), rows=64)
+        process = harness.start("compress", self.path("in.safetensors"),
+                                self.path("out.safetensors"), preexec_fn=lambda: signal.signal(
+                                    signal.SIGHUP, signal.SIG_IGN))
+        time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, harness.OK, err)
+
+    def test_a_sample_of_verify(self):
+        source = slow_file(self.path("in.safetensors"))
+        self.ok(run("compress", source, self.path("c.safetensors"), "--fit", "nearest"))
+        process = harness.start("verify", self.path("c.safetensors"), source, "--sample", 1000000)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, harness.INTERRUPTED, err)
+        self.assertLess(time.monotonic() - start, 5)
+        self.assertIn("interrupted", err)
 
 
 class Decompress(EndToEnd):
@@ -143,6 +224,13 @@ class Decompress(EndToEnd):
             self.ok(run("decompress", self.path("c.safetensors"), out, "--dtype", name))
             self.assertEqual(read_safetensors(out)[0][PACKED][0], dtype)
             self.assertEqual(read_safetensors(out)[0]["embed_tokens.weight"][0], "F16")
+
+    def test_json(self):
+        out = self.path("back.safetensors")
+        summary = self.ok(run("decompress", self.path("c.safetensors"), out, "--json")).json()
+        self.assertEqual(summary["output"], os.path.realpath(out))
+        self.assertEqual(summary["weights"], 12288)
+        self.assertEqual(summary["dtype"], "source")
 
     def test_a_directory_comes_back(self):
         source = small_directory(self.path("dir"))
@@ -188,6 +276,10 @@ class Look(EndToEnd):
         backends = {b["name"]: b for b in self.ok(run("devices", "--json")).json()["backends"]}
         self.assertTrue(backends["reference"]["available"])
         self.assertIn("reference", self.ok(run("devices")).out)
+
+    def test_what_is_missing_says_so(self):
+        self.fails(run("report", "jobs/1", "-o", "x"), INVALID, "not in this version")
+        self.assertRegex(self.ok(run("--version")).out, r"^seedlm \d+\.\d+\.\d+$")
 
     def test_help_names_the_exit_codes(self):
         self.assertIn("130", self.ok(run("--help")).out)

@@ -27,6 +27,15 @@ class Remote(EndToEnd):
             self.fails(server.run("fetch", job, self.path("remote.safetensors")), EXISTS,
                        "remote.safetensors", "--force")
             self.ok(server.run("fetch", job, self.path("remote.safetensors"), "--force"))
+            # OUT/ puts it into a directory that exists, as compress does.
+            self.fails(server.run("fetch", job, self.path("into") + "/"), NOT_FOUND, "create it")
+            os.mkdir(self.path("into"))
+            fetched = self.ok(server.run("fetch", job, self.path("into") + "/", "--json")).json()
+            self.assertEqual(os.listdir(self.path("into")), ["model.safetensors"])
+            self.assertEqual(fetched["name"], job)
+            self.assertEqual(fetched["output"],
+                             os.path.realpath(self.path("into", "model.safetensors")))
+            self.assertEqual(fetched["files"][0]["size"], os.path.getsize(fetched["output"]))
             # The same, in one command.
             self.ok(server.run("compress", source, self.path("one.safetensors")))
             self.assertEqual(read(self.path("one.safetensors")), read(self.path("local.safetensors")))
@@ -52,8 +61,19 @@ class Remote(EndToEnd):
             self.assertEqual(tree(self.path("one")), tree(self.path("local")))
             job = self.ok(server.run("submit", self.path("in"))).out.strip()
             self.ok(server.run("wait", job))
-            self.ok(server.run("fetch", job, self.path("fetched") + "/"))
+            self.ok(server.run("fetch", job, self.path("fetched")))
             self.assertEqual(tree(self.path("fetched")), tree(self.path("local")))
+
+    def test_a_directory_of_one_file_that_the_server_reads_itself(self):
+        os.mkdir(self.path("in"))
+        source = small_file(self.path("in", "model.safetensors"))
+        with self.server("--storage-root", self.dir) as server:
+            for uri, is_directory in ((self.path("in"), True), (source, False)):
+                job = self.ok(server.run("submit", "file://" + uri)).out.strip()
+                self.ok(server.run("wait", job))
+                out = self.path("out-" + str(is_directory))
+                self.ok(server.run("fetch", job, out))
+                self.assertEqual(os.path.isdir(out), is_directory)
 
     def test_files_that_the_server_reads_and_writes_itself(self):
         source = small_file(self.path("in.safetensors"))
@@ -109,6 +129,8 @@ class Remote(EndToEnd):
             first = self.ok(server.run("submit", source, "--request-id", "r1")).out
             self.assertEqual(self.ok(server.run("submit", source, "--request-id", "r1")).out, first)
             self.assertNotEqual(self.ok(server.run("submit", source)).out, first)
+            again = self.ok(server.run("submit", source, "--request-id", "r1", "--json")).json()
+            self.assertEqual(again["name"], first.strip())
             self.fails(server.run("submit", source, "--request-id", "r1", "--bits", "3"), EXISTS,
                        "r1")
 
@@ -121,6 +143,7 @@ class Remote(EndToEnd):
             self.fails(server.run("fetch", job, self.path("x")), INVALID, job)
             self.ok(server.run("cancel", job))
             self.fails(server.run("wait", job), CANCELLED, job)
+            self.fails(server.run("fetch", job, self.path("x")), CANCELLED, job)
             self.assertEqual(server.run("status", job, "--json").json()["state"], "CANCELLED")
             self.ok(server.run("cancel", job))  # idempotent
             self.fails(server.run("resume", job), INVALID)
@@ -151,7 +174,24 @@ class Remote(EndToEnd):
             status = server.run("status", job, "--json").json()
             self.assertEqual(status["state"], "FAILED")
             self.assertEqual(status["error"]["reason"], "WEIGHT_NOT_FINITE")
-            self.fails(server.run("fetch", job, self.path("x")), INVALID, job)
+            self.fails(server.run("fetch", job, self.path("x")), INVALID, job, "up.weight", "row 1")
+            # Why it failed, not what stands in the way of its result.
+            self.fails(server.run("fetch", job, self.path("in.safetensors")), INVALID, "up.weight")
+
+    def test_what_has_no_effect_is_said(self):
+        source = small_file(self.path("in.safetensors"))
+        with self.server() as server:
+            self.fails(server.run("compress", source, self.path("x"), "--threads", 2),
+                       harness.USAGE, "--threads", "--server")
+            listed = self.ok(server.run("list", env={"SEEDLM_TOKEN": "secret"}))
+            self.assertIn("no authentication", listed.err)
+            self.assertNotIn("secret", listed.err)
+
+    def test_a_name_that_cannot_be_uploaded(self):
+        source = small_directory(self.path("in"))
+        os.rename(self.path("in", "tokenizer.json"), self.path("in", "tokenizer (1).json"))
+        with self.server() as server:
+            self.fails(server.run("submit", source), INVALID, "tokenizer (1).json", "; rename it")
 
     def test_a_job_that_is_not_there(self):
         with self.server() as server:

@@ -40,6 +40,8 @@ class Verify(EndToEnd):
         result = run("verify", path, self.source, *args)
         self.assertEqual(result.code, CHECK_FAILED, str(result))
         text = "\n".join(result.error_lines())
+        for line in result.error_lines():
+            self.assertIn("; ", line)
         for word in (path, *words):
             self.assertIn(word, text, str(result))
 

@@ -9,15 +9,16 @@ namespace seedlm::server {
 namespace {
 
 TEST_CASE("artifact names") {
-  CHECK(ParseArtifactName("artifacts/a-B_9").value() == "a-B_9");
-  CHECK(ParseArtifactName("artifacts/" + std::string(64, 'x')).ok());
+  CHECK(ParseArtifactName("artifacts/a-B_9", "f").value() == "a-B_9");
+  CHECK(ParseArtifactName("artifacts/" + std::string(64, 'x'), "f").ok());
   for (const std::string& bad :
        {std::string(""), std::string("artifacts/"), std::string("jobs/a"),
         std::string("artifacts/a/"), std::string("artifacts/.."), std::string("artifacts/.x"),
         std::string("artifacts/a b"), "artifacts/" + std::string(65, 'x')}) {
     INFO(bad);
-    CHECK_THAT(ParseArtifactName(bad).status(),
-               IsStatus(absl::StatusCode::kInvalidArgument, {bad, "artifacts/ID"}));
+    const absl::Status status = ParseArtifactName(bad, "job.source.artifact").status();
+    CHECK_THAT(status, IsStatus(absl::StatusCode::kInvalidArgument, {bad, "artifacts/ID"}));
+    CHECK_THAT(status, IsInvalidField("job.source.artifact"));
   }
 }
 
@@ -34,8 +35,9 @@ TEST_CASE("names of files in an artifact") {
 TEST_CASE("malformed names of files are refused, and the reason is said") {
   const auto refused = [](const std::string& path, const char* why) {
     INFO(path);
-    CHECK_THAT(ParseArtifactFileName("artifacts/a/files/" + path).status(),
-               IsStatus(absl::StatusCode::kInvalidArgument, {why}));
+    const absl::Status status = ParseArtifactFileName("artifacts/a/files/" + path).status();
+    CHECK_THAT(status, IsStatus(absl::StatusCode::kInvalidArgument, {why}));
+    CHECK_THAT(status, IsInvalidField("resource_name"));
   };
   for (const char* path :
        {"", "/", "/etc/passwd", "a//b", "a/", "..", "../x", "a/../../b", ".", "a/./b"}) {

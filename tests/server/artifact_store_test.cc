@@ -176,6 +176,46 @@ TEST_CASE_METHOD(Fixture, "a job's result takes no uploads") {
              IsStatus(Code::kFailedPrecondition, {file.path, "result of a job"}));
 }
 
+TEST_CASE_METHOD(Fixture, "nothing is uploaded under the id of a result to come") {
+  const ArtifactFile intruder{"job", "model.safetensors"};
+  const std::string result = store.ResultPath("job");
+  const auto refused = IsStatus(Code::kFailedPrecondition, {"artifacts/job", "result of a job"});
+  Upload early = Open(intruder);  // of somebody who guessed the id
+  REQUIRE(Append(early, 0, "x").ok());
+  {
+    const ResultReservation reservation = store.ReserveResult("job");
+    CHECK_THAT(store.OpenUpload({"job", "other"}).status(), refused);
+    SECTION("a file that was begun before is not finished into it") {
+      CHECK_THAT(early.Finish(Sha256Of("x")), refused);
+      CHECK_FALSE(std::filesystem::exists(result));
+    }
+    SECTION("nor after it was committed") {
+      WriteText(result + "/" + std::string(kResultMarker), "");
+    }
+    CHECK(store.OpenUpload({"another", "other"}).ok());
+  }
+  if (std::filesystem::exists(result)) {
+    CHECK_THAT(early.Finish(Sha256Of("x")), refused);
+    CHECK(ListTree(result) == std::set<std::string>{std::string(kResultMarker)});
+  } else {
+    CHECK(store.OpenUpload({"job", "other"}).ok());  // the job failed: the id is free again
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "a name that cannot be synced is a warning: the file is finished") {
+  std::vector<std::string> warnings;
+  ArtifactStore shaky(
+      data_dir, [&](const std::string& message) { warnings.push_back(message); },
+      [](const std::string&) { return absl::InternalError("the disk does not answer"); });
+  Upload upload = shaky.OpenUpload(file).value();
+  REQUIRE(Append(upload, 0, "abc").ok());
+  CHECK(upload.Finish(Sha256Of("abc")).ok());
+  REQUIRE(warnings.size() == 1);
+  CHECK_THAT(warnings[0], Catch::Contains("sub/model.safetensors") &&
+                              Catch::Contains("the disk does not answer"));
+  CHECK(shaky.QueryWriteStatus(file)->complete);
+}
+
 TEST_CASE_METHOD(Fixture, "the checkpoint of an artifact is its one file, or its directory") {
   CHECK_THAT(store.CheckpointPath("artifacts/id").status(),
              IsStatus(Code::kNotFound, {"artifacts/id"}));

@@ -50,6 +50,51 @@ struct Fixture {
   format::CompressionPlan plan;
 };
 
+TEST_CASE_METHOD(Fixture, "a name that cannot be synced is a warning: the output stands") {
+  PlanFile();
+  fs::create_directories(directory / "out");
+  auto sink = CheckpointSink::Open(Target("o.safetensors"), checkpoint, plan, [](const auto&) {
+    return absl::InternalError("the disk does not answer");
+  });
+  REQUIRE(sink.ok());
+  CHECK((*sink)->Commit({}).ok());
+  CHECK_THAT((*sink)->publish_warning(), IsStatus(Code::kInternal, {"the disk does not answer"}));
+  CHECK(Outputs().contains("o.safetensors"));
+}
+
+TEST_CASE_METHOD(Fixture, "what came into an old output meanwhile keeps it from being replaced") {
+  PlanDirectory();
+  WriteCompressed(directory / "out/o/model.safetensors");
+  SinkTarget target = Target("o");
+  target.overwrite = true;
+  auto sink = OpenSink(target);
+  REQUIRE(sink.ok());
+  WriteText(directory / "out/o/another/model.safetensors", "x");
+  CHECK_THAT((*sink)->Commit({}).status(),
+             IsStatus(Code::kFailedPrecondition, {directory / "out/o", "another"}));
+  sink->reset();
+  CHECK(ReadText(directory / "out/o/another/model.safetensors") == "x");
+}
+
+TEST_CASE_METHOD(Fixture, "a commit tells how far it is, up to all of it") {
+  PlanDirectory();
+  auto sink = OpenSink(Target("o"));
+  REQUIRE(sink.ok());
+  int64_t last = 0;
+  int64_t of = 0;
+  REQUIRE((*sink)
+              ->Commit({},
+                       [&](int64_t done, int64_t total) {
+                         CHECK(done > last);
+                         CHECK(done <= total);
+                         last = done;
+                         of = total;
+                       })
+              .ok());
+  CHECK(last == of);
+  CHECK(of > static_cast<int64_t>(plan.output_bytes));
+}
+
 void CheckSums(const std::string& root, const std::vector<StoredFile>& files) {
   for (const StoredFile& file : files) {
     INFO(file.path);
@@ -126,8 +171,9 @@ TEST_CASE_METHOD(Fixture, "what is overwritten is there until the new one is") {
   const bool whole_directory = GENERATE(false, true);
   whole_directory ? PlanDirectory() : PlanFile();
   const std::string old_file =
-      whole_directory ? directory / "out/o/old.safetensors" : directory / "out/o";
+      whole_directory ? directory / "out/o/tokens.txt" : directory / "out/o";
   WriteText(old_file, "old");
+  if (whole_directory) WriteCompressed(directory / "out/o/model.safetensors");
   CHECK_THAT(OpenSink(Target("o")).status(), IsStatus(Code::kAlreadyExists, {directory / "out/o"}));
   SinkTarget target = Target("o");
   target.overwrite = true;

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <random>
 #include <span>
@@ -87,6 +88,17 @@ inline std::shared_ptr<const format::SafetensorsFile> OpenSafetensors(const std:
   INFO(path);
   REQUIRE(file.ok());
   return *file;
+}
+
+// A file that passes for one that this program compressed.
+inline void WriteCompressed(const std::string& path) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  auto layout = format::SafetensorsLayout::Make({{"x", format::DType::kU8, {1}}},
+                                                {{std::string(format::kMetadataKey), "{}"}});
+  REQUIRE(layout.ok());
+  auto writer = format::SafetensorsWriter::Create(path, *layout, format::IfExists::kReplace);
+  REQUIRE(writer.ok());
+  REQUIRE(writer->Commit().ok());
 }
 
 }  // namespace seedlm::server

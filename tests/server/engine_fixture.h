@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,13 +32,18 @@ inline int64_t SystemNow() {
 // Everything that lives as long as one server process. Files live in `directory`, longer.
 class Engine {
  public:
+  // Puts another store before the real one.
+  using WrapStore = std::function<std::unique_ptr<JobStore>(std::unique_ptr<JobStore>)>;
+
   // Backend "fake" (and "auto") is `fake`; other names go to the registry.
-  Engine(const std::string& directory, std::shared_ptr<FakeBackend> fake, SchedulerOptions options)
+  Engine(const std::string& directory, std::shared_ptr<FakeBackend> fake, SchedulerOptions options,
+         const WrapStore& wrap)
       : data_dir_(DataDir::Open(directory + "/data").value()),
         artifacts(data_dir_),
         roots_(StorageRoots::Create({directory}).value()),
         locator_(artifacts, roots_) {
     store = SqliteJobStore::Open(data_dir_.database(), SystemNow).value();
+    if (wrap) store = wrap(std::move(store));
     BackendDoor door;
     door.open =
         [fake](std::string_view name) -> absl::StatusOr<std::shared_ptr<const backend::Backend>> {
@@ -45,7 +51,7 @@ class Engine {
       return backend::OpenBackend(name);
     };
     scheduler = std::make_unique<Scheduler>(
-        Scheduler::Parts{store.get(), &events, &locator_, door, SystemNow, nullptr}, options);
+        Scheduler::Parts{store.get(), &events, &locator_, door, nullptr}, options);
     service = std::make_unique<JobService>(
         JobService::Parts{store.get(), &events, scheduler.get(), &locator_});
   }
@@ -109,7 +115,7 @@ class EngineFixture {
   void Compose(SchedulerOptions options = {}) {
     engine.reset();
     if (options.threads == 0) options.threads = 2;
-    engine = std::make_unique<Engine>(directory.path(), fake, options);
+    engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store);
   }
 
   std::string Uri(const std::string& name) const {
@@ -133,6 +139,7 @@ class EngineFixture {
 
   TemporaryDirectory directory;
   std::shared_ptr<FakeBackend> fake = std::make_shared<FakeBackend>();
+  Engine::WrapStore wrap_store;  // empty: the real store
   std::unique_ptr<Engine> engine;
 };
 

@@ -28,7 +28,8 @@ JobRecord FullJob() {
   job.end_time_ns = 6;
   job.estimate = {100, 200, 50, 1, 0.1, 4.5, {{"norm", "1-D"}}};
   job.progress = {1, 2, 3, 4, 5, 0.1, 7.25, "t", 8, 9};
-  job.error = {absl::StatusCode::kDataLoss, "it broke", "BROKEN"};
+  job.error = {absl::StatusCode::kDataLoss, "it broke", "BROKEN", {{"row", "7"}}};
+  job.estimate.skipped_count = 7;
   job.output_artifact = "artifacts/abc";
   job.output_files = {{"a/b.safetensors", int64_t{1} << 40, "00ff"}};
   job.etag = "12";
@@ -51,6 +52,8 @@ TEST_CASE("a job survives its JSON") {
   CHECK(read->request.destination.overwrite);
   CHECK(read->request.labels == job.request.labels);
   CHECK(read->error.code == absl::StatusCode::kDataLoss);
+  CHECK(read->error.details == job.error.details);
+  CHECK(read->estimate.skipped_count == 7);
   CHECK(read->estimate.seconds == 0.1);
   CHECK(read->estimate.skipped.at(0).reason == "1-D");
   CHECK(read->progress.current_tensor == "t");

@@ -1,9 +1,14 @@
 #include "server/scheduler/job_service.h"
 
+#include <sys/stat.h>
+
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "server/errors/reason.h"
 #include "tests/server/engine_fixture.h"
@@ -78,6 +83,148 @@ TEST_CASE_METHOD(ServiceFixture,
   const absl::Status status = engine->service->Create(other, "r1", false).status();
   CHECK_THAT(status, IsStatus(Code::kAlreadyExists, {"r1", first->name}));
   CHECK(engine->service->List({})->jobs.size() == 1);
+}
+
+TEST_CASE_METHOD(ServiceFixture,
+                 "a full queue takes no job, but gives the answer of before again") {
+  SchedulerOptions options;
+  options.max_active_jobs = 1;
+  Compose(options);
+  const JobRequest request = Request("in.safetensors", "o");
+  const absl::StatusOr<JobRecord> first = engine->service->Create(request, "r1", false);
+  REQUIRE(first.ok());
+  const absl::Status full =
+      engine->service->Create(Request("in.safetensors", "o2"), "r2", false).status();
+  CHECK_THAT(full, IsStatus(Code::kResourceExhausted, {"1 jobs"}));
+  CHECK(ReasonOf(full) == "QUEUE_FULL");
+  const absl::StatusOr<JobRecord> again = engine->service->Create(request, "r1", false);
+  REQUIRE(again.ok());
+  CHECK(again->name == first->name);
+  // What was refused or has ended holds no place.
+  CHECK(engine->service->Cancel(first->name).ok());
+  CHECK_FALSE(engine->service->Create(Request("none", "o2"), "", false).ok());
+  CHECK(engine->service->Create(Request("in.safetensors", "o2"), "r2", false).ok());
+}
+
+TEST_CASE_METHOD(ServiceFixture, "many at once do not overrun the queue") {
+  SchedulerOptions options;
+  options.max_active_jobs = 3;
+  Compose(options);
+  std::atomic<int> taken = 0;
+  {
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < 12; ++i) {
+      callers.emplace_back([&, i] {
+        const JobRequest request = Request("in.safetensors", "o" + std::to_string(i));
+        if (engine->service->Create(request, "", false).ok()) ++taken;
+      });
+    }
+  }
+  CHECK(taken == 3);
+  CHECK(engine->service->active_jobs() == 3);
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a job that nobody waits for any more is not made") {
+  int asked = 0;
+  const auto gone = [&] {
+    ++asked;
+    return false;
+  };
+  const JobRequest request = Request("in.safetensors", "o");
+  CHECK(absl::IsCancelled(engine->service->Create(request, "r1", false, gone).status()));
+  CHECK(asked == 1);
+  CHECK(engine->service->List({})->jobs.empty());
+  CHECK(engine->service->active_jobs() == 0);
+  CHECK(engine->service->Create(request, "r1", false).ok());
+}
+
+// What the files and directories below `path` take of the disk.
+int64_t DiskUsage(const std::string& path) {
+  struct stat info {};
+  REQUIRE(stat(path.c_str(), &info) == 0);
+  int64_t bytes = info.st_blocks * 512;
+  for (const auto& entry : fs::recursive_directory_iterator(path)) {
+    REQUIRE(lstat(entry.path().c_str(), &info) == 0);
+    bytes += info.st_blocks * 512;
+  }
+  return bytes;
+}
+
+TEST_CASE_METHOD(ServiceFixture, "the disk that a job takes is not more than was estimated") {
+  fs::create_directories(directory / "model/sub/deep");
+  fs::copy(directory / "in.safetensors", directory / "model/model.safetensors");
+  WriteText(directory / "model/config.json", "{}");
+  WriteText(directory / "model/sub/tokens.txt", std::string(300'000, 't'));
+  WriteText(directory / "model/sub/deep/one", "1");
+  REQUIRE(engine->scheduler->Start().ok());
+  const JobRecord job = Run(Request("model", "o"));
+  INFO(job.error.message);
+  REQUIRE(job.state == JobState::kSucceeded);
+  int64_t written = 0;
+  for (const OutputFile& file : job.output_files) written += file.size;
+  CHECK(job.estimate.scratch_bytes >= written - job.estimate.output_bytes);
+  const int64_t used = DiskUsage(directory / "out/o");
+  CHECK(job.estimate.output_bytes + job.estimate.scratch_bytes >= used);
+  CHECK(job.estimate.scratch_bytes < 2 * used);  // an upper bound, and not any
+}
+
+TEST_CASE_METHOD(ServiceFixture, "fields of a request that are malformed are named for programs") {
+  const JobRequest good = Request("in.safetensors", "new");
+  const std::vector<std::pair<std::string, std::function<void(JobRequest&)>>> cases = {
+      {"job.source", [](auto& r) { r.source = {}; }},
+      {"job.source", [](auto& r) { r.source.artifact = "artifacts/both"; }},
+      {"job.source.uri", [](auto& r) { r.source.uri = "http://host/x"; }},
+      {"job.source.uri", [](auto& r) { r.source.uri = "file:///a/../b"; }},
+      {"job.source.artifact",
+       [](auto& r) {
+         r.source = {"artifacts/a b", ""};
+       }},
+      {"job.destination", [](auto& r) { r.destination.managed = true; }},
+      {"job.destination.uri", [](auto& r) { r.destination.uri = "file://host/x"; }},
+      {"job.destination.uri", [&](auto& r) { r.destination.uri = r.source.uri; }},
+  };
+  for (const auto& [field, spoil] : cases) {
+    JobRequest request = good;
+    spoil(request);
+    CHECK_THAT(Refusal(request), IsInvalidField(field));
+  }
+  CHECK_THAT(engine->service->Get("job/1").status(), IsInvalidField("name"));
+  CHECK_THAT(engine->service->Cancel("").status(), IsInvalidField("name"));
+  CHECK_THAT(engine->service->ReadEvents("x", 0, 1).status(), IsInvalidField("name"));
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a storage root is no output, whatever is asked for") {
+  fs::create_directory(directory / "model");
+  fs::copy(directory / "in.safetensors", directory / "model/model.safetensors");
+  JobRequest request = Request("model", "");
+  request.destination.uri = "file://" + directory.path();
+  request.destination.overwrite = true;
+  CHECK_THAT(Refusal(request), IsStatus(Code::kPermissionDenied, {"storage root"}));
+  CHECK(fs::exists(directory / "model/model.safetensors"));
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a directory with two models in it is not replaced") {
+  fs::create_directory(directory / "model");
+  fs::copy(directory / "in.safetensors", directory / "model/model.safetensors");
+  WriteCompressed(directory / "out/all/a/model.safetensors");
+  WriteCompressed(directory / "out/all/b/model.safetensors");
+  before = Outputs();
+  JobRequest request = Request("model", "all");
+  request.destination.overwrite = true;
+  CHECK_THAT(Refusal(request), IsStatus(Code::kFailedPrecondition, {"out/all", "not overwritten"}));
+}
+
+TEST_CASE_METHOD(ServiceFixture, "nothing behind a link out of the root is opened") {
+  const TemporaryDirectory elsewhere;
+  WriteText(elsewhere / "secret.safetensors", "no checkpoint: to parse it would be an error");
+  fs::create_directory(directory / "model");
+  fs::create_symlink(elsewhere / "secret.safetensors", directory / "model/a.safetensors");
+  CHECK_THAT(Refusal(Request("model", "new")),
+             IsStatus(Code::kPermissionDenied, {"model/a.safetensors", "outside"}));
+  fs::remove(directory / "model/a.safetensors");
+  fs::create_directory_symlink(elsewhere.path(), directory / "model/sub");
+  CHECK_THAT(Refusal(Request("model", "new")),
+             IsStatus(Code::kPermissionDenied, {"model/sub", "outside"}));
 }
 
 TEST_CASE_METHOD(ServiceFixture, "a managed job says where its output will be") {

@@ -45,6 +45,7 @@ TEST_CASE("job names") {
     INFO(bad);
     CHECK_THAT(ParseJobName(bad).status(),
                IsStatus(absl::StatusCode::kInvalidArgument, {"is no job name", "jobs/ID"}));
+    CHECK_THAT(ParseJobName(bad).status(), IsInvalidField("name"));
   }
 }
 

@@ -45,8 +45,7 @@ TEST_CASE("a token that List did not give is refused") {
         "ffffffffffffffff" + good.substr(16), "0x" + good.substr(2)}) {
     INFO(bad);
     query.page_token = bad;
-    CHECK_THAT(ParsePageToken(query).status(),
-               IsStatus(absl::StatusCode::kInvalidArgument, {"page_token"}));
+    CHECK_THAT(ParsePageToken(query).status(), IsInvalidField("page_token"));
   }
 }
 

@@ -4,6 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "server/errors/reason.h"
+#include "server/scheduler/scheduler.h"
+#include "tests/server/status_matcher.h"
+
 namespace seedlm::server {
 namespace {
 
@@ -46,13 +50,51 @@ TEST_CASE("pieces cover a range without gap or overlap") {
   }
 }
 
-TEST_CASE("rows of a piece: about the weights asked for, at least one, at most all") {
+TEST_CASE("rows of a piece: as few as have the weights asked for, at most all") {
   CHECK(RowPieces(100, 64, 640).size == 10);
-  CHECK(RowPieces(100, 64, 640 + 63).size == 10);
+  CHECK(RowPieces(100, 64, 640 - 1).size == 10);
+  CHECK(RowPieces(100, 64, 640 + 1).size == 11);
   CHECK(RowPieces(100, 64, 63).size == 1);  // a row is never cut
   CHECK(RowPieces(100, 64, 64).size == 1);
   CHECK(RowPieces(3, 64, int64_t{1} << 40).size == 3);
   CHECK(RowPieces(1, int64_t{1} << 40, 1).count() == 1);
+}
+
+TEST_CASE("a shard of float32 has 1 to 16 MiB, whatever the length of rows") {
+  constexpr int64_t kRows = int64_t{1} << 24;
+  for (const int64_t columns : {int64_t{1}, int64_t{4096}, int64_t{150'000}, (int64_t{1} << 18) - 1,
+                                (int64_t{1} << 18) + 1, kMaxRowWeights}) {
+    INFO(columns << " columns");
+    const int64_t bytes = RowPieces(kRows, columns, kDefaultShardWeights).size * columns * 4;
+    CHECK(bytes >= int64_t{1} << 20);
+    CHECK(bytes <= int64_t{16} << 20);
+  }
+}
+
+TEST_CASE("a tensor whose rows are too long is refused by name, with the way out") {
+  format::TensorInfo tensor{"long.weight", format::DType::kBF16, {2, kMaxRowWeights}, 0, 0};
+  format::CompressionPlan plan;
+  plan.tensors.push_back({0, &tensor, true, ""});
+  CHECK(CheckRowLengths(plan).ok());
+  ++tensor.shape[1];
+  const absl::Status status = CheckRowLengths(plan);
+  CHECK_THAT(status,
+             IsStatus(absl::StatusCode::kInvalidArgument, {"long.weight", "4194305", "exclude"}));
+  CHECK(ReasonOf(status) == "ROW_TOO_LONG");
+  CHECK(DetailsOf(status)["tensor"] == "long.weight");
+  plan.tensors[0].compressed = false;
+  CHECK(CheckRowLengths(plan).ok());
+}
+
+TEST_CASE("a full queue is not now, not never") {
+  CHECK(CheckQueue(0, 1).ok());
+  CHECK(CheckQueue(9, 10).ok());
+  for (const int active : {10, 11}) {
+    const absl::Status status = CheckQueue(active, 10);
+    CHECK(absl::IsResourceExhausted(status));
+    CHECK(ReasonOf(status) == "QUEUE_FULL");
+    CHECK(RetryAfterOf(status) == std::chrono::seconds(10));
+  }
 }
 
 }  // namespace

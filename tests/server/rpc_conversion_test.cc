@@ -131,7 +131,8 @@ TEST_CASE("a record is told in full; a failed one with its error") {
   record.state = JobState::kFailed;
   record.attempt = 3;
   record.create_time_ns = 1'500'000'000'250'000'000;
-  record.error = {absl::StatusCode::kInvalidArgument, "row 1: weight is NaN", "WEIGHT_NOT_FINITE"};
+  record.error = {
+      absl::StatusCode::kInvalidArgument, "row 1: weight is NaN", "WEIGHT_NOT_FINITE", {}};
   record.output_files = {{"model\xFF.safetensors", 12, "ab"}};
   record.progress.weights_total = 64;
   const v1::Job job = ToProto(record);
@@ -148,6 +149,57 @@ TEST_CASE("a record is told in full; a failed one with its error") {
   CHECK(info.reason() == "WEIGHT_NOT_FINITE");
   CHECK(job.output_files(0).path() == "model?.safetensors");
   CHECK(job.progress().weights_total() == 64);
+}
+
+TEST_CASE("the details of a job's error are told") {
+  JobRecord record;
+  record.name = "jobs/1";
+  record.request = *FromProto(ValidJob());
+  record.error = {absl::StatusCode::kInvalidArgument,
+                  "NaN",
+                  "WEIGHT_NOT_FINITE",
+                  {{"tensor", "a.weight"}, {"row", "3"}, {"column", "5"}}};
+  google::rpc::ErrorInfo info;
+  REQUIRE(ToProto(record).error().details(0).UnpackTo(&info));
+  CHECK(info.metadata().at("tensor") == "a.weight");
+  CHECK(info.metadata().at("row") == "3");
+  CHECK(info.metadata().at("column") == "5");
+}
+
+TEST_CASE("a job fits a message, however many files and tensors it has") {
+  JobRecord record;
+  record.name = "jobs/1";
+  record.request = *FromProto(ValidJob());
+  record.request.spec.exclude = std::vector<std::string>(256, std::string(512, 'x'));
+  for (int i = 0; i < 100'000; ++i) {
+    record.output_files.push_back({"file" + std::to_string(i), i, std::string(64, 'a')});
+  }
+  for (size_t i = 0; i < kMaxSkipped; ++i) {
+    record.estimate.skipped.push_back({std::string(10'000, 'n'), "1-D"});
+  }
+  record.estimate.skipped_count = 5000;
+  record.progress.current_tensor = std::string(8 << 20, 'n');
+  const v1::Job job = ToProto(record);
+  CHECK(job.ByteSizeLong() < static_cast<size_t>(kMaxMessageBytes));
+  CHECK(job.output_files_size() > 10'000);
+  CHECK(job.output_file_count() == 100'000);
+  CHECK(job.estimate().skipped_size() > 100);
+  CHECK(job.estimate().skipped_count() == 5000);
+  record.estimate.skipped_count = 0;  // a record of an earlier version
+  CHECK(ToProto(record).estimate().skipped_count() == static_cast<int64_t>(kMaxSkipped));
+}
+
+TEST_CASE("each phase has its name on the wire") {
+  Progress progress;
+  progress.phase_fraction = 0.5;
+  CHECK(ToProto(progress).phase() == v1::JOB_PHASE_UNSPECIFIED);
+  CHECK(ToProto(progress).phase_fraction() == 0.5);
+  progress.phase = JobPhase::kMeasuring;
+  CHECK(ToProto(progress).phase() == v1::JOB_PHASE_MEASURING);
+  progress.phase = JobPhase::kEncoding;
+  CHECK(ToProto(progress).phase() == v1::JOB_PHASE_ENCODING);
+  progress.phase = JobPhase::kPublishing;
+  CHECK(ToProto(progress).phase() == v1::JOB_PHASE_PUBLISHING);
 }
 
 TEST_CASE("events keep number, time and body") {

@@ -208,6 +208,9 @@ TEST_CASE("over the limit of jobs: not now, and when again") {
   v1::Job job;
   const grpc::Status status = fixture.Create(request, &job);
   CheckError(status, grpc::StatusCode::RESOURCE_EXHAUSTED, "QUEUE_FULL", "jobs");
+  v1::CreateJobRequest dry = request;  // takes no place
+  dry.set_validate_only(true);
+  CHECK(fixture.Create(dry, &job).ok());
   CHECK(Explain(status).has_retry);
 
   REQUIRE(fixture.Cancel(running, &job).ok());
@@ -227,7 +230,11 @@ TEST_CASE("a NaN fails the job, naming tensor, row and column") {
   const v1::Job job =
       fixture.Await(fixture.MustCreate(fixture.FileJob("in.safetensors", "out.safetensors")));
   REQUIRE(job.state() == v1::JOB_STATE_FAILED);
-  CHECK(Explain(job.error()).info.reason() == "WEIGHT_NOT_FINITE");
+  const google::rpc::ErrorInfo info = Explain(job.error()).info;
+  CHECK(info.reason() == "WEIGHT_NOT_FINITE");
+  CHECK(info.metadata().at("tensor") == "layer.weight");
+  CHECK(info.metadata().at("row") == "3");
+  CHECK(info.metadata().at("column") == "5");
   for (const std::string part : {"layer.weight", "row 3", "column 5"}) {
     INFO(job.error().message());
     CHECK(Contains(job.error().message(), part));
@@ -239,8 +246,10 @@ TEST_CASE("jobs that are not there, and names that are none") {
   RpcFixture fixture;
   v1::Job job;
   for (const std::string name : {"", "jobs/", "job/1", "jobs/a/b", "jobs/..", "artifacts/a"}) {
-    CHECK(fixture.Get(name, &job).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
-    CHECK(fixture.Cancel(name, &job).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+    for (const grpc::Status& status : {fixture.Get(name, &job), fixture.Cancel(name, &job)}) {
+      CheckError(status, grpc::StatusCode::INVALID_ARGUMENT, "FIELD_INVALID", "job name");
+      CHECK(Explain(status).info.metadata().at("field") == "name");
+    }
   }
   for (const grpc::Status& status :
        {fixture.Get("jobs/nobody", &job), fixture.Cancel("jobs/nobody", &job)}) {
@@ -312,10 +321,12 @@ TEST_CASE("lists: newest first, in pages, filtered") {
 
   request.Clear();
   request.set_page_token("made up");
-  CHECK(List(fixture, request, &response).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  CheckError(List(fixture, request, &response), grpc::StatusCode::INVALID_ARGUMENT, "FIELD_INVALID",
+             "page_token");
   request.Clear();
   request.set_page_size(-1);
-  CHECK(List(fixture, request, &response).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  CheckError(List(fixture, request, &response), grpc::StatusCode::INVALID_ARGUMENT, "FIELD_INVALID",
+             "page_size");
 }
 
 TEST_CASE("a page of large jobs still fits a message") {
@@ -365,7 +376,8 @@ TEST_CASE("capabilities name version, profiles, backends and limits") {
   CHECK(capabilities.max_chunk_bytes() == 2 << 20);
   CHECK(capabilities.max_message_bytes() == 4 << 20);
   CHECK(capabilities.max_queued_jobs() == 77);
-  CHECK(capabilities.shard_bytes() >= 1 << 20);
+  CHECK(capabilities.shard_bytes() == 1 << 20);
+  CHECK(capabilities.max_row_weights() == 4 << 20);
   REQUIRE(capabilities.backends_size() >= 2);
   const v1::BackendCapability& reference = *capabilities.backends().rbegin();
   CHECK(reference.name() == "reference");

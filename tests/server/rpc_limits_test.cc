@@ -105,16 +105,5 @@ TEST_CASE("each field of a request is checked, and named") {
   }
 }
 
-TEST_CASE("a full queue is not now, not never") {
-  CHECK(CheckQueue(0, 1).ok());
-  CHECK(CheckQueue(9, 10).ok());
-  for (const int active : {10, 11}) {
-    const absl::Status status = CheckQueue(active, 10);
-    CHECK(absl::IsResourceExhausted(status));
-    CHECK(ReasonOf(status) == "QUEUE_FULL");
-    CHECK(RetryAfterOf(status) == std::chrono::seconds(10));
-  }
-}
-
 }  // namespace
 }  // namespace seedlm::server

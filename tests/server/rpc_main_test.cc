@@ -213,6 +213,8 @@ TEST_CASE("what keeps a server from starting is one line on stderr and exit 3") 
       {Arguments(other, {"--listen", address}), address},
       {Arguments(folder), (folder.path() / "data").string()},
       {Arguments(other, {"--storage-root", (other.path() / "missing").string()}), "missing"},
+      {Arguments(other, {"--storage-root", (other.path() / "data/artifacts").string()}),
+       "data directory"},
       {{"--data-dir", (other.path() / "file").string(), "--listen", "127.0.0.1:0"}, "file"},
       {Arguments(other, {"--backend", "abacus"}), "abacus"},
   };

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <thread>
 
+#include "server/jobs/sqlite_job_store.h"
 #include "tests/server/rpc_fixture.h"
 
 namespace seedlm::server {
@@ -174,21 +175,49 @@ TEST_CASE("100 watchers at once all see the same") {
   }
 }
 
-TEST_CASE("a watcher that does not read holds nothing up") {
+// An ended job whose events are over 16 MiB: far more than the connection and gRPC take in advance.
+std::string StoreLargeJob(RpcFixture& fixture, int warnings) {
+  fixture.Stop();
+  auto store = SqliteJobStore::Open(fixture.options().data_dir + "/jobs.sqlite", [] { return 1; });
+  REQUIRE(store.ok());
+  JobRecord job;
+  job.name = "jobs/large";
+  job.request.destination.managed = true;
+  REQUIRE((*store)->Insert(job, {}).ok());
+  const Warning warning{std::string(128 << 10, 'w')};
+  for (int i = 0; i < warnings; ++i) REQUIRE((*store)->AppendEvent(job.name, warning).ok());
+  REQUIRE((*store)->Update(job.name, {JobState::kCancelled, {}, {}, {}}).ok());
+  store->reset();
+  fixture.Restart();
+  return job.name;
+}
+
+TEST_CASE("watchers that do not read hold nothing up, and miss nothing") {
+  constexpr int kWarnings = 128;
   RpcFixture fixture;
-  const std::string name = fixture.MustCreate(ManyTensors(fixture));
-  grpc::ClientContext context;
+  const std::string name = StoreLargeJob(fixture, kWarnings);
   v1::WatchJobRequest request;
   request.set_name(name);
-  const auto reader = fixture.jobs().WatchJob(&context, request);
-  CHECK(fixture.Await(name).state() == v1::JOB_STATE_SUCCEEDED);
-  std::vector<v1::JobEvent> events;
+  // More than there are threads for calls: if a write that waits for its client held one, nothing
+  // else would be answered.
+  constexpr size_t kStalled = 8;
+  std::vector<grpc::ClientContext> contexts(kStalled);
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::JobEvent>>> stalled;
   v1::JobEvent event;
-  while (reader->Read(&event)) events.push_back(event);
-  CHECK(reader->Finish().ok());
-  const std::vector<int64_t> sequences = Sequences(events);
-  CHECK(sequences == OneTo(static_cast<int64_t>(sequences.size())));
-  CHECK(events.back().state() == v1::JOB_STATE_SUCCEEDED);
+  for (grpc::ClientContext& context : contexts) {
+    stalled.push_back(fixture.jobs().WatchJob(&context, request));
+    REQUIRE(stalled.back()->Read(&event));
+    CHECK(event.has_snapshot());
+  }
+  const std::string small = fixture.MustCreate(ManyTensors(fixture));
+  CHECK(fixture.Await(small).state() == v1::JOB_STATE_SUCCEEDED);
+  for (const auto& reader : stalled) {
+    std::vector<v1::JobEvent> events;
+    while (reader->Read(&event)) events.push_back(event);
+    CHECK(reader->Finish().ok());
+    CHECK(Sequences(events) == OneTo(kWarnings + 2));  // QUEUED, the warnings, CANCELLED
+    CHECK(events.back().state() == v1::JOB_STATE_CANCELLED);
+  }
 }
 
 TEST_CASE("a draining server ends a watch with UNAVAILABLE") {

@@ -5,9 +5,11 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "server/errors/reason.h"
 #include "server/storage/tree.h"
+#include "tests/server/checkpoints.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -28,6 +30,10 @@ struct Fixture {
     target.overwrite = true;
     return target;
   }
+  static absl::Status Check(const SinkTarget& target, const std::string& source) {
+    return CheckTarget(target, source,
+                       {"model.safetensors", "config.json", "sub/more.safetensors"});
+  }
   TemporaryDirectory directory;
   const std::string source = directory / "source";
 };
@@ -38,18 +44,18 @@ TEST_CASE("the staging name is hidden, beside the final one, and of this job") {
 }
 
 TEST_CASE_METHOD(Fixture, "a new name in a directory that is there will do") {
-  CHECK(CheckTarget(File("out.safetensors"), source).ok());
-  CHECK(CheckTarget(Directory("out"), source).ok());
+  CHECK(Check(File("out.safetensors"), source).ok());
+  CHECK(Check(Directory("out"), source).ok());
 }
 
 TEST_CASE_METHOD(Fixture, "an output that exists is replaced only if that is asked for") {
   WriteText(directory / "out.safetensors", "x");
-  WriteText(directory / "out/model.safetensors", "x");
+  WriteCompressed(directory / "out/model.safetensors");
   for (const SinkTarget& target : {File("out.safetensors"), Directory("out")}) {
-    const absl::Status status = CheckTarget(target, source);
+    const absl::Status status = Check(target, source);
     CHECK_THAT(status, IsStatus(Code::kAlreadyExists, {target.path, "overwritten"}));
     CHECK(ReasonOf(status) == "OUTPUT_EXISTS");
-    CHECK(CheckTarget(Over(target), source).ok());
+    CHECK(Check(Over(target), source).ok());
   }
 }
 
@@ -57,48 +63,74 @@ TEST_CASE_METHOD(Fixture, "a file does not replace a directory, nor the other wa
   WriteText(directory / "file", "x");
   fs::create_directory(directory / "dir");
   fs::create_symlink(directory / "file", directory / "link");
-  CHECK_THAT(CheckTarget(Over(File("dir")), source),
+  CHECK_THAT(Check(Over(File("dir")), source),
              IsStatus(Code::kInvalidArgument, {directory / "dir", "is a directory", "one file"}));
-  CHECK_THAT(CheckTarget(Over(Directory("file")), source),
+  CHECK_THAT(Check(Over(Directory("file")), source),
              IsStatus(Code::kInvalidArgument, {directory / "file", "not a directory"}));
-  CHECK_THAT(CheckTarget(Over(File("link")), source),
+  CHECK_THAT(Check(Over(File("link")), source),
              IsStatus(Code::kInvalidArgument, {directory / "link", "no regular file"}));
 }
 
-TEST_CASE_METHOD(Fixture, "a directory without a checkpoint in it is not replaced") {
-  WriteText(directory / "home/letters/love.txt", "x");
-  CHECK_THAT(CheckTarget(Over(Directory("home")), source),
-             IsStatus(Code::kFailedPrecondition, {directory / "home", "not overwritten"}));
+TEST_CASE_METHOD(Fixture, "a directory is replaced if it is empty, or an old output") {
   fs::create_directory(directory / "empty");
-  CHECK(CheckTarget(Over(Directory("empty")), source).ok());
-  WriteText(directory / "model/sub/a.safetensors", "x");
-  CHECK(CheckTarget(Over(Directory("model")), source).ok());
+  CHECK(Check(Over(Directory("empty")), source).ok());
+  WriteCompressed(directory / "same/model.safetensors");
+  WriteText(directory / "same/config.json", "{}");
+  WriteText(directory / "same/sub/more.safetensors", "x");  // of no compressed tensor
+  CHECK(Check(Over(Directory("same")), source).ok());
+  WriteCompressed(directory / "renamed/old-name.safetensors");
+  CHECK(Check(Over(Directory("renamed")), source).ok());
+}
+
+TEST_CASE_METHOD(Fixture, "a directory that holds anything else is not replaced, and says what") {
+  struct Case {
+    std::string what;
+    std::vector<std::string> compressed, other;
+    std::string word;
+  };
+  const std::vector<Case> cases = {
+      {"no checkpoint at all", {}, {"letters/love.txt"}, "letters"},
+      {"a file without a checkpoint", {}, {"love.txt"}, "not an output of this program"},
+      {"a checkpoint of somebody else", {}, {"model.safetensors"}, "not an output of this program"},
+      {"another one, that goes by another name", {}, {"theirs.safetensors"}, "theirs"},
+      {"two models below", {"a/model.safetensors", "b/model.safetensors"}, {}, "holds '"},
+      {"two models beside each other", {"a.safetensors", "b.safetensors"}, {}, ".safetensors"},
+      {"an old output and another model", {"model.safetensors", "b/model.safetensors"}, {}, "b"},
+      {"an old output and an original", {"model.safetensors"}, {"raw.safetensors"}, "raw"},
+      {"an original deeper down", {"model.safetensors"}, {"sub/raw.safetensors"}, "sub/raw"},
+      {"a home with a model in it", {"model.safetensors"}, {".ssh/id"}, ".ssh"},
+  };
+  for (const Case& c : cases) {
+    INFO(c.what);
+    fs::remove_all(directory / "out");
+    for (const std::string& path : c.compressed) WriteCompressed(directory / ("out/" + path));
+    for (const std::string& path : c.other) WriteText(directory / ("out/" + path), "x");
+    CHECK_THAT(Check(Over(Directory("out")), source),
+               IsStatus(Code::kFailedPrecondition, {directory / "out", "not overwritten", c.word}));
+  }
 }
 
 TEST_CASE_METHOD(Fixture, "the output is neither the source, nor around it, nor in it") {
   WriteText(source + "/model.safetensors", "x");
-  CHECK_THAT(CheckTarget(Over(Directory("source")), source),
+  CHECK_THAT(Check(Over(Directory("source")), source),
              IsStatus(Code::kInvalidArgument, {source, "is the source"}));
-  CHECK_THAT(CheckTarget(Over(Directory("source")), source + "/model.safetensors"),
+  CHECK_THAT(Check(Over(Directory("source")), source + "/model.safetensors"),
              IsStatus(Code::kInvalidArgument, {source, "holds it"}));
-  CHECK_THAT(CheckTarget(Directory("source/out"), source),
+  CHECK_THAT(Check(Directory("source/out"), source),
              IsStatus(Code::kInvalidArgument, {source + "/out", "inside of the source"}));
-  CHECK(CheckTarget(Directory("source-out"), source).ok());
-  CHECK(CheckTarget(File("source/out.safetensors"), source + "/model.safetensors").ok());
+  CHECK(Check(Directory("source-out"), source).ok());
+  CHECK(Check(File("source/out.safetensors"), source + "/model.safetensors").ok());
 }
 
 TEST_CASE_METHOD(Fixture,
                  "a parent that is not there, is a file, or cannot be written to is named") {
   WriteText(directory / "file", "x");
   fs::create_directory(directory / "locked");
-  CHECK_THAT(CheckTarget(File("none/out"), source),
-             IsStatus(Code::kNotFound, {directory / "none"}));
-  CHECK_THAT(CheckTarget(File("file/out"), source),
-             IsStatus(Code::kNotFound, {directory / "file"}));
-  CHECK_THAT(CheckTarget({"/", true, true, false, "j"}, source),
-             IsStatus(Code::kInvalidArgument, {"/"}));
+  CHECK_THAT(Check(File("none/out"), source), IsStatus(Code::kNotFound, {directory / "none"}));
+  CHECK_THAT(Check(File("file/out"), source), IsStatus(Code::kNotFound, {directory / "file"}));
+  CHECK_THAT(Check({"/", true, true, false, "j"}, source), IsStatus(Code::kInvalidArgument, {"/"}));
   fs::permissions(directory / "locked", fs::perms::owner_read | fs::perms::owner_exec);
-  const absl::Status status = CheckTarget(File("locked/out"), source);
+  const absl::Status status = Check(File("locked/out"), source);
   if (geteuid() == 0) {
     CHECK(status.ok());  // the superuser may write anywhere
   } else {

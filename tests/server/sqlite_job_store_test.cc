@@ -154,6 +154,41 @@ TEST_CASE_METHOD(StoreFixture, "events are read from a sequence on, in portions"
   CHECK_THAT(store_->ReadEvents("jobs/a", -1, 10).status(), out_of_range);
 }
 
+// Changes a record behind the store's back.
+void SpoilRecords(const std::string& path) {
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(path.c_str(), &database) == SQLITE_OK);
+  CHECK(sqlite3_exec(database, "UPDATE jobs SET record = 'no JSON'", nullptr, nullptr, nullptr) ==
+        SQLITE_OK);
+  sqlite3_close(database);
+}
+
+TEST_CASE_METHOD(StoreFixture, "events neither read nor write the record of their job") {
+  Add("jobs/a");
+  SpoilRecords(path());
+  CHECK_FALSE(store_->Get("jobs/a").ok());
+  CHECK(store_->AppendEvent("jobs/a", Warning{"slow disk"}).value() == 2);
+  CHECK(store_->AppendEvent("jobs/a", TensorResult{}).value() == 3);
+  CHECK(store_->ReadEvents("jobs/a", 1, 10).value().size() == 2);
+  CHECK_FALSE(store_->ReadEvents("jobs/a", 4, 10).ok());
+  CHECK_THAT(store_->AppendEvent("jobs/none", Warning{}).status(),
+             IsStatus(absl::StatusCode::kNotFound, {"jobs/none"}));
+}
+
+TEST_CASE_METHOD(StoreFixture, "an event counts in the record that is read after it") {
+  Add("jobs/a");
+  REQUIRE(store_->AppendEvent("jobs/a", Warning{"slow disk"}).ok());
+  CHECK(store_->Get("jobs/a")->last_sequence == 2);
+  Move("jobs/a", JobState::kRunning);
+  CHECK(store_->Get("jobs/a")->last_sequence == 3);
+}
+
+TEST_CASE_METHOD(StoreFixture, "a negative page size is refused by field") {
+  JobQuery query;
+  query.page_size = -1;
+  CHECK_THAT(store_->List(query).status(), IsInvalidField("page_size"));
+}
+
 TEST_CASE_METHOD(StoreFixture, "what runs again counts its attempts") {
   Add("jobs/a");
   Move("jobs/a", JobState::kRunning);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/errors/reason.h"
 
 template <>
 struct Catch::StringMaker<absl::Status> {
@@ -35,6 +36,20 @@ class IsStatus : public Catch::MatcherBase<absl::Status> {
  private:
   absl::StatusCode code_;
   std::vector<std::string> words_;
+};
+
+// For CHECK_THAT: INVALID_ARGUMENT with the reason FIELD_INVALID and that field.
+class IsInvalidField : public Catch::MatcherBase<absl::Status> {
+ public:
+  explicit IsInvalidField(std::string field) : field_(std::move(field)) {}
+  bool match(const absl::Status& status) const override {
+    return absl::IsInvalidArgument(status) && ReasonOf(status) == "FIELD_INVALID" &&
+           DetailsOf(status)["field"] == field_;
+  }
+  std::string describe() const override { return "is FIELD_INVALID of " + field_; }
+
+ private:
+  std::string field_;
 };
 
 }  // namespace seedlm::server

@@ -99,6 +99,41 @@ TEST_CASE_METHOD(Fixture, "file URIs") {
   refused("s3://bucket/key", absl::StatusCode::kUnimplemented, "s3://bucket/key");
 }
 
+TEST_CASE_METHOD(Fixture, "what is written lies strictly below a root, and around none") {
+  const auto uri = [](const std::string& path) { return "file://" + path; };
+  fs::create_directories(inside / "outer/inner");
+  const StorageRoots nested = StorageRoots::Create({inside.path(), inside / "outer/inner"}).value();
+  for (const std::string& path : {inside.path(), inside / "outer", inside / "outer/inner",
+                                  inside / "outer/inner/../inner/."}) {
+    INFO(path);
+    CHECK_FALSE(nested.ResolveOutputUri(uri(path)).ok());
+  }
+  CHECK_THAT(nested.ResolveOutputUri(uri(inside / "outer")).status(),
+             IsStatus(kDenied, {"outer", "storage root"}));
+  CHECK(nested.ResolveOutputUri(uri(inside / "new")).value() == inside / "new");
+  CHECK(nested.ResolveOutputUri(uri(inside / "outer/new")).value() == inside / "outer/new");
+  const StorageRoots all = StorageRoots::Create({"/"}).value();
+  CHECK_THAT(all.ResolveOutputUri("file:///").status(), IsStatus(kDenied, {"storage root"}));
+  CHECK(all.ResolveOutputUri("file:///tmp").ok());
+}
+
+TEST_CASE_METHOD(Fixture, "the server's own directory is out of bounds, below a root or not") {
+  const std::string data = inside / "data";
+  fs::create_directories(data + "/artifacts");
+  fs::create_directory_symlink(data, inside / "link");
+  const StorageRoots confined = StorageRoots::Create({inside.path()}, data).value();
+  for (const std::string& path :
+       {data, data + "/artifacts", data + "/new", inside.path(), inside / "link/artifacts"}) {
+    CHECK_THAT(confined.Resolve(path).status(), IsStatus(kDenied, {path, "data directory"}));
+  }
+  CHECK(confined.Resolve(inside / "data-of-mine").ok());
+  CHECK(confined.Resolve(inside / "models").ok());
+  for (const std::string& root : {data, data + "/artifacts", inside / "link"}) {
+    CHECK_THAT(StorageRoots::Create({root}, data).status(),
+               IsStatus(kInvalid, {root, "data directory"}));
+  }
+}
+
 TEST_CASE("without a root every path is refused; the root / allows all") {
   CHECK_THAT(StorageRoots::Create({}).value().Resolve("/tmp").status(),
              IsStatus(kDenied, {"/tmp", "no storage root"}));

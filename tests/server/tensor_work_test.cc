@@ -127,6 +127,42 @@ TEST_CASE("a weight that is not finite is named with its place in the tensor") {
   CHECK_THAT(status,
              IsStatus(Code::kInvalidArgument, {f.path, "'a.weight'", "row 60", "column 13"}));
   CHECK(ReasonOf(status) == "WEIGHT_NOT_FINITE");
+  const std::map<std::string, std::string> place = {
+      {"tensor", "a.weight"}, {"row", "60"}, {"column", "13"}};
+  CHECK(DetailsOf(status) == place);
+}
+
+TEST_CASE("a weight of 16 bits that is not finite is found too") {
+  TemporaryDirectory directory;
+  TestTensor tensor = Bf16Tensor("h.weight", 64, 64, 1u);
+  const format::DType type = GENERATE(format::DType::kBF16, format::DType::kF16);
+  tensor.spec.dtype = type;
+  // 0x7F80: infinite as bfloat16, NaN as float16. Half precision takes the rest for finite.
+  for (std::byte& byte : tensor.bytes) byte &= std::byte{0x3F};
+  const size_t weight = 3 * 64 + 5;
+  tensor.bytes[2 * weight] = std::byte{0x80};
+  tensor.bytes[2 * weight + 1] = std::byte{0x7F};
+  WriteSafetensors(directory / "in.safetensors", {tensor});
+  const auto file = OpenSafetensors(directory / "in.safetensors");
+  codec::NormHistogram histogram;
+  const absl::Status status =
+      MeasureRows(codec::k4bit, {file.get(), file->Find("h.weight"), 2, 10}, histogram);
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(DetailsOf(status)["row"] == "3");
+  CHECK(DetailsOf(status)["column"] == "5");
+}
+
+TEST_CASE("a source that is truncated while a shard is worked on is an error, not a signal") {
+  Fixture f;
+  f.fake.before = [&](auto&&...) {
+    std::filesystem::resize_file(f.path, 0);  // the mapping has no page behind it any more
+    return absl::OkStatus();
+  };
+  const TensorOutput out{f.sink.get(), 0};
+  CHECK(EncodeRows(f.fake, f.spec, f.Rows(0, 35), out, {}).ok());  // it had its weights already
+  const auto changed = IsStatus(Code::kFailedPrecondition, {f.path, "start again"});
+  CHECK_THAT(EncodeRows(f.fake, f.spec, f.Rows(35, 35), out, {}).status(), changed);
+  CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, out), changed);
 }
 
 TEST_CASE("a source that changes is not read") {

@@ -1,0 +1,245 @@
+#include <fcntl.h>
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/artifact_path.h"
+#include "client/checksum.h"
+#include "client/rpc_status.h"
+#include "client/text.h"
+#include "client/transfer.h"
+#include "kernels/format/atomic_file.h"
+#include "kernels/format/checkpoint.h"
+#include "seedlm/v1/artifact_service.grpc.pb.h"
+
+namespace seedlm::client {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kChunkBytes = size_t{1} << 20;
+constexpr size_t kIdDigits = 40;  // of the SHA-256 of all names and contents
+constexpr std::chrono::seconds kQueryDeadline{30};
+constexpr char kSingleName[] = "model.safetensors";
+// The server syncs and sums a whole file at its end, and says nothing meanwhile.
+constexpr int kFinishSilences = 20;
+
+struct LocalFile {
+  std::string path;        // here
+  std::string relative;    // in the artifact
+  std::string resource{};  // "artifacts/ID/files/RELATIVE"
+  int64_t size = 0;
+  std::string sha256{};
+};
+
+struct LocalCheckpoint {
+  bool is_directory = false;
+  std::vector<LocalFile> files{};
+};
+
+absl::Status Stopped() {
+  return absl::CancelledError("interrupted; a second submit goes on where this one stopped");
+}
+
+// Refuses here what the server would refuse after the upload.
+absl::StatusOr<LocalCheckpoint> OpenLocal(const std::string& path) {
+  const auto checkpoint = format::Checkpoint::Open(path);
+  if (!checkpoint.ok()) return checkpoint.status();
+  LocalCheckpoint local{.is_directory = checkpoint->is_directory};
+  const auto add = [&](const std::string& relative) {
+    const std::string full = local.is_directory ? path + "/" + relative : path;
+    local.files.push_back({full, local.is_directory ? relative : kSingleName});
+  };
+  for (const auto& file : checkpoint->files) add(file.relative_path);
+  for (const auto& relative : checkpoint->other_files) add(relative);
+  for (const LocalFile& file : local.files) {
+    const std::string problem = ArtifactPathProblem(file.relative);
+    if (problem.empty()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(Printable(file.path), ": cannot be uploaded: ", problem, "; rename it"));
+  }
+  return local;
+}
+
+// A file open for reading.
+class Reader {
+ public:
+  explicit Reader(const std::string& path)
+      : path_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)), error_(errno) {}
+  ~Reader() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  // Fills `data`. FAILED_PRECONDITION if the file has become shorter.
+  absl::Status Read(int64_t offset, std::string& data) const {
+    if (fd_ < 0) return format::ErrnoToStatus(error_, path_, "read");
+    for (size_t done = 0; done < data.size();) {
+      const ssize_t count = pread(fd_, data.data() + done, data.size() - done,
+                                  static_cast<off_t>(offset + static_cast<int64_t>(done)));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return format::ErrnoToStatus(errno, path_, "read");
+      if (count == 0) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(Printable(path_), ": changed while it was read; try again"));
+      }
+      done += static_cast<size_t>(count);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string& path_;
+  int fd_;
+  int error_;
+};
+
+class Uploader {
+ public:
+  Uploader(const TransferContext& context, int64_t total)
+      : context_(context),
+        stub_(v1::ArtifactService::NewStub(context.channel)),
+        meter_(context, total) {}
+
+  absl::Status Send(const LocalFile& file);
+
+ private:
+  absl::StatusOr<v1::QueryWriteStatusResponse> Query(const LocalFile& file);
+  absl::Status WriteFrom(const LocalFile& file, int64_t offset);
+  absl::Status WriteChunks(grpc::ClientWriter<v1::WriteArtifactRequest>& stream,
+                           const LocalFile& file, int64_t offset, Watchdog& watchdog);
+
+  const TransferContext& context_;
+  std::unique_ptr<v1::ArtifactService::Stub> stub_;
+  TransferMeter meter_;
+};
+
+absl::StatusOr<v1::QueryWriteStatusResponse> Uploader::Query(const LocalFile& file) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kQueryDeadline);
+  const std::stop_callback cancel(context_.stop, [&context] { context.TryCancel(); });
+  v1::QueryWriteStatusRequest query;
+  query.set_resource_name(file.resource);
+  v1::QueryWriteStatusResponse progress;
+  const absl::Status status =
+      FromRpc(stub_->QueryWriteStatus(&context, query, &progress), context_.address);
+  if (status.ok()) return progress;
+  if (absl::IsNotFound(status)) return v1::QueryWriteStatusResponse();  // nothing yet: from 0
+  return status;
+}
+
+absl::Status Uploader::Send(const LocalFile& file) {
+  const int64_t before = meter_.done();
+  int failed = 0;
+  int damaged = 0;
+  int64_t committed = 0;
+  while (!context_.stop.stop_requested()) {
+    const auto progress = Query(file);
+    absl::Status status = progress.status();
+    if (status.ok()) {
+      const int64_t there = progress->complete() ? file.size : progress->committed_size();
+      meter_.Found(before + there - meter_.done(), file.relative);
+      if (progress->complete()) return absl::OkStatus();
+      // It grows, by us or by another process that uploads the same: patience begins anew.
+      if (there > committed) failed = 0;
+      committed = there;
+      status = WriteFrom(file, there);
+      if (status.ok()) return status;
+    }
+    // Ask again where to go on; a second wrong checksum is no accident.
+    const bool goes_on = absl::IsOutOfRange(status) || (absl::IsDataLoss(status) && ++damaged == 1);
+    const absl::Status judged = goes_on ? absl::AbortedError(status.message()) : status;
+    const auto delay = NextDelay(context_.retry, judged, ++failed, UniformRandom());
+    if (!delay) return context_.stop.stop_requested() ? Stopped() : status;
+    SleepUnlessStopped(*delay, context_.stop);
+  }
+  return Stopped();
+}
+
+absl::Status Uploader::WriteChunks(grpc::ClientWriter<v1::WriteArtifactRequest>& stream,
+                                   const LocalFile& file, int64_t offset, Watchdog& watchdog) {
+  const Reader in(file.path);
+  v1::WriteArtifactRequest request;
+  request.set_resource_name(file.resource);
+  while (true) {
+    const int64_t wanted =
+        std::clamp<int64_t>(file.size - offset, 0, static_cast<int64_t>(kChunkBytes));
+    request.mutable_data()->resize(static_cast<size_t>(wanted));
+    if (absl::Status status = in.Read(offset, *request.mutable_data()); !status.ok()) return status;
+    request.set_offset(offset);
+    request.set_crc32c(Crc32c(request.data()));
+    offset += wanted;
+    request.set_finish(offset >= file.size);
+    if (request.finish()) request.set_sha256(file.sha256);
+    if (!stream.Write(request)) return absl::OkStatus();  // the end of the stream says why
+    watchdog.Feed();
+    meter_.Moved(wanted, file.relative);
+    if (request.finish()) return absl::OkStatus();
+    request.clear_resource_name();
+  }
+}
+
+absl::Status Uploader::WriteFrom(const LocalFile& file, int64_t offset) {
+  grpc::ClientContext context;
+  const std::stop_callback cancel(context_.stop, [&context] { context.TryCancel(); });
+  const auto give_up = [&context] { context.TryCancel(); };
+  v1::WriteArtifactResponse response;
+  const auto stream = stub_->WriteArtifact(&context, &response);
+  bool silent = false;
+  {
+    Watchdog watchdog(context_.silence, give_up);
+    const absl::Status local = WriteChunks(*stream, file, offset, watchdog);
+    silent = watchdog.barked();
+    if (!local.ok()) {
+      context.TryCancel();
+      stream->Finish();
+      return local;
+    }
+  }
+  const Watchdog watchdog(context_.silence * kFinishSilences, give_up);
+  stream->WritesDone();
+  const absl::Status status = FromRpc(stream->Finish(), context_.address);
+  if (!status.ok() && context_.stop.stop_requested()) return Stopped();
+  if (!status.ok() && (silent || watchdog.barked())) {
+    return absl::UnavailableError(absl::StrCat(context_.address, ": takes nothing of ",
+                                               file.relative, " any more; submit it again"));
+  }
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const std::string& path) {
+  auto local = OpenLocal(path);
+  if (!local.ok()) return local.status();
+  Sha256 all;
+  all.Update(local->is_directory ? "directory\n" : "file\n");
+  int64_t total = 0;
+  for (LocalFile& file : local->files) {
+    std::error_code error;
+    file.size = static_cast<int64_t>(fs::file_size(file.path, error));
+    if (error) return format::ErrnoToStatus(error.value(), file.path, "read");
+    auto digest = FileSha256(file.path, context.stop);
+    if (!digest.ok()) return context.stop.stop_requested() ? Stopped() : digest.status();
+    file.sha256 = *std::move(digest);
+    all.Update(absl::StrCat(file.sha256, " ", file.relative, "\n"));
+    total += file.size;
+  }
+  UploadedArtifact artifact{absl::StrCat("artifacts/", all.HexDigest().substr(0, kIdDigits)),
+                            local->is_directory};
+  Uploader uploader(context, total);
+  for (LocalFile& file : local->files) {
+    file.resource = absl::StrCat(artifact.name, "/files/", file.relative);
+    if (absl::Status status = uploader.Send(file); !status.ok()) return status;
+  }
+  return artifact;
+}
+
+}  // namespace seedlm::client

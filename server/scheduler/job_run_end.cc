@@ -1,0 +1,123 @@
+// JobRun: how it ends, and what it says of itself until then.
+#include <spdlog/logger.h>
+
+#include <exception>
+
+#include "server/errors/reason.h"
+#include "server/scheduler/job_run.h"
+
+namespace seedlm::server {
+
+bool JobRun::RequestStop(StopReason reason) {
+  const std::lock_guard lock(mutex_);
+  if (left_for_restart_) return false;
+  if (failure_.ok() && stop_reason_ != StopReason::kCancelled) stop_reason_ = reason;
+  stop_.request_stop();
+  return true;
+}
+
+bool JobRun::ClaimEnd() {
+  const std::lock_guard lock(mutex_);
+  if (ended_ || in_flight_ > 0) return false;
+  ended_ = phase_ == Phase::kDone || stop_.stop_requested();
+  return ended_;
+}
+
+double JobRun::PhaseFractionLocked() const {
+  const auto share = [](int64_t left, int64_t total) {
+    return total > 0 ? 1 - static_cast<double>(left) / static_cast<double>(total) : 0;
+  };
+  switch (phase_) {
+    case Phase::kMeasure:
+      return share(measures_left_, measures_total_);
+    case Phase::kStream:
+      return share(pieces_left_, pieces_total_);
+    case Phase::kCommit:
+      return published_;
+    default:
+      return 0;
+  }
+}
+
+double JobRun::StreamSecondsLocked() const {
+  if (!stream_begin_.has_value()) return 0;
+  const SteadyTime end = stream_end_.value_or(std::chrono::steady_clock::now());
+  return std::chrono::duration<double>(end - *stream_begin_).count();
+}
+
+Progress JobRun::ProgressLocked() const {
+  Progress progress = progress_;
+  if (sink_ != nullptr) progress.bytes_written = sink_->bytes_written();
+  progress.phase = phase_ == Phase::kMeasure  ? JobPhase::kMeasuring
+                   : phase_ == Phase::kStream ? JobPhase::kEncoding
+                   : phase_ == Phase::kCommit ? JobPhase::kPublishing
+                                              : JobPhase::kNone;
+  progress.phase_fraction = PhaseFractionLocked();
+  const double seconds = StreamSecondsLocked();
+  if (seconds > 0 && progress.weights_done > 0) {
+    progress.weights_per_second = static_cast<double>(progress.weights_done) / seconds;
+    progress.eta_seconds = static_cast<double>(progress.weights_total - progress.weights_done) /
+                           progress.weights_per_second;
+  }
+  return progress;
+}
+
+JobUpdate JobRun::EndingLocked() const {
+  JobUpdate update;
+  update.progress = ProgressLocked();
+  update.progress.eta_seconds = 0;
+  update.progress.phase = JobPhase::kNone;
+  update.progress.phase_fraction = 0;
+  if (succeeded_) {
+    update.to = JobState::kSucceeded;
+    update.output_files = output_files_;
+  } else if (failure_.ok()) {
+    update.to = JobState::kCancelled;
+  } else {
+    update.to = JobState::kFailed;
+    update.error = {failure_.code(), std::string(failure_.message()), ReasonOf(failure_),
+                    DetailsOf(failure_)};
+  }
+  return update;
+}
+
+bool JobRun::Conclude() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = EndingLocked();
+    left_for_restart_ = ending_.to == JobState::kCancelled && stop_reason_ == StopReason::kShutdown;
+    tensors_.clear();
+    copies_.clear();
+  }
+  sink_.reset();  // first: a full disk has room again before the end is stored
+  planned_.reset();
+  if (!left_for_restart_) return StoreEnd();
+  context_.events->ClearProgress(name());
+  context_.log->info("{} is left for the next start", name());
+  return true;
+}
+
+bool JobRun::StoreEnd() {
+  absl::Status stored;
+  try {
+    stored = context_.store->Update(name(), ending_).status();
+  } catch (const std::exception& e) {
+    stored = absl::InternalError(e.what());
+  }
+  // Somebody else ended it, or it is gone: no further attempt would change that.
+  const bool never = absl::IsFailedPrecondition(stored) || absl::IsNotFound(stored);
+  if (!stored.ok()) {
+    context_.log->error("{} ended as {}, but that cannot be stored{}: {}", name(), Name(ending_.to),
+                        never ? "" : " yet", stored.ToString());
+    if (!never) return false;
+  } else if (ending_.to == JobState::kFailed) {
+    context_.log->warn("{} failed: {}", name(), ending_.error.message);
+  } else {
+    context_.log->info("{} {}", name(), Name(ending_.to));
+  }
+  context_.events->ClearProgress(name());  // not before: whoever looks meanwhile sees no step back
+  context_.events->Notify(name());
+  return true;
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,180 @@
+#include "client/job_client.h"
+
+#include <catch2/catch.hpp>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "client/exit_code.h"
+#include "tests/client/fake_services.h"
+
+namespace seedlm::client {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+class FakeJobs : public v1::CompressionService::Service {
+ public:
+  std::function<grpc::Status(grpc::ServerContext&, int call)> on_call;
+  std::function<grpc::Status(grpc::ServerContext&, grpc::ServerWriter<v1::JobEvent>&,
+                             int64_t after)>
+      on_watch;
+  std::atomic<int> calls = 0;
+
+  std::set<std::string> request_ids() {
+    const std::lock_guard lock(mutex_);
+    return request_ids_;
+  }
+
+  grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request,
+                         v1::Job* job) override {
+    {
+      const std::lock_guard lock(mutex_);
+      request_ids_.insert(request->request_id());
+    }
+    job->set_name("jobs/1");
+    return on_call(*context, calls++);
+  }
+  grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* /*request*/,
+                      v1::Job* job) override {
+    job->set_name("jobs/1");
+    return on_call(*context, calls++);
+  }
+  grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
+                        grpc::ServerWriter<v1::JobEvent>* writer) override {
+    ++calls;
+    return on_watch(*context, *writer, request->after_sequence());
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<std::string> request_ids_;
+};
+
+Patience Short() {
+  return {.unary = {.max_attempts = 3, .first_delay = milliseconds(1)},
+          .stream = {.max_attempts = 3, .first_delay = milliseconds(1)},
+          .answer = milliseconds(20'000),
+          .create = milliseconds(60),
+          .silence = milliseconds(100)};
+}
+
+TEST_CASE("a call to a server that does not answer ends soon after an interrupt") {
+  FakeJobs service;
+  service.on_call = [](grpc::ServerContext& context, int) { return Stall(context); };
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  std::stop_source stop;
+  const std::jthread later([&] {
+    std::this_thread::sleep_for(milliseconds(100));
+    stop.request_stop();
+  });
+  const auto start = steady_clock::now();
+  const auto job = client.GetJob("jobs/1", stop.get_token());
+  CHECK(absl::IsCancelled(job.status()));
+  CHECK(absl::StrContains(job.status().message(), "interrupted; "));
+  CHECK(steady_clock::now() - start < std::chrono::seconds(10));
+}
+
+TEST_CASE("a CreateJob that is late is sent again with its id, and gives one job") {
+  FakeJobs service;
+  service.on_call = [](grpc::ServerContext& context, int call) {
+    return call == 0 ? Stall(context) : grpc::Status::OK;
+  };
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  const auto job = client.CreateJob({}, {});
+  REQUIRE(job.ok());
+  CHECK(job->name() == "jobs/1");
+  CHECK(service.calls == 2);
+  CHECK(service.request_ids().size() == 1);
+}
+
+TEST_CASE("a CreateJob that is given up names its id") {
+  FakeJobs service;
+  service.on_call = [](grpc::ServerContext& context, int) { return Stall(context); };
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  const auto job = client.CreateJob({}, {});
+  CHECK(absl::IsDeadlineExceeded(job.status()));
+  CHECK(ExitCodeFor(job.status()) == kUnavailable);
+  REQUIRE(service.request_ids().size() == 1);
+  CHECK(
+      absl::StrContains(job.status().message(), "--request-id " + *service.request_ids().begin()));
+}
+
+TEST_CASE("a full queue is asked again when the server says so, and is no full disk") {
+  FakeJobs service;
+  service.on_call = [](grpc::ServerContext&, int call) {
+    return call < 2 ? RpcError(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue", "QUEUE_FULL", 1000)
+                    : grpc::Status::OK;
+  };
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  CHECK(client.CreateJob({}, {}).ok());
+  CHECK(service.calls == 3);
+  service.calls = -10;
+  const auto refused = client.CreateJob({}, {});
+  CHECK(service.calls == -7);
+  CHECK(ExitCodeFor(refused.status()) == kUnavailable);
+}
+
+TEST_CASE("a full disk is not asked again") {
+  FakeJobs service;
+  service.on_call = [](grpc::ServerContext&, int) {
+    return RpcError(grpc::StatusCode::RESOURCE_EXHAUSTED, "disk", "RESOURCE_EXHAUSTED");
+  };
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  CHECK(ExitCodeFor(client.CreateJob({}, {}).status()) == kStorage);
+  CHECK(service.calls == 1);
+}
+
+v1::JobEvent Event(int64_t sequence, v1::JobState state) {
+  v1::JobEvent event;
+  event.set_sequence(sequence);
+  event.set_state(state);
+  return event;
+}
+
+TEST_CASE("a watch on which nothing comes is carried on where it was") {
+  FakeJobs service;
+  service.on_watch = [](grpc::ServerContext& context, grpc::ServerWriter<v1::JobEvent>& writer,
+                        int64_t after) {
+    if (after == 0) {
+      writer.Write(Event(1, v1::JOB_STATE_RUNNING));
+      return Stall(context);
+    }
+    writer.Write(Event(after + 1, v1::JOB_STATE_SUCCEEDED));
+    return grpc::Status::OK;
+  };
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  std::vector<int64_t> seen;
+  const absl::Status status = client.WatchJob(
+      "jobs/1", {}, [&](const v1::JobEvent& event) { seen.push_back(event.sequence()); });
+  CHECK(status.ok());
+  CHECK(seen == std::vector<int64_t>{1, 2});
+  CHECK(service.calls == 2);
+}
+
+TEST_CASE("a watch on which nothing ever comes ends, naming the server") {
+  FakeJobs service;
+  service.on_watch = [](grpc::ServerContext& context, grpc::ServerWriter<v1::JobEvent>&, int64_t) {
+    return Stall(context);
+  };
+  ServiceHost host(service);
+  Patience patience = Short();
+  patience.silence = milliseconds(20);
+  JobClient client(host.channel(), "the fake", patience);
+  const absl::Status status = client.WatchJob("jobs/1", {}, [](const v1::JobEvent&) {});
+  CHECK(absl::IsUnavailable(status));
+  CHECK(absl::StrContains(status.message(), "the fake"));
+  CHECK(service.calls == 3);
+}
+
+}  // namespace
+}  // namespace seedlm::client

@@ -1,0 +1,52 @@
+#include "client/way_out.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "client/rpc_status.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace seedlm::client {
+namespace {
+
+absl::Status WithReason(absl::StatusCode code, const std::string& reason) {
+  google::rpc::Status status;
+  status.set_code(static_cast<int>(code));
+  status.set_message("what is wrong");
+  google::rpc::ErrorInfo info;
+  info.set_reason(reason);
+  status.add_details()->PackFrom(info);
+  return FromProto(status, "jobs/1");
+}
+
+TEST_CASE("every code has a way out") {
+  for (int code = 1; code <= 16; ++code) {
+    CAPTURE(code);
+    const std::string line = WithWayOut(absl::Status(static_cast<absl::StatusCode>(code), "x"));
+    CHECK(absl::StartsWith(line, "x; "));
+    CHECK(line.size() > 5);
+  }
+}
+
+TEST_CASE("a message with a way out keeps it") {
+  CHECK(WithWayOut(absl::NotFoundError("x: no such file; check the path")) ==
+        "x: no such file; check the path");
+}
+
+TEST_CASE("the reason and the text say more than the code") {
+  CHECK(absl::StrContains(
+      WithWayOut(WithReason(absl::StatusCode::kInvalidArgument, "WEIGHT_NOT_FINITE")),
+      "; repair the tensor, or leave it out with --exclude"));
+  CHECK(absl::StrContains(
+      WithWayOut(WithReason(absl::StatusCode::kResourceExhausted, "QUEUE_FULL")), "later"));
+  CHECK(absl::StrContains(WithWayOut(absl::ResourceExhaustedError("/d: No space left on device")),
+                          "; free some space"));
+  CHECK(absl::StrContains(WithWayOut(absl::InternalError("/d/f: cannot read: Input/output error")),
+                          "; check the disk"));
+  CHECK(absl::StrContains(WithWayOut(absl::InternalError("oops")), "; this is a defect"));
+}
+
+}  // namespace
+}  // namespace seedlm::client

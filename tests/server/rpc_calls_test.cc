@@ -1,0 +1,136 @@
+// Calls that wait for a thread: what they hold up, and what becomes of those that are given up.
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <latch>
+#include <memory>
+#include <thread>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "grpcpp/grpcpp.h"
+#include "server/rpc/compression_rpc.h"
+#include "server/rpc/work_pool.h"
+#include "tests/server/engine_fixture.h"
+
+namespace seedlm::server {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST_CASE("a pool takes as many waiting tasks as it was told, and all that are posted") {
+  std::atomic<int> done = 0;
+  std::latch let_go(1);
+  {
+    WorkPool pool(1, 2);
+    std::latch busy(1);
+    pool.Post([&] {
+      busy.count_down();
+      let_go.wait();
+    });
+    busy.wait();
+    const auto count = [&] { ++done; };
+    CHECK(pool.TryPost(count));
+    CHECK(pool.TryPost(count));
+    CHECK_FALSE(pool.TryPost(count));
+    pool.Post(count);
+    let_go.count_down();
+  }
+  CHECK(done == 3);
+}
+
+// A CompressionService whose only planning thread is busy until it is let go; one call may wait.
+struct BusyFixture : EngineFixture {
+  BusyFixture() {
+    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
+    Compose();
+    rpc = std::make_unique<CompressionRpc>(*engine->service, calls, planning, ServiceLimits{},
+                                           WatchOptions{});
+    grpc::ServerBuilder builder;
+    builder.RegisterService(rpc.get());
+    server = builder.BuildAndStart();
+    stub = v1::CompressionService::NewStub(server->InProcessChannel({}));
+    std::latch busy(1);
+    planning.Post([this, &busy] {
+      busy.count_down();
+      while (!let_go) std::this_thread::yield();
+    });
+    busy.wait();
+  }
+  ~BusyFixture() {
+    let_go = true;
+    server->Shutdown();
+  }
+  v1::CreateJobRequest Job() const {
+    v1::CreateJobRequest request;
+    request.mutable_job()->mutable_source()->set_uri(Uri("in.safetensors"));
+    request.mutable_job()->mutable_destination()->set_uri(Uri("out/o"));
+    request.mutable_job()->mutable_spec()->set_backend("fake");
+    return request;
+  }
+  // Returns when all that was posted so far is done.
+  void DrainPlanning() {
+    let_go = true;
+    std::latch drained(1);
+    planning.Post([&] { drained.count_down(); });
+    drained.wait();
+  }
+
+  std::atomic<bool> let_go = false;
+  std::unique_ptr<CompressionRpc> rpc;
+  WorkPool calls{1};
+  WorkPool planning{1, 1};
+  std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<v1::CompressionService::Stub> stub;
+};
+
+TEST_CASE_METHOD(BusyFixture, "too many calls that plan are refused for now; others go on") {
+  REQUIRE(planning.TryPost([] {}));
+  grpc::ClientContext context;
+  v1::Job job;
+  const grpc::Status status = stub->CreateJob(&context, Job(), &job);
+  CHECK(status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  google::rpc::Status details;
+  google::rpc::ErrorInfo info;
+  google::rpc::RetryInfo retry;
+  REQUIRE(details.ParseFromString(status.error_details()));
+  REQUIRE(details.details_size() == 2);
+  CHECK(details.details(0).UnpackTo(&info));
+  CHECK(info.reason() == "SERVER_BUSY");
+  CHECK(details.details(1).UnpackTo(&retry));
+  CHECK(retry.retry_delay().seconds() == 1);
+
+  grpc::ClientContext list_context;
+  v1::ListJobsResponse listed;
+  CHECK(stub->ListJobs(&list_context, {}, &listed).ok());
+  DrainPlanning();
+  grpc::ClientContext again;
+  CHECK(stub->CreateJob(&again, Job(), &job).ok());
+}
+
+TEST_CASE_METHOD(BusyFixture, "a call whose deadline is over while it waits makes no job") {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + milliseconds(50));
+  v1::Job job;
+  CHECK(stub->CreateJob(&context, Job(), &job).error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
+  DrainPlanning();
+  CHECK(engine->service->List({})->jobs.empty());
+}
+
+TEST_CASE_METHOD(BusyFixture, "a call that is cancelled while it waits makes no job") {
+  grpc::ClientContext context;
+  v1::Job job;
+  grpc::Status status;
+  {
+    const std::jthread caller([&] { status = stub->CreateJob(&context, Job(), &job); });
+    std::this_thread::sleep_for(milliseconds(100));  // it has come to wait
+    context.TryCancel();
+  }
+  CHECK(status.error_code() == grpc::StatusCode::CANCELLED);
+  std::this_thread::sleep_for(milliseconds(200));  // the server has heard of it
+  DrainPlanning();
+  CHECK(engine->service->List({})->jobs.empty());
+}
+
+}  // namespace
+}  // namespace seedlm::server
