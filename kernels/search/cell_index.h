@@ -125,7 +125,7 @@ class CellIndex {
     std::atomic<const List*> list{nullptr};
   };
 
-  static constexpr int kGrains = 1024;   // a bin begins at a multiple of end / kGrains
+  static constexpr int kGrains = 1024;  // a bin begins at a multiple of end / kGrains
   static int64_t ListBytes(size_t entries) {
     return static_cast<int64_t>(sizeof(List) + entries * sizeof(uint16_t));
   }

@@ -16,11 +16,11 @@ constexpr double kListScans = 1.5;
 constexpr double kGain = 0.98;  // cells that save less are not worth their memory
 
 // radius, reach, cells, entries, scanned.
-constexpr Resolution k4bitResolutions[] = {{2, 0.65, 6'660, 9'000, 3'000},
-                                           {3, 0.47, 85'020, 2'500, 900}};
-constexpr Resolution k3bitResolutions[] = {{2, 0.76, 60'000, 10'500, 5'500}};
-constexpr Resolution k4_5bitResolutions[] = {{2, 0.60, 6'660, 15'500, 7'000},
-                                             {3, 0.45, 85'020, 6'200, 2'000}};
+constexpr Resolution k4bitResolutions[] = {{2, 0.60, 6'660, 6'700, 3'200},
+                                           {3, 0.44, 85'020, 1'850, 850}};
+constexpr Resolution k3bitResolutions[] = {{2, 0.76, 60'000, 10'400, 4'900}};
+constexpr Resolution k4_5bitResolutions[] = {{2, 0.55, 6'660, 12'000, 6'500},
+                                             {3, 0.40, 85'020, 4'250, 1'850}};
 
 size_t IndexOf(const codec::Profile& profile) {
   for (size_t i = 0; i < codec::kProfiles.size(); ++i) {
