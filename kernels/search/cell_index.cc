@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 
 namespace seedlm::search {
 namespace {
@@ -94,7 +93,10 @@ void CellIndex::Publish(uint32_t cell, std::span<const ListEntry> entries) {
   const int64_t bytes = ListBytes(total);
   if (!budget_.Take(bytes)) return;
   List* made = static_cast<List*>(std::malloc(static_cast<size_t>(bytes)));
-  if (made == nullptr) throw std::bad_alloc();
+  if (made == nullptr) {  // as if the budget were used up
+    budget_.GiveBack(bytes);
+    return;
+  }
   uint32_t next[kBins + 1];
   uint32_t sum = 0;
   for (int b = 0; b < kBins; ++b) {
