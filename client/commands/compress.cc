@@ -49,6 +49,7 @@ absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
   // Scratch lies beside the output: there is room for it, and /tmp may be memory.
   return StartEmbedded({.threads = options.spec.threads,
                         .index_memory = options.spec.index_memory,
+                        .index_cache = true,
                         .scratch_parent = std::filesystem::path(paths.out).parent_path()});
 }
 

@@ -62,6 +62,7 @@ class SimdBackend : public backend::Backend {
       absl::StrAppend(&choice, "; ", search.statistics().ToString());
     }
     if (shard.ok()) shard->search = std::move(choice);
+    if (shard.ok() && index_ != nullptr) shard->warning = index_->TakeWarning();
     return shard;
   }
 

@@ -4,7 +4,7 @@ seedlm_test(cpu_test
   TIMEOUT 600)
 
 seedlm_test(index_test
-  SOURCES cell_index_test.cc finish_test.cc index_search_test.cc
+  SOURCES cell_index_test.cc finish_test.cc index_cache_test.cc index_search_test.cc
   LIBRARIES seedlm_cpu seedlm_search seedlm_backend absl::status absl::statusor
   LABELS threads
   TIMEOUT 600)
