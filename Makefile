@@ -2,19 +2,20 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test bench lint tidy format asan tsan fuzz cuda check-bare
+.PHONY: help deps lint-deps build demo test test-slow bench lint tidy format asan tsan fuzz cuda check-bare
 
 JOBS := $(shell nproc)
 MODEL ?=
 SCRATCH ?=
 FUZZ_SECONDS ?= 60
-RESULT = kernels/bench/results/$(shell date -u +%F)-search.json
+RESULTS = kernels/bench/results/$(shell date -u +%F)
 COMMIT = $(shell git describe --always --dirty)
 
 help:
 	@echo 'make demo        compress a real model through the server and verify it (MODEL=path: your own)'
 	@echo 'make test        build everything and run all tests'
-	@echo 'make bench       measure the search, write kernels/bench/results/DATE-search.json'
+	@echo 'make test-slow   the index search against the scan of all seeds, a million blocks and more'
+	@echo 'make bench       measure the search, write kernels/bench/results/DATE-{search,index}.json'
 	@echo 'make lint        clang-format, import law, file sizes, shellcheck'
 	@echo 'make tidy        clang-tidy over kernels, server and client'
 	@echo 'make format      rewrite the sources the way clang-format wants them'
@@ -41,13 +42,18 @@ demo: deps
 test: build
 	ctest --preset cpu -j $(JOBS)
 
+test-slow: build
+	ctest --preset cpu -C slow -L slow
+
 bench: deps
 	cmake --preset cpu
-	cmake --build --preset cpu -j $(JOBS) --target bench_search
-	@mkdir -p $(dir $(RESULT))
-	build/cpu/kernels/bench/bench_search --commit "$(COMMIT)" > $(RESULT).part
-	mv $(RESULT).part $(RESULT)
-	@echo $(RESULT)
+	cmake --build --preset cpu -j $(JOBS) --target bench_search bench_index
+	@mkdir -p $(dir $(RESULTS))
+	for program in search index; do \
+	  build/cpu/kernels/bench/bench_$$program --commit "$(COMMIT)" > $(RESULTS)-$$program.json.part; \
+	  mv $(RESULTS)-$$program.json.part $(RESULTS)-$$program.json; \
+	  echo $(RESULTS)-$$program.json; \
+	done
 
 lint: lint-deps
 	tests/lint/run.sh

@@ -35,6 +35,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedServer>> EmbeddedServer::Start(const Opti
   server_options.storage_roots = {"/"};
   server_options.threads = options.threads;
   server_options.index_memory = options.index_memory;
+  if (options.index_cache) server_options.index_cache = server::DefaultIndexCache();
   server_options.cancel_on_shutdown = true;
   auto server = server::Server::Start(server_options);
   if (!server.ok()) return server.status();

@@ -23,6 +23,7 @@ class EmbeddedServer {
   struct Options {
     int threads = 0;                          // workers of every backend; 0: one a core
     int64_t index_memory = int64_t{1} << 30;  // as the server's --index-memory
+    bool index_cache = false;                 // keep the index in the user's cache directory
   };
   static absl::StatusOr<std::unique_ptr<EmbeddedServer>> Start(const Options& options);
   virtual ~EmbeddedServer() = default;

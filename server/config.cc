@@ -1,5 +1,7 @@
 #include "server/config.h"
 
+#include <cstdlib>
+
 #include "absl/strings/str_cat.h"
 #include "server/listen_address.h"
 
@@ -21,6 +23,13 @@ absl::Status CheckListen(const std::string& text, bool insecure) {
 }  // namespace
 
 const char* const kVersion = SEEDLM_VERSION;
+
+std::string DefaultIndexCache() {
+  const char* caches = std::getenv("XDG_CACHE_HOME");
+  if (caches != nullptr && caches[0] == '/') return absl::StrCat(caches, "/seedlm");
+  const char* home = std::getenv("HOME");
+  return home != nullptr && home[0] == '/' ? absl::StrCat(home, "/.cache/seedlm") : "";
+}
 
 absl::Status CheckOptions(const ServerOptions& options) {
   if (options.data_dir.empty()) return absl::InvalidArgumentError("--data-dir is missing");

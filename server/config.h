@@ -24,12 +24,16 @@ struct ServerOptions {
   int threads = 0;               // of workers; 0: one for each hardware thread
   std::string backend = "auto";  // what jobs that ask for "auto" run on
   int64_t index_memory = int64_t{1} << 30;  // bytes for the lists of the cell index; 0: no index
-  int max_active_jobs = 1000;    // waiting and running, over that RESOURCE_EXHAUSTED
+  std::string index_cache;                  // directory that keeps them for later; empty: none
+  int max_active_jobs = 1000;               // waiting and running, over that RESOURCE_EXHAUSTED
   // Shutdown cancels jobs that have not ended, instead of leaving them for the next start.
   bool cancel_on_shutdown = false;
   std::chrono::milliseconds watch_keep_alive{15'000};  // WatchJob says something at least so often
   std::shared_ptr<spdlog::logger> log;                 // null: the server is silent
 };
+
+// seedlm below XDG_CACHE_HOME, or below .cache in HOME; empty where neither is set.
+std::string DefaultIndexCache();
 
 // What is wrong with the options in themselves, without a look at the machine.
 // Errors: INVALID_ARGUMENT naming the option.

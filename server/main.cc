@@ -53,6 +53,10 @@ void Describe(CLI::App& app, Arguments& arguments) {
                  "Memory for the index of the search, such as 512MiB; 0: none. Default 1GiB")
       ->type_name("BYTES")
       ->transform(CLI::AsSizeValue(false));
+  app.add_option("--index-cache", options.index_cache,
+                 "Where the index is kept from one start to the next; '' keeps none. Default: "
+                 "seedlm in XDG_CACHE_HOME")
+      ->type_name("DIR");
   app.add_option("--max-jobs", options.max_active_jobs,
                  "Waiting and running jobs at most; default 1000");
   app.add_flag("--insecure", options.insecure,
@@ -126,6 +130,7 @@ int Run(Arguments arguments) {
 int main(int argc, char** argv) {
   CLI::App app{"Compresses model checkpoints into seeds, as a gRPC service.", "seedlm-server"};
   Arguments arguments;
+  arguments.options.index_cache = seedlm::server::DefaultIndexCache();
   Describe(app, arguments);
   try {
     app.parse(argc, argv);

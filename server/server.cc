@@ -102,6 +102,7 @@ struct Server::Parts {
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
   std::optional<SourceLocator> locator;
+  std::shared_ptr<spdlog::logger> log;
   JobEvents events;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<JobService> jobs;
@@ -124,7 +125,8 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   roots.emplace(*std::move(confined));
   locator.emplace(artifacts, *roots);
 
-  backend::SetIndexMemory(options.index_memory);
+  backend::SetIndexOptions({options.index_memory, options.index_cache});
+  log = options.log;
   const BackendDoor door = MakeDoor(options.backend);
   if (const auto preferred = door.open("auto"); !preferred.ok()) return preferred.status();
   SchedulerOptions scheduling;
@@ -203,7 +205,13 @@ void Server::Shutdown(std::chrono::milliseconds grace) {
       parts_->grpc_server->GetHealthCheckService()->SetServingStatus(false);
       parts_->compression_rpc->Drain();
     }
-    if (parts_->scheduler != nullptr) parts_->scheduler->Shutdown();
+    if (parts_->scheduler != nullptr) {
+      parts_->scheduler->Shutdown();
+      const absl::Status saved = backend::SaveIndex();
+      if (!saved.ok() && parts_->log != nullptr) {
+        parts_->log->warn("{}", std::string_view(saved.message()));
+      }
+    }
     if (parts_->grpc_server != nullptr) {
       parts_->grpc_server->Shutdown(std::chrono::system_clock::now() + grace);
     }

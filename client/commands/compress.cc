@@ -48,8 +48,9 @@ absl::StatusOr<Paths> CheckPaths(const Options& options) {
 
 absl::StatusOr<Session> Start(const Options& options) {
   if (!options.server.empty()) return Connect(options.server);
-  return StartEmbedded(
-      {.threads = options.spec.threads, .index_memory = options.spec.index_memory});
+  return StartEmbedded({.threads = options.spec.threads,
+                        .index_memory = options.spec.index_memory,
+                        .index_cache = true});
 }
 
 // Uploads where the server cannot read IN itself.

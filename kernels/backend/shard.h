@@ -45,6 +45,7 @@ struct EncodedShard {
   double squared_weights = 0;   // sum of w^2
   double max_error = 0;         // max |w - decoded float32|
   std::string search;           // how it was searched, for people; may be empty
+  std::string warning;  // what people should know once, such as a damaged cache; mostly empty
 };
 
 }  // namespace seedlm::backend

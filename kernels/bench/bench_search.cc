@@ -8,8 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
-#include <fstream>
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -20,6 +18,7 @@
 
 #include "kernels/backend/level_choice.h"
 #include "kernels/backend/weight_blocks.h"
+#include "kernels/bench/bench_support.h"
 #include "kernels/bench/plain_search.h"
 #include "kernels/cpu/backends.h"
 
@@ -129,21 +128,6 @@ void Check(const Workload& load, const bench::PlainSearch& plain) {
   std::exit(1);
 }
 
-std::string CpuModel() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
-}
-
-std::string Today() {
-  const std::time_t now = std::time(nullptr);
-  char text[11] = {};
-  std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
-  return text;
-}
-
 nlohmann::ordered_json RunProfile(const codec::Profile& profile, int blocks) {
   const Workload load = MakeWorkload(profile, blocks);
   const bench::PlainSearch plain(profile);
@@ -199,9 +183,9 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  nlohmann::ordered_json result = {{"date", seedlm::Today()},
+  nlohmann::ordered_json result = {{"date", seedlm::bench::Today()},
                                    {"commit", commit},
-                                   {"machine", seedlm::CpuModel()},
+                                   {"machine", seedlm::bench::CpuModel()},
                                    {"hardware_threads", std::thread::hardware_concurrency()},
                                    {"weights", "Gaussian, sigma 0.02"},
                                    {"rows", nlohmann::ordered_json::array()}};

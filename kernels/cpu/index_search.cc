@@ -25,6 +25,7 @@ constexpr size_t kStage = 8;        // blocks of a cell that pass the stages tog
 constexpr double kFirstShare = 0.02;
 constexpr double kShareMargin = 1.05;
 constexpr double kShareMemory = 64;
+constexpr double kShareLimit = 4;  // times what is expected: a block that needs more is scanned
 
 // The cell of a unit-norm block.
 uint64_t KeyOf(const codec::Profile& profile, const float* unit, float radius) {
@@ -270,10 +271,9 @@ void IndexSearch::SearchGroup(const Batch& batch, const CellIndex::List& list, s
   for (size_t k = 0; k < count; ++k) {
     Candidate& best = batch.best[items[k].place];
     Start(items[k], best);
-    const double share = Share(items[k], best);
-    items[k].first = items[k].last = 0;
-    if (index_.Need(items[k].cosine, share) > index_.end()) continue;
-    Collect(items[k], list.seeds, &scores_[k * stride], prefix, share);
+    // Where that one did badly, not nearly all seeds: most often the better ones do well.
+    items[k].share = std::min(Share(items[k], best), kShareLimit * expected_share_);
+    Collect(items[k], list.seeds, &scores_[k * stride], prefix, items[k].share);
   }
   for (size_t k = 0; k < count; ++k) {
     Candidate& best = batch.best[items[k].place];
@@ -291,12 +291,13 @@ void IndexSearch::Start(Item& item, Candidate& best) {
   Finish(item, best);
 }
 
-// Looks at the seeds from `from` on that `best` still asks for. False: the list is too short.
+// Looks at the seeds from `from` on that `best` still asks for. False: the list is too short, or
+// some before `from` were left out that `best` asks for.
 bool IndexSearch::Extend(Item& item, const int16_t* unit, const CellIndex::List& list, int from,
                          Candidate& best) {
   const double share = Share(item, best);
   const double need = index_.Need(item.cosine, share);
-  if (need > index_.end()) return false;
+  if (share > item.share || need > index_.end()) return false;
   expected_share_ += (kShareMargin * share - expected_share_) / kShareMemory;
   const int count = index_.Prefix(list, need) - from;
   if (count <= 0) return true;

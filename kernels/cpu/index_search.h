@@ -58,6 +58,7 @@ class IndexSearch {
     uint32_t place;
     double cosine;  // of the angle to the cell's centre
     int prefix;     // of the list, as expected
+    double share;   // sin^2 alpha within which its seeds were collected
     // Seeds that wait to be finished: candidates_[first, last).
     size_t first, last;
     FinishTask finish;

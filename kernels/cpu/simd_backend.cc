@@ -20,6 +20,13 @@ namespace {
 constexpr int64_t kIndexBatch = int64_t{1} << 19;
 constexpr int64_t kScanBatch = 1024;
 
+// The batch by which cells are chosen. A small part of a large job goes by the choice for the job's
+// usual parts, so that all use the same lists.
+int64_t ModelBatch(int64_t blocks, const backend::EncodeSpec& spec) {
+  constexpr int64_t kUsual = int64_t{1} << 16;
+  return std::min(std::max(blocks, std::min(spec.blocks_to_come, kUsual)), kIndexBatch);
+}
+
 class SimdBackend : public backend::Backend {
  public:
   SimdBackend(const std::string& target, std::shared_ptr<search::IndexStore> index)
@@ -39,7 +46,7 @@ class SimdBackend : public backend::Backend {
     search::CellIndex* cells =
         index_ == nullptr
             ? nullptr
-            : index_->Choose(spec.profile, {std::min(blocks, kIndexBatch), spec.blocks_to_come},
+            : index_->Choose(spec.profile, {ModelBatch(blocks, spec), spec.blocks_to_come},
                              &choice);
     absl::StatusOr<backend::EncodedShard> shard;
     if (cells == nullptr) {
@@ -55,6 +62,7 @@ class SimdBackend : public backend::Backend {
       absl::StrAppend(&choice, "; ", search.statistics().ToString());
     }
     if (shard.ok()) shard->search = std::move(choice);
+    if (shard.ok() && index_ != nullptr) shard->warning = index_->TakeWarning();
     return shard;
   }
 

@@ -23,10 +23,10 @@ struct SharedIndex {
     if (store == nullptr) store = std::make_shared<search::IndexStore>();
     return store;
   }
-  void Resize(int64_t memory) {
+  void Set(const IndexOptions& options) {
     const std::lock_guard lock(mutex);
-    if (store == nullptr || store->memory() != memory) {
-      store = std::make_shared<search::IndexStore>(memory);
+    if (store == nullptr || store->memory() != options.memory || store->cache() != options.cache) {
+      store = std::make_shared<search::IndexStore>(options.memory, options.cache);
     }
   }
 };
@@ -49,7 +49,9 @@ constexpr Entry kEntries[] = {
 
 }  // namespace
 
-void SetIndexMemory(int64_t bytes) { SharedIndex::Get().Resize(bytes); }
+void SetIndexOptions(const IndexOptions& options) { SharedIndex::Get().Set(options); }
+
+absl::Status SaveIndex() { return SharedIndex::Get().Use()->Save(); }
 
 std::vector<BackendInfo> ListBackends() {
   std::vector<BackendInfo> infos;

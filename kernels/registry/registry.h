@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/backend/backend.h"
 
@@ -23,10 +24,20 @@ struct BackendInfo {
 // Every backend that this build knows, best first, the reference last.
 std::vector<BackendInfo> ListBackends();
 
-// Bytes that the lists of the cell index may take, for all backends that are opened from now on
-// (search/index_store.h); 0: every search scans all seeds. Until it is called, 1 GiB. The index is
-// one for the process: calling again with the same size keeps what it has learnt. Thread-safe.
-void SetIndexMemory(int64_t bytes);
+// The cell index of the process (search/index_store.h).
+struct IndexOptions {
+  int64_t memory =
+      int64_t{1} << 30;  // bytes that its lists may take; 0: every search scans all seeds
+  std::string cache;     // directory that keeps them for later processes; empty: none
+};
+
+// For all backends that are opened from now on; calling again with the same options keeps what the
+// index has learnt. Until it is called: the default options. Thread-safe.
+void SetIndexOptions(const IndexOptions& options);
+
+// Writes what the index has learnt to its cache. UNAVAILABLE, naming the file: it cannot be
+// written; nothing is tried again then.
+absl::Status SaveIndex();
 
 // Opens the backend of that name; "auto" takes the first available one.
 // Errors: INVALID_ARGUMENT for an unknown name (lists the known ones); FAILED_PRECONDITION for one

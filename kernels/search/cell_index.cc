@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 
 namespace seedlm::search {
 namespace {
@@ -91,10 +90,8 @@ void CellIndex::Publish(uint32_t cell, std::span<const ListEntry> entries) {
   };
   for (const ListEntry& entry : entries) ++count[bin_of(entry.x)];
   const size_t total = entries.size() - count[kBins];
-  const int64_t bytes = ListBytes(total);
-  if (!budget_.Take(bytes)) return;
-  List* made = static_cast<List*>(std::malloc(static_cast<size_t>(bytes)));
-  if (made == nullptr) throw std::bad_alloc();
+  List* made = Allocate(total);
+  if (made == nullptr) return;
   uint32_t next[kBins + 1];
   uint32_t sum = 0;
   for (int b = 0; b < kBins; ++b) {
@@ -107,14 +104,35 @@ void CellIndex::Publish(uint32_t cell, std::span<const ListEntry> entries) {
     const int bin = bin_of(entry.x);
     if (bin < kBins) made->seeds[next[bin]++] = entry.seed;
   }
+  Install(cell, made);
+}
+
+void CellIndex::Restore(uint32_t cell, const uint16_t* begin, std::span<const uint16_t> seeds) {
+  if (cell == kNoCell || list(cell) != nullptr) return;
+  List* made = Allocate(seeds.size());
+  if (made == nullptr) return;
+  std::copy(begin, begin + kBins + 1, made->begin);
+  std::copy(seeds.begin(), seeds.end(), made->seeds);
+  Install(cell, made);
+}
+
+CellIndex::List* CellIndex::Allocate(size_t seeds) {
+  const int64_t bytes = ListBytes(seeds);
+  if (!budget_.Take(bytes)) return nullptr;
+  void* memory = std::malloc(static_cast<size_t>(bytes));
+  if (memory == nullptr) budget_.GiveBack(bytes);  // as if the budget were used up
+  return static_cast<List*>(memory);
+}
+
+void CellIndex::Install(uint32_t cell, List* made) {
   const List* none = nullptr;
   if (slots_[cell].list.compare_exchange_strong(none, made, std::memory_order_release,
                                                 std::memory_order_relaxed)) {
     ++lists_;
     return;
   }
-  std::free(made);  // another thread was faster
-  budget_.GiveBack(bytes);
+  budget_.GiveBack(ListBytes(made->begin[kBins]));  // another thread was faster
+  std::free(made);
 }
 
 double CellIndex::Need(double cosine, double share) const {

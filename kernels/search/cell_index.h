@@ -70,6 +70,7 @@ struct ListEntry {
 class CellIndex {
  public:
   static constexpr int kBins = 64;
+  static constexpr int kGrains = 1024;  // a bin begins at a multiple of end() / kGrains
   static constexpr uint32_t kNoCell = ~uint32_t{0};
 
   struct List {
@@ -84,6 +85,7 @@ class CellIndex {
   CellIndex(const CellIndex&) = delete;
   CellIndex& operator=(const CellIndex&) = delete;
 
+  const codec::Profile& profile() const { return profile_; }
   const Resolution& resolution() const { return resolution_; }
 
   // The number of a cell, given out at the first call for its key (CellKey), or kNoCell: the key is
@@ -107,6 +109,10 @@ class CellIndex {
   // A different number for every caller, spread over all of uint32_t.
   uint32_t NextStart() { return starts_.fetch_add(0x9E3779B9u); }
 
+  // Makes a list that an index of the same profile, resolution and version had; `begin` as in List.
+  // Does nothing for kNoCell, where there is a list already, or where memory is used up.
+  void Restore(uint32_t cell, const uint16_t* begin, std::span<const uint16_t> seeds);
+
   // Upper end of x in the lists.
   double end() const { return end_; }
   // For cos angle(c, w) = `cosine` >= 0 and `share` = sin^2 alpha. Above end(): the list is too
@@ -125,7 +131,10 @@ class CellIndex {
     std::atomic<const List*> list{nullptr};
   };
 
-  static constexpr int kGrains = 1024;   // a bin begins at a multiple of end / kGrains
+  // A list with memory for `seeds` taken from the budget, or null.
+  List* Allocate(size_t seeds);
+  void Install(uint32_t cell, List* made);
+
   static int64_t ListBytes(size_t entries) {
     return static_cast<int64_t>(sizeof(List) + entries * sizeof(uint16_t));
   }

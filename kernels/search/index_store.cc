@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "kernels/search/bound_table.h"
+#include "kernels/search/index_cache.h"
 
 namespace seedlm::search {
 namespace {
@@ -16,11 +18,11 @@ constexpr double kListScans = 1.5;
 constexpr double kGain = 0.98;  // cells that save less are not worth their memory
 
 // radius, reach, cells, entries, scanned.
-constexpr Resolution k4bitResolutions[] = {{2, 0.65, 6'660, 9'000, 3'000},
-                                           {3, 0.47, 85'020, 2'500, 900}};
-constexpr Resolution k3bitResolutions[] = {{2, 0.76, 60'000, 10'500, 5'500}};
-constexpr Resolution k4_5bitResolutions[] = {{2, 0.60, 6'660, 15'500, 7'000},
-                                             {3, 0.45, 85'020, 6'200, 2'000}};
+constexpr Resolution k4bitResolutions[] = {{2, 0.60, 6'660, 6'700, 3'200},
+                                           {3, 0.44, 85'020, 1'850, 850}};
+constexpr Resolution k3bitResolutions[] = {{2, 0.76, 60'000, 10'400, 4'900}};
+constexpr Resolution k4_5bitResolutions[] = {{2, 0.55, 6'660, 12'000, 6'500},
+                                             {3, 0.40, 85'020, 4'250, 1'850}};
 
 size_t IndexOf(const codec::Profile& profile) {
   for (size_t i = 0; i < codec::kProfiles.size(); ++i) {
@@ -60,12 +62,44 @@ double ModelCost(const Resolution& resolution, const Workload& work, const Index
 CellIndex& IndexStore::At(const codec::Profile& profile, size_t resolution) {
   const BoundTable& bounds = BoundTable::For(profile);
   const std::lock_guard lock(mutex_);
-  auto& index = indexes_[IndexOf(profile)][resolution];
-  if (!index) {
-    index = std::make_unique<CellIndex>(profile, Resolutions(profile)[resolution], bounds.margin(),
-                                        budget_);
+  Held& held = indexes_[IndexOf(profile)][resolution];
+  if (held.index == nullptr) {
+    held.index = std::make_unique<CellIndex>(profile, Resolutions(profile)[resolution],
+                                             bounds.margin(), budget_);
+    if (!cache_.empty() && !cache_failed_) {
+      const absl::Status status = LoadLists(CachePath(*held.index), *held.index);
+      if (!status.ok() && !absl::IsNotFound(status)) warning_ = std::string(status.message());
+      held.cached = held.index->lists();
+    }
   }
-  return *index;
+  return *held.index;
+}
+
+std::string IndexStore::CachePath(const CellIndex& index) const {
+  return absl::StrCat(cache_, "/cells-", std::string(index.profile().name), "-",
+                      index.resolution().radius);
+}
+
+absl::Status IndexStore::Save() {
+  const std::lock_guard lock(mutex_);
+  if (cache_.empty() || cache_failed_) return absl::OkStatus();
+  for (auto& resolutions : indexes_) {
+    for (Held& held : resolutions) {
+      const int64_t lists = held.index == nullptr ? 0 : held.index->lists();
+      if (lists <= held.cached + held.cached / 8) continue;
+      if (absl::Status status = SaveLists(*held.index, CachePath(*held.index)); !status.ok()) {
+        cache_failed_ = true;
+        return status;
+      }
+      held.cached = lists;
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string IndexStore::TakeWarning() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(warning_, "");
 }
 
 CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& work,
@@ -78,7 +112,7 @@ CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& wor
     IndexState state{0, budget_.left()};
     {
       const std::lock_guard lock(mutex_);
-      const auto& index = indexes_[IndexOf(profile)][i];
+      const auto& index = indexes_[IndexOf(profile)][i].index;
       if (index) state.lists = index->lists();
     }
     const double cost = ModelCost(resolutions[i], work, state);

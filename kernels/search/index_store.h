@@ -7,8 +7,10 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "kernels/codec/profile.h"
 #include "kernels/search/cell_index.h"
 
@@ -41,16 +43,27 @@ double ModelCost(const Resolution& resolution, const Workload& work, const Index
 class IndexStore {
  public:
   // memory: bytes that lists may take; 0: no index, all searches are exhaustive.
-  explicit IndexStore(int64_t memory = kDefaultIndexMemory) : memory_(memory), budget_(memory) {}
+  // cache: directory in which lists are kept from one process to the next (index_cache.h); "":
+  // none.
+  explicit IndexStore(int64_t memory = kDefaultIndexMemory, std::string cache = "")
+      : memory_(memory), budget_(memory), cache_(std::move(cache)) {}
 
   // The index that `work` is cheapest with, or null where that is the exhaustive scan. `why`, if
   // not null, is told the choice for people. The index lives as long as the store.
   CellIndex* Choose(const codec::Profile& profile, const Workload& work,
                     std::string* why = nullptr);
 
-  // The index of Resolutions(profile)[resolution], made at the first call.
+  // The index of Resolutions(profile)[resolution], made, with what the cache has, at the first
+  // call.
   CellIndex& At(const codec::Profile& profile, size_t resolution);
 
+  // Writes to the cache the indexes that have grown by an eighth and more since they were read or
+  // written. After an error (that of SaveLists) the cache is left alone.
+  absl::Status Save();
+  // What was wrong with the cache when it was read, once; "": nothing.
+  std::string TakeWarning();
+
+  const std::string& cache() const { return cache_; }
   int64_t memory() const { return memory_; }
   int64_t memory_left() const { return budget_.left(); }
 
@@ -59,9 +72,18 @@ class IndexStore {
 
   const int64_t memory_;
   MemoryBudget budget_;
-  std::mutex mutex_;  // guards indexes_
-  std::array<std::array<std::unique_ptr<CellIndex>, kMaxResolutions>, codec::kProfiles.size()>
-      indexes_;
+  const std::string cache_;
+
+  struct Held {
+    std::unique_ptr<CellIndex> index;
+    int64_t cached = 0;  // lists that the cache has
+  };
+  std::string CachePath(const CellIndex& index) const;
+
+  std::mutex mutex_;  // guards all below
+  std::string warning_;
+  bool cache_failed_ = false;
+  std::array<std::array<Held, kMaxResolutions>, codec::kProfiles.size()> indexes_;
 };
 
 }  // namespace seedlm::search

@@ -198,6 +198,7 @@ absl::Status JobRun::Encode(TensorRun& tensor, const TensorRun::Shard& shard) {
   context_.rates->Record(backend_->name(), spec.profile, spec.fit, weights, sums->seconds);
   context_.log->debug("{} tensor {} shard {} of {}: {:.3f} s; {}", name(), tensor.info().name,
                       shard.index + 1, tensor.shards(), sums->seconds, sums->search);
+  if (!sums->warning.empty()) context_.log->warn("{}", sums->warning);
   bool last = false;
   {
     const std::lock_guard lock(mutex_);

@@ -152,8 +152,8 @@ absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
                              std::as_bytes(std::span(shard->levels)));
   }
   if (!status.ok()) return status;
-  return ShardSums{shard->squared_error, shard->squared_weights, shard->max_error, seconds.count(),
-                   shard->search};
+  return ShardSums{shard->squared_error, shard->squared_weights, shard->max_error,
+                   seconds.count(),      shard->search,          shard->warning};
 }
 
 absl::StatusOr<std::string> FinishTensor(const backend::EncodeSpec& spec,

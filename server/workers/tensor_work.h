@@ -35,7 +35,8 @@ struct ShardSums {
   double squared_weights = 0;
   double max_error = 0;
   double seconds = 0;  // on this thread
-  std::string search;  // how it was searched, for the log
+  std::string search;   // how it was searched, for the log
+  std::string warning;  // as backend::EncodedShard
 };
 
 // Errors of reading name file and tensor, those of writing the output. Whatever reads the source

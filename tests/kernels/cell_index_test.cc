@@ -179,7 +179,7 @@ TEST_CASE("the front of a list holds every seed that can matter") {
 TEST_CASE("lists stop where the memory ends") {
   MemoryBudget budget(2000);
   {
-    CellIndex index(codec::k4bit, {2, 0.6, 100, 100, 10}, 1e-4, budget);
+    CellIndex index(codec::k4bit, {2, 0.6, 100, 1000, 10}, 1e-4, budget);
     CHECK(!index.HasRoom());
     const std::vector<ListEntry> entries(500, {0.1f, 7});
     index.Publish(index.Find(1), entries);

@@ -1,0 +1,30 @@
+// The lists of a cell index in a file, so that the next process need not build them again.
+//
+// Layout, little-endian, no padding:
+//   header   magic "SEEDLMCI", version, C, P, K, taps, bins, grains: u32 each; radius, end: f64;
+//            number of lists: u64
+//   a list   key u64; begin[bins + 1] u16 (the last is the number of seeds); seeds u16 each
+//   end      checksum of all before: u64
+// A file is complete and checked before it has its name, and is replaced by a rename: two processes
+// that share it see one or the other whole file. A file that is of another version, cut, or damaged
+// is refused as a whole.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "kernels/search/cell_index.h"
+
+namespace seedlm::search {
+
+// Takes the lists of the file into the index, as many as its memory holds. Errors, each naming the
+// file: NOT_FOUND: there is none; DATA_LOSS: of another version, cut or damaged; no list of it is
+// used then; UNAVAILABLE: cannot be read.
+absl::Status LoadLists(const std::string& path, CellIndex& index);
+
+// Writes all lists of the index, and the directory if need be. UNAVAILABLE, naming the file: it
+// cannot be written.
+absl::Status SaveLists(const CellIndex& index, const std::string& path);
+
+}  // namespace seedlm::search

@@ -1,0 +1,162 @@
+// The index cache: what was written comes back, and what was damaged does not.
+#include "kernels/search/index_cache.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/search/index_store.h"
+
+namespace seedlm::search {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Resolution kResolution{2, 0.6, 1000, 1000, 100};
+constexpr double kMargin = 1e-4;
+
+// A directory of its own, removed at the end.
+class CacheTest {
+ protected:
+  CacheTest() {
+    std::string name = (fs::temp_directory_path() / "seedlm-index-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    directory_ = name;
+  }
+  ~CacheTest() { fs::remove_all(directory_); }
+
+  std::string path() const { return (directory_ / "cells").string(); }
+
+  void Fill(CellIndex& index) const {
+    std::mt19937 bits(1);
+    for (uint64_t key = 1; key <= 20; ++key) {
+      std::vector<ListEntry> entries;
+      for (int i = 0; i < 100; ++i) {
+        entries.push_back(
+            {static_cast<float>(bits() % 1000) / 4000, static_cast<uint16_t>(1 + bits() % 65535)});
+      }
+      index.Publish(index.Find(key), entries);
+    }
+  }
+
+  std::string Bytes() const {
+    std::ifstream file(path(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  void Write(const std::string& bytes) const {
+    std::ofstream(path(), std::ios::binary).write(bytes.data(), static_cast<long>(bytes.size()));
+  }
+
+  fs::path directory_;
+  MemoryBudget budget_{1 << 20};
+};
+
+TEST_CASE_METHOD(CacheTest, "lists come back as they were") {
+  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  Fill(index);
+  REQUIRE(SaveLists(index, path()).ok());
+  CellIndex again(codec::k4bit, kResolution, kMargin, budget_);
+  REQUIRE(LoadLists(path(), again).ok());
+  CHECK(again.lists() == 20);
+  for (uint64_t key = 1; key <= 20; ++key) {
+    const CellIndex::List& a = *index.list(index.Find(key));
+    const CellIndex::List& b = *again.list(again.Find(key));
+    CHECK(std::equal(a.begin, a.begin + CellIndex::kBins + 1, b.begin));
+    CHECK(std::equal(a.seeds, a.seeds + a.begin[CellIndex::kBins], b.seeds));
+  }
+  MemoryBudget little(1000);  // room for a few
+  CellIndex part(codec::k4bit, kResolution, kMargin, little);
+  CHECK(LoadLists(path(), part).ok());
+  CHECK(part.lists() < 20);
+  CHECK(part.lists() > 0);
+}
+
+TEST_CASE_METHOD(CacheTest, "a cache that is missing, cut or damaged is refused whole") {
+  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  Fill(index);
+  CellIndex again(codec::k4bit, kResolution, kMargin, budget_);
+  CHECK(absl::IsNotFound(LoadLists(path(), again)));
+  REQUIRE(SaveLists(index, path()).ok());
+  const std::string good = Bytes();
+  std::mt19937 bits(2);
+  for (int trial = 0; trial < 300; ++trial) {
+    std::string bad = good;
+    if (trial % 2 == 0) {
+      bad.resize(bits() % good.size());
+    } else {
+      bad[bits() % good.size()] ^= static_cast<char>(1 << bits() % 8);
+    }
+    Write(bad);
+    const absl::Status status = LoadLists(path(), again);
+    CHECK(absl::IsDataLoss(status));
+    CHECK(std::string(status.message()).find(path()) != std::string::npos);
+  }
+  CHECK(again.lists() == 0);
+  Write(good);
+  CellIndex other(codec::k4bit, {3, 0.6, 1000, 1000, 100}, kMargin, budget_);
+  const absl::Status version = LoadLists(path(), other);
+  CHECK(std::string(version.message()).find("another version") != std::string::npos);
+  CellIndex profile(codec::k4_5bit, kResolution, kMargin, budget_);
+  CHECK(absl::IsDataLoss(LoadLists(path(), profile)));
+}
+
+TEST_CASE_METHOD(CacheTest, "a directory that cannot be written is an error with a name") {
+  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  Fill(index);
+  Write("a file, not a directory");
+  const absl::Status status = SaveLists(index, path() + "/below/cells");
+  CHECK(absl::IsUnavailable(status));
+  CHECK(std::string(status.message()).find(path()) != std::string::npos);
+  // A full disk.
+  if (fs::exists("/dev/full")) {
+    fs::create_symlink("/dev/full", path() + "-full." + std::to_string(getpid()) + ".part");
+    CHECK(absl::IsUnavailable(SaveLists(index, path() + "-full")));
+    CHECK(!fs::exists(path() + "-full"));
+  }
+}
+
+TEST_CASE_METHOD(CacheTest, "two processes that share a cache see one or the other") {
+  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  Fill(index);
+  REQUIRE(SaveLists(index, path()).ok());
+  std::jthread writer([&] {
+    for (int i = 0; i < 50; ++i) CHECK(SaveLists(index, path()).ok());
+  });
+  for (int i = 0; i < 50; ++i) {
+    CellIndex again(codec::k4bit, kResolution, kMargin, budget_);
+    CHECK(LoadLists(path(), again).ok());
+  }
+}
+
+TEST_CASE_METHOD(CacheTest, "a store warns once of a damaged cache and replaces it") {
+  const std::string cache = (directory_ / "deep" / "cache").string();
+  {
+    IndexStore store(1 << 20, cache);
+    Fill(store.At(codec::k4bit, 0));
+    CHECK(store.TakeWarning().empty());
+    REQUIRE(store.Save().ok());
+  }
+  const fs::path file = fs::path(cache) / "cells-4bit-2";
+  REQUIRE(fs::exists(file));
+  {
+    IndexStore store(1 << 20, cache);
+    CHECK(store.At(codec::k4bit, 0).lists() == 20);
+    fs::resize_file(file, 100);
+    IndexStore other(1 << 20, cache);
+    CHECK(other.At(codec::k4bit, 0).lists() == 0);
+    CHECK(other.TakeWarning().find("cut short") != std::string::npos);
+    CHECK(other.TakeWarning().empty());
+    Fill(other.At(codec::k4bit, 0));
+    CHECK(other.Save().ok());
+  }
+  IndexStore store(1 << 20, cache);
+  CHECK(store.At(codec::k4bit, 0).lists() == 20);
+  CHECK(store.TakeWarning().empty());
+}
+
+}  // namespace
+}  // namespace seedlm::search
