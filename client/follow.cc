@@ -87,30 +87,17 @@ std::string PhaseName(v1::JobPhase phase) {
   }
 }
 
-// What an interrupt made of a job, as it is now.
-absl::Status AfterInterrupt(const v1::Job& job, const FollowOptions& options,
-                            const absl::Status& cancel) {
-  if (!HasEnded(job.state())) {
-    if (!cancel.ok()) return cancel;
-    return absl::CancelledError(absl::StrCat(
-        job.name(), ": no longer watched, it goes on; stop it with seedlm cancel ", job.name()));
-  }
-  if (options.cancel_on_interrupt && job.state() == v1::JOB_STATE_CANCELLED) {
-    return absl::CancelledError(
-        "interrupted, the job was cancelled and nothing written; start it again");
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 ProgressView ToView(const v1::Progress& progress) {
+  const std::string phase = PhaseName(progress.phase());
   return {.done = progress.weights_done(),
           .total = progress.weights_total(),
           .rate = progress.weights_per_second(),
           .eta_seconds = progress.eta_seconds(),
-          .current = progress.current_tensor(),
-          .phase = PhaseName(progress.phase()),
+          // The tensor of the last shard: outside of encoding it would be a wrong name.
+          .current = phase.empty() ? progress.current_tensor() : "",
+          .phase = phase,
           .phase_fraction = progress.phase_fraction()};
 }
 
@@ -141,6 +128,20 @@ absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
     if (!status.ok()) return status;
   }
   return followed;
+}
+
+absl::Status AfterInterrupt(const v1::Job& job, const FollowOptions& options,
+                            const absl::Status& cancel) {
+  if (!HasEnded(job.state())) {
+    if (!cancel.ok()) return cancel;
+    return absl::CancelledError(absl::StrCat(
+        job.name(), ": no longer watched, it goes on; stop it with seedlm cancel ", job.name()));
+  }
+  if (options.cancel_on_interrupt && job.state() == v1::JOB_STATE_CANCELLED) {
+    return absl::CancelledError(
+        "interrupted, the job was cancelled and nothing written; start it again");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status EndOf(const v1::Job& job, const std::string& thing) {

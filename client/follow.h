@@ -30,6 +30,11 @@ struct Followed {
 absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
                                    const FollowOptions& options, const Interrupt& interrupt);
 
+// What an interrupt made of `job`, as it is now: CANCELLED if it ended it, or only the watch; OK if
+// it came too late to change the job's own end. `cancel`: how the attempt to cancel it went.
+absl::Status AfterInterrupt(const v1::Job& job, const FollowOptions& options,
+                            const absl::Status& cancel);
+
 // OK for SUCCEEDED; for FAILED the job's own error, for CANCELLED a status that says so. `thing`
 // goes in front of the message: the job's name, or what the user knows it by.
 absl::Status EndOf(const v1::Job& job, const std::string& thing);

@@ -188,7 +188,8 @@ Json ToJson(const v1::Capabilities& capabilities) {
   json["limits"] = {{"max_chunk_bytes", capabilities.max_chunk_bytes()},
                     {"max_message_bytes", capabilities.max_message_bytes()},
                     {"max_queued_jobs", capabilities.max_queued_jobs()},
-                    {"shard_bytes", capabilities.shard_bytes()}};
+                    {"shard_bytes", capabilities.shard_bytes()},
+                    {"max_row_weights", capabilities.max_row_weights()}};
   return json;
 }
 

@@ -73,6 +73,8 @@ class JobRun {
   // left for the next start.
   bool RequestStop(StopReason reason);
 
+  // ClaimEnd() was true.
+  bool ended() const;
   // True once, when no piece runs and none will: the caller has to conclude the job.
   bool ClaimEnd();
   // Removes what is unfinished and stores how the job ended, if it did. False: the store did not

@@ -16,6 +16,11 @@ bool JobRun::RequestStop(StopReason reason) {
   return true;
 }
 
+bool JobRun::ended() const {
+  const std::lock_guard lock(mutex_);
+  return ended_;
+}
+
 bool JobRun::ClaimEnd() {
   const std::lock_guard lock(mutex_);
   if (ended_ || in_flight_ > 0) return false;

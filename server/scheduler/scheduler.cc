@@ -75,8 +75,10 @@ Scheduler::Place::~Place() {
 
 absl::StatusOr<Scheduler::Place> Scheduler::AdmitJob() {
   const std::lock_guard lock(mutex_);
-  absl::Status status =
-      CheckQueue(static_cast<int64_t>(jobs_.size()) + places_, options_.max_active_jobs);
+  // Whoever sees that a job has ended may count on its place.
+  const auto active =
+      std::count_if(jobs_.begin(), jobs_.end(), [](const auto& run) { return !run->ended(); });
+  absl::Status status = CheckQueue(active + places_, options_.max_active_jobs);
   if (!status.ok()) return status;
   ++places_;
   return Place(this);

@@ -97,7 +97,7 @@ class Scheduler : private WorkQueue {
     explicit Place(Scheduler* scheduler) : scheduler_(scheduler) {}
     Scheduler* scheduler_;
   };
-  // RESOURCE_EXHAUSTED as CheckQueue, with the places that are given away counted.
+  // RESOURCE_EXHAUSTED as CheckQueue: jobs that wait or run and places given away count.
   absl::StatusOr<Place> AdmitJob();
 
   // `job`: stored, QUEUED. UNAVAILABLE after Shutdown began.
@@ -112,6 +112,7 @@ class Scheduler : private WorkQueue {
   // returns early.
   void Shutdown();
 
+  // Jobs that wait or run, or whose end is not stored yet.
   int active_jobs() const;
   int threads() const { return threads_; }
   bool stopping() const;

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
@@ -135,6 +136,13 @@ class EngineFixture {
     return job->name;
   }
   JobRecord Run(const JobRequest& request) { return engine->WaitForEnd(Create(request)); }
+  // The record of a job is final a moment before the scheduler lets go of the job.
+  void AwaitIdle() const {
+    for (int i = 0; i < 1000 && engine->scheduler->active_jobs() != 0; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    CHECK(engine->scheduler->active_jobs() == 0);
+  }
   std::set<std::string> Outputs() const { return ListTree(directory / "out"); }
 
   TemporaryDirectory directory;

@@ -39,10 +39,19 @@ TEST_CASE_METHOD(FlakyFixture, "an end that the store does not take is stored la
   CHECK(job.state == JobState::kSucceeded);
   CHECK(job.output_files.size() == 1);
   CHECK(*failures < 0);
-  for (int i = 0; i < 1000 && engine->scheduler->active_jobs() != 0; ++i) {
-    std::this_thread::sleep_for(milliseconds(10));
-  }
-  CHECK(engine->scheduler->active_jobs() == 0);
+  AwaitIdle();
+}
+
+TEST_CASE_METHOD(FlakyFixture, "a job whose end waits for the store takes no place of another") {
+  options.max_active_jobs = 1;
+  Start(options);
+  *failures = 1 << 30;
+  const std::string name = Create(Request("in.safetensors", "o"));
+  while (*failures == 1 << 30) std::this_thread::yield();
+  CHECK(engine->scheduler->active_jobs() == 1);
+  CHECK(engine->service->Create(Request("in.safetensors", "o2"), "", false).ok());
+  *failures = 0;
+  CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
 }
 
 TEST_CASE_METHOD(FlakyFixture, "of a failed and of a cancelled job, too") {
@@ -159,19 +168,21 @@ TEST_CASE_METHOD(EngineFixture, "progress names the phase, and each phase moves"
     furthest = std::max(furthest, progress->phase_fraction);
     if (progress->shards_done == 0) seen.rate_before_shards |= progress->weights_per_second != 0;
   };
-  std::string name;
+  // One thread, held by another job until this one is watched: nothing is missed.
   std::atomic<bool> watching = false;
   fake->before = [&](auto&&...) {
     while (!watching) std::this_thread::yield();
     return absl::OkStatus();
   };
-  name = Create(Request("in", "o"));
-  // Called on the worker's thread: nothing is missed once it is there.
+  const std::string first = Create(Request("in", "first"));
+  const std::string name = Create(Request("in", "o"));
   const auto subscription = engine->service->Watch(name, [&] { look(name); });
-  look(name);
   watching = true;
   const JobRecord job = engine->WaitForEnd(name);
   REQUIRE(job.state == JobState::kSucceeded);
+  CHECK(engine->WaitForEnd(first).state == JobState::kSucceeded);
+  AwaitIdle();                                        // nobody looks any more
+  CHECK(seen.furthest[JobPhase::kMeasuring] == 0.5);  // of two pieces; the second ends the phase
   CHECK(seen.furthest[JobPhase::kEncoding] > 0.5);
   CHECK(seen.furthest[JobPhase::kPublishing] > 0.5);
   CHECK_FALSE(seen.rate_before_shards);

@@ -127,11 +127,7 @@ TEST_CASE_METHOD(EngineFixture, "a job that succeeded says what it made") {
   CHECK(job.estimate.output_bytes == job.output_files[0].size);
   CHECK(job.start_time_ns >= job.create_time_ns);
   CHECK(job.end_time_ns >= job.start_time_ns);
-  // The record is final a moment before the scheduler lets go of the job.
-  for (int i = 0; i < 1000 && engine->scheduler->active_jobs() != 0; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  CHECK(engine->scheduler->active_jobs() == 0);
+  AwaitIdle();
   CHECK_FALSE(engine->events.LiveProgress(job.name).has_value());
 }
 
