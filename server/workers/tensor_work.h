@@ -34,9 +34,9 @@ struct ShardSums {
   double squared_error = 0;
   double squared_weights = 0;
   double max_error = 0;
-  double seconds = 0;  // on this thread
-  std::string search;   // how it was searched, for the log
-  std::string warning;  // as backend::EncodedShard
+  double seconds = 0;        // on this thread
+  std::string search = {};   // how it was searched, for the log
+  std::string warning = {};  // as backend::EncodedShard
 };
 
 // Errors of reading name file and tensor, those of writing the output. Whatever reads the source
