@@ -6,7 +6,6 @@
 #include <map>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "kernels/backend/weight_blocks.h"
@@ -241,29 +240,6 @@ TEST_CASE("a list that is too short, or missing, is no error") {
   CHECK(Compare(kernels, spec, none, weights).exhaustive == 300);
   search::CellIndex few(profile, {2, 0.6, 2, 1000, 100}, margin, budget);  // cells
   CHECK(Compare(kernels, spec, few, weights).exhaustive > 100);
-}
-
-TEST_CASE("threads that share an index make the same bytes", "[threads]") {
-  const auto store = std::make_shared<search::IndexStore>(int64_t{1} << 26);
-  const auto backend = *MakeSimdBackend("", store);
-  const std::vector<float> weights = testing::MakeWeights(Kind::kGaussian, 3000 * 8, 5);
-  const backend::WeightRows rows{backend::WeightType::kF32, 100, 240,
-                                 reinterpret_cast<const std::byte*>(weights.data())};
-  const backend::EncodeSpec spec{codec::k4bit, Fit::kOptimal,
-                                 LevelsFor(codec::k4bit, ScaleRule::kFitted, weights),
-                                 int64_t{1} << 24};
-  std::vector<backend::EncodedShard> shards(4);
-  {
-    std::vector<std::jthread> threads;
-    for (auto& shard : shards) {
-      threads.emplace_back([&] { shard = *backend->Encode(spec, rows, {}); });
-    }
-  }
-  const auto expected = (*MakeSimdBackend())->Encode(spec, rows, {});
-  for (const auto& shard : shards) {
-    CHECK(shard.words == expected->words);
-    CHECK(shard.search.find("cells") != std::string::npos);
-  }
 }
 
 TEST_CASE("a stop request ends a search through the index") {

@@ -7,6 +7,7 @@
 #include "kernels/codec/level_design.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/format/safetensors.h"
+#include "kernels/search/index_store.h"
 #include "tests/kernels/format_support.h"
 #include "tests/kernels/test_weights.h"
 
@@ -14,7 +15,7 @@ namespace seedlm {
 namespace {
 
 TEST_CASE("backends are made, and encode, on several threads at once", "[threads]") {
-  constexpr int64_t kRows = 4, kColumns = 64;
+  constexpr int64_t kRows = 4, kColumns = 128;
   const std::vector<float> weights =
       testing::MakeWeights(testing::Kind::kGaussian, kRows * kColumns, 5);
   const backend::WeightRows rows{backend::WeightType::kF32, kRows, kColumns,
@@ -23,18 +24,23 @@ TEST_CASE("backends are made, and encode, on several threads at once", "[threads
   REQUIRE(backend::AddBlockNorms(codec::k4bit, rows, histogram).ok());
   const backend::EncodeSpec spec{
       codec::k4bit, codec::Fit::kOptimal,
-      codec::DesignLevels(codec::k4bit, codec::ScaleRule::kFitted, histogram)};
-  std::vector<backend::EncodedShard> shards(4);
+      codec::DesignLevels(codec::k4bit, codec::ScaleRule::kFitted, histogram),
+      int64_t{1} << 24};  // blocks to come: lists are built for them
+  const auto index = std::make_shared<search::IndexStore>(int64_t{1} << 26);
+  std::vector<backend::EncodedShard> shards(6);
   {
     std::vector<std::jthread> threads;
     for (size_t i = 0; i < shards.size(); ++i) {
       threads.emplace_back([&, i] {
-        const auto backend = i == 3 ? cpu::MakeReferenceBackend() : *cpu::MakeSimdBackend();
+        const auto backend = i == 0   ? cpu::MakeReferenceBackend()
+                             : i == 1 ? *cpu::MakeSimdBackend()
+                                      : *cpu::MakeSimdBackend("", index);
         shards[i] = *backend->Encode(spec, rows, {});
       });
     }
   }
   for (const backend::EncodedShard& shard : shards) CHECK(shard.words == shards[0].words);
+  CHECK(shards.back().search.find("cells") != std::string::npos);
 }
 
 TEST_CASE("tensors are written from several threads at once", "[threads]") {
