@@ -94,7 +94,10 @@ mkdir -p "$work"
 run=$(mktemp -d "$work/run.XXXXXX")
 
 echo "== the model"
+exec 9>"$work/lock"
+flock 9  # one demo at a time downloads and unpacks, and names its result
 source=$(model)
+exec 9>&-
 case $source in *.safetensors) name=compressed.safetensors ;; *) name=compressed ;; esac
 result=$run/$name
 echo "$source"
@@ -116,6 +119,9 @@ echo "== verified against the original"
   fail "verify found a difference"
 }
 "$seedlm" inspect "$result" --json >"$run/inspect.json"
+exec 9>"$work/lock"
+flock 9
 rm -rf "${work:?}/$name"
-mv -T "$result" "$work/$name" || fail "another demo just ended; run make demo again"
+mv -T "$result" "$work/$name"
+exec 9>&-
 python3 "$root/client/demo_table.py" "$run" "$source" "$work/$name"

@@ -81,6 +81,9 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
   bar.Clear();
   if (!request.ok()) return request.status();
   const auto job = session.jobs->CreateJob(*request, interrupt.token());
+  if (session.embedded != nullptr && absl::IsCancelled(job.status())) {
+    return absl::CancelledError("interrupted; nothing was written");  // it ends with this process
+  }
   if (!job.ok()) return job.status();
   if (session.embedded != nullptr) RegisterLeftover(PartialOutput(paths.out, job->name()));
   return FollowJob(*session.jobs, job->name(), {.cancel_on_interrupt = true}, interrupt);

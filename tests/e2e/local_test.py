@@ -96,7 +96,7 @@ class Compress(EndToEnd):
         self.ok(run("compress", source, self.path("out.safetensors"), "--force"))
         self.ok(run("verify", self.path("out.safetensors"), source))
 
-    def test_a_directory_of_one_name_more(self):
+    def test_a_slash_puts_a_file_into_a_directory(self):
         """OUT/ puts a file into a directory that exists; a directory alone is refused."""
         source = small_file(self.path("in.safetensors"))
         self.fails(run("compress", source, self.path("out") + "/"), NOT_FOUND, "out", "create it")
