@@ -209,7 +209,7 @@ void Server::Shutdown(std::chrono::milliseconds grace) {
       parts_->scheduler->Shutdown();
       const absl::Status saved = backend::SaveIndex();
       if (!saved.ok() && parts_->log != nullptr) {
-        parts_->log->warn("{}", std::string_view(saved.message()));
+        parts_->log->warn("{}", std::string(saved.message()));
       }
     }
     if (parts_->grpc_server != nullptr) {
