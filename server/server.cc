@@ -102,7 +102,6 @@ struct Server::Parts {
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
   std::optional<SourceLocator> locator;
-  std::shared_ptr<spdlog::logger> log;
   JobEvents events;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<JobService> jobs;
@@ -126,7 +125,6 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   locator.emplace(artifacts, *roots);
 
   backend::SetIndexOptions({options.index_memory, options.index_cache});
-  log = options.log;
   const BackendDoor door = MakeDoor(options.backend);
   if (const auto preferred = door.open("auto"); !preferred.ok()) return preferred.status();
   SchedulerOptions scheduling;

@@ -27,7 +27,7 @@ std::optional<size_t> PickJob(std::span<const JobView> jobs) {
 }
 
 Pieces RowPieces(int64_t rows, int64_t columns, int64_t weights) {
-  return {rows, std::clamp<int64_t>(weights / columns + (weights % columns != 0), 1, rows)};
+  return {rows, std::clamp<int64_t>(weights / columns, 1, rows)};
 }
 
 absl::Status CheckRowLengths(const format::CompressionPlan& plan) {
