@@ -136,6 +136,31 @@ SEEDLM_HD inline bool IsOutOfReach(const Profile& profile, const BlockTask& task
   return true;
 }
 
+// The least error that a seed can reach with coefficients in [-8, 7]: with y = A^T w,
+//   |w - D|^2 >= |w|^2 - 2 s y.q >= |w|^2 - 2 s sum_p max(-8 y_p, 7 y_p).
+// Margins: w.d exceeds w.D by at most 2^-24 |w| |D| <= 2^-24 |w| s 2^22 (see Enumerate), float64
+// adds less than as much again, and the computed objective lies within 2^-44 |w|^2 of the true one.
+class LinearBound {
+ public:
+  SEEDLM_HD LinearBound(const Profile& profile, const BlockTask& task, const Basis& basis)
+      : squared_norm_(task.squared_norm), gain_(0x1p-23 * 0x1p22 * sqrt(task.squared_norm)) {
+    for (int p = 0; p < profile.rank; ++p) {
+      double y = 0;
+      for (int c = 0; c < profile.block; ++c) y = fma(basis.at[c][p], double{task.weights[c]}, y);
+      gain_ += fmax(kMinCoefficient * y, kMaxCoefficient * y);
+    }
+  }
+
+  // No code of level scale `s` has a computed error below this.
+  SEEDLM_HD double LeastError(double s) const {
+    return squared_norm_ * (1 - 0x1p-44) - 2 * s * gain_;
+  }
+
+ private:
+  double squared_norm_;
+  double gain_;
+};
+
 namespace internal {
 
 // The closest-vector search of one seed: all levels, all coefficients.
@@ -262,31 +287,6 @@ struct CoefficientSearch {
   }
 };
 
-// The least error that a seed can reach with coefficients in [-8, 7]: with y = A^T w,
-//   |w - D|^2 >= |w|^2 - 2 s y.q >= |w|^2 - 2 s sum_p max(-8 y_p, 7 y_p).
-// Margins: w.d exceeds w.D by at most 2^-24 |w| |D| <= 2^-24 |w| s 2^22 (see Enumerate), float64
-// adds less than as much again, and the computed objective lies within 2^-44 |w|^2 of the true one.
-class LinearBound {
- public:
-  SEEDLM_HD LinearBound(const Profile& profile, const BlockTask& task, const Basis& basis)
-      : squared_norm_(task.squared_norm), gain_(0x1p-23 * 0x1p22 * sqrt(task.squared_norm)) {
-    for (int p = 0; p < profile.rank; ++p) {
-      double y = 0;
-      for (int c = 0; c < profile.block; ++c) y = fma(basis.at[c][p], double{task.weights[c]}, y);
-      gain_ += fmax(kMinCoefficient * y, kMaxCoefficient * y);
-    }
-  }
-
-  // No code of level scale `s` has a computed error below this.
-  SEEDLM_HD double LeastError(double s) const {
-    return squared_norm_ * (1 - 0x1p-44) - 2 * s * gain_;
-  }
-
- private:
-  double squared_norm_;
-  double gain_;
-};
-
 // The paper's rule for one seed: t = pinv(U) w, a common exponent that lets the largest coefficient
 // fill its four bits, rounding to nearest even. Where the basis has dependent columns, t is the
 // solution without them.
@@ -336,7 +336,7 @@ SEEDLM_HD inline void EvaluateSeed(const Profile& profile, Fit fit, const BlockT
     if (Better(candidate, best)) best = candidate;
     return;
   }
-  const internal::LinearBound bound(profile, task, basis);
+  const LinearBound bound(profile, task, basis);
   if (bound.LeastError(LargestLevel(levels)) > best.error) return;
   internal::CoefficientSearch search{profile, task, levels, seed, basis, factor,
                                      z,       gap,  best,   {},   0};

@@ -28,24 +28,28 @@ ExhaustiveSearch::ExhaustiveSearch(const SearchKernels& kernels, const backend::
       spec_(spec),
       table_(search::BoundTable::For(spec.profile)),
       seed_table_(search::SeedTable::For(spec.profile)),
-      lowest_level_(*std::min_element(spec.levels.scale.begin(), spec.levels.scale.end())) {}
+      lowest_level_(*std::min_element(spec.levels.scale.begin(), spec.levels.scale.end())),
+      highest_level_(codec::LargestLevel(spec.levels)) {}
 
 absl::Status ExhaustiveSearch::Run(const Batch& batch, std::stop_token stop) {
   for (size_t i = 0; i < batch.places.size(); i += kTogether) {
-    if (stop.stop_requested()) return absl::CancelledError("encoding was stopped");
-    RunSome(batch, batch.places.subspan(i, std::min(kTogether, batch.places.size() - i)));
+    const auto places = batch.places.subspan(i, std::min(kTogether, batch.places.size() - i));
+    if (absl::Status status = RunSome(batch, places, stop); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-void ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint32_t> places) {
+absl::Status ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint32_t> places,
+                                       std::stop_token stop) {
+  const auto cancelled = [] { return absl::CancelledError("encoding was stopped"); };
   const size_t width = static_cast<size_t>(spec_.profile.block);
   blocks_.clear();
   unit_.clear();
   for (const uint32_t place : places) {
+    if (stop.stop_requested()) return cancelled();
     const BlockTask task = codec::MakeTask(spec_.profile, batch.weights + place * width);
     if (HasShortcut(task)) {
-      if (IsTiny(task)) SearchTiny(task, batch.best[place]);
+      TakeShortcut(task, batch.best[place]);
       continue;
     }
     blocks_.push_back({task, place});
@@ -57,8 +61,38 @@ void ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint32_t> pla
   maxima_.resize(blocks_.size() * static_cast<size_t>(table_.chunks()));
   kernels_.chunk_maxima(table_, unit_.data(), static_cast<int>(blocks_.size()), maxima_.data());
   for (size_t i = 0; i < blocks_.size(); ++i) {
+    if (stop.stop_requested()) return cancelled();
     Finish(blocks_[i], &unit_[i * width], &maxima_[i * static_cast<size_t>(table_.chunks())],
            batch.best[blocks_[i].place]);
+  }
+  return absl::OkStatus();
+}
+
+void ExhaustiveSearch::TakeShortcut(const BlockTask& task, Candidate& best) {
+  if (codec::IsOutOfReach(spec_.profile, task, spec_.levels)) return;
+  IsFar(task) ? SearchFar(task, best) : SearchTiny(task, best);
+}
+
+// A block far above the highest level: what its projections say matters no more, as no code reaches
+// them, and nearly all seeds would survive the scan.
+bool ExhaustiveSearch::IsFar(const BlockTask& task) const {
+  constexpr double kFar = 4;
+  const double longest = spec_.profile.rank * std::sqrt(spec_.profile.block) * 0x1p15;  // about
+  return std::sqrt(task.squared_norm) > kFar * highest_level_ * longest;
+}
+
+// The seeds by the least error that their largest coefficients can reach.
+void ExhaustiveSearch::SearchFar(const BlockTask& task, Candidate& best) {
+  by_bound_.clear();
+  for (uint32_t seed = 1; seed <= spec_.profile.seed_count(); ++seed) {
+    const codec::Basis basis = codec::MakeBasis(spec_.profile, seed);
+    by_bound_.emplace_back(
+        codec::LinearBound(spec_.profile, task, basis).LeastError(highest_level_), seed);
+  }
+  std::sort(by_bound_.begin(), by_bound_.end());
+  for (const auto& [least, seed] : by_bound_) {
+    if (least > best.error) break;
+    codec::EvaluateSeed(spec_.profile, spec_.fit, task, spec_.levels, seed, best);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -29,8 +30,7 @@ class ExhaustiveSearch {
 
   // Whether the block is so large or so small for the levels that its code is found without a scan.
   bool HasShortcut(const codec::BlockTask& task) const {
-    return spec_.fit == codec::Fit::kOptimal &&
-           (codec::IsOutOfReach(spec_.profile, task, spec_.levels) || IsTiny(task));
+    return spec_.fit == codec::Fit::kOptimal && (IsFar(task) || IsTiny(task));
   }
 
  private:
@@ -39,7 +39,10 @@ class ExhaustiveSearch {
     uint32_t place;  // in the batch
   };
 
-  void RunSome(const Batch& batch, std::span<const uint32_t> places);
+  absl::Status RunSome(const Batch& batch, std::span<const uint32_t> places, std::stop_token stop);
+  void TakeShortcut(const codec::BlockTask& task, codec::Candidate& best);
+  bool IsFar(const codec::BlockTask& task) const;
+  void SearchFar(const codec::BlockTask& task, codec::Candidate& best);
   double ShortestReach(const codec::BlockTask& task) const;
   bool IsTiny(const codec::BlockTask& task) const;
   void SearchTiny(const codec::BlockTask& task, codec::Candidate& best) const;
@@ -52,11 +55,13 @@ class ExhaustiveSearch {
   const search::BoundTable& table_;
   const search::SeedTable& seed_table_;
   const double lowest_level_;
+  const double highest_level_;
   FinishTask finish_;
   std::vector<Block> blocks_;
   std::vector<int16_t> unit_;  // [blocks, C], scaled to BoundTable::block_unit()
   std::vector<float> maxima_;
-  std::vector<uint32_t> seeds_;  // that wait to be finished
+  std::vector<uint32_t> seeds_;                        // that wait to be finished
+  std::vector<std::pair<double, uint32_t>> by_bound_;  // seeds, by codec::LinearBound
   float scores_[search::kChunk];
 };
 
