@@ -2,17 +2,18 @@
 # Builds and runs the tests of a sanitizer lane, and nothing else: the preset says how to build,
 # and which labels belong to the lane.
 #
-#   tests/run_lane.sh asan|tsan
+#   tests/run_lane.sh asan|tsan [REGEX]    # REGEX: of the tests' names, for a part of the lane
 set -euo pipefail
-lane=${1:?usage: tests/run_lane.sh asan|tsan}
+lane=${1:?usage: tests/run_lane.sh asan|tsan [REGEX]}
+some=${2:-.}
 cd "$(dirname "$0")/.."
 
 cmake --preset "$lane"
 # A test of a lane is a program of the same name as its target (seedlm_test in CMakeLists.txt).
-mapfile -t targets < <(ctest --preset "$lane" -N | sed -n 's/^ *Test *#[0-9]*: //p')
+mapfile -t targets < <(ctest --preset "$lane" -N -R "$some" | sed -n 's/^ *Test *#[0-9]*: //p')
 if [[ ${#targets[@]} -eq 0 ]]; then
-  echo "run_lane.sh: no test carries the label of the lane $lane" >&2
+  echo "run_lane.sh: no test of the lane $lane matches $some" >&2
   exit 1
 fi
 cmake --build --preset "$lane" -j "$(nproc)" --target "${targets[@]}"
-ctest --preset "$lane" -j "$(nproc)"
+ctest --preset "$lane" -R "$some" -j "$(nproc)"

@@ -1,4 +1,5 @@
-// The two backends that every machine has. kernels/registry is their only caller but benchmarks and tests.
+// The two backends that every machine has. kernels/registry is their only caller but benchmarks and
+// tests.
 #pragma once
 
 #include <memory>

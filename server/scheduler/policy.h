@@ -35,9 +35,8 @@ struct Pieces {
 // A piece is whole rows, so a row bounds the memory of a thread: 16 MiB as float32.
 inline constexpr int64_t kMaxRowWeights = int64_t{4} << 20;
 
-// Rows of a [rows, columns] tensor: as many as have at most `weights`, or one that has more; fewer at
-// the end.
-// REQUIRES: all positive.
+// Rows of a [rows, columns] tensor: as many as have at most `weights`, or one that has more; fewer
+// at the end. REQUIRES: all positive.
 Pieces RowPieces(int64_t rows, int64_t columns, int64_t weights);
 
 // INVALID_ARGUMENT, reason ROW_TOO_LONG, naming the first tensor to be compressed whose rows are
