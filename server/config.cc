@@ -4,11 +4,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/listen_address.h"
+#include "server/settings.h"
 
 namespace seedlm::server {
 namespace {
-
-constexpr int kMaxThreads = 4096;
 
 absl::Status CheckListen(const std::string& text, bool insecure) {
   const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
@@ -33,17 +32,11 @@ std::string DefaultIndexCache() {
 
 absl::Status CheckOptions(const ServerOptions& options) {
   if (options.data_dir.empty()) return absl::InvalidArgumentError("--data-dir is missing");
-  if (options.threads < 0 || options.threads > kMaxThreads) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--threads ", options.threads, " is outside 0 .. ", kMaxThreads));
-  }
-  if (options.index_memory < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--index-memory ", options.index_memory, " is less than 0"));
-  }
-  if (options.max_active_jobs < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--max-jobs ", options.max_active_jobs, " is less than 1"));
+  for (const Setting& setting : Settings()) {
+    const absl::Status status = setting.type->Check(options);
+    if (!status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--", setting.name, ": ", status.message()));
+    }
   }
   for (const std::string& text : options.listen) {
     if (absl::Status status = CheckListen(text, options.insecure); !status.ok()) return status;

@@ -1,4 +1,4 @@
-// What a server is told at its start.
+// What a server is told at its start. What an operator can set of it is in settings.cc.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "spdlog/logger.h"
+
+namespace spdlog {
+class logger;
+}
 
 namespace seedlm::server {
 
@@ -30,12 +33,17 @@ struct ServerOptions {
   bool cancel_on_shutdown = false;
   std::chrono::milliseconds watch_keep_alive{15'000};  // WatchJob says something at least so often
   std::shared_ptr<spdlog::logger> log;                 // null: the server is silent
+
+  // What the program does with a server; Server itself does not look at these.
+  std::string log_level = "info";               // of `log`
+  std::chrono::milliseconds drain_grace{2000};  // of Shutdown after a signal
 };
 
 // seedlm below XDG_CACHE_HOME, or below .cache in HOME; empty where neither is set.
 std::string DefaultIndexCache();
 
-// What is wrong with the options in themselves, without a look at the machine.
+// What is wrong with the options in themselves, without a look at the machine: a value that its
+// setting (settings.h) does not allow, options that do not go together.
 // Errors: INVALID_ARGUMENT naming the option.
 absl::Status CheckOptions(const ServerOptions& options);
 

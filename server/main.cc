@@ -2,7 +2,9 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -11,6 +13,7 @@
 #include "server/config.h"
 #include "server/listen_address.h"
 #include "server/server.h"
+#include "server/settings.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
@@ -18,58 +21,63 @@ namespace {
 
 using seedlm::server::Server;
 using seedlm::server::ServerOptions;
+using seedlm::server::Setting;
+using seedlm::server::Settings;
 
 constexpr int kExitUsage = 2;
 constexpr int kExitCannotStart = 3;
-constexpr std::chrono::milliseconds kDrainGrace{2000};
 constexpr char kDefaultAddress[] = "127.0.0.1:7433";
 constexpr char kFooter[] =
     "Exit codes: 0 ended by SIGTERM or SIGINT, 2 wrong usage, 3 cannot start.\n"
     "When it is ready it logs \"listening on ADDRESS ..\" to stderr, ports filled in.";
 
 struct Arguments {
-  ServerOptions options;
-  std::string log_level = "info";
+  std::map<const Setting*, std::vector<std::string>> flags;  // as they were given
+  std::string config;
+  bool print_config = false;
+  bool print_settings = false;
 };
 
 void Describe(CLI::App& app, Arguments& arguments) {
-  ServerOptions& options = arguments.options;
-  app.add_option("--listen", options.listen,
-                 "HOST:PORT (port 0: any free one) or unix:PATH; repeatable. Default: " +
-                     std::string(kDefaultAddress) + " and unix:DATA_DIR/server.sock")
-      ->type_name("ADDRESS")
-      ->allow_extra_args(false);
-  app.add_option("--data-dir", options.data_dir, "Where jobs and artifacts are kept")
-      ->type_name("DIR")
-      ->required();
-  app.add_option("--storage-root", options.storage_roots,
-                 "Jobs read and write file:// below this; repeatable. Default: nowhere")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
-  app.add_option("--threads", options.threads, "Worker threads; 0: all hardware threads");
-  app.add_option("--backend", options.backend, "What jobs run on that do not choose one")
-      ->type_name("auto|NAME");
-  app.add_option("--index-memory", options.index_memory,
-                 "Memory for the index of the search, such as 512MiB; 0: none. Default 1GiB")
-      ->type_name("BYTES")
-      ->transform(CLI::AsSizeValue(false));
-  app.add_option("--index-cache", options.index_cache,
-                 "Where the index is kept from one start to the next; '' keeps none. Default: "
-                 "seedlm in XDG_CACHE_HOME")
-      ->type_name("DIR");
-  app.add_option("--max-jobs", options.max_active_jobs,
-                 "Waiting and running jobs at most; default 1000");
-  app.add_flag("--insecure", options.insecure,
-               "Allow plaintext on addresses that other machines reach");
-  app.add_option("--log-level", arguments.log_level, "Default info")
-      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
+  app.add_option("--config", arguments.config, "Reads settings from this TOML file; flags win")
+      ->type_name("FILE");
+  app.add_flag("--print-config", arguments.print_config,
+               "Prints the effective settings as such a file, explained, and ends");
+  app.add_flag("--print-settings", arguments.print_settings,
+               "Prints the table of settings as Markdown, and ends");
+  for (const Setting& setting : Settings()) {
+    std::vector<std::string>& texts = arguments.flags[&setting];
+    const std::string name = "--" + setting.name;
+    const std::string help = setting.help + ". Default: " + DefaultText(setting);
+    CLI::Option* option = setting.type->is_flag() ? app.add_flag(name, texts, help)
+                                                  : app.add_option(name, texts, help);
+    option->group(setting.group)->allow_extra_args(false);
+    if (!setting.type->is_flag()) option->type_name(setting.type->placeholder());
+    if (!setting.type->is_flag() && !setting.type->is_list()) option->expected(1);
+  }
   app.set_version_flag("--version", std::string("seedlm-server ") + seedlm::server::kVersion);
   app.footer(kFooter);
+}
+
+// Defaults, the file, the flags: the later win.
+absl::StatusOr<ServerOptions> MakeOptions(const Arguments& arguments) {
+  ServerOptions options = seedlm::server::DefaultOptions();
+  if (!arguments.config.empty()) {
+    absl::Status status = seedlm::server::ApplyConfigFile(arguments.config, options);
+    if (!status.ok()) return status;
+  }
+  for (const auto& [setting, texts] : arguments.flags) {
+    if (texts.empty()) continue;
+    absl::Status status = AssignFlag(*setting, texts, options);
+    if (!status.ok()) return status;
+  }
+  return options;
 }
 
 void AddDefaultListen(ServerOptions& options) {
   if (!options.listen.empty()) return;
   options.listen = {kDefaultAddress};
+  if (options.data_dir.empty()) return;
   const std::string socket = "unix:" + options.data_dir + "/server.sock";
   // The path of a socket is short by nature; a deep data directory does without.
   if (seedlm::server::ParseListenAddress(socket).ok()) options.listen.push_back(socket);
@@ -96,13 +104,10 @@ int Fail(int exit_code, const absl::Status& status) {
   return exit_code;
 }
 
-int Run(Arguments arguments) {
-  AddDefaultListen(arguments.options);
-  if (absl::Status status = CheckOptions(arguments.options); !status.ok()) {
-    return Fail(kExitUsage, status);
-  }
-  SetUpLog(arguments.log_level);
-  arguments.options.log = spdlog::default_logger();
+int Run(ServerOptions options) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return Fail(kExitUsage, status);
+  SetUpLog(options.log_level);
+  options.log = spdlog::default_logger();
   // Blocked before any thread is made, so that all inherit it and sigwait gets them.
   sigset_t signals;
   sigemptyset(&signals);
@@ -111,7 +116,7 @@ int Run(Arguments arguments) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
-  const auto server = Server::Start(arguments.options);
+  const auto server = Server::Start(options);
   if (!server.ok()) return Fail(kExitCannotStart, server.status());
   g_ready = true;
   spdlog::info("listening on {}", absl::StrJoin((*server)->addresses(), " "));
@@ -120,7 +125,7 @@ int Run(Arguments arguments) {
   sigwait(&signals, &signal);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends it at once
   spdlog::info("draining after signal {}", signal);
-  (*server)->Shutdown(kDrainGrace);
+  (*server)->Shutdown(options.drain_grace);
   spdlog::info("stopped");
   return 0;
 }
@@ -130,12 +135,23 @@ int Run(Arguments arguments) {
 int main(int argc, char** argv) {
   CLI::App app{"Compresses model checkpoints into seeds, as a gRPC service.", "seedlm-server"};
   Arguments arguments;
-  arguments.options.index_cache = seedlm::server::DefaultIndexCache();
   Describe(app, arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
-  return Run(std::move(arguments));
+  if (arguments.print_settings) {
+    std::fputs(seedlm::server::PrintSettings().c_str(), stdout);
+    return 0;
+  }
+  absl::StatusOr<ServerOptions> options = MakeOptions(arguments);
+  if (!options.ok()) return Fail(kExitUsage, options.status());
+  AddDefaultListen(*options);
+  if (!arguments.print_config) return Run(*std::move(options));
+  ServerOptions checked = *options;
+  if (checked.data_dir.empty()) checked.data_dir = ".";  // a template may leave it open
+  if (absl::Status status = CheckOptions(checked); !status.ok()) return Fail(kExitUsage, status);
+  std::fputs(PrintConfig(*options).c_str(), stdout);
+  return 0;
 }

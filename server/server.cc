@@ -25,6 +25,7 @@
 #include "server/storage/artifact_store.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/storage_roots.h"
+#include "spdlog/logger.h"
 
 namespace seedlm::server {
 namespace {

@@ -135,12 +135,36 @@ TEST_CASE("help and version") {
   CHECK(version.text() == std::string("seedlm-server ") + kVersion + "\n");
 }
 
+TEST_CASE("the configuration file is read, and flags win") {
+  const TemporaryFolder folder;
+  const std::string file = (folder.path() / "seedlm.toml").string();
+  std::ofstream(file) << "max-jobs = 7\nlog-level = \"debug\"\nstorage-root = [\"/a\"]\n";
+  Process print({"--config", file, "--print-config", "--log-level", "warn", "--index-cache", "",
+                 "--storage-root", "/b", "--storage-root", "/c", "--insecure=false"});
+  CHECK(print.Wait() == 0);
+  for (const char* line : {"\nmax-jobs = 7\n", "\nlog-level = \"warn\"\n", "\nindex-cache = \"\"\n",
+                           "\nstorage-root = [\"/b\", \"/c\"]\n", "\ninsecure = false\n"}) {
+    INFO(print.text());
+    CHECK(Contains(print.text(), line));
+  }
+  std::ofstream(file) << "threads = 1\nthread = 2\n";
+  Process refused(Arguments(folder, {"--config", file}));
+  CHECK(refused.Wait() == 2);
+  CHECK(refused.text() ==
+        "seedlm-server: " + file + ":2: \"thread\" is no setting: do you mean threads?\n");
+  Process missing(Arguments(folder, {"--config", file + ".not"}));
+  CHECK(missing.Wait() == 2);
+  CHECK(Contains(missing.text(), file + ".not"));
+}
+
 TEST_CASE("wrong usage exits 2") {
   const TemporaryFolder folder;
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{}, Arguments(folder, {"--unknown"}),
         Arguments(folder, {"--threads", "many"}), Arguments(folder, {"--listen", "7433"}),
-        Arguments(folder, {"--log-level", "loud"}), Arguments(folder, {"--listen", "0.0.0.0:0"})}) {
+        Arguments(folder, {"--log-level", "loud"}), Arguments(folder, {"--threads", "2"}),
+        Arguments(folder, {"--index-memory", "5MB"}), Arguments(folder, {"--config"}),
+        Arguments(folder, {"--listen", "0.0.0.0:0"})}) {
     Process process(arguments);
     CHECK(process.Wait() == 2);
     CHECK_FALSE(process.text().empty());

@@ -1,0 +1,148 @@
+#include "server/settings.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+
+namespace seedlm::server {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+#define FIELD(member) \
+  [](ServerOptions & options) -> auto& { return options.member; }
+
+std::vector<Setting> MakeSettings() {
+  return {
+      // ---- Where it is reached.
+      {"listen", "Doors", TextList(FIELD(listen), "ADDRESS"),
+       "HOST:PORT (port 0: any free one) or unix:PATH; as a flag, repeatable",
+       "127.0.0.1:7433 and unix:DATA_DIR/server.sock"},
+      {"insecure", "Doors", YesOrNo(FIELD(insecure)),
+       "Allow plaintext on addresses that other machines reach"},
+      {"watch-keep-alive", "Doors", Duration(FIELD(watch_keep_alive), milliseconds(1), hours(1)),
+       "A WatchJob stream says something at least so often"},
+
+      // ---- Where it keeps things.
+      {"data-dir", "Storage", Text(FIELD(data_dir), "DIR"),
+       "Where jobs and artifacts are kept; made if need be, held by one server at a time",
+       "none: it must be given"},
+      {"storage-root", "Storage", TextList(FIELD(storage_roots), "DIR"),
+       "Jobs read and write file:// below this; as a flag, repeatable", "nowhere"},
+
+      // ---- How it works.
+      {"threads", "Work", Integer(FIELD(threads), "threads", 0, 4096),
+       "Worker threads; 0: one for each hardware thread"},
+      {"backend", "Work", Text(FIELD(backend), "NAME"),
+       "What jobs run on that do not choose one; `seedlm devices` lists them"},
+      {"index-memory", "Work", Size(FIELD(index_memory), 0, 1024 * kGiB),
+       "Memory for the index of the search, at most; 0: no index, and a slower search"},
+      {"index-cache", "Work", Text(FIELD(index_cache), "DIR"),
+       "Where the index is kept from one start to the next; empty: nowhere",
+       "seedlm in XDG_CACHE_HOME, or in .cache in HOME"},
+      {"max-jobs", "Work", Integer(FIELD(max_active_jobs), "jobs", 1, 1'000'000),
+       "Jobs that wait and run, at most; over that CreateJob answers RESOURCE_EXHAUSTED"},
+      {"drain-grace", "Work", Duration(FIELD(drain_grace), milliseconds(0), minutes(5)),
+       "How long calls that run may go on after SIGTERM; jobs stop at once and are kept"},
+
+      // ---- What is seen of it.
+      {"log-level", "Sight",
+       Choice(FIELD(log_level), {"trace", "debug", "info", "warn", "error", "off"}),
+       "The least severe messages that are logged; debug says how each shard was searched"},
+  };
+}
+
+#undef FIELD
+
+// What a row of documentation says of the values.
+std::string TypeText(const Setting& setting) {
+  const std::string allowed = setting.type->allowed();
+  return allowed.empty() ? setting.type->name() : absl::StrCat(setting.type->name(), ", ", allowed);
+}
+
+bool IsUnset(const std::string& shown) { return shown == "\"\"" || shown == "[]"; }
+
+}  // namespace
+
+const std::vector<Setting>& Settings() {
+  static const std::vector<Setting> settings = MakeSettings();
+  return settings;
+}
+
+const Setting* FindSetting(std::string_view name) {
+  for (const Setting& setting : Settings()) {
+    if (setting.name == name) return &setting;
+  }
+  return nullptr;
+}
+
+ServerOptions DefaultOptions() {
+  ServerOptions options;
+  options.index_cache = DefaultIndexCache();
+  return options;
+}
+
+std::string DefaultText(const Setting& setting) {
+  if (!setting.default_text.empty()) return setting.default_text;
+  const std::string shown = setting.type->Show(ServerOptions());
+  return IsUnset(shown) ? "none" : absl::StrReplaceAll(shown, {{"\"", ""}});
+}
+
+absl::Status AssignFlag(const Setting& setting, const std::vector<std::string>& texts,
+                        ServerOptions& options) {
+  const absl::StatusOr<RawValue> value = setting.type->FromText(texts);
+  const absl::Status status = value.ok() ? setting.type->Assign(*value, options) : value.status();
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", setting.name, " ", absl::StrJoin(texts, " "), ": ", status.message()));
+}
+
+std::string PrintConfig(const ServerOptions& options) {
+  std::string text = absl::StrCat("# Configuration of seedlm-server ", kVersion,
+                                  ": seedlm-server --config FILE. A flag of the same name wins.\n");
+  const ServerOptions defaults = DefaultOptions();
+  std::string group;
+  for (const Setting& setting : Settings()) {
+    if (setting.group != group) {
+      group = setting.group;
+      absl::StrAppend(&text, "\n# ---- ", group, "\n");
+    }
+    const std::string value = setting.type->Show(options);
+    const bool unset = IsUnset(value) && value == setting.type->Show(defaults);
+    absl::StrAppend(&text, "\n# ", setting.help, ".\n# ", TypeText(setting),
+                    "; default: ", DefaultText(setting), "\n", unset ? "# " : "", setting.name,
+                    " = ", value, "\n");
+  }
+  return text;
+}
+
+std::string PrintSettings() {
+  std::string text =
+      "# Settings of seedlm-server\n\n"
+      "Printed by `seedlm-server --print-settings`. Each is a flag (`--max-jobs 10`) and a key of "
+      "the\n"
+      "file that `--config` names (`max-jobs = 10`), under the same rules; the flag wins, also "
+      "over a\n"
+      "whole list. Sizes are `\"512MiB\"` (bytes, KiB, MiB, GiB, TiB), durations `\"15s\"` (ms, s, "
+      "min,\n"
+      "h, d). `--print-config` prints the file that belongs to a command line, and checks it.\n";
+  std::string group;
+  for (const Setting& setting : Settings()) {
+    if (setting.group != group) {
+      group = setting.group;
+      absl::StrAppend(&text, "\n## ", group, "\n\n| setting | values | default | what it does |\n",
+                      "|---|---|---|---|\n");
+    }
+    absl::StrAppend(&text, "| `", setting.name, "` | ",
+                    absl::StrReplaceAll(TypeText(setting), {{"|", "\\|"}}), " | ",
+                    DefaultText(setting), " | ", setting.help, " |\n");
+  }
+  return text;
+}
+
+}  // namespace seedlm::server
