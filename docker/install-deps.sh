@@ -15,7 +15,8 @@ build_packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libabsl-dev libc-ares-dev libre2-dev libssl-dev zlib1g-dev
   # The other libraries of server, client and kernels.
-  libcli11-dev libhwy-dev libisal-dev libspdlog-dev libsqlite3-dev libtomlplusplus-dev nlohmann-json3-dev
+  libcli11-dev libcurl4-openssl-dev libhwy-dev libisal-dev libpugixml-dev libspdlog-dev
+  libsqlite3-dev libtomlplusplus-dev nlohmann-json3-dev
   catch2
   # The demo fetches its model with pip in a virtual environment; the lint tests are Python.
   python3 python3-pip python3-venv

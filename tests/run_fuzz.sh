@@ -8,12 +8,14 @@ seconds=${1:-60}
 cd "$(dirname "$0")/.."
 
 cmake --preset fuzz
-cmake --build --preset fuzz -j "$(nproc)" --target packed_file_fuzz search_fuzz
-for program in packed_file_fuzz search_fuzz; do
+programs=(packed_file_fuzz search_fuzz s3_answer_fuzz)
+cmake --build --preset fuzz -j "$(nproc)" --target "${programs[@]}"
+for program in "${programs[@]}"; do
   corpus=build/fuzz/corpus/$program
   seeds=()
   mkdir -p "$corpus"
-  [[ $program == search_fuzz ]] || seeds=(tests/hostile)
+  [[ $program != packed_file_fuzz ]] || seeds=(tests/hostile)
+  [[ ! -d tests/fuzz/corpus/$program ]] || seeds=("tests/fuzz/corpus/$program")
   build/fuzz/tests/fuzz/$program -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 \
     -artifact_prefix="build/fuzz/$program-" -print_final_stats=1 "$corpus" "${seeds[@]}"
 done

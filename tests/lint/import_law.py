@@ -28,7 +28,8 @@ LAW = {
     "server/errors": [],
     "server/jobs": ["server/errors", "kernels/codec"],  # profile.h: the words of a request
     "server/admission": ["server/errors", "server/jobs", "kernels/format", "kernels/codec"],
-    "server/storage": ["server/errors", "kernels/format"],
+    "server/storage/s3": ["server/errors"],
+    "server/storage": ["server/errors", "server/storage/s3", "kernels/format"],
     "server/workers": ["server/errors", "server/storage", "kernels/backend", "kernels/codec",
                        "kernels/format"],
     "server/scheduler": ["server/errors", "server/jobs", "server/workers", "server/storage",

@@ -1,0 +1,333 @@
+#include "server/storage/s3/client.h"
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <ctime>
+#include <mutex>
+#include <random>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "server/errors/reason.h"
+#include "server/storage/s3/refusal.h"
+
+namespace seedlm::server::s3 {
+namespace {
+
+constexpr size_t kHashBytes = size_t{256} << 10;  // of a body, at a time
+constexpr size_t kMaxUploadsListed = 10'000;
+constexpr int64_t kMaxRead = int64_t{64} << 20;
+constexpr char kOwnerHeader[] = "x-amz-meta-seedlm-job";
+
+double UniformRandom() {
+  static thread_local std::minstd_rand generator{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(generator);
+}
+
+bool SleepUnlessStopped(std::chrono::milliseconds duration, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  wake.wait_for(lock, stop, duration, [] { return false; });
+  return !stop.stop_requested();
+}
+
+absl::StatusOr<std::string> HashOf(const Body& body) {
+  PayloadHash hash;
+  std::string piece(std::min<size_t>(kHashBytes, static_cast<size_t>(body.size)), '\0');
+  for (int64_t offset = 0; offset < body.size;) {
+    const auto wanted = std::min(static_cast<int64_t>(piece.size()), body.size - offset);
+    const std::span<char> buffer(piece.data(), static_cast<size_t>(wanted));
+    if (absl::Status status = body.read(offset, buffer); !status.ok()) return status;
+    hash.Update(buffer);
+    offset += wanted;
+  }
+  return hash.HexDigest();
+}
+
+std::string HeaderOf(const HttpAnswer& answer, std::string_view name) {
+  const auto found = answer.headers.find(name);
+  return found == answer.headers.end() ? "" : found->second;
+}
+
+absl::Status Exists(const ObjectName& object) {
+  return WithReason(
+      absl::AlreadyExistsError(absl::StrCat(
+          ToUri(object),
+          ": already exists; remove it, choose another output, or ask for it to be overwritten")),
+      "OUTPUT_EXISTS");
+}
+
+}  // namespace
+
+std::string ToUri(const ObjectName& object) {
+  return absl::StrCat("s3://", object.bucket, "/", object.key);
+}
+
+// One operation, before it is signed.
+struct Client::Call {
+  std::string method;
+  ObjectName object;  // an empty key: of the bucket
+  NameValues query{};
+  NameValues headers{};
+  const Body* body = nullptr;
+  bool late_error = false;  // a status 200 may carry an <Error>
+  size_t max_answer = kMaxAnswerBytes;
+  int max_attempts = 0;  // 0: the options'
+  bool* repeated = nullptr;
+
+  std::string what() const {
+    return object.key.empty() ? absl::StrCat("s3://", object.bucket) : ToUri(object);
+  }
+};
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Create(const Options& options) {
+  return Create(options, {[] { return static_cast<int64_t>(std::time(nullptr)); }, UniformRandom});
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Create(const Options& options, Hooks hooks) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  absl::StatusOr<Endpoint> endpoint = EndpointOf(options);
+  if (!endpoint.ok()) return endpoint.status();
+  return std::unique_ptr<Client>(new Client(options, *std::move(endpoint), std::move(hooks)));
+}
+
+Client::Client(Options options, Endpoint endpoint, Hooks hooks)
+    : options_(std::move(options)),
+      endpoint_(std::move(endpoint)),
+      hooks_(std::move(hooks)),
+      transport_(options_) {}
+
+absl::StatusOr<HttpAnswer> Client::SendOnce(const Call& call, const std::string& payload_sha256,
+                                            const std::stop_token& stop) {
+  const std::string& bucket = call.object.bucket;
+  const bool by_host = options_.addressing == Addressing::kVirtualHost ||
+                       (options_.addressing == Addressing::kAuto && options_.endpoint.empty());
+  const bool virtual_host = by_host && bucket.find('.') == std::string::npos;
+  const std::string host =
+      virtual_host ? absl::StrCat(bucket, ".", endpoint_.authority) : endpoint_.authority;
+
+  SignableRequest signable;
+  signable.method = call.method;
+  signable.path = absl::StrCat(virtual_host ? "" : absl::StrCat("/", bucket), "/",
+                               UriEncode(call.object.key, false));
+  signable.query = call.query;
+  signable.headers = call.headers;
+  signable.payload_sha256 = payload_sha256;
+  const std::string time = AmzDate(hooks_.unix_seconds());
+  signable.headers.emplace_back("host", host);
+  signable.headers.emplace_back("x-amz-content-sha256", payload_sha256);
+  signable.headers.emplace_back("x-amz-date", time);
+  if (!options_.credentials.session_token.empty()) {
+    signable.headers.emplace_back("x-amz-security-token", options_.credentials.session_token);
+  }
+
+  HttpRequest request;
+  request.method = call.method;
+  request.url = absl::StrCat(endpoint_.scheme, "://", host, signable.path);
+  if (!call.query.empty()) absl::StrAppend(&request.url, "?", CanonicalQuery(call.query));
+  request.headers = signable.headers;
+  request.headers.emplace_back("authorization", Authorization(signable, options_.credentials,
+                                                              {options_.region, "s3", time}));
+  request.body = call.body;
+  request.max_answer = call.max_answer;
+  return transport_.Send(request, stop);
+}
+
+absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token& stop) {
+  std::string payload_sha256 = Sha256Hex("");
+  if (call.body != nullptr) {
+    absl::StatusOr<std::string> hash = HashOf(*call.body);
+    if (!hash.ok()) return hash.status();
+    payload_sha256 = *std::move(hash);
+  }
+  RetryOptions retry = options_.retry;
+  if (call.max_attempts > 0) retry.max_attempts = call.max_attempts;
+  for (int failed = 1;; ++failed) {
+    absl::StatusOr<HttpAnswer> answer = SendOnce(call, payload_sha256, stop);
+    absl::Status status;
+    bool passing = false;
+    std::optional<std::chrono::milliseconds> retry_after;
+    if (!answer.ok()) {
+      passing = absl::IsUnavailable(answer.status());
+      status = absl::Status(
+          answer.status().code(),
+          absl::StrCat(call.what(), ": ", endpoint_.authority, ": ", answer.status().message()));
+      if (passing) status = WithReason(std::move(status), "S3_UNAVAILABLE");
+    } else {
+      const bool success = answer->status / 100 == 2;
+      const ErrorAnswer error =
+          success && !call.late_error ? ErrorAnswer{} : ParseError(answer->body);
+      if (success && error.code.empty()) return answer;
+      // Of an error that came after the status 200, only the code says whether it passes.
+      if (success) answer->status = error.code == "SlowDown" ? 503 : 500;
+      passing = IsPassing(answer->status, error);
+      retry_after = RetryAfterOf(*answer);
+      status = ToStatus(*answer, error, call.what(), endpoint_.authority);
+    }
+    if (!passing) return status;
+    const auto delay = NextDelay(retry, failed, retry_after, hooks_.uniform());
+    if (!delay.has_value()) {
+      return WithReason(
+          absl::Status(status.code(), absl::StrCat(status.message(), "; tried ", failed, " times")),
+          ReasonOf(status));
+    }
+    if (!SleepUnlessStopped(*delay, stop)) return absl::CancelledError("stopped on request");
+    if (call.repeated != nullptr) *call.repeated = true;
+  }
+}
+
+absl::StatusOr<std::string> Client::CreateUpload(const ObjectName& object, std::string_view owner,
+                                                 const std::stop_token& stop, bool* repeated) {
+  const Body nothing = BodyOf("");
+  Call call{"POST", object, {{"uploads", ""}}, {{kOwnerHeader, std::string(owner)}}, &nothing};
+  call.repeated = repeated;
+  const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
+  if (!answer.ok()) return answer.status();
+  return ParseUploadId(answer->body);
+}
+
+absl::StatusOr<PartTag> Client::UploadPart(const ObjectName& object, const std::string& upload_id,
+                                           int number, const Body& body,
+                                           const std::stop_token& stop) {
+  const Call call{
+      "PUT", object, {{"partNumber", absl::StrCat(number)}, {"uploadId", upload_id}}, {}, &body};
+  const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
+  if (!answer.ok()) return answer.status();
+  return PartTag{number, HeaderOf(*answer, "etag")};
+}
+
+// Whether the request is to carry the condition. One of an earlier attempt of the same owner may be
+// replaced.
+absl::StatusOr<bool> Client::LookBefore(const ObjectName& object, Existing existing,
+                                        std::string_view owner, const std::stop_token& stop) {
+  if (existing == Existing::kReplace) return false;
+  const auto found = HeadObject(object, stop);
+  if (!found.ok()) return found.status();
+  if (!found->has_value()) return true;
+  if ((*found)->owner != owner) return Exists(object);
+  return false;
+}
+
+absl::StatusOr<HttpAnswer> Client::SendIfAbsent(Call& call, bool absent,
+                                                const std::stop_token& stop) {
+  if (!absent) return Send(call, stop);
+  call.headers.emplace_back("if-none-match", "*");
+  absl::StatusOr<HttpAnswer> answer = Send(call, stop);
+  if (!absl::IsUnimplemented(answer.status())) return answer;
+  call.headers.pop_back();  // the condition is not known there
+  return Send(call, stop);
+}
+
+absl::StatusOr<bool> Client::IsMine(const ObjectName& object, std::string_view owner,
+                                    const std::stop_token& stop) {
+  const auto found = HeadObject(object, stop);
+  if (!found.ok()) return found.status();
+  return found->has_value() && (*found)->owner == owner;
+}
+
+absl::Status Client::CompleteUpload(const ObjectName& object, const std::string& upload_id,
+                                    const std::vector<PartTag>& parts, Existing existing,
+                                    std::string_view owner, const std::stop_token& stop) {
+  const Body body = BodyOf(CompletionBody(parts));
+  Call call{"POST", object, {{"uploadId", upload_id}}, {}, &body};
+  call.late_error = true;
+  const absl::StatusOr<bool> absent = LookBefore(object, existing, owner, stop);
+  if (!absent.ok()) return absent.status();
+  const absl::StatusOr<HttpAnswer> answer = SendIfAbsent(call, *absent, stop);
+  if (answer.ok()) return ParseCompleted(answer->body).status();
+  // The answer to an earlier attempt may have been lost.
+  if (absl::IsNotFound(answer.status()) || absl::IsAlreadyExists(answer.status())) {
+    const absl::StatusOr<bool> mine = IsMine(object, owner, stop);
+    if (mine.ok() && *mine) return absl::OkStatus();
+    if (absl::IsAlreadyExists(answer.status())) return Exists(object);
+  }
+  return answer.status();
+}
+
+absl::Status Client::AbortUpload(const ObjectName& object, const std::string& upload_id,
+                                 const std::stop_token& stop) {
+  const absl::Status status = Send({"DELETE", object, {{"uploadId", upload_id}}}, stop).status();
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+absl::StatusOr<std::vector<OpenUpload>> Client::ListUploads(const std::string& bucket,
+                                                            const std::string& prefix,
+                                                            const std::stop_token& stop) {
+  std::vector<OpenUpload> uploads;
+  std::string key_marker;
+  std::string id_marker;
+  while (uploads.size() < kMaxUploadsListed) {
+    Call call{"GET", {bucket, ""}, {{"uploads", ""}, {"prefix", prefix}}};
+    if (!key_marker.empty()) {
+      call.query.emplace_back("key-marker", key_marker);
+      call.query.emplace_back("upload-id-marker", id_marker);
+    }
+    const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
+    if (!answer.ok()) return answer.status();
+    absl::StatusOr<UploadList> page = ParseUploads(answer->body);
+    if (!page.ok()) return page.status();
+    uploads.insert(uploads.end(), page->uploads.begin(), page->uploads.end());
+    if (!page->truncated || page->uploads.empty()) break;
+    key_marker = std::move(page->next_key_marker);
+    id_marker = std::move(page->next_upload_id_marker);
+  }
+  return uploads;
+}
+
+absl::Status Client::PutObject(const ObjectName& object, const Body& body, Existing existing,
+                               std::string_view owner, const std::stop_token& stop) {
+  Call call{"PUT", object, {}, {{kOwnerHeader, std::string(owner)}}, &body};
+  const absl::StatusOr<bool> absent = LookBefore(object, existing, owner, stop);
+  if (!absent.ok()) return absent.status();
+  const absl::Status status = SendIfAbsent(call, *absent, stop).status();
+  if (absl::IsAlreadyExists(status)) {
+    const absl::StatusOr<bool> mine = IsMine(object, owner, stop);
+    return mine.ok() && *mine ? absl::OkStatus() : Exists(object);
+  }
+  return status;
+}
+
+absl::StatusOr<std::optional<ObjectInfo>> Client::HeadObject(const ObjectName& object,
+                                                             const std::stop_token& stop) {
+  const absl::StatusOr<HttpAnswer> answer = Send({"HEAD", object}, stop);
+  if (absl::IsNotFound(answer.status())) return std::optional<ObjectInfo>();
+  if (!answer.ok()) return answer.status();
+  ObjectInfo info{0, HeaderOf(*answer, "etag"), HeaderOf(*answer, kOwnerHeader)};
+  if (!absl::SimpleAtoi(HeaderOf(*answer, "content-length"), &info.size)) info.size = 0;
+  return std::optional<ObjectInfo>(std::move(info));
+}
+
+absl::StatusOr<std::string> Client::GetObject(const ObjectName& object, int64_t offset,
+                                              int64_t length, const std::stop_token& stop) {
+  Call call{"GET", object};
+  call.headers.emplace_back("range", absl::StrCat("bytes=", offset, "-", offset + length - 1));
+  call.max_answer = static_cast<size_t>(std::min(length, kMaxRead)) + kMaxAnswerBytes;
+  absl::StatusOr<HttpAnswer> answer = Send(call, stop);
+  if (!answer.ok()) return answer.status();
+  if (answer->status != 206 && !(answer->status == 200 && offset == 0)) {
+    return absl::InternalError(
+        absl::StrCat(ToUri(object), ": ", endpoint_.authority, " does not serve ranges"));
+  }
+  return std::move(answer->body);
+}
+
+absl::Status Client::DeleteObject(const ObjectName& object, const std::stop_token& stop) {
+  const absl::Status status = Send({"DELETE", object}, stop).status();
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+absl::StatusOr<std::string> Client::FirstKey(const std::string& bucket, const std::string& prefix,
+                                             const std::stop_token& stop, int attempts) {
+  Call call{"GET", {bucket, ""}, {{"list-type", "2"}, {"prefix", prefix}, {"max-keys", "1"}}};
+  call.max_attempts = attempts;
+  const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
+  if (!answer.ok()) return answer.status();
+  absl::StatusOr<ObjectList> list = ParseObjects(answer->body);
+  if (!list.ok()) return list.status();
+  return list->keys.empty() ? std::string() : std::move(list->keys.front());
+}
+
+}  // namespace seedlm::server::s3

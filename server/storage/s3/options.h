@@ -1,0 +1,73 @@
+// Which S3 server, as whom, and how patiently.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/storage/s3/signature_v4.h"
+
+namespace seedlm::server::s3 {
+
+// "s3://BUCKET/PREFIX".
+struct Location {
+  std::string bucket;
+  std::string prefix;  // without a slash at either end; never empty
+};
+
+// INVALID_ARGUMENT naming what is wrong: bucket names are 3-63 of a-z 0-9 . - (DNS), the prefix has
+// 1-512 bytes of printable ASCII without "//", "." and ".." as components.
+absl::StatusOr<Location> ParseUri(std::string_view uri);
+
+enum class Addressing : uint8_t {
+  kAuto,         // kVirtualHost for Amazon's own endpoints, kPath for a configured one
+  kPath,         // ENDPOINT/BUCKET/KEY
+  kVirtualHost,  // BUCKET.ENDPOINT/KEY; buckets with a dot go by path, for the certificate's sake
+};
+
+struct RetryOptions {
+  int max_attempts = 8;                         // the first one included; about a minute in all
+  std::chrono::milliseconds first_delay{200};   // upper bound of the first pause; doubles
+  std::chrono::milliseconds max_delay{20'000};  // upper bound of every pause
+};
+
+struct Options {
+  std::string endpoint;  // "https://HOST[:PORT]"; empty: Amazon's of the region
+  std::string region = "us-east-1";
+  Credentials credentials;
+  Addressing addressing = Addressing::kAuto;
+  std::string ca_bundle;  // PEM file; empty: the system's
+  RetryOptions retry;
+  std::chrono::milliseconds connect_timeout{10'000};
+  // A request is given up, and tried again, when fewer than min_bytes_per_second moved for so long.
+  std::chrono::seconds stall_timeout{30};
+  int64_t min_bytes_per_second = 1024;
+};
+
+// From AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION or
+// AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_CA_BUNDLE; what a variable does
+// not say keeps its value in `base`. `get`: getenv, or a test's.
+Options FromEnvironment(Options base, const std::function<const char*(const char*)>& get);
+
+// An http(s) URL without path, query or user.
+struct Endpoint {
+  std::string scheme;     // "https"
+  std::string authority;  // "HOST[:PORT]", lower case
+};
+absl::StatusOr<Endpoint> EndpointOf(const Options& options);
+
+// FAILED_PRECONDITION, reason S3_NOT_CONFIGURED, naming what is missing or malformed.
+absl::Status CheckOptions(const Options& options);
+
+// Before attempt `failed_attempts` + 1: "full jitter", `uniform` [0, 1) of the bound, which
+// doubles. At least `retry_after`, if the server said so (kept up to a minute). None: give up.
+std::optional<std::chrono::milliseconds> NextDelay(
+    const RetryOptions& options, int failed_attempts,
+    std::optional<std::chrono::milliseconds> retry_after, double uniform);
+
+}  // namespace seedlm::server::s3

@@ -1,0 +1,105 @@
+#include "server/storage/s3/refusal.h"
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "server/errors/invalid_field.h"
+#include "server/errors/reason.h"
+
+namespace seedlm::server::s3 {
+namespace {
+
+// What a person can do about a code; empty: the server's own words must do.
+std::string_view WayOut(std::string_view code) {
+  struct Hint {
+    std::string_view code, way_out;
+  };
+  static constexpr std::array kHints = {
+      Hint{"InvalidAccessKeyId", "check AWS_ACCESS_KEY_ID of the server"},
+      Hint{"SignatureDoesNotMatch", "check AWS_SECRET_ACCESS_KEY of the server"},
+      Hint{"ExpiredToken", "renew AWS_SESSION_TOKEN and restart the server"},
+      Hint{"InvalidToken", "renew AWS_SESSION_TOKEN and restart the server"},
+      Hint{"RequestTimeTooSkewed", "set the server's clock"},
+      Hint{"AccessDenied", "the policy must allow to list, write and delete there"},
+      Hint{"NoSuchBucket", "create the bucket"},
+      Hint{"AuthorizationHeaderMalformed", "set AWS_REGION to the bucket's region"},
+      Hint{"PermanentRedirect", "set AWS_REGION to the bucket's region"},
+      Hint{"TemporaryRedirect", "set AWS_REGION to the bucket's region"},
+      Hint{"IllegalLocationConstraintException", "set AWS_REGION to the bucket's region"},
+  };
+  for (const Hint& hint : kHints) {
+    if (hint.code == code) return hint.way_out;
+  }
+  return "";
+}
+
+absl::StatusCode CodeOf(int http_status, std::string_view code) {
+  if (code == "QuotaExceeded" || http_status == 507) return absl::StatusCode::kResourceExhausted;
+  switch (http_status) {
+    case 401:
+    case 403:
+      return absl::StatusCode::kPermissionDenied;
+    case 404:
+      return absl::StatusCode::kNotFound;
+    case 412:
+      return absl::StatusCode::kAlreadyExists;
+    case 501:
+      return absl::StatusCode::kUnimplemented;
+    default:
+      return http_status >= 500 || http_status == 429 ? absl::StatusCode::kUnavailable
+                                                      : absl::StatusCode::kFailedPrecondition;
+  }
+}
+
+std::string_view ReasonFor(absl::StatusCode code, std::string_view s3_code) {
+  if (s3_code == "NoSuchBucket") return "S3_BUCKET_MISSING";
+  switch (code) {
+    case absl::StatusCode::kPermissionDenied:
+      return "S3_ACCESS_DENIED";
+    case absl::StatusCode::kAlreadyExists:
+      return "OUTPUT_EXISTS";
+    case absl::StatusCode::kUnavailable:
+      return "S3_UNAVAILABLE";
+    default:
+      return "S3_REFUSED";
+  }
+}
+
+}  // namespace
+
+bool IsPassing(int http_status, const ErrorAnswer& error) {
+  constexpr std::array kPassing = {429, 500, 502, 503, 504};
+  return std::find(kPassing.begin(), kPassing.end(), http_status) != kPassing.end() ||
+         error.code == "RequestTimeout";
+}
+
+std::optional<std::chrono::milliseconds> RetryAfterOf(const HttpAnswer& answer) {
+  const auto header = answer.headers.find("retry-after");
+  int seconds = 0;
+  if (header == answer.headers.end() || !absl::SimpleAtoi(header->second, &seconds) ||
+      seconds < 0) {
+    return std::nullopt;
+  }
+  return std::chrono::seconds(seconds);
+}
+
+absl::Status ToStatus(const HttpAnswer& answer, const ErrorAnswer& error, std::string_view what,
+                      std::string_view endpoint) {
+  const absl::StatusCode code = CodeOf(answer.status, error.code);
+  std::string message =
+      absl::StrCat(std::string(what), ": ", std::string(endpoint), " answered ", answer.status);
+  if (!error.code.empty()) absl::StrAppend(&message, " ", Shown(error.code));
+  if (!error.message.empty()) absl::StrAppend(&message, " (", error.message, ")");
+  const auto region = answer.headers.find("x-amz-bucket-region");
+  if (region != answer.headers.end() && answer.status / 100 == 3) {
+    absl::StrAppend(&message, "; the bucket is in ", Shown(region->second));
+  }
+  if (const std::string_view way_out = WayOut(error.code); !way_out.empty()) {
+    absl::StrAppend(&message, "; ", std::string(way_out));
+  }
+  return WithReason(absl::Status(code, message), ReasonFor(code, error.code));
+}
+
+}  // namespace seedlm::server::s3

@@ -1,0 +1,27 @@
+// What an answer that is no success means: pure functions.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "server/storage/s3/answers.h"
+#include "server/storage/s3/transport.h"
+
+namespace seedlm::server::s3 {
+
+// Whether the same request may succeed later: 429, 500, 502, 503, 504, and RequestTimeout, which S3
+// spells 400 though it is the connection's fault. No other 4xx.
+bool IsPassing(int http_status, const ErrorAnswer& error);
+
+// "Retry-After: SECONDS" of an answer; none if there is none, or a date.
+std::optional<std::chrono::milliseconds> RetryAfterOf(const HttpAnswer& answer);
+
+// The status of a refusal, see Client. `what`: the object or bucket; `endpoint`: who refused.
+// REQUIRES: the answer is a refusal.
+absl::Status ToStatus(const HttpAnswer& answer, const ErrorAnswer& error, std::string_view what,
+                      std::string_view endpoint);
+
+}  // namespace seedlm::server::s3
