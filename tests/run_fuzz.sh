@@ -1,21 +1,26 @@
 #!/usr/bin/env bash
-# Builds the fuzz programs with clang and runs each for a while, from the hostile files of the tests
-# and what earlier runs kept in build/fuzz/corpus. An input that crashes is left in build/fuzz.
+# Builds the fuzz programs with clang and runs each for a while, from the first inputs that
+# tests/fuzz/CMakeLists.txt names and what earlier runs kept in build/fuzz/corpus. An input that
+# crashes is left in build/fuzz.
 #
-#   tests/run_fuzz.sh [SECONDS]    # for each program; default 60
+#   tests/run_fuzz.sh [SECONDS [REGEX]]    # for each program (default 60) whose name matches
 set -euo pipefail
 seconds=${1:-60}
+some=${2:-.}
 cd "$(dirname "$0")/.."
 
 cmake --preset fuzz
-programs=(packed_file_fuzz search_fuzz s3_answer_fuzz)
-cmake --build --preset fuzz -j "$(nproc)" --target "${programs[@]}"
-for program in "${programs[@]}"; do
+mapfile -t programs < <(grep -E "$some" build/fuzz/tests/fuzz/fuzz_programs.txt)
+if [[ ${#programs[@]} -eq 0 ]]; then
+  echo "run_fuzz.sh: no fuzz program matches $some" >&2
+  exit 1
+fi
+cmake --build --preset fuzz -j "$(nproc)" --target "${programs[@]%% *}"
+for line in "${programs[@]}"; do
+  read -r program seeds <<<"$line"
   corpus=build/fuzz/corpus/$program
-  seeds=()
   mkdir -p "$corpus"
-  [[ $program != packed_file_fuzz ]] || seeds=(tests/hostile)
-  [[ ! -d tests/fuzz/corpus/$program ]] || seeds=("tests/fuzz/corpus/$program")
-  build/fuzz/tests/fuzz/$program -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 \
-    -artifact_prefix="build/fuzz/$program-" -print_final_stats=1 "$corpus" "${seeds[@]}"
+  echo "== $program, $seconds s"
+  build/fuzz/tests/fuzz/"$program" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 \
+    -artifact_prefix="build/fuzz/$program-" -print_final_stats=1 "$corpus" ${seeds:+"$seeds"}
 done
