@@ -16,6 +16,8 @@ const std::string_view kExitCodesHelp =
     "  6    the server cannot be reached, did not answer in time, or is busy\n"
     "  7    storage: permission denied, disk full, read or write error, data damaged on the way\n"
     "  8    the job was cancelled\n"
+    "  9    not let in: no valid token, a role that may not, a certificate that is not believed, "
+    "TLS on one side only\n"
     "  70   a defect in seedlm\n"
     "  130  interrupted\n";
 
@@ -36,8 +38,10 @@ ExitCode ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kAborted:
       return kUnavailable;
-    case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnauthenticated:
+      return kNotLetIn;
+    case absl::StatusCode::kPermissionDenied:
+      return ErrorReason(status) == "ROLE_FORBIDS" ? kNotLetIn : kStorage;
     case absl::StatusCode::kDataLoss:
       return kStorage;
     case absl::StatusCode::kResourceExhausted:

@@ -15,10 +15,11 @@ enum ExitCode : int {
   kNotFound = 4,       // NOT_FOUND
   kAlreadyExists = 5,  // ALREADY_EXISTS
   kUnavailable = 6,    // UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED; RESOURCE_EXHAUSTED with RetryInfo
-  kStorage = 7,    // PERMISSION_DENIED, UNAUTHENTICATED, RESOURCE_EXHAUSTED, DATA_LOSS; a system
-                   // call that failed for another reason (EIO)
-  kCancelled = 8,  // CANCELLED: the job was cancelled by somebody else
-  kInternal = 70,  // INTERNAL, UNKNOWN: a defect
+  kStorage = 7,  // PERMISSION_DENIED, RESOURCE_EXHAUSTED, DATA_LOSS; a system call that failed for
+                 // another reason (EIO)
+  kCancelled = 8,      // CANCELLED: the job was cancelled by somebody else
+  kNotLetIn = 9,       // UNAUTHENTICATED; PERMISSION_DENIED because of the role
+  kInternal = 70,      // INTERNAL, UNKNOWN: a defect
   kInterrupted = 130,  // SIGINT or SIGTERM
 };
 

@@ -13,11 +13,6 @@
 namespace seedlm::client {
 namespace {
 
-constexpr int kKeepAliveMs = 20'000;  // finds dead connections; Patience::silence dead servers
-constexpr int kMaxMessageBytes = 64 << 20;  // a job with many output files
-constexpr int kFirstReconnectMs = 200;
-constexpr int kMaxReconnectMs = 5'000;
-
 absl::Status Interrupted() { return absl::CancelledError("interrupted; run it again"); }
 
 // One try of a call. `invoke` is given the context.
@@ -41,17 +36,6 @@ bool MayHaveArrived(const absl::Status& status) {
 struct JobClient::Stub {
   std::unique_ptr<v1::CompressionService::Stub> service;
 };
-
-std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
 
 JobClient::JobClient(std::shared_ptr<grpc::Channel> channel, std::string address, Patience patience)
     : stub_(std::make_unique<Stub>(Stub{v1::CompressionService::NewStub(channel)})),

@@ -20,9 +20,6 @@ class Channel;
 
 namespace seedlm::client {
 
-// A channel to "HOST:PORT" or "unix:PATH", plaintext, past any proxy. Connects on first use.
-std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address);
-
 // How long a server has, and how often it is asked again.
 struct Patience {
   RetryPolicy unary{};

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "client/embedded_server.h"
 #include "client/job_client.h"
+#include "client/server_choice.h"
 
 namespace CLI {
 class App;
@@ -14,10 +15,10 @@ class App;
 
 namespace seedlm::client {
 
-inline constexpr char kDefaultServer[] = "127.0.0.1:7433";
-
-// Adds --server, which SEEDLM_SERVER stands in for. REQUIRES: `address` outlives `app`.
-void AddServerOption(CLI::App& app, std::string& address);
+// Adds --server and what it takes to get in there: --tls-ca, --tls-cert, --tls-key, --insecure.
+// SEEDLM_SERVER and SEEDLM_CA stand in for the first two; SEEDLM_TOKEN has no option, as other
+// users see command lines. REQUIRES: `choice` outlives `app`.
+void AddServerOption(CLI::App& app, ServerChoice& choice);
 
 // Keeps the embedded server alive for as long as the channel is used.
 struct Session {
@@ -27,8 +28,8 @@ struct Session {
   std::unique_ptr<JobClient> jobs;
 };
 
-// The server at `address`; kDefaultServer if that is empty.
-Session Connect(const std::string& address);
+// The server that was chosen; nothing is sent yet. Errors: those of OpenChannel.
+absl::StatusOr<Session> Connect(const ServerChoice& choice);
 
 absl::StatusOr<Session> StartEmbedded(const EmbeddedServer::Options& options);
 

@@ -22,6 +22,9 @@ constexpr Row kByReason[] = {
     {"BACKEND_UNKNOWN", "see seedlm devices"},
     {"BACKEND_UNAVAILABLE", "see seedlm devices, or use --backend auto"},
     {"OUTSIDE_STORAGE_ROOT", "choose a path below a --storage-root of the server"},
+    {"TOKEN_MISSING", "set SEEDLM_TOKEN"},
+    {"TOKEN_INVALID", "set SEEDLM_TOKEN to one that the server's --tokens file lists"},
+    {"ROLE_FORBIDS", "use a token with another role"},
     {"OUTPUT_EXISTS", "use --force to replace it"},
     {"REQUEST_ID_REUSED", "choose another --request-id"},
     {"UPLOAD_UNFINISHED", "submit it again"},
@@ -55,8 +58,9 @@ std::string_view ByCode(const absl::Status& status) {
       return "check the name";
     case absl::StatusCode::kAlreadyExists:
       return "choose another one, or use --force";
-    case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnauthenticated:
+      return "set SEEDLM_TOKEN, or see --tls-cert";
+    case absl::StatusCode::kPermissionDenied:
       return "choose another place, or change its permissions";
     case absl::StatusCode::kResourceExhausted:
       return "free some space, or choose another place";

@@ -9,14 +9,21 @@
 namespace seedlm::server {
 namespace {
 
-absl::Status CheckListen(const std::string& text, bool insecure) {
+absl::Status CheckListen(const std::string& text, const ServerOptions& options) {
   const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
   if (!address.ok()) return address.status();
-  if (address->is_local() || insecure) return absl::OkStatus();
+  if (address->is_local() || options.tls.on() || options.insecure) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("refusing to listen on ", address->ToString(),
-                   ", which other machines reach, without encryption: use 127.0.0.1 or unix:PATH, "
-                   "or allow it with --insecure"));
+                   ", which other machines reach, without encryption: give --tls-cert "
+                   "and --tls-key, use 127.0.0.1 or unix:PATH, or allow it with --insecure"));
+}
+
+absl::Status CheckTls(const TlsFiles& files) {
+  if (!files.on() || (!files.certificate.empty() && !files.key.empty())) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(files.certificate.empty() ? "--tls-cert" : "--tls-key",
+                   " is missing: TLS needs --tls-cert FILE and --tls-key FILE"));
 }
 
 }  // namespace
@@ -38,8 +45,9 @@ absl::Status CheckOptions(const ServerOptions& options) {
       return absl::InvalidArgumentError(absl::StrCat("--", setting.name, ": ", status.message()));
     }
   }
+  if (absl::Status status = CheckTls(options.tls); !status.ok()) return status;
   for (const std::string& text : options.listen) {
-    if (absl::Status status = CheckListen(text, options.insecure); !status.ok()) return status;
+    if (absl::Status status = CheckListen(text, options); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

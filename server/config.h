@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/auth/tls_files.h"
 
 namespace spdlog {
 class logger;
@@ -23,6 +24,9 @@ struct ServerOptions {
   std::vector<std::string> storage_roots;  // jobs read and write file:// below these only
   // "HOST:PORT" (port 0: any free one) or "unix:PATH". Empty: reachable by InProcessChannel alone.
   std::vector<std::string> listen;
+  // TLS on all TCP addresses; a Unix socket has the permissions of its file instead.
+  TlsFiles tls;
+  std::chrono::milliseconds tls_refresh{60'000};  // the files are read again so often
   bool insecure = false;         // allows plaintext on addresses that other machines reach
   int threads = 0;               // of workers; 0: one for each hardware thread
   std::string backend = "auto";  // what jobs that ask for "auto" run on

@@ -2,8 +2,9 @@ find_package(CLI11 REQUIRED)
 
 # The composition root: a library, which the client embeds, and the program.
 seedlm_room(seedlm_server
-  SOURCES server.cc
-  PUBLIC seedlm_config seedlm_rpc absl::status absl::statusor gRPC::grpc++ spdlog::spdlog
+  SOURCES credentials.cc server.cc
+  PUBLIC seedlm_auth seedlm_config seedlm_rpc absl::status absl::statusor gRPC::grpc++
+         spdlog::spdlog
   PRIVATE seedlm_registry seedlm_jobs seedlm_scheduler seedlm_storage absl::strings
           gRPC::grpc++_reflection)
 add_executable(seedlm-server main.cc)

@@ -12,6 +12,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "kernels/registry/registry.h"
+#include "server/credentials.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
 #include "server/listen_address.h"
@@ -95,7 +96,8 @@ struct Server::Parts {
           if (log != nullptr) log->warn("{}", message);
         }) {}
   absl::Status Compose(const ServerOptions& options);
-  absl::Status Listen(std::vector<ListenAddress> listen);
+  absl::Status CheckTls(const TlsFiles& files) const;
+  absl::Status Listen(std::vector<ListenAddress> listen, const ServerOptions& options);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
   DataDir data_dir;
@@ -146,14 +148,29 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status Server::Parts::Listen(std::vector<ListenAddress> listen) {
+absl::Status Server::Parts::CheckTls(const TlsFiles& files) const {
+  if (!files.on()) return absl::OkStatus();
+  const absl::StatusOr<std::vector<std::string>> warnings = CheckTlsFiles(files);
+  if (!warnings.ok()) return warnings.status();
+  for (const std::string& warning : *warnings) {
+    if (log != nullptr) log->warn("{}", warning);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::Listen(std::vector<ListenAddress> listen,
+                                   const ServerOptions& options) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetLimits(builder);
+  const std::shared_ptr<grpc::ServerCredentials> plaintext = grpc::InsecureServerCredentials();
+  const std::shared_ptr<grpc::ServerCredentials> secure =
+      options.tls.on() ? MakeTlsCredentials(options.tls, options.tls_refresh) : plaintext;
   std::vector<int> ports(listen.size());
   for (size_t i = 0; i < listen.size(); ++i) {
-    builder.AddListeningPort(listen[i].ToString(), grpc::InsecureServerCredentials(), &ports[i]);
+    builder.AddListeningPort(listen[i].ToString(), listen[i].is_unix ? plaintext : secure,
+                             &ports[i]);
   }
   builder.RegisterService(compression_rpc.get());
   builder.RegisterService(artifact_rpc.get());
@@ -182,11 +199,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
       new Server(std::make_unique<Parts>(*std::move(data_dir), options.log)));
   Parts& parts = *server->parts_;
   if (absl::Status status = parts.Compose(options); !status.ok()) return status;
+  if (absl::Status status = parts.CheckTls(options.tls); !status.ok()) return status;
   auto listen = FreeAddresses(options.listen);
   if (!listen.ok()) return listen.status();
   // Before any call can come in: Start takes up what the store holds.
   if (absl::Status status = parts.scheduler->Start(); !status.ok()) return status;
-  if (absl::Status status = parts.Listen(*std::move(listen)); !status.ok()) return status;
+  if (absl::Status status = parts.Listen(*std::move(listen), options); !status.ok()) return status;
   return server;
 }
 

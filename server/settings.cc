@@ -25,6 +25,13 @@ std::vector<Setting> MakeSettings() {
        "127.0.0.1:7433 and unix:DATA_DIR/server.sock"},
       {"insecure", "Doors", YesOrNo(FIELD(insecure)),
        "Allow plaintext on addresses that other machines reach"},
+      {"tls-cert", "Doors", Text(FIELD(tls.certificate), "FILE"),
+       "PEM: the server's certificate, then its chain. With it all TCP addresses speak TLS"},
+      {"tls-key", "Doors", Text(FIELD(tls.key), "FILE"), "PEM: the key of the certificate"},
+      {"tls-client-ca", "Doors", Text(FIELD(tls.client_ca), "FILE"),
+       "PEM: clients must have a certificate that one of these signed"},
+      {"tls-refresh", "Doors", Duration(FIELD(tls_refresh), seconds(1), hours(24)),
+       "The TLS files are read again so often, so that a renewed one needs no restart"},
       {"watch-keep-alive", "Doors", Duration(FIELD(watch_keep_alive), milliseconds(1), hours(1)),
        "A WatchJob stream says something at least so often"},
 

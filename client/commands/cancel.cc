@@ -12,12 +12,15 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string job, server;
+  std::string job;
+  ServerChoice server;
   bool json = false;
 };
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  const auto job = Connect(options.server).jobs->CancelJob(JobName(options.job), interrupt.token());
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
+  const auto job = session->jobs->CancelJob(JobName(options.job), interrupt.token());
   if (!job.ok()) return job.status();
   PrintOut(options.json ? JsonLine(ToJson(*job))
                         : job->name() + "  " + StateName(job->state()) + "\n");

@@ -19,7 +19,8 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string in, out, server;
+  std::string in, out;
+  ServerChoice server;
   SpecOptions spec;
   bool force = false;
   bool json = false;

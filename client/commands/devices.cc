@@ -13,7 +13,7 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string server;
+  ServerChoice server;
   bool json = false;
 };
 

@@ -16,7 +16,8 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string job, out, server;
+  std::string job, out;
+  ServerChoice server;
   bool force = false;
   bool json = false;
 };
@@ -32,8 +33,9 @@ nlohmann::ordered_json ToJson(const v1::Job& job, const std::string& out) {
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  const Session session = Connect(options.server);
-  const auto job = session.jobs->GetJob(JobName(options.job), interrupt.token());
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
+  const auto job = session->jobs->GetJob(JobName(options.job), interrupt.token());
   if (!job.ok()) return job.status();
   // First of all whether there is a result: of a job that failed, why.
   if (HasEnded(job->state()) && job->state() != v1::JOB_STATE_SUCCEEDED) {
@@ -45,8 +47,8 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (!out.ok()) return out.status();
   ProgressBar bar;
   const TransferContext transfer{
-      .channel = session.channel,
-      .address = session.address,
+      .channel = session->channel,
+      .address = session->address,
       .stop = interrupt.token(),
       .on_progress = [&](const ProgressView& view) { bar.Update(view); }};
   absl::Status status = CheckResult(*job);

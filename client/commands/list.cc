@@ -22,7 +22,7 @@ const std::map<std::string, v1::JobState> kStates = {{"QUEUED", v1::JOB_STATE_QU
                                                      {"CANCELLED", v1::JOB_STATE_CANCELLED}};
 
 struct Options {
-  std::string server;
+  ServerChoice server;
   v1::JobState state = v1::JOB_STATE_UNSPECIFIED;
   bool json = false;
 };
@@ -54,7 +54,9 @@ std::string TextList(const std::vector<v1::Job>& jobs) {
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   v1::ListJobsRequest request;
   request.set_state(options.state);
-  const auto jobs = Connect(options.server).jobs->ListJobs(request, interrupt.token());
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
+  const auto jobs = session->jobs->ListJobs(request, interrupt.token());
   if (!jobs.ok()) return jobs.status();
   PrintOut(options.json ? JsonList(*jobs) : TextList(*jobs));
   return kOk;

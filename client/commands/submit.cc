@@ -16,7 +16,8 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string in, server, request_id;
+  std::string in, request_id;
+  ServerChoice server;
   std::string to = "managed";
   SpecOptions spec;
   bool force = false;
@@ -53,18 +54,19 @@ absl::Status UploadSource(const Options& options, const Session& session,
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   if (options.spec.threads != 0) PrintNote("--threads: the server decides; it has no effect here");
-  const Session session = Connect(options.server);
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
   // Before a long upload: is the server there?
-  const auto there = session.jobs->GetCapabilities(interrupt.token());
+  const auto there = session->jobs->GetCapabilities(interrupt.token());
   if (!there.ok()) return there.status();
   v1::CreateJobRequest request;
   request.set_request_id(options.request_id);
   v1::Job& wanted = *request.mutable_job();
   *wanted.mutable_spec() = ToSpec(options.spec);
   SetDestination(options, *wanted.mutable_destination());
-  absl::Status status = UploadSource(options, session, interrupt, wanted);
+  absl::Status status = UploadSource(options, *session, interrupt, wanted);
   if (!status.ok()) return status;
-  const auto job = session.jobs->CreateJob(request, interrupt.token());
+  const auto job = session->jobs->CreateJob(request, interrupt.token());
   if (!job.ok()) return job.status();
   PrintOut(options.json ? JsonLine(ToJson(*job)) : job->name() + "\n");
   return kOk;

@@ -14,16 +14,19 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string job, server;
+  std::string job;
+  ServerChoice server;
   bool json = false;
 };
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  const Session session = Connect(options.server);
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
   const std::string name = JobName(options.job);
-  const auto job = session.jobs->GetJob(name, interrupt.token());
+  const auto job = session->jobs->GetJob(name, interrupt.token());
   if (!job.ok()) return job.status();
-  const auto followed = FollowJob(*session.jobs, name, {.show_progress = !options.json}, interrupt);
+  const auto followed =
+      FollowJob(*session->jobs, name, {.show_progress = !options.json}, interrupt);
   if (!followed.ok()) return followed.status();
   if (options.json) PrintOut(JsonLine(ToJson(followed->job)));
   return ReportEnd(followed->job, name);

@@ -11,18 +11,20 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string job, server;
+  std::string job;
+  ServerChoice server;
   bool json = false;
 };
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  const Session session = Connect(options.server);
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
   const std::string name = JobName(options.job);
   // A job that is not there, or no server: said at once, without the patience of a stream.
-  const auto job = session.jobs->GetJob(name, interrupt.token());
+  const auto job = session->jobs->GetJob(name, interrupt.token());
   if (!job.ok()) return job.status();
   const auto followed =
-      FollowJob(*session.jobs, name, {.show_tensors = true, .json = options.json}, interrupt);
+      FollowJob(*session->jobs, name, {.show_tensors = true, .json = options.json}, interrupt);
   if (!followed.ok()) return followed.status();
   return ReportEnd(followed->job, name);
 }

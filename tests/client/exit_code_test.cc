@@ -28,7 +28,7 @@ TEST_CASE("every status code has its exit code") {
       {Code::kDeadlineExceeded, 6},
       {Code::kAborted, 6},
       {Code::kPermissionDenied, 7},
-      {Code::kUnauthenticated, 7},
+      {Code::kUnauthenticated, 9},
       {Code::kResourceExhausted, 7},
       {Code::kDataLoss, 7},
       {Code::kCancelled, 8},
@@ -59,7 +59,7 @@ TEST_CASE("a busy server is no full disk, and a failed read is no defect") {
 
 TEST_CASE("help lists every exit code") {
   const std::string help(kExitCodesHelp);
-  for (const int code : {0, 1, 2, 3, 4, 5, 6, 7, 8, 70, 130}) {
+  for (const int code : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 70, 130}) {
     CAPTURE(code);
     CHECK(absl::StrContains(help, absl::StrCat("\n  ", code, " ")));
   }

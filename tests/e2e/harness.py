@@ -23,12 +23,13 @@ SERVER = os.environ.get("SEEDLM_SERVER_PROGRAM", "seedlm-server")
 TIMEOUT_S = 60
 
 OK, CHECK_FAILED, USAGE, INVALID, NOT_FOUND, EXISTS = 0, 1, 2, 3, 4, 5
-UNAVAILABLE, STORAGE, CANCELLED, INTERRUPTED = 6, 7, 8, 130
+UNAVAILABLE, STORAGE, CANCELLED, NOT_LET_IN, INTERRUPTED = 6, 7, 8, 9, 130
 
 
 def environment(**more):
     """Without what would lead a test astray."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("SEEDLM_SERVER", "SEEDLM_TOKEN")}
+    astray = ("SEEDLM_SERVER", "SEEDLM_TOKEN", "SEEDLM_CA")
+    kept = {k: v for k, v in os.environ.items() if k not in astray}
     return {**kept, **more}
 
 
@@ -200,14 +201,15 @@ class Server:
         self.process = subprocess.Popen(
             [SERVER, "--listen", "127.0.0.1:0", "--data-dir", os.path.join(directory, "data"), *args],
             stdout=subprocess.DEVNULL, stderr=self.log, env=environment())
-        self.address = self.wait_for_address()
+        self.addresses = self.wait_for_addresses()
+        self.address = self.addresses[0]
 
-    def wait_for_address(self):
+    def wait_for_addresses(self):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
-            found = re.search(r"listening on (\S+)", read(self.log_path).decode())
+            found = re.search(r"listening on (.+)\n", read(self.log_path).decode())
             if found:
-                return found.group(1)
+                return found.group(1).split()
             time.sleep(0.05)
         raise AssertionError("the server does not listen: " + read(self.log_path).decode())
 

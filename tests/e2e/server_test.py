@@ -183,9 +183,8 @@ class Remote(EndToEnd):
         with self.server() as server:
             self.fails(server.run("compress", source, self.path("x"), "--threads", 2),
                        harness.USAGE, "--threads", "--server")
-            listed = self.ok(server.run("list", env={"SEEDLM_TOKEN": "secret"}))
-            self.assertIn("no authentication", listed.err)
-            self.assertNotIn("secret", listed.err)
+            submitted = self.ok(server.run("submit", source, "--threads", 2))
+            self.assertIn("no effect", submitted.err)
 
     def test_a_name_that_cannot_be_uploaded(self):
         source = small_directory(self.path("in"))

@@ -26,6 +26,7 @@ LAW = {
                       "kernels/codec"],
     "proto": [],
     "server/errors": [],
+    "server/auth": ["server/errors", "kernels/format"],
     "server/jobs": ["server/errors", "kernels/codec"],  # profile.h: the words of a request
     "server/admission": ["server/errors", "server/jobs", "kernels/format", "kernels/codec"],
     "server/storage/s3": ["server/errors"],
@@ -34,11 +35,11 @@ LAW = {
                        "kernels/format"],
     "server/scheduler": ["server/errors", "server/jobs", "server/workers", "server/storage",
                          "kernels/registry", "kernels/backend", "kernels/codec", "kernels/format"],
-    "server/rpc": ["proto", "server/errors", "server/admission", "server/jobs",
+    "server/rpc": ["proto", "server/errors", "server/auth", "server/admission", "server/jobs",
                    "server/scheduler", "server/storage"],
     # The composition root: main, config, server. It alone sees every room of the server.
-    "server": ["proto", "server/errors", "server/admission", "server/jobs", "server/rpc",
-               "server/scheduler", "server/storage", "server/workers", "kernels/registry",
+    "server": ["proto", "server/errors", "server/auth", "server/admission", "server/jobs",
+               "server/rpc", "server/scheduler", "server/storage", "server/workers", "kernels/registry",
                "kernels/backend"],
     "client": ["client/commands", "proto", "kernels/format", "kernels/codec"],
     "client/commands": ["client", "proto", "kernels/format", "kernels/codec"],

@@ -87,6 +87,18 @@ TEST_CASE("options are checked before anything is touched") {
       {"--max-jobs", [](ServerOptions& o) { o.max_active_jobs = 0; }},
       {"'7433'", [](ServerOptions& o) { o.listen = {"7433"}; }},
       {"0.0.0.0:7433", [](ServerOptions& o) { o.listen = {"0.0.0.0:7433"}; }},
+      {"--tls-key is missing",
+       [](ServerOptions& o) {
+         o.tls = {"server.pem", "", ""};
+       }},
+      {"--tls-cert is missing",
+       [](ServerOptions& o) {
+         o.tls = {"", "server.key", ""};
+       }},
+      {"--tls-cert is missing",
+       [](ServerOptions& o) {
+         o.tls = {"", "", "ca.pem"};
+       }},
   };
   for (const auto& [name, spoil] : cases) {
     ServerOptions options = good;
@@ -97,6 +109,9 @@ TEST_CASE("options are checked before anything is touched") {
   }
   good.listen = {"0.0.0.0:7433"};
   good.insecure = true;
+  CHECK(CheckOptions(good).ok());
+  good.insecure = false;
+  good.tls = {"server.pem", "server.key", ""};
   CHECK(CheckOptions(good).ok());
 }
 

@@ -1,0 +1,107 @@
+"""Who gets in, and what the others are told: TLS, certificates, both programs as a user starts them."""
+
+import os
+import shutil
+import socket
+import subprocess
+import unittest
+
+import harness
+from harness import NOT_LET_IN, UNAVAILABLE, EndToEnd, run, small_file
+
+
+def openssl(*args, text=""):
+    subprocess.run(["openssl", *args], input=text, check=True, capture_output=True, text=True)
+
+
+def make_authority(directory, name):
+    """NAME.pem and NAME.key; the path without the ending."""
+    stem = os.path.join(directory, name)
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-keyout", stem + ".key", "-out", stem + ".pem", "-days", "2", "-subj", f"/CN={name}")
+    return stem
+
+
+def make_certificate(directory, name, authority, names="IP:127.0.0.1,DNS:localhost"):
+    stem = os.path.join(directory, name)
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-keyout", stem + ".key", "-out", stem + ".csr", "-subj", f"/CN={name}")
+    with open(stem + ".ext", "w") as f:
+        f.write(f"subjectAltName={names}\n")
+    openssl("x509", "-req", "-in", stem + ".csr", "-CA", authority + ".pem", "-CAkey",
+            authority + ".key", "-CAcreateserial", "-days", "2", "-out", stem + ".pem", "-extfile",
+            stem + ".ext")
+    os.chmod(stem + ".key", 0o600)
+    return stem
+
+
+@unittest.skipUnless(shutil.which("openssl"), "no openssl program")
+class Tls(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.ca = make_authority(self.dir, "ca")
+        self.other = make_authority(self.dir, "other")
+        self.pair = make_certificate(self.dir, "server", self.ca)
+        self.tls = ("--tls-cert", self.pair + ".pem", "--tls-key", self.pair + ".key")
+
+    def test_a_whole_job_over_tls(self):
+        source = small_file(self.path("in.safetensors"))
+        with self.server(*self.tls) as server:
+            env = {"SEEDLM_CA": self.ca + ".pem"}
+            self.ok(server.run("compress", source, self.path("out.safetensors"), env=env))
+            self.assertIn("SUCCEEDED", self.ok(server.run("list", env=env)).out)
+
+    def test_tls_on_one_side_only(self):
+        with self.server(*self.tls) as server:
+            self.fails(server.run("list"), NOT_LET_IN, server.address, "speaks TLS only", "--tls-ca")
+            self.fails(server.run("list", "--insecure"), NOT_LET_IN, server.address, "TLS only")
+        with self.server() as server:
+            self.fails(server.run("list", "--tls-ca", self.ca + ".pem"), NOT_LET_IN, server.address,
+                       "speaks no TLS", "--insecure")
+            env = {"SEEDLM_CA": self.ca + ".pem"}
+            self.ok(server.run("list", "--insecure", env=env))
+
+    def test_a_certificate_that_is_not_believed(self):
+        with self.server(*self.tls) as server:
+            self.fails(server.run("list", "--tls-ca", self.other + ".pem"), NOT_LET_IN,
+                       server.address, "not to be believed", "--tls-ca")
+        elsewhere = make_certificate(self.dir, "elsewhere", self.ca, "DNS:elsewhere.example")
+        with self.server("--tls-cert", elsewhere + ".pem", "--tls-key", elsewhere + ".key") as server:
+            self.fails(server.run("list", "--tls-ca", self.ca + ".pem"), NOT_LET_IN, server.address,
+                       "for another name", "--server")
+
+    def test_a_certificate_of_the_client(self):
+        own = make_certificate(self.dir, "client", self.ca)
+        wrong = make_certificate(self.dir, "stranger", self.other)
+        with self.server(*self.tls, "--tls-client-ca", self.ca + ".pem") as server:
+            trust = ("--tls-ca", self.ca + ".pem")
+            self.ok(server.run("list", *trust, "--tls-cert", own + ".pem", "--tls-key", own + ".key"))
+            self.fails(server.run("list", *trust), NOT_LET_IN, server.address, "wants a certificate",
+                       "--tls-cert")
+            self.fails(server.run("list", *trust, "--tls-cert", wrong + ".pem", "--tls-key",
+                                  wrong + ".key"), NOT_LET_IN, server.address, "does not accept")
+            self.fails(server.run("list", *trust, "--tls-cert", own + ".pem", "--tls-key",
+                                  wrong + ".key"), harness.INVALID, "--tls-key")
+
+    def test_to_other_machines_the_client_speaks_tls_unless_told_otherwise(self):
+        # An address of this machine that is not loopback stands for another machine.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(("192.0.2.1", 9))  # sends nothing; says which address would be used
+            except OSError:
+                self.skipTest("this machine has no address but loopback")
+            host = probe.getsockname()[0]
+        with self.server("--listen", f"{host}:0", "--insecure") as server:
+            address = server.addresses[1]
+            self.fails(run("list", "--server", address, env={"SEEDLM_TOKEN": "secret"}), NOT_LET_IN,
+                       address, "speaks no TLS")
+            self.ok(run("list", "--server", address, "--insecure"))
+
+    def test_nobody_there_is_no_question_of_tls(self):
+        for args in ((), ("--tls-ca", self.ca + ".pem")):
+            self.fails(run("list", "--server", "127.0.0.1:1", *args), UNAVAILABLE, "127.0.0.1:1",
+                       "refused")
+
+
+if __name__ == "__main__":
+    harness.main()
