@@ -2,9 +2,10 @@
 # Installs what building, testing and linting need on a bare Debian 12. Ubuntu 24.04 has the same
 # package names, but see README.md beside this file.
 #
-#   docker/install-deps.sh [--build-only]
+#   docker/install-deps.sh [--build-only | --hardware]
 #
-# --build-only leaves out what only lint and fuzzing need. Asks nothing; does nothing (no network) when
+# --build-only leaves out what only lint and fuzzing need; --hardware is that and the tools of
+# `make hardware` (Verilator, Yosys, a solver). Asks nothing; does nothing (no network) when
 # all is there. Uses sudo when it is not run by root. The CUDA toolkit is optional and not installed
 # here.
 set -euo pipefail
@@ -22,12 +23,14 @@ build_packages=(
   python3 python3-pip python3-venv
 )
 lint_packages=(clang clang-format clang-tidy libclang-rt-dev shellcheck)
+hardware_packages=(boolector verilator yosys)
 
 case "${1-}" in
   --build-only) packages=("${build_packages[@]}") ;;
+  --hardware) packages=("${build_packages[@]}" "${hardware_packages[@]}") ;;
   "") packages=("${build_packages[@]}" "${lint_packages[@]}") ;;
   *)
-    echo "install-deps.sh: unknown argument '$1'; it takes --build-only or nothing" >&2
+    echo "install-deps.sh: unknown argument '$1'; it takes --build-only, --hardware or nothing" >&2
     exit 2
     ;;
 esac

@@ -24,6 +24,8 @@ LAW = {
     "kernels/registry": ["kernels/backend", "kernels/cpu", "kernels/search"],
     "kernels/bench": ["kernels/registry", "kernels/cpu", "kernels/backend", "kernels/search",
                       "kernels/codec"],
+    "hardware/hls": [],
+    "hardware/sim": ["hardware/hls", "kernels/format", "kernels/codec"],
     "proto": [],
     "server/errors": [],
     "server/auth": ["server/errors", "kernels/format"],

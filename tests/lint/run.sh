@@ -11,8 +11,8 @@ python3 tests/lint/import_law.py .
 python3 tests/lint/sizes.py .
 python3 tests/lint/paths.py .
 
-echo "clang-format: $(own_files '*.h' '*.cc' '*.cu' | tr -cd '\0' | wc -c) files"
-own_files '*.h' '*.cc' '*.cu' | xargs -0 clang-format --dry-run --Werror
+echo "clang-format: $(own_files '*.h' '*.cc' '*.cpp' '*.cu' | tr -cd '\0' | wc -c) files"
+own_files '*.h' '*.cc' '*.cpp' '*.cu' | xargs -0 clang-format --dry-run --Werror
 
 mapfile -d '' scripts < <(own_files '*.sh' .ci/run)
 echo "shellcheck: ${#scripts[@]} scripts"

@@ -10,7 +10,7 @@ import sys
 
 MAX_LINES = 600
 MANY_LINES = 350  # few files should be longer: they are named, but allowed
-SUFFIXES = {".h", ".cc", ".cu", ".proto", ".py", ".sh", ".sql"}
+SUFFIXES = {".h", ".cc", ".cpp", ".cu", ".proto", ".py", ".sh", ".sql", ".sv", ".tcl"}
 SKIPPED_DIRECTORIES = {"build", ".git"}
 
 

@@ -1,0 +1,169 @@
+#include "hardware/hls/block_sums.h"
+#include "hardware/hls/gemv.h"
+#include "hardware/hls/gemv_ports.h"
+
+namespace seedlm_hls {
+
+static const int kMaxLevelShift = 27;
+
+// The level table as integers: level i is digits[i] * 2^shift[i] * 2^unit.
+struct IntegerLevels {
+  ap_uint<24> digits[kLevels];
+  ap_uint<5> shift[kLevels];
+  exponent_t unit;
+  bool in_range;
+};
+
+inline void integer_levels(const float_bits_t levels[kLevels], IntegerLevels& table) {
+#pragma HLS INLINE
+  ap_uint<8> lowest = 255;
+LOWEST:
+  for (int i = 0; i < kLevels; ++i) {
+#pragma HLS PIPELINE II = 1
+    const ap_uint<8> field = levels[i](30, 23);
+    if (field < lowest) lowest = field;
+  }
+  table.in_range = lowest != 0;
+SHIFTS:
+  for (int i = 0; i < kLevels; ++i) {
+#pragma HLS PIPELINE II = 1
+    const int shift = levels[i](30, 23).to_int() - lowest.to_int();
+    if (shift > kMaxLevelShift || levels[i][31] || levels[i](30, 23) == 255) table.in_range = false;
+    table.digits[i] = significand_of(levels[i]).digits;
+    table.shift[i] = shift > kMaxLevelShift ? kMaxLevelShift : shift;
+  }
+  table.unit = lowest.to_int() - 150;
+}
+
+// A port word against its 128 activations: the sum over 16 blocks, exact.
+template <class A, bool kPowersOfTwo>
+ap_int<A::kAccumulatorBits> word_dot(port_t word, const typename A::stored_t line[kChunk],
+                                     const IntegerLevels& table, bool& zero_seed) {
+#pragma HLS INLINE
+  ap_int<A::kAccumulatorBits> total = 0;
+LANES:
+  for (int lane = 0; lane < kLanes; ++lane) {
+#pragma HLS UNROLL
+    sum_t sums[kBlock4];
+    const word_t block = word(kWordBits * lane + kWordBits - 1, kWordBits * lane);
+    if (block_sums<kBlock4, kRank4>(block, sums)) zero_seed = true;
+    ap_int<A::kDotBits> dot = 0;
+  WEIGHTS:
+    for (int c = 0; c < kBlock4; ++c) {
+#pragma HLS UNROLL
+      dot += A::times(sums[c], line[lane * kBlock4 + c]);
+    }
+    const level_t level = level_of_word(block);
+    ap_int<A::kDotBits + 24> scaled = dot;
+    if (!kPowersOfTwo) {
+      scaled = dot * ap_int<25>(table.digits[level]);
+#pragma HLS BIND_OP variable = scaled op = mul impl = dsp latency = 4
+    }
+    total += ap_int<A::kAccumulatorBits>(scaled) << table.shift[level].to_int();
+  }
+  return total;
+}
+
+template <class A, bool kPowersOfTwo>
+void multiply_rows(hls::stream<port_t>& words, typename A::stored_t vector[kMaxChunks][kChunk],
+                   hls::stream<ap_uint<4> >& vector_flags, const float_bits_t levels[kLevels],
+                   ap_uint<32> rows, ap_uint<16> chunks,
+                   hls::stream<ap_int<A::kAccumulatorBits> >& sums, hls::stream<exponent_t>& units,
+                   ap_uint<4>* status) {
+  IntegerLevels table;
+#pragma HLS ARRAY_PARTITION variable = table.digits type = complete
+#pragma HLS ARRAY_PARTITION variable = table.shift type = complete
+  integer_levels(levels, table);
+  // With powers of two the digits are common to all levels, and the caller's row scale has them.
+  units.write(exponent_t(table.unit + A::kUnit + (kPowersOfTwo ? 23 : 0)));
+  bool zero_seed = false;
+ROWS:
+  for (ap_uint<32> row = 0; row < rows; ++row) {
+#pragma HLS LOOP_TRIPCOUNT min = 512 max = 28672 avg = 4096
+    ap_int<A::kAccumulatorBits> accumulator = 0;
+  CHUNKS:
+    for (ap_uint<16> chunk = 0; chunk < chunks; ++chunk) {
+#pragma HLS PIPELINE II = 1
+#pragma HLS LOOP_TRIPCOUNT min = 4 max = 256 avg = 32
+      accumulator += word_dot<A, kPowersOfTwo>(words.read(), vector[chunk], table, zero_seed);
+      if (chunk == chunks - 1) sums.write(accumulator);
+    }
+  }
+  ap_uint<4> flags = vector_flags.read();
+  if (zero_seed) flags |= ap_uint<4>(kZeroSeed);
+  if (!table.in_range) flags |= ap_uint<4>(kLevelsTooWide);
+  *status = flags;
+}
+
+// The processes side by side. Between calls (ap_ctrl_chain) `vector` is a ping-pong buffer: the
+// next x is loaded while this matrix streams.
+template <class A, bool kPowersOfTwo>
+void gemv(const port_t* weights, const port_t* activations, const float_bits_t* row_scales,
+          float_bits_t* results, const float_bits_t levels[kLevels], ap_uint<32> rows,
+          ap_uint<16> chunks, ap_uint<4>* status) {
+#pragma HLS DATAFLOW
+  typename A::stored_t vector[kMaxChunks][kChunk];
+#pragma HLS ARRAY_PARTITION variable = vector dim = 2 type = complete
+  hls::stream<ap_uint<4> > vector_flags("vector_flags");
+#pragma HLS STREAM variable = vector_flags depth = 2
+  hls::stream<port_t> words("words");
+#pragma HLS STREAM variable = words depth = 64
+  hls::stream<ap_int<A::kAccumulatorBits> > sums("sums");
+#pragma HLS STREAM variable = sums depth = 16
+  hls::stream<exponent_t> units("units");
+#pragma HLS STREAM variable = units depth = 2
+  load_vector<A>(activations, chunks, vector, vector_flags);
+  load_words(weights, rows * chunks, words);
+  multiply_rows<A, kPowersOfTwo>(words, vector, vector_flags, levels, rows, chunks, sums, units,
+                                 status);
+  finish_rows<A::kAccumulatorBits>(sums, units, row_scales, rows, results);
+}
+
+}  // namespace seedlm_hls
+
+using namespace seedlm_hls;
+
+extern "C" {
+
+void seedlm_gemv(const port_t* weights, const port_t* activations, const float_bits_t* row_scales,
+                 float_bits_t* results, const float_bits_t levels[16], ap_uint<32> rows,
+                 ap_uint<16> chunks, ap_uint<4>* status) {
+  SEEDLM_GEMV_PORTS
+#pragma HLS INTERFACE mode = s_axilite port = levels
+  if (chunks > kMaxChunks) {
+    *status = kTooLarge;
+    return;
+  }
+  gemv<Float16Activation, false>(weights, activations, row_scales, results, levels, rows, chunks,
+                                 status);
+}
+
+void seedlm_gemv_pow2(const port_t* weights, const port_t* activations,
+                      const float_bits_t* row_scales, float_bits_t* results,
+                      const float_bits_t levels[16], ap_uint<32> rows, ap_uint<16> chunks,
+                      ap_uint<4>* status) {
+  SEEDLM_GEMV_PORTS
+#pragma HLS INTERFACE mode = s_axilite port = levels
+  if (chunks > kMaxChunks) {
+    *status = kTooLarge;
+    return;
+  }
+  gemv<Float16Activation, true>(weights, activations, row_scales, results, levels, rows, chunks,
+                                status);
+}
+
+void seedlm_gemv_int8(const port_t* weights, const port_t* activations,
+                      const float_bits_t* row_scales, float_bits_t* results,
+                      const float_bits_t levels[16], ap_uint<32> rows, ap_uint<16> chunks,
+                      ap_uint<4>* status) {
+  SEEDLM_GEMV_PORTS
+#pragma HLS INTERFACE mode = s_axilite port = levels
+  if (chunks > kMaxChunks) {
+    *status = kTooLarge;
+    return;
+  }
+  gemv<Int8Activation, false>(weights, activations, row_scales, results, levels, rows, chunks,
+                              status);
+}
+
+}  // extern "C"

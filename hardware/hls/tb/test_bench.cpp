@@ -1,0 +1,358 @@
+// Self-checking bench, the same for C simulation and C/RTL co-simulation.
+//
+//   test_bench VECTORS [COMPRESSED.safetensors DECOMPRESSED.safetensors]
+//
+// VECTORS: the folder of golden vectors. COMPRESSED: what `seedlm compress` made, 4bit or 3bit;
+// DECOMPRESSED: what `seedlm decompress --dtype f16` made of it. Returns 0 only if everything
+// agreed, and at least one block was compared.
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "hardware/hls/decode.h"
+#include "hardware/hls/gemv.h"
+#include "hardware/hls/tb/expected.h"
+#include "hardware/hls/tb/packed_file.h"
+
+using namespace seedlm_hls;
+
+namespace test_bench {
+namespace {
+
+long compared = 0, failures = 0;
+
+bool check(bool good, const std::string& what) {
+  ++compared;
+  if (!good && ++failures <= 20) std::fprintf(stderr, "test_bench: FAILED: %s\n", what.c_str());
+  return good;
+}
+
+// A repeatable source of bits (Marsaglia's xorshift).
+struct Random {
+  uint64_t state = 0x9E3779B97F4A7C15u;
+  uint64_t next() {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+  }
+};
+
+// Decodes through the stream top: words (a multiple of 16 blocks) to halves in their order.
+std::vector<uint16_t> decode(const std::vector<uint32_t>& words, const std::vector<uint8_t>& levels,
+                             const std::vector<uint32_t>& scale, bool three_bit, HalfFormat format,
+                             uint32_t& zero_seeds) {
+  const int outputs = three_bit ? 6 : 4;
+  hls::stream<port_t> in("in"), plane("plane"), out4[4], out6[6];
+  float_bits_t table[kLevels];
+  for (int i = 0; i < kLevels; ++i) table[i] = scale[i];
+  const size_t count = words.size() / kLanes;
+  for (size_t i = 0; i < count; ++i) {
+    port_t word = 0;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      word(32 * lane + 31, 32 * lane) = words[i * kLanes + lane];
+    }
+    in.write(word);
+    if (three_bit && i % 8 == 0) {
+      port_t beat = 0;
+      for (int byte = 0; byte < 64; ++byte) {
+        const size_t at = i / 8 * 64 + byte;
+        if (at < levels.size()) beat(8 * byte + 7, 8 * byte) = levels[at];
+      }
+      plane.write(beat);
+    }
+  }
+  ap_uint<32> zeros = 0;
+  if (three_bit) {
+    decode_stream_3bit(in, plane, out6, table, format, count, &zeros);
+  } else {
+    decode_stream(in, out4, table, format, count, &zeros);
+  }
+  zero_seeds = zeros.to_uint();
+  std::vector<uint16_t> halves;
+  for (size_t i = 0; i < count; ++i) {
+    for (int q = 0; q < outputs; ++q) {
+      const port_t beat = three_bit ? out6[q].read() : out4[q].read();
+      for (int k = 0; k < kHalvesPerPort; ++k) {
+        halves.push_back(static_cast<uint16_t>(beat(16 * k + 15, 16 * k).to_uint()));
+      }
+    }
+  }
+  return halves;
+}
+
+struct GoldenBlock {
+  uint32_t word;
+  int level;
+  std::vector<uint32_t> decoded;
+};
+
+bool read_golden(const std::string& path, std::vector<uint32_t>& scale,
+                 std::vector<GoldenBlock>& blocks) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string tag, token;
+    words >> tag;
+    if (tag == "scale") {
+      while (words >> token) scale.push_back(static_cast<uint32_t>(std::stoul(token, nullptr, 16)));
+    } else if (tag == "block") {
+      GoldenBlock block{};
+      int field = 0, index = 0;
+      while (words >> token) {
+        if (token == "|") {
+          ++field;
+          index = 0;
+          continue;
+        }
+        if (field == 1 && index == 1) block.level = std::stoi(token);
+        if (field == 2) block.word = static_cast<uint32_t>(std::stoul(token, nullptr, 16));
+        if (field == 3) {
+          block.decoded.push_back(static_cast<uint32_t>(std::stoul(token, nullptr, 16)));
+        }
+        ++index;
+      }
+      blocks.push_back(block);
+    }
+  }
+  return scale.size() == 16 && !blocks.empty();
+}
+
+void golden(const std::string& path, bool three_bit) {
+  std::vector<uint32_t> scale;
+  std::vector<GoldenBlock> blocks;
+  if (!check(read_golden(path, scale, blocks), path + " cannot be read")) return;
+  const size_t count = blocks.size();
+  while (blocks.size() % kLanes != 0) blocks.push_back(blocks[0]);
+  std::vector<uint32_t> words;
+  std::vector<uint8_t> levels;
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    words.push_back(blocks[b].word);
+    if (b % 2 == 0) levels.push_back(0);
+    levels.back() = static_cast<uint8_t>(levels.back() | (blocks[b].level << (4 * (b % 2))));
+  }
+  const int block_size = three_bit ? kBlock3 : kBlock4;
+  for (HalfFormat format : {kFloat16, kBfloat16}) {
+    uint32_t zeros = 1;
+    const std::vector<uint16_t> halves = decode(words, levels, scale, three_bit, format, zeros);
+    check(zeros == 0, path + ": zero seeds were counted");
+    for (size_t b = 0; b < count; ++b) {
+      for (int c = 0; c < block_size; ++c) {
+        const float value = float_of(blocks[b].decoded[c]);
+        const uint16_t expected = format == kFloat16 ? float16_of(value) : bfloat16_of(value);
+        check(halves[b * block_size + c] == expected,
+              path + ": block " + std::to_string(b) + " weight " + std::to_string(c));
+      }
+    }
+  }
+  if (three_bit) return;
+  float_bits_t table[kLevels];
+  for (int i = 0; i < kLevels; ++i) table[i] = scale[i];
+  for (size_t b = 0; b < count; ++b) {  // the single-block top
+    half_bits_t weights[8];
+    ap_uint<1> zero_seed = 1;
+    block_decoder(blocks[b].word, table, kFloat16, weights, &zero_seed);
+    bool same = zero_seed == 0;
+    for (int c = 0; c < 8; ++c) {
+      same = same && weights[c] == float16_of(float_of(blocks[b].decoded[c]));
+    }
+    check(same, path + ": block_decoder, block " + std::to_string(b));
+  }
+}
+
+// Random words under scales from subnormal to overflow, and a zero seed: flagged, and the stream
+// stays aligned.
+void random_blocks(bool three_bit) {
+  Random random;
+  const int block_size = three_bit ? kBlock3 : kBlock4, rank = three_bit ? kRank3 : kRank4;
+  for (uint32_t exponent : {1u, 20u, 80u, 97u, 103u, 112u, 127u, 235u, 254u, 0u}) {
+    std::vector<uint32_t> words, scale;
+    std::vector<uint8_t> levels;
+    for (int i = 0; i < 16; ++i) {
+      scale.push_back((exponent << 23) | (random.next() & 0x7FFFFF) | 1);
+    }
+    for (int b = 0; b < 16 * 16; ++b) words.push_back(static_cast<uint32_t>(random.next() >> 20));
+    for (int b = 0; b < 16 * 8; ++b) levels.push_back(static_cast<uint8_t>(random.next() >> 30));
+    words[3] &= 0xFFFF0000;
+    uint32_t expected_zeros = 0;
+    for (uint32_t word : words) expected_zeros += (word & 0xFFFF) == 0;
+    for (HalfFormat format : {kFloat16, kBfloat16}) {
+      uint32_t zeros = 0;
+      const std::vector<uint16_t> halves = decode(words, levels, scale, three_bit, format, zeros);
+      check(zeros == expected_zeros, "random blocks: zero seeds miscounted");
+      for (size_t b = 0; b < words.size(); ++b) {
+        if ((words[b] & 0xFFFF) == 0) continue;
+        const int level = three_bit ? (levels[b / 2] >> (4 * (b % 2))) & 15 : words[b] >> 28;
+        const std::vector<int64_t> sums = sums_of(words[b], block_size, rank);
+        for (int c = 0; c < block_size; ++c) {
+          const float value = static_cast<float>(sums[c]) * float_of(scale[level]);
+          const uint16_t expected = format == kFloat16 ? float16_of(value) : bfloat16_of(value);
+          check(halves[b * block_size + c] == expected,
+                "random blocks, scale exponent " + std::to_string(exponent));
+        }
+      }
+    }
+  }
+}
+
+enum Unit { kGemv, kGemvPow2, kGemvInt8, kGemvFp16 };
+
+// A matrix of random codes (or float16 weights) against random activations.
+void matrix(Unit unit, int rows, int chunks, bool bad_input) {
+  Random random;
+  const int words_per_row = unit == kGemvFp16 ? 4 * chunks : chunks;
+  const int per_beat = unit == kGemvInt8 ? 64 : 32;
+  // Co-simulation copies whole arrays: the depths of gemv_ports.h.
+  std::vector<port_t> weights(64, 0), activations(64, 0);
+  std::vector<float_bits_t> row_scales(16, 0), results(16, 0);
+  float_bits_t levels[kLevels];
+  for (int i = 0; i < kLevels; ++i) {
+    const uint32_t digits = unit == kGemvPow2 ? 0x000100 : random.next() & 0x7FFFFF;
+    levels[i] = ((95 + (unit == kGemvPow2 ? i : 5 * i / 3)) << 23) | digits;
+  }
+  std::vector<int64_t> x;
+  for (int i = 0; i < chunks * 128 / per_beat; ++i) {
+    port_t& beat = activations[i];
+    for (int k = 0; k < per_beat; ++k) {
+      const uint64_t bits = random.next() >> 13;
+      if (unit == kGemvInt8) {
+        beat(8 * k + 7, 8 * k) = bits;
+        x.push_back(static_cast<int8_t>(bits));
+      } else {
+        const uint16_t half = (bits & 0x7C00) == 0x7C00 ? bits & 0xBFFF : bits & 0xFFFF;
+        beat(16 * k + 15, 16 * k) = half;
+        x.push_back(integer_of_float16(half));
+      }
+    }
+  }
+  for (auto& word : weights) {
+    for (int k = 0; k < 32; ++k) {
+      uint16_t half = static_cast<uint16_t>(random.next() >> 17);
+      if (unit == kGemvFp16 ? (half & 0x7C00) == 0x7C00 : (k % 2 == 0 && half == 0)) half = 1;
+      word(16 * k + 15, 16 * k) = half;
+    }
+  }
+  for (int r = 0; r < rows; ++r) row_scales[r] = bits_of(std::ldexp(1.0f + r % 7, -r % 11));
+  if (bad_input && unit != kGemvFp16) weights[1](15, 0) = 0;
+  if (bad_input && unit == kGemvFp16) weights[1](15, 0) = 0x7C00;
+  ap_uint<4> status = 15;
+  const ap_uint<32> row_count = rows;
+  const ap_uint<16> chunk_count = chunks;
+  switch (unit) {
+    case kGemv:
+      seedlm_gemv(weights.data(), activations.data(), row_scales.data(), results.data(), levels,
+                  row_count, chunk_count, &status);
+      break;
+    case kGemvPow2:
+      seedlm_gemv_pow2(weights.data(), activations.data(), row_scales.data(), results.data(),
+                       levels, row_count, chunk_count, &status);
+      break;
+    case kGemvInt8:
+      seedlm_gemv_int8(weights.data(), activations.data(), row_scales.data(), results.data(),
+                       levels, row_count, chunk_count, &status);
+      break;
+    case kGemvFp16:
+      gemv_fp16(weights.data(), activations.data(), row_scales.data(), results.data(), row_count,
+                chunk_count, &status);
+      break;
+  }
+  const std::string name = "unit " + std::to_string(unit) + ", " + std::to_string(rows) + " x " +
+                           std::to_string(128 * chunks);
+  if (bad_input) {
+    check(status == (unit == kGemvFp16 ? kNotFinite : kZeroSeed), name + ": not flagged");
+    return;
+  }
+  check(status == 0, name + ": status " + std::to_string(status.to_uint()));
+  for (int r = 0; r < rows; ++r) {
+    wide_t sum = 0;
+    for (int i = 0; i < words_per_row; ++i) {
+      const port_t word = weights[r * words_per_row + i];
+      for (int k = 0; unit == kGemvFp16 && k < 32; ++k) {
+        const uint16_t half = static_cast<uint16_t>(word(16 * k + 15, 16 * k).to_uint());
+        sum += static_cast<wide_t>(integer_of_float16(half)) * x[32 * i + k];
+      }
+      for (int lane = 0; unit != kGemvFp16 && lane < kLanes; ++lane) {
+        const uint32_t code = word(32 * lane + 31, 32 * lane).to_uint();
+        const std::vector<int64_t> sums = sums_of(code, 8, 3);
+        wide_t dot = 0;
+        for (int c = 0; c < 8; ++c) {
+          dot += static_cast<wide_t>(sums[c]) * x[(16 * i + lane) * 8 + c];
+        }
+        const uint32_t level = levels[code >> 28].to_uint();
+        if (unit != kGemvPow2) dot *= (level & 0x7FFFFF) | 0x800000;
+        sum += dot * (static_cast<wide_t>(1) << ((level >> 23) - 95));
+      }
+    }
+    int exponent = unit == kGemvFp16 ? -48 : 95 - 150 - (unit == kGemvInt8 ? 0 : 24);
+    if (unit == kGemvPow2) exponent += 23;
+    const float expected = row_result(sum, float_of(row_scales[r].to_uint()), exponent);
+    check(results[r] == bits_of(expected), name + ": row " + std::to_string(r));
+  }
+}
+
+// A compressed file against what the command line decoded of it.
+void compressed_file(const std::string& compressed, const std::string& decompressed) {
+  File packed, plain;
+  std::string error;
+  bool good = read_file(compressed, packed, error) && read_file(decompressed, plain, error);
+  if (!check(good, error)) return;
+  const bool three_bit = packed.profile == "3bit";
+  if (!check(packed.profile == "4bit" || three_bit,
+             compressed + ": profile '" + packed.profile + "' is neither 4bit nor 3bit")) {
+    return;
+  }
+  const std::vector<std::string> names = packed_names(packed);
+  check(!names.empty(), compressed + ": holds no compressed tensor");
+  for (const std::string& name : names) {
+    PackedTensor tensor;
+    good = packed_tensor(packed, name, three_bit ? kBlock3 : kBlock4, three_bit, tensor, error);
+    if (!check(good, compressed + ": " + error)) {
+      continue;
+    }
+    const size_t weights = static_cast<size_t>(tensor.rows * tensor.columns);
+    const auto found = plain.tensors.find(name);
+    if (!check(found != plain.tensors.end() && found->second.dtype == "F16" &&
+                   found->second.bytes.size() == 2 * weights,
+               decompressed + ": has no float16 tensor '" + name + "' of that shape")) {
+      continue;
+    }
+    while (tensor.words.size() % kLanes != 0) tensor.words.push_back(1);
+    uint32_t zeros = 0;
+    const std::vector<uint16_t> halves =
+        decode(tensor.words, tensor.levels, tensor.scale, three_bit, kFloat16, zeros);
+    check(zeros == 0, compressed + ": tensor '" + name + "' has " + std::to_string(zeros) +
+                          " blocks with a zero seed");
+    for (size_t i = 0; i < weights; ++i) {
+      const int expected = found->second.bytes[2 * i] | (found->second.bytes[2 * i + 1] << 8);
+      check(halves[i] == expected,
+            compressed + ": tensor '" + name + "' weight " + std::to_string(i));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace test_bench
+
+int main(int argc, char** argv) {
+  using namespace test_bench;
+  if (argc != 2 && argc != 4) {
+    std::fprintf(stderr, "usage: test_bench VECTORS [COMPRESSED DECOMPRESSED]\n");
+    return 2;
+  }
+  const std::string vectors = std::string(argv[1]) + "/";
+  for (const char* fit : {"nearest_pow2", "optimal_pow2", "optimal_quarter"}) {
+    golden(vectors + "encode_c8_p3_" + fit + ".txt", false);
+    golden(vectors + "encode_c12_p4_" + fit + ".txt", true);
+  }
+  random_blocks(false);
+  random_blocks(true);
+  for (Unit unit : {kGemv, kGemvPow2, kGemvInt8, kGemvFp16}) {
+    matrix(unit, 5, 3, false);
+    matrix(unit, 1, 1, false);
+    matrix(unit, 2, 2, true);
+  }
+  if (argc == 4) compressed_file(argv[2], argv[3]);
+  std::printf("test_bench: %ld comparisons, %ld failures\n", compared, failures);
+  return failures == 0 ? 0 : 1;
+}
