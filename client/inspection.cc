@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "client/packed_checkpoint.h"
-#include "client/parallel_rows.h"
-#include "client/weight_rows.h"
+#include "kernels/verify/packed_checkpoint.h"
+#include "kernels/verify/parallel_rows.h"
+#include "kernels/verify/weight_rows.h"
 
 namespace seedlm::client {
 namespace {
@@ -26,7 +26,7 @@ InspectedTensor InspectPacked(const format::PackedFile& file, const format::Pack
   out.levels = tensor.scale;
   out.bits_per_weight = 8 * static_cast<double>(tensor.words.size() + tensor.levels.size()) /
                         (static_cast<double>(tensor.rows) * static_cast<double>(tensor.columns));
-  const auto parts = ForRowRanges<Use>(
+  const auto parts = verify::ForRowRanges<Use>(
       tensor.rows, tensor.columns, stop, [&](int64_t first, int64_t count, Use& use) {
         for (int64_t row = first; row < first + count; ++row) {
           for (int64_t block = 0; block < tensor.blocks_per_row(); ++block) {
@@ -36,7 +36,8 @@ InspectedTensor InspectPacked(const format::PackedFile& file, const format::Pack
           }
         }
         const uint64_t row_bytes = tensor.words.size() / static_cast<uint64_t>(tensor.rows);
-        file.file->Release(WordsPlane(file, tensor), static_cast<uint64_t>(first) * row_bytes,
+        file.file->Release(verify::WordsPlane(file, tensor),
+                           static_cast<uint64_t>(first) * row_bytes,
                            static_cast<uint64_t>(count) * row_bytes);
       });
   for (const Use& use : parts) {
@@ -58,7 +59,7 @@ InspectedTensor InspectOther(const format::TensorInfo& tensor) {
 }  // namespace
 
 absl::StatusOr<Inspection> Inspect(const std::string& path, const std::stop_token& stop) {
-  const auto checkpoint = OpenPackedCheckpoint(path);
+  const auto checkpoint = verify::OpenPackedCheckpoint(path);
   if (!checkpoint.ok()) return checkpoint.status();
   Inspection inspection;
   inspection.path = path;

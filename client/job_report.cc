@@ -12,10 +12,10 @@
 #include "absl/strings/str_format.h"
 #include "client/job_json.h"
 #include "client/output.h"
-#include "client/packed_checkpoint.h"
 #include "client/text.h"
 #include "client/way_out.h"
 #include "kernels/format/checkpoint.h"
+#include "kernels/verify/packed_checkpoint.h"
 
 namespace seedlm::client {
 namespace {
@@ -53,7 +53,7 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
                                           const Followed& followed) {
   const auto original = format::Checkpoint::Open(input);
   if (!original.ok()) return original.status();
-  const auto packed = OpenPackedCheckpoint(output);
+  const auto packed = verify::OpenPackedCheckpoint(output);
   if (!packed.ok()) return packed.status();
   CompressSummary summary{.input = input, .output = output, .results = followed.tensors};
   for (const auto& file : original->files) summary.input_bytes += FileBytes(*file.file);

@@ -38,6 +38,9 @@ constexpr int kStreamThreads = 4;
 // CreateJob reads the headers of whole checkpoints.
 constexpr int kPlanningThreads = 2;
 constexpr size_t kMaxWaitingPlans = 64;
+// VerifyArtifact uses all cores for one call.
+constexpr int kVerifyThreads = 1;
+constexpr size_t kMaxWaitingVerifications = 8;
 constexpr int kMaxConcurrentStreams = 4096;  // of one connection
 constexpr int kKeepAliveMs = 60'000;         // a dead client is noticed within 80 s
 constexpr int kKeepAliveTimeoutMs = 20'000;
@@ -108,9 +111,11 @@ struct Server::Parts {
   JobEvents events;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<JobService> jobs;
+  std::unique_ptr<ArtifactService> artifact_service;
   WorkPool call_pool{kCallThreads};
   WorkPool stream_pool{kStreamThreads};
   WorkPool planning_pool{kPlanningThreads, kMaxWaitingPlans};
+  WorkPool verify_pool{kVerifyThreads, kMaxWaitingVerifications};
   std::unique_ptr<CompressionRpc> compression_rpc;
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
@@ -144,7 +149,11 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
       ServiceLimits{kVersion, options.max_active_jobs,
                     scheduling.shard_weights * int64_t{sizeof(float)}},
       WatchOptions{.keep_alive = options.watch_keep_alive});
-  artifact_rpc = std::make_unique<ArtifactRpc>(artifacts, stream_pool);
+  artifacts.SweepDeleted();
+  artifact_service =
+      std::make_unique<ArtifactService>(ArtifactService::Parts{&artifacts, store.get(), &*locator});
+  artifact_rpc =
+      std::make_unique<ArtifactRpc>(artifacts, *artifact_service, stream_pool, verify_pool);
   return absl::OkStatus();
 }
 

@@ -12,7 +12,7 @@
 #include "client/progress_bar.h"
 #include "client/table.h"
 #include "client/text.h"
-#include "client/verifier.h"
+#include "kernels/verify/verifier.h"
 
 namespace seedlm::client {
 namespace {
@@ -24,10 +24,10 @@ struct Options {
   bool json = false;
 };
 
-std::string ToText(const VerifyReport& report) {
+std::string ToText(const verify::VerifyReport& report) {
   Table table(
       {{"TENSOR"}, {"SHAPE"}, {"RELATIVE ERROR", Align::kRight}, {"MAX ERROR", Align::kRight}});
-  for (const TensorCheck& tensor : report.tensors) {
+  for (const verify::TensorCheck& tensor : report.tensors) {
     table.AddRow({tensor.name, FormatShape(std::array{tensor.rows, tensor.columns}),
                   absl::StrFormat("%.4f", tensor.relative_error()),
                   absl::StrFormat("%.4g", tensor.max_error)});
@@ -38,11 +38,11 @@ std::string ToText(const VerifyReport& report) {
                       " other tensors are byte-identical\n");
 }
 
-nlohmann::ordered_json ToJson(const VerifyReport& report) {
+nlohmann::ordered_json ToJson(const verify::VerifyReport& report) {
   nlohmann::ordered_json json;
   json["ok"] = report.problems.empty();
   json["tensors"] = nlohmann::ordered_json::array();
-  for (const TensorCheck& tensor : report.tensors) {
+  for (const verify::TensorCheck& tensor : report.tensors) {
     json["tensors"].push_back({{"name", tensor.name},
                                {"rows", tensor.rows},
                                {"columns", tensor.columns},
@@ -60,7 +60,7 @@ nlohmann::ordered_json ToJson(const VerifyReport& report) {
 absl::StatusOr<ExitCode> Refused(const Options& options, const absl::Status& status) {
   if (!absl::IsInvalidArgument(status)) return status;
   if (options.json) {
-    VerifyReport report;
+    verify::VerifyReport report;
     report.problems.push_back(std::string(status.message()));
     PrintOut(JsonLine(ToJson(report)));
   }
@@ -75,17 +75,23 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (!original.ok()) return original.status();
   const auto compressed_path = InputPath(options.compressed);
   if (!compressed_path.ok()) return compressed_path.status();
-  const auto compressed = OpenPackedCheckpoint(*compressed_path);
+  const auto compressed = verify::OpenPackedCheckpoint(*compressed_path);
   if (!compressed.ok()) return Refused(options, compressed.status());
   if (!compressed->compressed()) {
     return absl::InvalidArgumentError(absl::StrCat(
         options.compressed, ": holds no compressed tensor; give the output of seedlm compress"));
   }
-  VerifyOptions verify{.sample = options.sample};
-  if (options.max_error >= 0) verify.max_error = options.max_error;
+  verify::VerifyOptions checks{.sample = options.sample};
+  if (options.max_error >= 0) checks.max_error = options.max_error;
   ProgressBar bar;
-  const auto report = Verify(*compressed, *original, verify, interrupt.token(),
-                             [&](const ProgressView& view) { bar.Update(view); });
+  const auto report = verify::Verify(*compressed, *original, checks, interrupt.token(),
+                                     [&](const verify::VerifyProgress& progress) {
+                                       bar.Update({.done = progress.done,
+                                                   .total = progress.total,
+                                                   .current = progress.current,
+                                                   .phase = progress.phase,
+                                                   .phase_fraction = progress.phase_fraction});
+                                     });
   bar.Clear();
   if (!report.ok()) return report.status();
   PrintOut(options.json ? JsonLine(ToJson(*report)) : ToText(*report));

@@ -1,17 +1,21 @@
 // seedlm.v1.ArtifactService on the artifact store. The proto's comments are the contract.
 #pragma once
 
+#include "absl/status/status.h"
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 #include "server/rpc/work_pool.h"
+#include "server/scheduler/artifact_service.h"
 #include "server/storage/artifact_store.h"
 
 namespace seedlm::server {
 
-// Thread-safe. Store and pool must outlive the gRPC server.
+// Thread-safe. Parts must outlive the gRPC server.
 class ArtifactRpc final : public v1::ArtifactService::CallbackService {
  public:
-  ArtifactRpc(ArtifactStore& store, WorkPool& pool) : store_(store), pool_(pool) {}
+  // `pool`: for chunks and short calls; `verify_pool`: for VerifyArtifact, which takes minutes.
+  ArtifactRpc(ArtifactStore& store, ArtifactService& service, WorkPool& pool, WorkPool& verify_pool)
+      : store_(store), service_(service), pool_(pool), verify_pool_(verify_pool) {}
 
   grpc::ServerReadReactor<v1::WriteArtifactRequest>* WriteArtifact(
       grpc::CallbackServerContext* context, v1::WriteArtifactResponse* response) override;
@@ -20,8 +24,6 @@ class ArtifactRpc final : public v1::ArtifactService::CallbackService {
                                              v1::QueryWriteStatusResponse* response) override;
   grpc::ServerWriteReactor<v1::ReadArtifactResponse>* ReadArtifact(
       grpc::CallbackServerContext* context, const v1::ReadArtifactRequest* request) override;
-
-  // Not in this version.
   grpc::ServerUnaryReactor* ListArtifacts(grpc::CallbackServerContext* context,
                                           const v1::ListArtifactsRequest* request,
                                           v1::ListArtifactsResponse* response) override;
@@ -33,8 +35,13 @@ class ArtifactRpc final : public v1::ArtifactService::CallbackService {
                                            v1::VerifyArtifactResponse* response) override;
 
  private:
+  absl::Status List(const v1::ListArtifactsRequest& request,
+                    v1::ListArtifactsResponse& response) const;
+
   ArtifactStore& store_;
+  ArtifactService& service_;
   WorkPool& pool_;
+  WorkPool& verify_pool_;
 };
 
 }  // namespace seedlm::server

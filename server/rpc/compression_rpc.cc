@@ -14,9 +14,6 @@
 namespace seedlm::server {
 namespace {
 
-// Leaves room for what surrounds the jobs of a page.
-constexpr size_t kMaxPageBytes = kMaxMessageBytes - (size_t{64} << 10);
-
 absl::Status Answer(const absl::StatusOr<JobRecord>& job, v1::Job& response) {
   if (job.ok()) response = ToProto(*job);
   return job.status();

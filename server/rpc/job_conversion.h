@@ -1,6 +1,9 @@
 // Jobs and events on the wire <-> plain jobs.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "absl/status/statusor.h"
 #include "seedlm/v1/compression_service.pb.h"
 #include "seedlm/v1/job.pb.h"
@@ -11,6 +14,8 @@ namespace seedlm::server {
 
 // Clients take no more in one message.
 inline constexpr int64_t kMaxMessageBytes = int64_t{4} << 20;
+// Of the elements of a page; the rest is room for what surrounds them.
+inline constexpr size_t kMaxPageBytes = kMaxMessageBytes - (size_t{64} << 10);
 
 // What a client asks for, checked (admission). Fields that the server fills are ignored.
 // Errors: INVALID_ARGUMENT naming the field; UNIMPLEMENTED as FromProto of the spec.

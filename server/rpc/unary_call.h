@@ -50,6 +50,14 @@ inline grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context,
   return reactor;
 }
 
+// Too many calls of a kind wait already.
+inline absl::Status ServerBusy() {
+  return WithRetryAfter(
+      WithReason(absl::ResourceExhaustedError("too many calls of this kind wait: try again soon"),
+                 "SERVER_BUSY"),
+      std::chrono::seconds(1));
+}
+
 // As AnswerOn, for calls that take long: RESOURCE_EXHAUSTED at once, with a retry hint, where too
 // many wait already.
 template <class Handler>
@@ -57,10 +65,7 @@ grpc::ServerUnaryReactor* AnswerOnBounded(WorkPool& pool, grpc::CallbackServerCo
                                           Handler handler) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   if (!pool.TryPost(AnswerTask(context, reactor, std::move(handler)))) {
-    reactor->Finish(ToGrpcStatus(WithRetryAfter(
-        WithReason(absl::ResourceExhaustedError("too many calls of this kind wait: try again soon"),
-                   "SERVER_BUSY"),
-        std::chrono::seconds(1))));
+    reactor->Finish(ToGrpcStatus(ServerBusy()));
   }
   return reactor;
 }

@@ -117,32 +117,35 @@ ResultReservation SourceLocator::ReserveResult(const JobRequest& request,
   return request.destination.managed ? artifacts_.ReserveResult(id) : ResultReservation();
 }
 
-absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(const JobRequest& request,
-                                                                      std::string_view id) const {
-  const absl::StatusOr<std::string> path = SourcePath(request.source);
+absl::StatusOr<format::Checkpoint> SourceLocator::OpenSource(const JobSource& source) const {
+  const absl::StatusOr<std::string> path = SourcePath(source);
   if (!path.ok()) return path.status();
-  absl::StatusOr<SinkTarget> target = Target(request, id);
-  if (!target.ok()) return target.status();
   absl::StatusOr<format::Checkpoint> checkpoint = format::Checkpoint::Open(*path);
   if (!checkpoint.ok()) return ForCheckpoint(checkpoint.status());
+  if (checkpoint->is_directory && !source.uri.empty()) {
+    if (absl::Status confined = CheckConfined(*checkpoint); !confined.ok()) return confined;
+  }
+  return checkpoint;
+}
+
+absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(const JobRequest& request,
+                                                                      std::string_view id) const {
+  absl::StatusOr<SinkTarget> target = Target(request, id);
+  if (!target.ok()) return target.status();
+  absl::StatusOr<format::Checkpoint> checkpoint = OpenSource(request.source);
+  if (!checkpoint.ok()) return checkpoint.status();
 
   auto planned = std::make_unique<PlannedJob>();
   planned->checkpoint = *std::move(checkpoint);
   planned->target = *std::move(target);
-  if (planned->checkpoint.is_directory) {
-    planned->target.directory = true;
-    if (!request.source.uri.empty()) {
-      absl::Status confined = CheckConfined(planned->checkpoint);
-      if (!confined.ok()) return confined;
-    }
-  }
+  planned->target.directory |= planned->checkpoint.is_directory;
   absl::StatusOr<format::CompressionPlan> plan =
       format::PlanCompression(planned->checkpoint, OptionsOf(request.spec));
   if (!plan.ok()) return ForCheckpoint(plan.status());
   planned->plan = *std::move(plan);
   absl::Status status = CheckRowLengths(planned->plan);
   if (!status.ok()) return status;
-  status = CheckTarget(planned->target, *path, PathsOf(planned->plan));
+  status = CheckTarget(planned->target, planned->checkpoint.path, PathsOf(planned->plan));
   if (!status.ok()) return ForField(status, "job.destination.uri");
   return planned;
 }

@@ -35,6 +35,9 @@ class SourceLocator {
   absl::StatusOr<std::unique_ptr<const PlannedJob>> Plan(const JobRequest& request,
                                                          std::string_view id) const;
 
+  // Opens the checkpoint that a job reads: headers only. Errors: as Plan, of the source.
+  absl::StatusOr<format::Checkpoint> OpenSource(const JobSource& source) const;
+
   // The target alone, without opening the source; for removing what a killed server left.
   // `directory` is not known and stays false.
   absl::StatusOr<SinkTarget> Target(const JobRequest& request, std::string_view id) const;

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,6 +30,19 @@ inline constexpr int64_t kMaxChunkBytes = int64_t{2} << 20;
 struct WriteStatus {
   int64_t committed_size = 0;
   bool complete = false;
+};
+
+struct ArtifactEntry {
+  std::string path;  // relative
+  int64_t size = 0;
+};
+
+struct ArtifactContent {
+  std::string id;
+  std::vector<ArtifactEntry> files;  // finished ones, by path
+  int64_t arriving_files = 0;        // uploads that are not finished, and what came of them
+  int64_t arriving_bytes = 0;
+  bool is_result = false;  // of a job
 };
 
 class ArtifactStore;
@@ -134,6 +148,17 @@ class ArtifactStore {
   // *.safetensors and nothing else, the artifact's directory otherwise. Errors: NOT_FOUND,
   // INVALID_ARGUMENT (malformed), FAILED_PRECONDITION (a file of it is still arriving; names it).
   absl::StatusOr<std::string> CheckpointPath(std::string_view artifact) const;
+
+  // Ids of artifacts that hold or await a file, ascending, larger than `after`; at most `limit`.
+  absl::StatusOr<std::vector<std::string>> ListIds(std::string_view after, size_t limit) const;
+  // NOT_FOUND. `id`: as ParseArtifactName gives it, here and in Delete.
+  absl::StatusOr<ArtifactContent> Content(std::string_view id) const;
+  // All of it, finished or arriving. Errors: NOT_FOUND; ABORTED (UPLOAD_BUSY: a stream writes into
+  // it); FAILED_PRECONDITION (ARTIFACT_IN_USE: reserved for a job's result). Whether a job reads it
+  // is for the caller to know.
+  absl::Status Delete(std::string_view id);
+  // Makes the room that a killed server's Delete did not come to make. At the start.
+  void SweepDeleted() const;
 
   // Directory of the artifact that a job makes; it does not exist until the job commits it.
   std::string ResultPath(std::string_view id) const;

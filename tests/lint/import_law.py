@@ -17,6 +17,7 @@ import tempfile
 LAW = {
     "kernels/codec": [],
     "kernels/format": ["kernels/codec"],
+    "kernels/verify": ["kernels/format", "kernels/codec"],
     "kernels/search": ["kernels/codec"],
     "kernels/backend": ["kernels/codec"],
     "kernels/cpu": ["kernels/backend", "kernels/search", "kernels/codec"],
@@ -36,15 +37,16 @@ LAW = {
     "server/workers": ["server/errors", "server/storage", "kernels/backend", "kernels/codec",
                        "kernels/format"],
     "server/scheduler": ["server/errors", "server/jobs", "server/workers", "server/storage",
-                         "kernels/registry", "kernels/backend", "kernels/codec", "kernels/format"],
+                         "kernels/verify", "kernels/registry", "kernels/backend", "kernels/codec",
+                         "kernels/format"],
     "server/rpc": ["proto", "server/errors", "server/auth", "server/admission", "server/jobs",
                    "server/scheduler", "server/storage"],
     # The composition root: main, config, server. It alone sees every room of the server.
     "server": ["proto", "server/errors", "server/auth", "server/admission", "server/jobs",
                "server/rpc", "server/scheduler", "server/storage", "server/workers", "kernels/registry",
                "kernels/backend"],
-    "client": ["client/commands", "proto", "kernels/format", "kernels/codec"],
-    "client/commands": ["client", "proto", "kernels/format", "kernels/codec"],
+    "client": ["client/commands", "proto", "kernels/verify", "kernels/format", "kernels/codec"],
+    "client/commands": ["client", "proto", "kernels/verify", "kernels/format", "kernels/codec"],
 }
 
 # Rooms that are one library and may include each other; drawn as one in the search for circles.

@@ -306,20 +306,5 @@ TEST_CASE("a reader that goes away leaves a server that works") {
   CHECK(read.size() == size_t{20} << 20);
 }
 
-TEST_CASE("artifact methods of a later version say so") {
-  RpcFixture fixture;
-  const auto check = [](const grpc::Status& status, const std::string& method) {
-    CheckError(status, grpc::StatusCode::UNIMPLEMENTED, "METHOD_UNIMPLEMENTED");
-    CHECK(Contains(status.error_message(), method + " is not available in this version: "));
-  };
-  grpc::ClientContext list_context, delete_context, verify_context;
-  v1::ListArtifactsResponse listed;
-  check(fixture.artifacts().ListArtifacts(&list_context, {}, &listed), "ListArtifacts");
-  google::protobuf::Empty empty;
-  check(fixture.artifacts().DeleteArtifact(&delete_context, {}, &empty), "DeleteArtifact");
-  v1::VerifyArtifactResponse verified;
-  check(fixture.artifacts().VerifyArtifact(&verify_context, {}, &verified), "VerifyArtifact");
-}
-
 }  // namespace
 }  // namespace seedlm::server

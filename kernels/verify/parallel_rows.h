@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-namespace seedlm::client {
+namespace seedlm::verify {
 
 // Ranges of about this many weights: enough work for a thread, little memory.
 inline constexpr int64_t kWeightsAtATime = int64_t{1} << 18;
@@ -39,4 +39,4 @@ std::vector<Result> ForRowRanges(
   return results;
 }
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

@@ -1,15 +1,18 @@
-#include "client/verifier.h"
+#include "kernels/verify/verifier.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
-#include "tests/client/scratch_directory.h"
 #include "tests/client/tiny_checkpoint.h"
+#include "tests/server/temporary_directory.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
 namespace {
+
+using namespace client;  // TinyCheckpoint
+using server::TemporaryDirectory;
 
 // The reference takes about a millisecond a block: made once.
 const TinyCheckpoint& Intact() {
@@ -20,14 +23,14 @@ const TinyCheckpoint& Intact() {
 
 VerifyReport Check(const TinyCheckpoint& compressed, const TinyCheckpoint& original,
                    const VerifyOptions& options = {}) {
-  const ScratchDirectory scratch;
+  const TemporaryDirectory scratch;
   WriteCompressed(compressed, scratch / "c.safetensors");
   WriteSource(original, scratch / "o.safetensors");
   const auto packed = OpenPackedCheckpoint(scratch / "c.safetensors");
   REQUIRE(packed.ok());
   const auto source = format::Checkpoint::Open(scratch / "o.safetensors");
   REQUIRE(source.ok());
-  auto report = Verify(*packed, *source, options, {}, [](const ProgressView&) {});
+  auto report = Verify(*packed, *source, options, {}, [](const VerifyProgress&) {});
   REQUIRE(report.ok());
   return *std::move(report);
 }
@@ -116,7 +119,7 @@ TEST_CASE("a passed-through tensor must be byte-identical") {
 }
 
 TEST_CASE("both sides must have the same tensors") {
-  const ScratchDirectory scratch;
+  const TemporaryDirectory scratch;
   WriteCompressed(Intact(), scratch / "c.safetensors");
   auto layout = format::SafetensorsLayout::Make({{"other", format::DType::kU8, {1}}}, {});
   auto writer = format::SafetensorsWriter::Create(scratch / "o.safetensors", *std::move(layout),
@@ -124,7 +127,7 @@ TEST_CASE("both sides must have the same tensors") {
   REQUIRE(writer->Commit().ok());
   const auto report = Verify(*OpenPackedCheckpoint(scratch / "c.safetensors"),
                              *format::Checkpoint::Open(scratch / "o.safetensors"), {}, {},
-                             [](const ProgressView&) {});
+                             [](const VerifyProgress&) {});
   REQUIRE(report.ok());
   CHECK(absl::StrContains(Problems(*report), "tensor 'w.weight': is not in the original"));
   CHECK(absl::StrContains(Problems(*report), "tensor 'w.bias': is not in the original"));
@@ -132,16 +135,16 @@ TEST_CASE("both sides must have the same tensors") {
 }
 
 TEST_CASE("a stop ends it") {
-  const ScratchDirectory scratch;
+  const TemporaryDirectory scratch;
   WriteCompressed(Intact(), scratch / "c.safetensors");
   WriteSource(Intact(), scratch / "o.safetensors");
   std::stop_source stop;
   stop.request_stop();
   const auto report = Verify(*OpenPackedCheckpoint(scratch / "c.safetensors"),
                              *format::Checkpoint::Open(scratch / "o.safetensors"), {},
-                             stop.get_token(), [](const ProgressView&) {});
+                             stop.get_token(), [](const VerifyProgress&) {});
   CHECK(absl::IsCancelled(report.status()));
 }
 
 }  // namespace
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

@@ -1,6 +1,7 @@
 // Encodes a few blocks again with the reference encoder: an intact plane holds just these codes.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -8,23 +9,28 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/codec/reference.h"
 #include "kernels/format/packed_tensor.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
+
+// Fills `bytes` from `offset` on, in bytes from the tensor's first.
+using ReadSource = std::function<absl::Status(uint64_t offset, std::span<std::byte> bytes)>;
 
 // Reuses the bases of the last profile that it saw: making them takes about 0.1 s. Not thread-safe.
 class SampleChecker {
  public:
-  // Checks `count` blocks of `tensor`, chosen by its name and shape alone. `source`: row-major
-  // [rows, columns] of `tensor.dtype`. Returns what is wrong, a line a block; empty: all agree.
-  // On all cores, about 1 ms a block; `on_blocks` hears now and then how many are done. After
-  // `stop` the rest is left out. Errors: INVALID_ARGUMENT if the levels are not of the rule that
-  // the metadata names.
+  // Checks `count` blocks of `tensor`, chosen by its name and shape alone. `source`: gives bytes of
+  // the row-major [rows, columns] of `tensor.dtype`; thread-safe. Returns what is wrong, a line a
+  // block; empty: all agree. On all cores, about 1 ms a block; `on_blocks` hears now and then how
+  // many are done. After `stop` the rest is left out. Errors: INVALID_ARGUMENT if the levels are
+  // not of the rule that the metadata names. A source that cannot be read is a problem of its
+  // block.
   absl::StatusOr<std::vector<std::string>> Check(const format::PackedMetadata& metadata,
                                                  const format::PackedTensor& tensor,
-                                                 std::span<const std::byte> source, int count,
+                                                 const ReadSource& source, int count,
                                                  const std::stop_token& stop,
                                                  const std::function<void(int)>& on_blocks);
 
@@ -39,4 +45,4 @@ absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
                                                 codec::ScaleRule rule,
                                                 const std::array<float, codec::kLevels>& scale);
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

@@ -1,4 +1,4 @@
-#include "client/sample_check.h"
+#include "kernels/verify/sample_check.h"
 
 #include <algorithm>
 #include <array>
@@ -6,11 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/parallel_rows.h"
-#include "client/weight_rows.h"
 #include "kernels/codec/bitpack.h"
+#include "kernels/verify/parallel_rows.h"
+#include "kernels/verify/weight_rows.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
 namespace {
 
 constexpr size_t kBatch = 64;  // blocks between two reports
@@ -40,16 +40,20 @@ std::set<int64_t> ChooseBlocks(const format::PackedTensor& tensor, int count) {
   return chosen;
 }
 
-std::array<float, codec::kMaxBlock> LoadBlock(const format::PackedTensor& tensor,
-                                              std::span<const std::byte> source, int64_t row,
-                                              int64_t block) {
-  std::array<float, codec::kMaxBlock> weights{};  // the last block of a row is padded with zeros
+using BlockWeights = std::array<float, codec::kMaxBlock>;
+
+absl::StatusOr<BlockWeights> LoadBlock(const format::PackedTensor& tensor, const ReadSource& source,
+                                       int64_t row, int64_t block) {
+  BlockWeights weights{};  // the last block of a row is padded with zeros
   const int64_t first = block * tensor.profile.block;
   const auto count =
       static_cast<size_t>(std::min<int64_t>(tensor.profile.block, tensor.columns - first));
   const auto width = static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
   const auto offset = static_cast<size_t>(row * tensor.columns + first) * width;
-  Widen(tensor.dtype, source.subspan(offset, count * width), std::span(weights).first(count));
+  std::array<std::byte, codec::kMaxBlock * sizeof(float)> bytes;
+  const auto read = std::span(bytes).first(count * width);
+  if (absl::Status status = source(offset, read); !status.ok()) return status;
+  Widen(tensor.dtype, read, std::span(weights).first(count));
   return weights;
 }
 
@@ -60,12 +64,13 @@ std::string Describe(const codec::Profile& profile, const codec::BlockCode& code
 // What is wrong with one block; "" if it holds what encoding it again gives.
 std::string CheckBlock(const codec::ReferenceEncoder& encoder,
                        const format::PackedMetadata& metadata, const codec::LevelTable& levels,
-                       const format::PackedTensor& tensor, std::span<const std::byte> source,
+                       const format::PackedTensor& tensor, const ReadSource& source,
                        int64_t index) {
   const int64_t row = index / tensor.blocks_per_row();
   const int64_t block = index % tensor.blocks_per_row();
   const auto weights = LoadBlock(tensor, source, row, block);
-  const codec::BlockCode expected = encoder.Encode(metadata.fit, levels, weights.data()).code;
+  if (!weights.ok()) return std::string(weights.status().message());
+  const codec::BlockCode expected = encoder.Encode(metadata.fit, levels, weights->data()).code;
   const codec::BlockCode stored = tensor.CodeAt(row, block);
   if (expected.seed == stored.seed &&
       codec::Remainder(tensor.profile, expected) == codec::Remainder(tensor.profile, stored)) {
@@ -96,7 +101,7 @@ absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
 
 absl::StatusOr<std::vector<std::string>> SampleChecker::Check(
     const format::PackedMetadata& metadata, const format::PackedTensor& tensor,
-    std::span<const std::byte> source, int count, const std::stop_token& stop,
+    const ReadSource& source, int count, const std::stop_token& stop,
     const std::function<void(int)>& on_blocks) {
   const auto levels = RecoverLevels(tensor.profile, metadata.scale, tensor.scale);
   if (!levels.ok()) return levels.status();
@@ -123,4 +128,4 @@ absl::StatusOr<std::vector<std::string>> SampleChecker::Check(
   return problems;
 }
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

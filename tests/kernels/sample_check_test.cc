@@ -1,11 +1,11 @@
-#include "client/sample_check.h"
+#include "kernels/verify/sample_check.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
 #include "absl/strings/match.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
 namespace {
 
 TEST_CASE("the bias of pow2 levels is found again over its whole range") {
@@ -37,4 +37,4 @@ TEST_CASE("fitted levels are taken as they are") {
 }
 
 }  // namespace
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

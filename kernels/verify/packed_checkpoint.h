@@ -8,7 +8,7 @@
 #include "kernels/format/checkpoint.h"
 #include "kernels/format/packed_tensor.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
 
 struct PackedCheckpointFile {
   std::string relative_path;
@@ -31,4 +31,4 @@ absl::StatusOr<PackedCheckpoint> OpenPackedCheckpoint(const std::string& path);
 const format::TensorInfo& WordsPlane(const format::PackedFile& file,
                                      const format::PackedTensor& tensor);
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

@@ -1,4 +1,4 @@
-#include "client/weight_rows.h"
+#include "kernels/verify/weight_rows.h"
 
 #include <algorithm>
 #include <bit>
@@ -7,7 +7,7 @@
 
 #include "kernels/codec/narrow.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "bytes are taken as they lie");
@@ -44,4 +44,4 @@ void Narrow(format::DType type, std::span<const float> weights, std::span<std::b
   }
 }
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

@@ -8,7 +8,7 @@
 #include "kernels/format/dtype.h"
 #include "kernels/format/safetensors.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
 
 // F32, F16 or BF16: what can be compressed.
 bool IsWeightType(format::DType type);
@@ -19,4 +19,4 @@ void Widen(format::DType type, std::span<const std::byte> bytes, std::span<float
 // Rounds to nearest even. REQUIRES: IsWeightType(type), bytes of the right size.
 void Narrow(format::DType type, std::span<const float> weights, std::span<std::byte> bytes);
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

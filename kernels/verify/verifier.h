@@ -8,10 +8,17 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "client/packed_checkpoint.h"
-#include "client/progress_bar.h"
+#include "kernels/verify/packed_checkpoint.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
+
+struct VerifyProgress {
+  int64_t done = 0;  // weights
+  int64_t total = 0;
+  std::string current{};  // tensor
+  std::string phase{};    // set while a sample is encoded again, which is not counted in weights
+  double phase_fraction = 0;  // of that, 0 .. 1
+};
 
 struct VerifyOptions {
   std::optional<double> max_error{};  // of a tensor's relative error
@@ -45,6 +52,6 @@ struct VerifyReport {
 absl::StatusOr<VerifyReport> Verify(const PackedCheckpoint& compressed,
                                     const format::Checkpoint& original,
                                     const VerifyOptions& options, std::stop_token stop,
-                                    const std::function<void(const ProgressView&)>& on_progress);
+                                    const std::function<void(const VerifyProgress&)>& on_progress);
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

@@ -1,8 +1,8 @@
-#include "client/packed_checkpoint.h"
+#include "kernels/verify/packed_checkpoint.h"
 
 #include <algorithm>
 
-namespace seedlm::client {
+namespace seedlm::verify {
 
 bool PackedCheckpoint::compressed() const {
   return std::any_of(files.begin(), files.end(),
@@ -29,4 +29,4 @@ const format::TensorInfo& WordsPlane(const format::PackedFile& file,
   return *file.file->Find(format::PlaneNames(tensor.name).packed);
 }
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

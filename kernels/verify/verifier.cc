@@ -1,4 +1,4 @@
-#include "client/verifier.h"
+#include "kernels/verify/verifier.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,12 +8,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/parallel_rows.h"
-#include "client/sample_check.h"
-#include "client/text.h"
-#include "client/weight_rows.h"
+#include "absl/strings/str_join.h"
+#include "kernels/format/text.h"
+#include "kernels/verify/parallel_rows.h"
+#include "kernels/verify/sample_check.h"
+#include "kernels/verify/weight_rows.h"
 
-namespace seedlm::client {
+namespace seedlm::verify {
 namespace {
 
 constexpr size_t kProblemsATensor = 5;  // shown; a damaged plane can hold millions
@@ -25,6 +26,10 @@ double Relative(double squared_error, double squared_weights) {
   return std::sqrt(squared_error / squared_weights);
 }
 
+std::string FormatShape(std::span<const int64_t> shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
 struct RowsResult {
   double squared_error = 0;
   double squared_weights = 0;
@@ -32,15 +37,21 @@ struct RowsResult {
   std::vector<std::string> problems;
 };
 
+// Read with pread(2), never through the mapping: where somebody truncates the file meanwhile that
+// is a problem that is told, and not a SIGBUS.
 struct Source {
   const format::SafetensorsFile* file;
   const format::TensorInfo* tensor;
+
+  absl::Status Read(uint64_t offset, std::span<std::byte> bytes) const {
+    return file->Read(*tensor, offset, bytes);
+  }
 };
 
 class Verifier {
  public:
   Verifier(const PackedCheckpoint& compressed, const VerifyOptions& options, std::stop_token stop,
-           const std::function<void(const ProgressView&)>& on_progress)
+           const std::function<void(const VerifyProgress&)>& on_progress)
       : compressed_(compressed), options_(options), stop_(stop), on_progress_(on_progress) {}
 
   absl::StatusOr<VerifyReport> Run(const format::Checkpoint& original) {
@@ -71,7 +82,7 @@ class Verifier {
 
  private:
   void Problem(const std::string& tensor, const std::string& what) {
-    report_.problems.push_back(absl::StrCat("tensor '", Printable(tensor), "': ", what));
+    report_.problems.push_back(absl::StrCat("tensor '", format::Printable(tensor), "': ", what));
   }
 
   // The source of that name, once: what is left over at the end is missing.
@@ -91,9 +102,9 @@ class Verifier {
   const PackedCheckpoint& compressed_;
   const VerifyOptions& options_;
   std::stop_token stop_;
-  const std::function<void(const ProgressView&)>& on_progress_;
+  const std::function<void(const VerifyProgress&)>& on_progress_;
   std::map<std::string, Source> sources_;
-  ProgressView view_;
+  VerifyProgress view_;
   SampleChecker sampler_;
   VerifyReport report_;
 };
@@ -168,10 +179,10 @@ int64_t CompareBlocks(const format::PackedTensor& tensor, std::span<const float>
 }
 
 // One row in pieces: rows may be longer than memory. Returns the first damaged block, or -1.
-int64_t CompareRow(const format::PackedTensor& tensor, const Source& source, int64_t row,
-                   RowsResult& result) {
-  const std::span<const std::byte> data = source.file->Data(*source.tensor);
+absl::StatusOr<int64_t> CompareRow(const format::PackedTensor& tensor, const Source& source,
+                                   int64_t row, RowsResult& result) {
   const auto width = static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
+  std::vector<std::byte> bytes;
   std::vector<float> weights;
   std::vector<float> decoded;
   int64_t damaged = -1;
@@ -179,11 +190,13 @@ int64_t CompareRow(const format::PackedTensor& tensor, const Source& source, int
     const int64_t column = block * tensor.profile.block;
     const auto count =
         static_cast<size_t>(std::min(kPieceBlocks * tensor.profile.block, tensor.columns - column));
+    bytes.resize(count * width);
     weights.resize(count);
     decoded.resize(count);
     format::DecodeBlocks(tensor, row, block, decoded);
     const auto offset = static_cast<size_t>(row * tensor.columns + column) * width;
-    Widen(tensor.dtype, data.subspan(offset, count * width), weights);
+    if (absl::Status status = source.Read(offset, bytes); !status.ok()) return status;
+    Widen(tensor.dtype, bytes, weights);
     const int64_t wrong = CompareBlocks(tensor, weights, decoded, result);
     if (wrong >= 0 && damaged < 0) damaged = block + wrong;
   }
@@ -193,25 +206,26 @@ int64_t CompareRow(const format::PackedTensor& tensor, const Source& source, int
 void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTensor& tensor,
                          const Source& source, int64_t first_row, int64_t row_count,
                          RowsResult& result) {
-  const auto columns = static_cast<size_t>(tensor.columns);
-  const size_t row_bytes = columns * static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
   for (int64_t row = first_row; row < first_row + row_count; ++row) {
     const absl::Status status = format::CheckRow(tensor, row, file.file->path());
     if (!status.ok()) {
       result.problems.push_back(std::string(status.message()));
       continue;
     }
-    const int64_t damaged = CompareRow(tensor, source, row, result);
-    if (file.metadata->fit == codec::Fit::kOptimal && damaged >= 0) {
+    const absl::StatusOr<int64_t> damaged = CompareRow(tensor, source, row, result);
+    if (!damaged.ok()) {
+      result.problems.push_back(std::string(damaged.status().message()));
+      return;
+    }
+    if (file.metadata->fit == codec::Fit::kOptimal && *damaged >= 0) {
       result.problems.push_back(
           absl::StrFormat("row %d, block %d: its error is larger than the block itself; it is "
                           "damaged, or the original is another one",
-                          row, damaged));
+                          row, *damaged));
     }
   }
   const auto first = static_cast<uint64_t>(first_row);
   const auto count = static_cast<uint64_t>(row_count);
-  source.file->Release(*source.tensor, first * row_bytes, count * row_bytes);
   const uint64_t word_bytes = tensor.words.size() / static_cast<uint64_t>(tensor.rows);
   file.file->Release(WordsPlane(file, tensor), first * word_bytes, count * word_bytes);
 }
@@ -219,13 +233,15 @@ void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTen
 void Verifier::CheckSample(const format::PackedFile& file, const format::PackedTensor& tensor,
                            const Source& source) {
   const auto blocks = std::min<int64_t>(options_.sample, tensor.rows * tensor.blocks_per_row());
-  const auto wrong = sampler_.Check(*file.metadata, tensor, source.file->Data(*source.tensor),
-                                    options_.sample, stop_, [&](int done) {
-                                      view_.phase = "encoding a sample again";
-                                      view_.phase_fraction =
-                                          static_cast<double>(done) / static_cast<double>(blocks);
-                                      on_progress_(view_);
-                                    });
+  const auto read = [&source](uint64_t offset, std::span<std::byte> bytes) {
+    return source.Read(offset, bytes);
+  };
+  const auto wrong =
+      sampler_.Check(*file.metadata, tensor, read, options_.sample, stop_, [&](int done) {
+        view_.phase = "encoding a sample again";
+        view_.phase_fraction = static_cast<double>(done) / static_cast<double>(blocks);
+        on_progress_(view_);
+      });
   view_.phase.clear();
   if (!wrong.ok()) {
     Problem(tensor.name, std::string(wrong.status().message()));
@@ -245,13 +261,17 @@ void Verifier::CheckOther(const format::PackedFile& file, const format::TensorIn
     return;
   }
   const auto stored = file.file->Data(tensor);
-  const auto original = source.file->Data(*source.tensor);
+  std::vector<std::byte> original;
   for (uint64_t begin = 0; begin < stored.size() && !stop_.stop_requested();
        begin += kCompareBytes) {
     const uint64_t size = std::min<uint64_t>(kCompareBytes, stored.size() - begin);
-    const bool same = std::memcmp(stored.data() + begin, original.data() + begin, size) == 0;
+    original.resize(size);
+    if (absl::Status status = source.Read(begin, original); !status.ok()) {
+      Problem(tensor.name, std::string(status.message()));
+      return;
+    }
+    const bool same = std::memcmp(stored.data() + begin, original.data(), size) == 0;
     file.file->Release(tensor, begin, size);
-    source.file->Release(*source.tensor, begin, size);
     if (!same) {
       Problem(tensor.name, "was passed through, but its bytes are not those of the original");
       return;
@@ -283,8 +303,8 @@ double VerifyReport::max_error() const {
 absl::StatusOr<VerifyReport> Verify(const PackedCheckpoint& compressed,
                                     const format::Checkpoint& original,
                                     const VerifyOptions& options, std::stop_token stop,
-                                    const std::function<void(const ProgressView&)>& on_progress) {
+                                    const std::function<void(const VerifyProgress&)>& on_progress) {
   return Verifier(compressed, options, stop, on_progress).Run(original);
 }
 
-}  // namespace seedlm::client
+}  // namespace seedlm::verify

@@ -1,0 +1,43 @@
+// Answers a unary rpc that takes long: the work is told when nobody waits for it any more.
+#pragma once
+
+#include <functional>
+#include <stop_token>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "grpcpp/support/server_callback.h"
+#include "server/rpc/guarded.h"
+#include "server/rpc/status_mapping.h"
+#include "server/rpc/unary_call.h"
+#include "server/rpc/work_pool.h"
+
+namespace seedlm::server {
+
+// Owns itself until gRPC is done with it, which is after Finish.
+class CancellableCall final : public grpc::ServerUnaryReactor {
+ public:
+  using Handler = std::function<absl::Status(const std::stop_token& stop)>;
+
+  // Runs `handler` on one of the pool's threads; `stop` is requested when the client cancels, its
+  // deadline is over or its connection breaks. RESOURCE_EXHAUSTED at once where too many wait.
+  static CancellableCall* Start(WorkPool& pool, Handler handler) {
+    auto* call = new CancellableCall();
+    const bool taken = pool.TryPost([call, handler = std::move(handler)] {
+      const std::stop_token stop = call->stop_.get_token();
+      call->Finish(ToGrpcStatus(stop.stop_requested() ? absl::CancelledError("the client has gone")
+                                                      : Guarded([&] { return handler(stop); })));
+    });
+    if (!taken) call->Finish(ToGrpcStatus(ServerBusy()));
+    return call;
+  }
+
+  void OnCancel() override { stop_.request_stop(); }
+  void OnDone() override { delete this; }
+
+ private:
+  CancellableCall() = default;
+  std::stop_source stop_;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,175 @@
+#include "server/scheduler/artifact_service.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/format/text.h"
+#include "kernels/verify/packed_checkpoint.h"
+#include "kernels/verify/planes_check.h"
+#include "server/errors/invalid_field.h"
+#include "server/errors/reason.h"
+#include "server/storage/sha256.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr char kPrefix[] = "artifacts/";
+
+// The job that made a result; none: it was uploaded, or its job is not known any more.
+absl::StatusOr<std::optional<JobRecord>> MakerOf(JobStore& jobs, const std::string& id) {
+  absl::StatusOr<JobRecord> job = jobs.Get(absl::StrCat("jobs/", id));
+  if (absl::IsNotFound(job.status())) return std::optional<JobRecord>();
+  if (!job.ok()) return job.status();
+  if (job->output_artifact != absl::StrCat(kPrefix, id)) return std::optional<JobRecord>();
+  return std::optional<JobRecord>(*std::move(job));
+}
+
+// Files that are not what the job recorded.
+absl::Status CheckSums(const JobRecord& job, const std::string& directory,
+                       const std::stop_token& stop, ArtifactCheck& check) {
+  for (const OutputFile& file : job.output_files) {
+    const absl::StatusOr<std::string> sum =
+        Sha256OfFile(absl::StrCat(directory, "/", file.path), stop);
+    if (absl::IsCancelled(sum.status())) return sum.status();
+    ++check.files_summed;
+    if (!sum.ok()) {
+      check.problems.push_back(absl::StrCat("file '", format::Printable(file.path),
+                                            "': ", std::string(sum.status().message())));
+    } else if (*sum != file.sha256) {
+      check.problems.push_back(absl::StrCat("file '", format::Printable(file.path),
+                                            "': its SHA-256 is ", *sum, ", not ", file.sha256,
+                                            " as when it was made"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAgainst(const verify::PackedCheckpoint& packed, const format::Checkpoint& source,
+                          int sample, const std::stop_token& stop, ArtifactCheck& check) {
+  absl::StatusOr<verify::VerifyReport> report = verify::Verify(
+      packed, source, {.sample = sample}, stop, [](const verify::VerifyProgress&) {});
+  if (!report.ok()) return report.status();
+  check.relative_error = report->relative_error();
+  check.passed_through = static_cast<int64_t>(report->passed_through.size());
+  check.tensors = std::move(report->tensors);
+  std::move(report->problems.begin(), report->problems.end(), std::back_inserter(check.problems));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ArtifactRecord> ArtifactService::Describe(const std::string& id) {
+  const absl::StatusOr<ArtifactContent> content = parts_.artifacts->Content(id);
+  if (!content.ok()) return content.status();
+  ArtifactRecord record;
+  record.name = absl::StrCat(kPrefix, id);
+  record.arriving_files = content->arriving_files;
+  record.arriving_bytes = content->arriving_bytes;
+  std::map<std::string, std::string, std::less<>> sums;
+  if (content->is_result) {
+    const auto job = MakerOf(*parts_.jobs, id);
+    if (!job.ok()) return job.status();
+    if (job->has_value()) {
+      record.job = (*job)->name;
+      for (const OutputFile& file : (*job)->output_files) sums[file.path] = file.sha256;
+    }
+  }
+  for (const ArtifactEntry& file : content->files) {
+    record.files.push_back({file.path, file.size, sums[file.path]});
+  }
+  return record;
+}
+
+absl::StatusOr<ArtifactPage> ArtifactService::List(int page_size, std::string_view page_token) {
+  if (page_size < 0) return InvalidField("page_size", "is negative");
+  // A token is the name of the last artifact of the page.
+  std::string after;
+  if (!page_token.empty()) {
+    absl::StatusOr<std::string> id = ParseArtifactName(page_token, "page_token");
+    if (!id.ok()) return InvalidField("page_token", "is not one that was given; start without it");
+    after = *std::move(id);
+  }
+  const auto size =
+      static_cast<size_t>(page_size == 0 ? kDefaultPage : std::min(page_size, kMaxPage));
+  absl::StatusOr<std::vector<std::string>> ids = parts_.artifacts->ListIds(after, size + 1);
+  if (!ids.ok()) return ids.status();
+  ArtifactPage page;
+  if (ids->size() > size) {
+    ids->resize(size);
+    page.next_page_token = absl::StrCat(kPrefix, ids->back());
+  }
+  for (const std::string& id : *ids) {
+    absl::StatusOr<ArtifactRecord> record = Describe(id);
+    if (absl::IsNotFound(record.status())) continue;  // deleted a moment ago
+    if (!record.ok()) return record.status();
+    page.artifacts.push_back(*std::move(record));
+  }
+  return page;
+}
+
+absl::Status ArtifactService::Delete(std::string_view name) {
+  const absl::StatusOr<std::string> id = ParseArtifactName(name, "name");
+  if (!id.ok()) return id.status();
+  const absl::StatusOr<std::vector<JobRecord>> active = parts_.jobs->Unfinished();
+  if (!active.ok()) return active.status();
+  for (const JobRecord& job : *active) {
+    if (job.request.source.artifact != name && job.output_artifact != name) continue;
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                          std::string(name), ": ", job.name,
+                          " needs it and has not ended; wait for the job, or cancel it first")),
+                      "ARTIFACT_IN_USE", {{"job", job.name}});
+  }
+  return parts_.artifacts->Delete(*id);
+}
+
+absl::StatusOr<ArtifactCheck> ArtifactService::Verify(const VerifyRequest& request,
+                                                      const std::stop_token& stop) {
+  const absl::StatusOr<std::string> id = ParseArtifactName(request.name, "name");
+  if (!id.ok()) return id.status();
+  if (request.sample < 0 || request.sample > kMaxSample) {
+    return InvalidField("sample_blocks", absl::StrCat("must be 0 .. ", kMaxSample));
+  }
+  const absl::StatusOr<std::string> path = parts_.artifacts->CheckpointPath(request.name);
+  if (!path.ok()) return path.status();
+  const absl::StatusOr<std::optional<JobRecord>> job = MakerOf(*parts_.jobs, *id);
+  if (!job.ok()) return job.status();
+
+  ArtifactCheck check;
+  if (job->has_value()) {
+    absl::Status status = CheckSums(**job, parts_.artifacts->ResultPath(*id), stop, check);
+    if (!status.ok()) return status;
+  }
+  const absl::StatusOr<verify::PackedCheckpoint> packed = verify::OpenPackedCheckpoint(*path);
+  if (absl::IsInvalidArgument(packed.status())) {  // a structure that is damaged
+    check.problems.emplace_back(packed.status().message());
+    return check;
+  }
+  if (!packed.ok()) return packed.status();
+  if (!packed->compressed()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(request.name, ": holds no compressed tensor; there is nothing to verify"));
+  }
+  absl::Status status;
+  if (!job->has_value()) {
+    check.why_not_compared = "it is not the result of a job of this server";
+  } else {
+    const auto source = parts_.locator->OpenSource((*job)->request.source);
+    if (source.ok()) {
+      status = CheckAgainst(*packed, *source, request.sample, stop, check);
+    } else {
+      check.why_not_compared = std::string(source.status().message());
+    }
+  }
+  if (!check.why_not_compared.empty()) {
+    absl::StatusOr<std::vector<std::string>> problems = verify::CheckPlanes(*packed, stop);
+    if (!problems.ok()) return problems.status();
+    std::move(problems->begin(), problems->end(), std::back_inserter(check.problems));
+  }
+  if (!status.ok()) return status;
+  return check;
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,82 @@
+// What the rpc layer calls: artifacts as clients see them, without gRPC types. Uploads and
+// downloads go to the ArtifactStore directly.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/verify/verifier.h"
+#include "server/jobs/job.h"
+#include "server/jobs/job_store.h"
+#include "server/scheduler/checkpoint_source.h"
+#include "server/storage/artifact_store.h"
+
+namespace seedlm::server {
+
+struct ArtifactRecord {
+  std::string name;               // "artifacts/ID"
+  std::vector<OutputFile> files;  // finished ones, by path; sums of results only
+  int64_t arriving_files = 0;     // uploads that are not finished
+  int64_t arriving_bytes = 0;
+  std::string job;  // "jobs/ID" that made it; empty: it was uploaded
+};
+
+struct ArtifactPage {
+  std::vector<ArtifactRecord> artifacts;  // by id
+  std::string next_page_token;            // empty on the last page
+};
+
+struct ArtifactCheck {
+  std::vector<verify::TensorCheck> tensors;  // empty unless compared
+  double relative_error = 0;                 // of all of them
+  int64_t passed_through =
+      0;                     // tensors that were not compressed and are byte for byte the source's
+  int64_t files_summed = 0;  // whose SHA-256 was compared with what the job recorded
+  std::string why_not_compared;       // empty: the source was still there
+  std::vector<std::string> problems;  // each names tensor, row and block, or file; empty: it passed
+};
+
+struct VerifyRequest {
+  std::string name;
+  int sample = 4;  // blocks of each tensor that are encoded again by the reference, 0 .. kMaxSample
+};
+inline constexpr int kMaxSample = 10'000;
+
+// Thread-safe. Methods block for file and database I/O.
+class ArtifactService {
+ public:
+  // All must outlive the service.
+  struct Parts {
+    ArtifactStore* artifacts = nullptr;
+    JobStore* jobs = nullptr;
+    const SourceLocator* locator = nullptr;
+  };
+  explicit ArtifactService(Parts parts) : parts_(parts) {}
+
+  // `page_size`: as JobQuery. `page_token`: the next_page_token before; INVALID_ARGUMENT for
+  // another.
+  absl::StatusOr<ArtifactPage> List(int page_size, std::string_view page_token);
+
+  // Errors: INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (ARTIFACT_IN_USE: a job
+  // that has not ended reads or makes it), ABORTED (UPLOAD_BUSY).
+  absl::Status Delete(std::string_view name);
+
+  // Sums the files, decodes every tensor, compares with the job's source if that is still there,
+  // and encodes a sample of blocks again. Minutes for gigabytes, on all cores; ends soon after
+  // `stop`, CANCELLED. What is wrong with the artifact is in the answer and no error. Errors:
+  // INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (still arriving, or no compressed
+  // checkpoint).
+  absl::StatusOr<ArtifactCheck> Verify(const VerifyRequest& request, const std::stop_token& stop);
+
+ private:
+  absl::StatusOr<ArtifactRecord> Describe(const std::string& id);
+
+  const Parts parts_;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,151 @@
+// ArtifactStore: what there is, and how it goes away.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/format/atomic_file.h"
+#include "server/errors/reason.h"
+#include "server/storage/artifact_store.h"
+#include "server/storage/tree.h"
+
+namespace seedlm::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kDeletedPrefix = ".deleted-";  // no id begins with a dot
+
+bool Exists(const std::string& path) {
+  struct stat info {};
+  return lstat(path.c_str(), &info) == 0;
+}
+
+// Calls `take(relative path, bytes)` for each file below `directory`. Nothing there is OK.
+template <class Take>
+absl::Status ForEachFile(const std::string& directory, const Take& take) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code gone;  // a file may be finished or deleted meanwhile
+    if (!it->is_regular_file(gone)) continue;
+    const uintmax_t size = it->file_size(gone);
+    if (!gone) {
+      take(it->path().lexically_relative(directory).string(), static_cast<int64_t>(size));
+    }
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return format::ErrnoToStatus(error.value(), directory, "list");
+  }
+  return absl::OkStatus();
+}
+
+// Gives a directory a name that is no artifact's; false if there is none.
+absl::StatusOr<bool> MoveAway(const std::string& parent, std::string_view id) {
+  const std::string from = absl::StrCat(parent, "/", std::string(id));
+  if (!Exists(from)) return false;
+  const std::string to = absl::StrCat(parent, "/", std::string(kDeletedPrefix), std::string(id));
+  absl::Status status = RemoveTree(to);  // of a server that was killed
+  if (status.ok()) status = RenameNoReplace(from, to);
+  if (!status.ok()) return status;
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> ArtifactStore::ListIds(std::string_view after,
+                                                                size_t limit) const {
+  std::set<std::string> ids;
+  for (const std::string& parent : {data_dir_.artifacts(), data_dir_.uploads()}) {
+    std::error_code error;
+    for (fs::directory_iterator it(parent, error), end; !error && it != end; it.increment(error)) {
+      std::string id = it->path().filename().string();
+      if (id > after && ParseArtifactName("artifacts/" + id, "").ok()) ids.insert(std::move(id));
+    }
+    if (error) return format::ErrnoToStatus(error.value(), parent, "list");
+  }
+  std::vector<std::string> page(ids.begin(), ids.end());
+  if (page.size() > limit) page.resize(limit);
+  return page;
+}
+
+absl::StatusOr<ArtifactContent> ArtifactStore::Content(std::string_view id) const {
+  const std::string final_directory = ResultPath(id);
+  const std::string partial_directory = absl::StrCat(data_dir_.uploads(), "/", std::string(id));
+  ArtifactContent content;
+  content.id = std::string(id);
+  content.is_result = Exists(absl::StrCat(final_directory, "/", std::string(kResultMarker)));
+  const bool there = Exists(final_directory) || Exists(partial_directory);
+  absl::Status status = ForEachFile(final_directory, [&](std::string path, int64_t size) {
+    if (path != kResultMarker) content.files.push_back({std::move(path), size});
+  });
+  if (status.ok()) {
+    status = ForEachFile(partial_directory, [&](const std::string&, int64_t size) {
+      content.arriving_bytes += size;
+      ++content.arriving_files;
+    });
+  }
+  if (!status.ok()) return status;
+  if (!there) {
+    return absl::NotFoundError(absl::StrCat("artifacts/", std::string(id), ": no such artifact"));
+  }
+  std::sort(content.files.begin(), content.files.end(),
+            [](const ArtifactEntry& a, const ArtifactEntry& b) { return a.path < b.path; });
+  return content;
+}
+
+absl::Status ArtifactStore::Delete(std::string_view id) {
+  const std::string name = absl::StrCat("artifacts/", std::string(id));
+  {
+    // With the lock: no upload opens a file of it between the look and the renaming.
+    const std::lock_guard lock(mutex_);
+    const std::string uploads = absl::StrCat(data_dir_.uploads(), "/", std::string(id), "/");
+    const auto open = open_.lower_bound(uploads);
+    if (open != open_.end() && open->starts_with(uploads)) {
+      return WithReason(
+          absl::AbortedError(absl::StrCat(name, ": a file of it is being uploaded; retry later")),
+          "UPLOAD_BUSY");
+    }
+    if (reserved_.contains(std::string(id))) {
+      return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                            name, ": a job that has not ended makes it; cancel the job first")),
+                        "ARTIFACT_IN_USE");
+    }
+    const absl::StatusOr<bool> finished = MoveAway(data_dir_.artifacts(), id);
+    if (!finished.ok()) return finished.status();
+    const absl::StatusOr<bool> arriving = MoveAway(data_dir_.uploads(), id);
+    if (!arriving.ok()) return arriving.status();
+    if (!*finished && !*arriving) {
+      return absl::NotFoundError(absl::StrCat(name, ": no such artifact"));
+    }
+  }
+  // It is gone; room is made afterwards. Readers that are open keep what they read.
+  for (const std::string& parent : {data_dir_.artifacts(), data_dir_.uploads()}) {
+    absl::Status status =
+        RemoveTree(absl::StrCat(parent, "/", std::string(kDeletedPrefix), std::string(id)));
+    if (status.ok()) status = sync_(parent);
+    if (!status.ok()) warn_(absl::StrCat(name, " was deleted: ", status.ToString()));
+  }
+  return absl::OkStatus();
+}
+
+void ArtifactStore::SweepDeleted() const {
+  for (const std::string& parent : {data_dir_.artifacts(), data_dir_.uploads()}) {
+    std::error_code error;
+    std::vector<std::string> deleted;
+    for (fs::directory_iterator it(parent, error), end; !error && it != end; it.increment(error)) {
+      if (it->path().filename().string().starts_with(kDeletedPrefix)) {
+        deleted.push_back(it->path().string());
+      }
+    }
+    for (const std::string& path : deleted) {
+      if (absl::Status status = RemoveTree(path); !status.ok()) warn_(status.ToString());
+    }
+  }
+}
+
+}  // namespace seedlm::server

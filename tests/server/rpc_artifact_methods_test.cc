@@ -1,0 +1,222 @@
+// ListArtifacts, DeleteArtifact and VerifyArtifact over a real channel.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <fstream>
+
+#include "tests/server/rpc_fixture.h"
+
+namespace seedlm::server {
+namespace {
+
+using Code = grpc::StatusCode;
+
+class Fixture : public RpcFixture {
+ public:
+  std::vector<v1::Artifact> List(int page_size = 0) {
+    std::vector<v1::Artifact> all;
+    v1::ListArtifactsRequest request;
+    request.set_page_size(page_size);
+    do {
+      grpc::ClientContext context;
+      v1::ListArtifactsResponse page;
+      REQUIRE(artifacts().ListArtifacts(&context, request, &page).ok());
+      if (page_size > 0) CHECK(page.artifacts_size() <= page_size);
+      all.insert(all.end(), page.artifacts().begin(), page.artifacts().end());
+      request.set_page_token(page.next_page_token());
+    } while (!request.page_token().empty());
+    return all;
+  }
+  grpc::Status Delete(const std::string& name) {
+    grpc::ClientContext context;
+    v1::DeleteArtifactRequest request;
+    request.set_name(name);
+    google::protobuf::Empty empty;
+    return artifacts().DeleteArtifact(&context, request, &empty);
+  }
+  grpc::Status Verify(const std::string& name, v1::VerifyArtifactResponse* response) {
+    grpc::ClientContext context;
+    v1::VerifyArtifactRequest request;
+    request.set_name(name);
+    return artifacts().VerifyArtifact(&context, request, response);
+  }
+  void MustUpload(const std::string& resource, const std::string& data, bool finish = true) {
+    v1::WriteArtifactResponse written;
+    const grpc::Status status = Upload({resource, data, 1 << 20, 0, finish}, &written);
+    REQUIRE(status.ok() == finish);
+  }
+  // A job from an uploaded checkpoint to a managed result, which has succeeded.
+  v1::Job Managed() {
+    WriteCheckpoint(root() / "in.safetensors", SmallTensors());
+    MustUpload("artifacts/source/files/model.safetensors",
+               ReadWholeFile(root() / "in.safetensors"));
+    v1::CreateJobRequest request;
+    request.mutable_job()->mutable_source()->set_artifact("artifacts/source");
+    request.mutable_job()->mutable_destination()->set_managed(true);
+    v1::Job job = Await(MustCreate(request));
+    REQUIRE(job.state() == v1::JOB_STATE_SUCCEEDED);
+    return job;
+  }
+  // The one file of a result, on the server's disk.
+  std::string ResultFile(const v1::Job& job) const {
+    return options().data_dir + "/" + job.output_artifact() + "/" + job.output_files(0).path();
+  }
+};
+
+void CheckError(const grpc::Status& status, Code code, const std::string& reason) {
+  INFO(status.error_message());
+  REQUIRE(status.error_code() == code);
+  CHECK(Explain(status).info.reason() == reason);
+}
+
+TEST_CASE_METHOD(Fixture, "ListArtifacts: uploads, results, and what is arriving") {
+  CHECK(List().empty());
+  const v1::Job job = Managed();
+  MustUpload("artifacts/half/files/x", "12345", false);
+  for (const int page_size : {0, 1, 2, 3}) {
+    std::vector<v1::Artifact> all = List(page_size);
+    REQUIRE(all.size() == 3);
+    CHECK(std::is_sorted(all.begin(), all.end(),
+                         [](const auto& a, const auto& b) { return a.name() < b.name(); }));
+    for (const v1::Artifact& artifact : all) {
+      if (artifact.name() == "artifacts/half") {
+        CHECK(artifact.file_count() == 0);
+        CHECK(artifact.arriving_files() == 1);
+        CHECK(artifact.arriving_bytes() == 5);
+      } else {
+        REQUIRE(artifact.files_size() == 1);
+        CHECK(artifact.file_count() == 1);
+        CHECK(artifact.size() == artifact.files(0).size());
+        const bool result = artifact.name() == job.output_artifact();
+        CHECK(artifact.job() == (result ? job.name() : ""));
+        CHECK(artifact.files(0).sha256() == (result ? job.output_files(0).sha256() : ""));
+      }
+    }
+  }
+  grpc::ClientContext context;
+  v1::ListArtifactsRequest request;
+  request.set_page_token("../../etc");
+  v1::ListArtifactsResponse page;
+  CheckError(artifacts().ListArtifacts(&context, request, &page), Code::INVALID_ARGUMENT,
+             "FIELD_INVALID");
+}
+
+TEST_CASE_METHOD(Fixture, "DeleteArtifact: gone, and its job stays") {
+  const v1::Job job = Managed();
+  CHECK(Delete(job.output_artifact()).ok());
+  CheckError(Delete(job.output_artifact()), Code::NOT_FOUND, "NOT_FOUND");
+  CheckError(Delete("artifacts/../x"), Code::INVALID_ARGUMENT, "FIELD_INVALID");
+  std::string read;
+  CHECK(Download(job.output_artifact() + "/files/" + job.output_files(0).path(), 0, &read)
+            .error_code() == Code::NOT_FOUND);
+  v1::Job still;
+  REQUIRE(Get(job.name(), &still).ok());
+  CHECK(still.state() == v1::JOB_STATE_SUCCEEDED);
+}
+
+TEST_CASE_METHOD(Fixture, "DeleteArtifact: not while a job needs it") {
+  WriteCheckpoint(root() / "slow.safetensors", SlowTensors());
+  MustUpload("artifacts/slow/files/model.safetensors", ReadWholeFile(root() / "slow.safetensors"));
+  v1::CreateJobRequest request;
+  request.mutable_job()->mutable_source()->set_artifact("artifacts/slow");
+  request.mutable_job()->mutable_destination()->set_managed(true);
+  request.mutable_job()->mutable_spec()->set_backend("reference");
+  const std::string name = MustCreate(request);
+  v1::Job job = AwaitState(name, v1::JOB_STATE_RUNNING);
+  for (const std::string& artifact : {std::string("artifacts/slow"), job.output_artifact()}) {
+    const grpc::Status status = Delete(artifact);
+    CheckError(status, Code::FAILED_PRECONDITION, "ARTIFACT_IN_USE");
+    CHECK(Explain(status).info.metadata().at("job") == name);
+  }
+  REQUIRE(Cancel(name, &job).ok());
+  Await(name);
+  CHECK(Delete("artifacts/slow").ok());
+}
+
+TEST_CASE_METHOD(Fixture, "VerifyArtifact: the figures of the job, nothing wrong") {
+  const v1::Job job = Managed();
+  v1::VerifyArtifactResponse checked;
+  REQUIRE(Verify(job.output_artifact(), &checked).ok());
+  CHECK(checked.problems_size() == 0);
+  CHECK(checked.compared());
+  CHECK(checked.files_summed() == 1);
+  REQUIRE(checked.tensors_size() == 2);
+  CHECK(checked.tensor_count() == 2);
+  std::vector<v1::JobEvent> events;
+  REQUIRE(Watch(job.name(), 0, {}, &events).ok());
+  for (const v1::JobEvent& event : events) {
+    if (!event.has_tensor()) continue;
+    const auto same = std::find_if(
+        checked.tensors().begin(), checked.tensors().end(),
+        [&](const v1::TensorResult& tensor) { return tensor.name() == event.tensor().name(); });
+    REQUIRE(same != checked.tensors().end());
+    CHECK(same->relative_error() == Approx(event.tensor().relative_error()).epsilon(1e-6));
+    CHECK(same->max_error() == Approx(event.tensor().max_error()).epsilon(1e-6));
+  }
+  CHECK(checked.relative_error() > 0);
+}
+
+TEST_CASE_METHOD(Fixture, "VerifyArtifact: without its source it is checked on its own") {
+  const v1::Job job = Managed();
+  REQUIRE(Delete("artifacts/source").ok());
+  v1::VerifyArtifactResponse checked;
+  REQUIRE(Verify(job.output_artifact(), &checked).ok());
+  CHECK(checked.problems_size() == 0);
+  CHECK_FALSE(checked.compared());
+  CHECK(checked.why_not_compared().find("artifacts/source") != std::string::npos);
+  CHECK(checked.tensors_size() == 0);
+  CHECK(checked.files_summed() == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "VerifyArtifact: a flipped bit is found and named") {
+  const v1::Job job = Managed();
+  const std::string path = ResultFile(job);
+  std::string bytes = ReadWholeFile(path);
+  bytes[bytes.size() / 2] ^= 1;
+  std::ofstream(path, std::ios::binary) << bytes;
+  v1::VerifyArtifactResponse checked;
+  REQUIRE(Verify(job.output_artifact(), &checked).ok());
+  REQUIRE(checked.problems_size() > 0);
+  CHECK(checked.problem_count() == checked.problems_size());
+  CHECK(checked.problems(0).find(job.output_files(0).path()) != std::string::npos);
+  // The structure too.
+  bytes.resize(bytes.size() - 1);
+  std::ofstream(path, std::ios::binary) << bytes;
+  REQUIRE(Verify(job.output_artifact(), &checked).ok());
+  CHECK(checked.problems_size() >= 2);
+}
+
+TEST_CASE_METHOD(Fixture, "VerifyArtifact: what cannot be verified") {
+  v1::VerifyArtifactResponse checked;
+  CheckError(Verify("artifacts/none", &checked), Code::NOT_FOUND, "NOT_FOUND");
+  CheckError(Verify("none", &checked), Code::INVALID_ARGUMENT, "FIELD_INVALID");
+  MustUpload("artifacts/half/files/x", "12345", false);
+  CheckError(Verify("artifacts/half", &checked), Code::FAILED_PRECONDITION, "UPLOAD_UNFINISHED");
+  WriteCheckpoint(root() / "in.safetensors", SmallTensors());
+  MustUpload("artifacts/plain/files/model.safetensors", ReadWholeFile(root() / "in.safetensors"));
+  const grpc::Status status = Verify("artifacts/plain", &checked);
+  REQUIRE(status.error_code() == Code::FAILED_PRECONDITION);
+  CHECK(status.error_message().find("no compressed tensor") != std::string::npos);
+  grpc::ClientContext context;
+  v1::VerifyArtifactRequest request;
+  request.set_name("artifacts/plain");
+  request.set_sample_blocks(10'001);
+  CheckError(artifacts().VerifyArtifact(&context, request, &checked), Code::INVALID_ARGUMENT,
+             "FIELD_INVALID");
+}
+
+TEST_CASE_METHOD(Fixture, "VerifyArtifact: stops when nobody waits for it") {
+  const v1::Job job = Managed();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
+  v1::VerifyArtifactRequest request;
+  request.set_name(job.output_artifact());
+  request.set_sample_blocks(10'000);  // many seconds of the reference
+  v1::VerifyArtifactResponse checked;
+  const grpc::Status status = artifacts().VerifyArtifact(&context, request, &checked);
+  if (!status.ok()) CHECK(status.error_code() == Code::DEADLINE_EXCEEDED);
+  // The next one is not held up by it: there is one thread for them.
+  REQUIRE(Verify(job.output_artifact(), &checked).ok());
+}
+
+}  // namespace
+}  // namespace seedlm::server
