@@ -17,7 +17,7 @@ build_packages=(
   libabsl-dev libc-ares-dev libre2-dev libssl-dev zlib1g-dev
   # The other libraries of server, client and kernels.
   libcli11-dev libcurl4-openssl-dev libhwy-dev libisal-dev libpugixml-dev libspdlog-dev
-  libsqlite3-dev libtomlplusplus-dev nlohmann-json3-dev
+  libsqlite3-dev libtomlplusplus-dev nlohmann-json3-dev prometheus-cpp-dev
   catch2 openssl
   # The demo fetches its model with pip in a virtual environment; the lint tests are Python.
   python3 python3-pip python3-venv

@@ -19,6 +19,20 @@ absl::Status CheckListen(const std::string& text, const ServerOptions& options) 
                    "and --tls-key, use 127.0.0.1 or unix:PATH, or allow it with --insecure"));
 }
 
+absl::Status CheckMetrics(const std::string& text, bool insecure) {
+  if (text.empty()) return absl::OkStatus();
+  const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+  if (!address.ok() || address->is_unix) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--metrics ", text, " is not of the form HOST:PORT or [IPV6]:PORT"));
+  }
+  if (address->is_local() || insecure) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("refusing to serve metrics on ", address->ToString(),
+                   ", which other machines reach, without encryption: use 127.0.0.1, or allow it "
+                   "with --insecure"));
+}
+
 absl::Status CheckTls(const TlsFiles& files) {
   if (!files.on() || (!files.certificate.empty() && !files.key.empty())) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -49,7 +63,7 @@ absl::Status CheckOptions(const ServerOptions& options) {
   for (const std::string& text : options.listen) {
     if (absl::Status status = CheckListen(text, options); !status.ok()) return status;
   }
-  return absl::OkStatus();
+  return CheckMetrics(options.metrics, options.insecure);
 }
 
 }  // namespace seedlm::server

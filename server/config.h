@@ -36,9 +36,11 @@ struct ServerOptions {
   // Shutdown cancels jobs that have not ended, instead of leaving them for the next start.
   bool cancel_on_shutdown = false;
   std::chrono::milliseconds watch_keep_alive{15'000};  // WatchJob says something at least so often
-  std::shared_ptr<spdlog::logger> log;                 // null: the server is silent
+  std::string metrics;  // "HOST:PORT" of the endpoint for Prometheus, plaintext; empty: none
+  std::shared_ptr<spdlog::logger> log;  // null: the server is silent
 
   // What the program does with a server; Server itself does not look at these.
+  std::string log_format = "text";              // of `log`, or "json"
   std::string log_level = "info";               // of `log`
   std::chrono::milliseconds drain_grace{2000};  // of Shutdown after a signal
 };

@@ -11,10 +11,12 @@
 #include "absl/strings/str_join.h"
 #include "grpc/support/log.h"
 #include "server/config.h"
+#include "server/health_check.h"
 #include "server/listen_address.h"
+#include "server/log/log_format.h"
+#include "server/metrics/metrics.h"
 #include "server/server.h"
 #include "server/settings.h"
-#include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
 namespace {
@@ -24,11 +26,14 @@ using seedlm::server::ServerOptions;
 using seedlm::server::Setting;
 using seedlm::server::Settings;
 
+constexpr int kExitUnhealthy = 1;
 constexpr int kExitUsage = 2;
 constexpr int kExitCannotStart = 3;
+constexpr std::chrono::milliseconds kHealthTimeout{3000};
 constexpr char kDefaultAddress[] = "127.0.0.1:7433";
 constexpr char kFooter[] =
-    "Exit codes: 0 ended by SIGTERM or SIGINT, 2 wrong usage, 3 cannot start.\n"
+    "Exit codes: 0 ended by SIGTERM or SIGINT, 1 --check-health found no server that serves,\n"
+    "2 wrong usage, 3 cannot start.\n"
     "When it is ready it logs \"listening on ADDRESS ..\" to stderr, ports filled in.";
 
 struct Arguments {
@@ -36,6 +41,8 @@ struct Arguments {
   std::string config;
   bool print_config = false;
   bool print_settings = false;
+  bool print_metrics = false;
+  std::string check_health;
 };
 
 void Describe(CLI::App& app, Arguments& arguments) {
@@ -45,6 +52,11 @@ void Describe(CLI::App& app, Arguments& arguments) {
                "Prints the effective settings as such a file, explained, and ends");
   app.add_flag("--print-settings", arguments.print_settings,
                "Prints the table of settings as Markdown, and ends");
+  app.add_flag("--print-metrics", arguments.print_metrics,
+               "Prints the table of metrics as Markdown, and ends");
+  app.add_option("--check-health", arguments.check_health,
+                 "Asks the server there, in plaintext, whether it serves, and ends")
+      ->type_name("ADDRESS");
   for (const Setting& setting : Settings()) {
     std::vector<std::string>& texts = arguments.flags[&setting];
     const std::string name = "--" + setting.name;
@@ -91,10 +103,11 @@ void LogFromGrpc(gpr_log_func_args* args) {
   spdlog::log(news ? spdlog::level::warn : spdlog::level::debug, "gRPC: {}", args->message);
 }
 
-void SetUpLog(const std::string& level) {
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("seedlm-server"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
-  spdlog::set_level(spdlog::level::from_str(level));
+void SetUpLog(const ServerOptions& options) {
+  using seedlm::server::LogFormat;
+  spdlog::set_default_logger(seedlm::server::MakeLogger(
+      seedlm::server::ParseLogFormat(options.log_format).value_or(LogFormat::kText),
+      options.log_level));
   gpr_set_log_function(&LogFromGrpc);
 }
 
@@ -104,9 +117,14 @@ int Fail(int exit_code, const absl::Status& status) {
   return exit_code;
 }
 
+int Print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  return 0;
+}
+
 int Run(ServerOptions options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return Fail(kExitUsage, status);
-  SetUpLog(options.log_level);
+  SetUpLog(options);
   options.log = spdlog::default_logger();
   // Blocked before any thread is made, so that all inherit it and sigwait gets them.
   sigset_t signals;
@@ -120,6 +138,9 @@ int Run(ServerOptions options) {
   if (!server.ok()) return Fail(kExitCannotStart, server.status());
   g_ready = true;
   spdlog::info("listening on {}", absl::StrJoin((*server)->addresses(), " "));
+  if (const std::string metrics = (*server)->metrics_address(); !metrics.empty()) {
+    spdlog::info("metrics on http://{}/metrics", metrics);
+  }
 
   int signal = 0;
   sigwait(&signals, &signal);
@@ -141,9 +162,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
-  if (arguments.print_settings) {
-    std::fputs(seedlm::server::PrintSettings().c_str(), stdout);
-    return 0;
+  if (arguments.print_settings) return Print(seedlm::server::PrintSettings());
+  if (arguments.print_metrics) return Print(seedlm::server::PrintMetrics());
+  if (!arguments.check_health.empty()) {
+    const absl::Status health = seedlm::server::CheckHealth(arguments.check_health, kHealthTimeout);
+    return health.ok() ? Print("SERVING\n") : Fail(kExitUnhealthy, health);
   }
   absl::StatusOr<ServerOptions> options = MakeOptions(arguments);
   if (!options.ok()) return Fail(kExitUsage, options.status());
@@ -152,6 +175,5 @@ int main(int argc, char** argv) {
   ServerOptions checked = *options;
   if (checked.data_dir.empty()) checked.data_dir = ".";  // a template may leave it open
   if (absl::Status status = CheckOptions(checked); !status.ok()) return Fail(kExitUsage, status);
-  std::fputs(PrintConfig(*options).c_str(), stdout);
-  return 0;
+  return Print(PrintConfig(*options));
 }

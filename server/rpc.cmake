@@ -2,12 +2,12 @@ find_package(CLI11 REQUIRED)
 
 # The composition root: a library, which the client embeds, and the program.
 seedlm_room(seedlm_server
-  SOURCES credentials.cc server.cc
+  SOURCES credentials.cc health_check.cc live_metrics.cc server.cc
   PUBLIC seedlm_auth seedlm_config seedlm_rpc absl::status absl::statusor gRPC::grpc++
          spdlog::spdlog
-  PRIVATE seedlm_registry seedlm_jobs seedlm_scheduler seedlm_storage absl::strings
+  PRIVATE seedlm_metrics seedlm_registry seedlm_jobs seedlm_scheduler seedlm_storage absl::strings
           gRPC::grpc++_reflection)
 add_executable(seedlm-server main.cc)
 target_include_directories(seedlm-server PRIVATE ${PROJECT_SOURCE_DIR})
-target_link_libraries(seedlm-server PRIVATE seedlm_warnings seedlm_server CLI11::CLI11
+target_link_libraries(seedlm-server PRIVATE seedlm_warnings seedlm_server seedlm_log seedlm_metrics CLI11::CLI11
                       absl::strings spdlog::spdlog)

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <string_view>
@@ -16,7 +17,10 @@
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
 #include "server/listen_address.h"
+#include "server/live_metrics.h"
+#include "server/metrics/prometheus_metrics.h"
 #include "server/rpc/artifact_rpc.h"
+#include "server/rpc/call_metrics.h"
 #include "server/rpc/compression_rpc.h"
 #include "server/rpc/job_conversion.h"
 #include "server/rpc/work_pool.h"
@@ -101,8 +105,10 @@ struct Server::Parts {
   absl::Status Compose(const ServerOptions& options);
   absl::Status CheckTls(const TlsFiles& files) const;
   absl::Status Listen(std::vector<ListenAddress> listen, const ServerOptions& options);
+  absl::Status ServeMetrics(const std::string& address);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
+  PrometheusMetrics metrics;
   DataDir data_dir;
   ArtifactStore artifacts;
   std::unique_ptr<JobStore> store;
@@ -119,11 +125,14 @@ struct Server::Parts {
   std::unique_ptr<CompressionRpc> compression_rpc;
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
+  std::atomic<bool> draining = false;
   std::unique_ptr<grpc::Server> grpc_server;
+  std::unique_ptr<MetricsEndpoint> metrics_endpoint;  // answers from all the above
   std::once_flag shut_down;
 };
 
 absl::Status Server::Parts::Compose(const ServerOptions& options) {
+  BeginAtZero(metrics);
   auto opened = SqliteJobStore::Open(data_dir.database(), Now);
   if (!opened.ok()) return opened.status();
   store = *std::move(opened);
@@ -140,7 +149,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   scheduling.cancel_on_shutdown = options.cancel_on_shutdown;
   scheduling.max_active_jobs = options.max_active_jobs;
   scheduler = std::make_unique<Scheduler>(
-      Scheduler::Parts{store.get(), &events, &*locator, door, log}, scheduling);
+      Scheduler::Parts{store.get(), &events, &*locator, door, log, &metrics}, scheduling);
   jobs = std::make_unique<JobService>(
       JobService::Parts{store.get(), &events, scheduler.get(), &*locator});
 
@@ -181,6 +190,9 @@ absl::Status Server::Parts::Listen(std::vector<ListenAddress> listen,
     builder.AddListeningPort(listen[i].ToString(), listen[i].is_unix ? plaintext : secure,
                              &ports[i]);
   }
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<CallMetricsFactory>(metrics));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.RegisterService(compression_rpc.get());
   builder.RegisterService(artifact_rpc.get());
   grpc_server = builder.BuildAndStart();
@@ -195,6 +207,16 @@ absl::Status Server::Parts::Listen(std::vector<ListenAddress> listen,
   for (const char* service : kServices) {
     grpc_server->GetHealthCheckService()->SetServingStatus(service, true);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::ServeMetrics(const std::string& address) {
+  if (address.empty()) return absl::OkStatus();
+  auto endpoint = MetricsEndpoint::Start(address, metrics, [this] {
+    return ReadLiveMetrics({scheduler->Load(), scheduler->threads(), draining, Now()});
+  });
+  if (!endpoint.ok()) return endpoint.status();
+  metrics_endpoint = *std::move(endpoint);
   return absl::OkStatus();
 }
 
@@ -214,6 +236,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   // Before any call can come in: Start takes up what the store holds.
   if (absl::Status status = parts.scheduler->Start(); !status.ok()) return status;
   if (absl::Status status = parts.Listen(*std::move(listen), options); !status.ok()) return status;
+  if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;
   return server;
 }
 
@@ -221,12 +244,17 @@ Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
 
 const std::vector<std::string>& Server::addresses() const { return parts_->addresses; }
 
+std::string Server::metrics_address() const {
+  return parts_->metrics_endpoint == nullptr ? "" : parts_->metrics_endpoint->address();
+}
+
 std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return parts_->grpc_server->InProcessChannel(grpc::ChannelArguments());
 }
 
 void Server::Shutdown(std::chrono::milliseconds grace) {
   std::call_once(parts_->shut_down, [&] {
+    parts_->draining = true;
     if (parts_->grpc_server != nullptr) {
       parts_->grpc_server->GetHealthCheckService()->SetServingStatus(false);
       parts_->compression_rpc->Drain();

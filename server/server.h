@@ -29,6 +29,9 @@ class Server {
   // The addresses that the server listens on, ports filled in, in the order of the options.
   const std::vector<std::string>& addresses() const;
 
+  // HOST:PORT of the metrics, the port filled in; empty: there are none.
+  std::string metrics_address() const;
+
   // A channel without a socket. Must not be used after Shutdown.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 

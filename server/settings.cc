@@ -58,6 +58,12 @@ std::vector<Setting> MakeSettings() {
        "How long calls that run may go on after SIGTERM; jobs stop at once and are kept"},
 
       // ---- What is seen of it.
+      {"metrics", "Sight", Text(FIELD(metrics), "ADDRESS"),
+       "HOST:PORT on which Prometheus reads /metrics, in plaintext: loopback, or anywhere with "
+       "insecure"},
+      {"log-format", "Sight", Choice(FIELD(log_format), {"text", "json"}),
+       "text: a line for people; json: an object a line, with time, level, message, job, shard, "
+       "backend"},
       {"log-level", "Sight",
        Choice(FIELD(log_level), {"trace", "debug", "info", "warn", "error", "off"}),
        "The least severe messages that are logged; debug says how each shard was searched"},

@@ -51,6 +51,11 @@ constexpr Entry kEntries[] = {
 
 void SetIndexOptions(const IndexOptions& options) { SharedIndex::Get().Set(options); }
 
+IndexUsage ReadIndexUsage() {
+  const auto store = SharedIndex::Get().Use();
+  return {store->lists(), store->memory() - store->memory_left(), store->memory()};
+}
+
 absl::Status SaveIndex() { return SharedIndex::Get().Use()->Save(); }
 
 std::vector<BackendInfo> ListBackends() {

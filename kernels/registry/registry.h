@@ -35,6 +35,13 @@ struct IndexOptions {
 // index has learnt. Until it is called: the default options. Thread-safe.
 void SetIndexOptions(const IndexOptions& options);
 
+struct IndexUsage {
+  int64_t lists = 0;
+  int64_t bytes = 0;  // that they take
+  int64_t limit = 0;  // IndexOptions::memory
+};
+IndexUsage ReadIndexUsage();  // thread-safe
+
 // Writes what the index has learnt to its cache. UNAVAILABLE, naming the file: it cannot be
 // written; nothing is tried again then.
 absl::Status SaveIndex();

@@ -97,6 +97,17 @@ absl::Status IndexStore::Save() {
   return absl::OkStatus();
 }
 
+int64_t IndexStore::lists() {
+  const std::lock_guard lock(mutex_);
+  int64_t lists = 0;
+  for (const auto& profile : indexes_) {
+    for (const Held& held : profile) {
+      if (held.index != nullptr) lists += held.index->lists();
+    }
+  }
+  return lists;
+}
+
 std::string IndexStore::TakeWarning() {
   const std::lock_guard lock(mutex_);
   return std::exchange(warning_, "");

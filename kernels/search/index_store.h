@@ -66,6 +66,7 @@ class IndexStore {
   const std::string& cache() const { return cache_; }
   int64_t memory() const { return memory_; }
   int64_t memory_left() const { return budget_.left(); }
+  int64_t lists();  // of all indexes
 
  private:
   static constexpr size_t kMaxResolutions = 4;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/backend/level_choice.h"
 #include "server/errors/reason.h"
+#include "server/log/log_scope.h"
 
 namespace seedlm::server {
 namespace {
@@ -27,6 +28,11 @@ JobRun::JobRun(JobRecord job, const RunContext& context)
 }
 
 // ---- Handing out.
+
+bool JobRun::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return phase_ == Phase::kQueued;
+}
 
 bool JobRun::HasWork() const {
   const std::lock_guard lock(mutex_);
@@ -92,6 +98,7 @@ Work JobRun::TakeStreamLocked() {
 
 Work JobRun::Guarded(std::function<absl::Status()> piece) {
   return [this, piece = std::move(piece)] {
+    const LogScope scope({{"job", name()}});
     absl::Status status;
     try {
       status = piece();
@@ -120,7 +127,7 @@ absl::Status JobRun::Open() {
       context_.store->Update(name(), {JobState::kRunning, progress_, {}, {}});
   if (!running.ok()) return running.status();
   context_.events->Notify(name());
-  context_.log->info("{} attempt {} started", name(), running->attempt);
+  context_.log->info("attempt {} started", running->attempt);
 
   absl::StatusOr<std::unique_ptr<const PlannedJob>> planned =
       context_.locator->Plan(job_.request, IdOf(name()));
@@ -166,6 +173,8 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
   const auto part = std::make_unique<codec::NormHistogram>();
   const codec::Profile profile = job_.request.spec.profile;
   if (absl::Status status = MeasureRows(profile, rows, *part); !status.ok()) return status;
+  context_.metrics->Add(Metric::kSourceReadBytes, {"measure"},
+                        static_cast<double>(rows.row_count * tensor.source_row_bytes()));
   std::unique_ptr<codec::NormHistogram> whole;
   {
     const std::lock_guard lock(mutex_);
@@ -190,14 +199,17 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
 }
 
 absl::Status JobRun::Encode(TensorRun& tensor, const TensorRun::Shard& shard) {
+  const std::string number = absl::StrCat(shard.index + 1, "/", tensor.shards());
+  const LogScope scope(
+      {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend_->name()}});
   const absl::StatusOr<ShardSums> sums = EncodeRows(
       *backend_, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
   if (!sums.ok()) return sums.status();
   const int64_t weights = shard.rows.row_count * tensor.columns();
   const JobSpec& spec = job_.request.spec;
   context_.rates->Record(backend_->name(), spec.profile, spec.fit, weights, sums->seconds);
-  context_.log->debug("{} tensor {} shard {} of {}: {:.3f} s; {}", name(), tensor.info().name,
-                      shard.index + 1, tensor.shards(), sums->seconds, sums->search);
+  CountShard(tensor, shard, *sums);
+  context_.log->debug("encoded in {:.3f} s; {}", sums->seconds, sums->search);
   if (!sums->warning.empty()) context_.log->warn("{}", sums->warning);
   bool last = false;
   {
@@ -209,6 +221,21 @@ absl::Status JobRun::Encode(TensorRun& tensor, const TensorRun::Shard& shard) {
     if (!last) PieceDoneLocked();
   }
   return last ? FinishTensor(tensor) : absl::OkStatus();
+}
+
+void JobRun::CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
+                        const ShardSums& sums) const {
+  const std::string_view backend = backend_->name();
+  MetricSink& metrics = *context_.metrics;
+  const auto rows = static_cast<double>(shard.rows.row_count);
+  metrics.Add(Metric::kWeights, {backend, job_.request.spec.profile.name},
+              rows * static_cast<double>(tensor.columns()));
+  metrics.Observe(Metric::kShardSeconds, {backend}, sums.seconds);
+  metrics.Add(Metric::kDeviceBusySeconds, {backend}, sums.seconds);
+  metrics.Add(Metric::kSourceReadBytes, {"encode"},
+              rows * static_cast<double>(tensor.source_row_bytes()));
+  metrics.Add(Metric::kOutputWrittenBytes, {"encode"},
+              rows * static_cast<double>(tensor.packed_row_bytes()));
 }
 
 absl::Status JobRun::FinishTensor(TensorRun& tensor) {
@@ -233,6 +260,8 @@ absl::Status JobRun::CopyPiece(const format::PlannedTensor& tensor, uint64_t off
   absl::Status status = CopyBytes(*planned_->checkpoint.files[tensor.file].file, *tensor.source,
                                   offset, length, {sink_.get(), tensor.file});
   if (!status.ok()) return status;
+  context_.metrics->Add(Metric::kSourceReadBytes, {"copy"}, static_cast<double>(length));
+  context_.metrics->Add(Metric::kOutputWrittenBytes, {"copy"}, static_cast<double>(length));
   const std::lock_guard lock(mutex_);
   PieceDoneLocked();
   return absl::OkStatus();
@@ -263,7 +292,7 @@ absl::Status JobRun::Commit() {
       "the output is published, but may not outlive a power "
       "cut: ",
       sink_->publish_warning().message());
-  context_.log->warn("{}: {}", name(), warning);
+  context_.log->warn("{}", warning);
   (void)context_.store->AppendEvent(name(), Warning{warning});  // it is in the log
   return absl::OkStatus();
 }

@@ -24,6 +24,7 @@
 #include "server/jobs/job.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_store.h"
+#include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/rate_table.h"
 #include "server/scheduler/tensor_run.h"
@@ -43,6 +44,7 @@ struct RunContext {
   const SourceLocator* locator = nullptr;
   RateTable* rates = nullptr;
   spdlog::logger* log = nullptr;
+  MetricSink* metrics = nullptr;
   std::function<absl::StatusOr<std::shared_ptr<const backend::Backend>>(std::string_view)>
       open_backend;
   int64_t shard_weights = 0;
@@ -63,6 +65,8 @@ class JobRun {
   int priority() const { return job_.request.priority; }
   int64_t create_time_ns() const { return job_.create_time_ns; }
 
+  // No piece of it has been taken yet.
+  bool waiting() const;
   // A piece can be taken now.
   bool HasWork() const;
   // The next piece; none if there is none after all.
@@ -99,6 +103,8 @@ class JobRun {
   absl::Status Open();
   absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
   absl::Status Encode(TensorRun& tensor, const TensorRun::Shard& shard);
+  void CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
+                  const ShardSums& sums) const;
   absl::Status FinishTensor(TensorRun& tensor);
   absl::Status CopyPiece(const format::PlannedTensor& tensor, uint64_t offset, uint64_t length);
   absl::Status Commit();
@@ -115,6 +121,7 @@ class JobRun {
   double PhaseFractionLocked() const;
   double StreamSecondsLocked() const;
   JobUpdate EndingLocked() const;
+  void LogEnd() const;  // after Conclude: counts it, too
 
   const JobRecord job_;
   const RunContext context_;

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "server/errors/reason.h"
+#include "server/log/log_scope.h"
 #include "server/scheduler/job_run.h"
 
 namespace seedlm::server {
@@ -87,6 +88,7 @@ JobUpdate JobRun::EndingLocked() const {
 }
 
 bool JobRun::Conclude() {
+  const LogScope scope({{"job", name()}});
   {
     const std::lock_guard lock(mutex_);
     ending_ = EndingLocked();
@@ -98,11 +100,28 @@ bool JobRun::Conclude() {
   planned_.reset();
   if (!left_for_restart_) return StoreEnd();
   context_.events->ClearProgress(name());
-  context_.log->info("{} is left for the next start", name());
+  context_.log->info("left for the next start");
   return true;
 }
 
+void JobRun::LogEnd() const {
+  context_.metrics->Add(Metric::kJobsEnded, {Name(ending_.to)}, 1);
+  if (ending_.to == JobState::kFailed) {
+    const JobError& error = ending_.error;
+    const std::string reason =
+        error.reason.empty() ? absl::StatusCodeToString(error.code) : error.reason;
+    context_.metrics->Add(Metric::kJobFailures, {reason}, 1);
+    context_.log->warn("failed: {}", error.message);
+  } else {
+    const Progress& progress = ending_.progress;
+    context_.log->info("{}: {} of {} tensors, {} weights, {:.0f} weights/s", Name(ending_.to),
+                       progress.tensors_done, progress.tensors_total, progress.weights_done,
+                       progress.weights_per_second);
+  }
+}
+
 bool JobRun::StoreEnd() {
+  const LogScope scope({{"job", name()}});
   absl::Status stored;
   try {
     stored = context_.store->Update(name(), ending_).status();
@@ -112,13 +131,11 @@ bool JobRun::StoreEnd() {
   // Somebody else ended it, or it is gone: no further attempt would change that.
   const bool never = absl::IsFailedPrecondition(stored) || absl::IsNotFound(stored);
   if (!stored.ok()) {
-    context_.log->error("{} ended as {}, but that cannot be stored{}: {}", name(), Name(ending_.to),
+    context_.log->error("ended as {}, but that cannot be stored{}: {}", Name(ending_.to),
                         never ? "" : " yet", stored.ToString());
     if (!never) return false;
-  } else if (ending_.to == JobState::kFailed) {
-    context_.log->warn("{} failed: {}", name(), ending_.error.message);
   } else {
-    context_.log->info("{} {}", name(), Name(ending_.to));
+    LogEnd();
   }
   context_.events->ClearProgress(name());  // not before: whoever looks meanwhile sees no step back
   context_.events->Notify(name());

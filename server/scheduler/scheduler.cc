@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/errors/reason.h"
+#include "server/log/log_scope.h"
 #include "server/scheduler/job_run.h"
 #include "server/scheduler/policy.h"
 
@@ -52,8 +53,8 @@ absl::Status Scheduler::Recover() {
       const absl::StatusOr<SinkTarget> target = parts_.locator->Target(job.request, IdOf(job.name));
       absl::Status removed = target.ok() ? RemoveLeftovers(*target) : target.status();
       if (!removed.ok()) {
-        parts_.log->warn("{}: an earlier attempt may have left files: {}", job.name,
-                         removed.ToString());
+        const LogScope scope({{"job", job.name}});
+        parts_.log->warn("an earlier attempt may have left files: {}", removed.ToString());
       }
       Progress progress;
       progress.weights_total = job.estimate.weights;
@@ -85,11 +86,14 @@ absl::StatusOr<Scheduler::Place> Scheduler::AdmitJob() {
 }
 
 absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
-  const RunContext context{
-      parts_.store,          parts_.events,
-      parts_.locator,        &rates_,
-      parts_.log.get(),      [this](std::string_view name) { return OpenBackend(name); },
-      options_.shard_weights};
+  const RunContext context{parts_.store,
+                           parts_.events,
+                           parts_.locator,
+                           &rates_,
+                           parts_.log.get(),
+                           parts_.metrics,
+                           [this](std::string_view name) { return OpenBackend(name); },
+                           options_.shard_weights};
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) {
@@ -180,10 +184,10 @@ void Scheduler::StoreLastEnds() {
   }
   const std::lock_guard lock(mutex_);
   for (const auto& run : unstored_) {
+    const LogScope scope({{"job", run->name()}});
     parts_.log->error(
-        "{}: the store did not take how it ended; the next start runs it again, and finds its "
-        "output there if it was published",
-        run->name());
+        "the store did not take how it ended; the next start runs it again, and finds its "
+        "output there if it was published");
   }
 }
 
@@ -224,6 +228,19 @@ void Scheduler::Shutdown() {
 int Scheduler::active_jobs() const {
   const std::lock_guard lock(mutex_);
   return static_cast<int>(jobs_.size());
+}
+
+SchedulerLoad Scheduler::Load() const {
+  const std::lock_guard lock(mutex_);
+  SchedulerLoad load;
+  for (const auto& run : jobs_) {
+    if (run->ended()) continue;
+    ++(run->waiting() ? load.queued : load.running);
+    if (!run->waiting()) continue;
+    const int64_t since = run->create_time_ns();
+    if (load.oldest_queued_ns == 0 || since < load.oldest_queued_ns) load.oldest_queued_ns = since;
+  }
+  return load;
 }
 
 bool Scheduler::stopping() const {

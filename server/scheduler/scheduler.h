@@ -24,6 +24,7 @@
 #include "server/jobs/job.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_store.h"
+#include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/rate_table.h"
 #include "server/workers/worker_pool.h"
@@ -66,6 +67,13 @@ struct SchedulerOptions {
 };
 inline constexpr std::chrono::milliseconds kMaxStoreRetry{5000};
 
+// Of the jobs that have not ended.
+struct SchedulerLoad {
+  int queued = 0;
+  int running = 0;
+  int64_t oldest_queued_ns = 0;  // create time of the queued job that waits longest; 0: none waits
+};
+
 class Scheduler : private WorkQueue {
  public:
   struct Parts {  // what is pointed to must outlive the scheduler
@@ -74,6 +82,7 @@ class Scheduler : private WorkQueue {
     const SourceLocator* locator = nullptr;
     BackendDoor backends;
     std::shared_ptr<spdlog::logger> log;  // null: none
+    MetricSink* metrics = &NoMetrics();
   };
   Scheduler(Parts parts, SchedulerOptions options);
   // Shuts down.
@@ -114,6 +123,7 @@ class Scheduler : private WorkQueue {
 
   // Jobs that wait or run, or whose end is not stored yet.
   int active_jobs() const;
+  SchedulerLoad Load() const;
   int threads() const { return threads_; }
   bool stopping() const;
   std::vector<BackendUse> Backends() const;

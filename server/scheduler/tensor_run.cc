@@ -23,6 +23,16 @@ TensorRun::TensorRun(const format::PlannedTensor& tensor, const format::Safetens
       measures_(RowPieces(rows(), columns(), kMeasureWeights)),
       shards_(RowPieces(rows(), columns(), shard_weights)) {}
 
+int64_t TensorRun::source_row_bytes() const {
+  return rows() == 0 ? 0 : static_cast<int64_t>(info().byte_size()) / rows();
+}
+
+int64_t TensorRun::packed_row_bytes() const {
+  const int64_t blocks = spec_.profile.blocks_per_row(columns());
+  return blocks * static_cast<int64_t>(sizeof(uint32_t)) +
+         codec::LevelRowBytes(spec_.profile, blocks);
+}
+
 TensorRows TensorRun::Rows(const Pieces& pieces, int64_t piece) const {
   return {file_, tensor_->source, pieces.begin(piece), pieces.length(piece)};
 }
@@ -54,9 +64,6 @@ TensorResult TensorRun::Result(std::string_view backend, std::string sha256) con
     total.max_error = std::max(total.max_error, shard.max_error);
     total.seconds += shard.seconds;
   }
-  const int64_t blocks = spec_.profile.blocks_per_row(columns());
-  const int64_t row_bytes =
-      blocks * static_cast<int64_t>(sizeof(uint32_t)) + codec::LevelRowBytes(spec_.profile, blocks);
   TensorResult result;
   result.name = info().name;
   result.rows = rows();
@@ -65,7 +72,8 @@ TensorResult TensorRun::Result(std::string_view backend, std::string sha256) con
     result.relative_error = std::sqrt(total.squared_error / total.squared_weights);
   }
   result.max_error = total.max_error;
-  result.bits_per_weight = 8.0 * static_cast<double>(row_bytes) / static_cast<double>(columns());
+  result.bits_per_weight =
+      8.0 * static_cast<double>(packed_row_bytes()) / static_cast<double>(columns());
   result.seconds = total.seconds;
   result.backend = std::string(backend);
   result.sha256 = std::move(sha256);

@@ -34,6 +34,8 @@ class TensorRun {
   int64_t shards() const { return shards_.count(); }
   int64_t measures() const { return measures_.count(); }
   const backend::EncodeSpec& spec() const { return spec_; }
+  int64_t source_row_bytes() const;
+  int64_t packed_row_bytes() const;  // in the planes of words and levels
 
   // ---- First pass: norms.
   bool HasMeasure() const { return next_measure_ < measures_.count(); }

@@ -207,7 +207,7 @@ class Server:
     def wait_for_addresses(self):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
-            found = re.search(r"listening on (.+)\n", read(self.log_path).decode())
+            found = re.search(r"listening on ([^\n\"]+)", read(self.log_path).decode())
             if found:
                 return found.group(1).split()
             time.sleep(0.05)

@@ -10,7 +10,9 @@
 #include <csignal>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/server/rpc_fixture.h"
 
 extern char** environ;
@@ -196,6 +198,53 @@ TEST_CASE("a server runs until SIGTERM or SIGINT, and exits 0") {
     CHECK(Contains(process.text(), "stopped"));
     CHECK_FALSE(std::filesystem::exists(folder.path() / "out.safetensors"));
   }
+}
+
+TEST_CASE("a server that drains says NOT_SERVING, admits nothing, and ends at a second signal") {
+  const TemporaryFolder folder;
+  Process process(
+      Arguments(folder, {"--storage-root", folder.path().string(), "--drain-grace", "5min"}));
+  const std::string address = AddressOf(process);
+  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  const auto health = grpc::health::v1::Health::NewStub(channel);
+  const auto artifacts = v1::ArtifactService::NewStub(channel);
+
+  grpc::ClientContext watch_context;
+  const auto watch = health->Watch(&watch_context, {});
+  grpc::health::v1::HealthCheckResponse said;
+  REQUIRE(watch->Read(&said));
+  CHECK(said.status() == grpc::health::v1::HealthCheckResponse::SERVING);
+  // An upload that goes on keeps the server for the grace.
+  grpc::ClientContext upload_context;
+  v1::WriteArtifactResponse written;
+  const auto upload = artifacts->WriteArtifact(&upload_context, &written);
+  v1::WriteArtifactRequest chunk;
+  chunk.set_resource_name("artifacts/a/model.safetensors");
+  REQUIRE(upload->Write(chunk));
+
+  process.Signal(SIGTERM);
+  while (watch->Read(&said) && said.status() == grpc::health::v1::HealthCheckResponse::SERVING) {
+  }
+  CHECK(said.status() == grpc::health::v1::HealthCheckResponse::NOT_SERVING);
+  CHECK(Contains(process.ReadUntil("draining"), "draining"));
+  grpc::ChannelArguments own;  // a connection of its own
+  own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const auto stub = v1::CompressionService::NewStub(
+      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), own));
+  grpc::StatusCode code = grpc::StatusCode::OK;
+  for (int attempt = 0; attempt < 100 && code != grpc::StatusCode::UNAVAILABLE; ++attempt) {
+    grpc::ClientContext context;
+    v1::Job job;
+    code = stub->CreateJob(&context, {}, &job).error_code();  // malformed, where it is looked at
+    CHECK(code != grpc::StatusCode::OK);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  CHECK(code == grpc::StatusCode::UNAVAILABLE);
+
+  process.Signal(SIGTERM);
+  CHECK(process.Wait() == -1);
+  upload_context.TryCancel();
+  watch_context.TryCancel();
 }
 
 TEST_CASE("watchers need no threads of the server") {

@@ -27,7 +27,7 @@ std::string FlagRefusal(const std::string& name, const std::string& text) {
   return std::string(AssignFlag(*FindSetting(name), {text}, options).message());
 }
 
-// Every setting away from its default.
+// A setting of each type, and more, away from their defaults.
 ServerOptions Unusual() {
   ServerOptions options;
   const absl::Status status = ApplyConfig(R"(
@@ -39,9 +39,11 @@ storage-root = ['/a # b', '/c']
 threads = 7
 backend = "cpu"
 index-memory = 1025
-index-cache = ""
+index-cache = "/var/cache"
 max-jobs = 12
 drain-grace = "250ms"
+metrics = "127.0.0.1:9464"
+log-format = "json"
 log-level = "debug"
 )",
                                           "unusual", options);
@@ -82,6 +84,8 @@ TEST_CASE("a file sets every setting, and what it leaves out stays") {
   CHECK(options.index_memory == 1025);
   CHECK(options.max_active_jobs == 12);
   CHECK(options.drain_grace == milliseconds(250));
+  CHECK(options.metrics == "127.0.0.1:9464");
+  CHECK(options.log_format == "json");
   CHECK(options.log_level == "debug");
 
   ServerOptions other = options;

@@ -1,0 +1,25 @@
+// Metrics that are looked up when somebody asks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "server/metrics/metrics.h"
+#include "server/scheduler/scheduler.h"
+
+namespace seedlm::server {
+
+struct LiveState {
+  SchedulerLoad load;
+  int workers = 0;
+  bool draining = false;
+  int64_t now_ns = 0;  // Unix time
+};
+
+// Shows counters at 0 that would appear with their first event only: a rate needs the step from 0.
+void BeginAtZero(MetricSink& sink);
+
+// Every metric that nobody adds to; each once, its samples together. Thread-safe.
+std::vector<Sample> ReadLiveMetrics(const LiveState& state);
+
+}  // namespace seedlm::server

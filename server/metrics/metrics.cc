@@ -1,0 +1,163 @@
+#include "server/metrics/metrics.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace seedlm::server {
+namespace {
+
+// A shard is at most 4 M weights: from milliseconds on a device to minutes on the reference.
+const std::vector<double> kShardBuckets{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300};
+// From a look at the store to an upload of gigabytes or a job watched for an hour.
+const std::vector<double> kRpcBuckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                      0.25,   0.5,   1,      2.5,   10,   60,    600,  3600};
+
+std::vector<MetricInfo> MakeMetrics() {
+  using enum MetricKind;
+  using enum Metric;
+  return {
+      {kBuildInfo, "seedlm_build_info", kGauge, {"version"}, "1; the label says what runs"},
+      {kWeights,
+       "seedlm_weights_total",
+       kCounter,
+       {"backend", "profile"},
+       "Weights compressed; its rate is the throughput in weights/s"},
+      {kShardSeconds,
+       "seedlm_shard_seconds",
+       kHistogram,
+       {"backend"},
+       "Time to encode a shard (at most 4 Mi weights) on one worker",
+       kShardBuckets},
+      {kDeviceBusySeconds,
+       "seedlm_device_busy_seconds_total",
+       kCounter,
+       {"backend"},
+       "Time that workers spent encoding; its rate over seedlm_workers is the load, 0 .. 1"},
+      {kWorkers, "seedlm_workers", kGauge, {}, "Workers: shards that can be encoded at a time"},
+      {kSourceReadBytes,
+       "seedlm_source_read_bytes_total",
+       kCounter,
+       {"phase"},
+       "Bytes of source tensors read; phase: measure, encode or copy"},
+      {kOutputWrittenBytes,
+       "seedlm_output_written_bytes_total",
+       kCounter,
+       {"phase"},
+       "Bytes of output tensors written; phase: encode or copy"},
+      {kUploadReceivedBytes,
+       "seedlm_upload_received_bytes_total",
+       kCounter,
+       {},
+       "Bytes of files received by WriteArtifact"},
+      {kDownloadSentBytes,
+       "seedlm_download_sent_bytes_total",
+       kCounter,
+       {},
+       "Bytes of files sent by ReadArtifact"},
+      {kJobs,
+       "seedlm_jobs",
+       kGauge,
+       {"state"},
+       "Jobs that have not ended; QUEUED is the depth of the queue"},
+      {kJobsEnded,
+       "seedlm_jobs_ended_total",
+       kCounter,
+       {"state"},
+       "Jobs that ended; state: SUCCEEDED, FAILED or CANCELLED"},
+      {kJobFailures,
+       "seedlm_job_failures_total",
+       kCounter,
+       {"reason"},
+       "Jobs that failed, by the reason of their error"},
+      {kQueueOldestAge,
+       "seedlm_queue_oldest_age_seconds",
+       kGauge,
+       {},
+       "Since the oldest job that is QUEUED was created; 0 without one"},
+      {kRpcCalls,
+       "seedlm_rpc_calls_total",
+       kCounter,
+       {"method", "code"},
+       "Calls answered; code as gRPC names it"},
+      {kRpcSeconds,
+       "seedlm_rpc_seconds",
+       kHistogram,
+       {"method"},
+       "From the arrival of a call to its status; of a stream, its whole life",
+       kRpcBuckets},
+      {kRpcInFlight,
+       "seedlm_rpc_in_flight",
+       kGauge,
+       {"method"},
+       "Calls that are not answered yet; WriteArtifact: open uploads, WatchJob: watchers"},
+      {kRpcErrors,
+       "seedlm_rpc_errors_total",
+       kCounter,
+       {"method", "reason"},
+       "Calls answered with an error, by ErrorInfo.reason"},
+      {kIndexLists, "seedlm_index_lists", kGauge, {}, "Lists in the index of the search"},
+      {kIndexBytes, "seedlm_index_bytes", kGauge, {}, "Memory that they take"},
+      {kIndexLimitBytes,
+       "seedlm_index_limit_bytes",
+       kGauge,
+       {},
+       "What they may take: index-memory"},
+      {kDraining, "seedlm_draining", kGauge, {}, "1 once the server admits nothing more, else 0"},
+      {kProcessResidentBytes, "process_resident_memory_bytes", kGauge, {}, "Resident memory"},
+      {kProcessCpuSeconds, "process_cpu_seconds_total", kCounter, {}, "User and system time"},
+      {kProcessThreads, "process_threads", kGauge, {}, "Threads"},
+      {kProcessOpenFds, "process_open_fds", kGauge, {}, "Open file descriptors"},
+      {kProcessStartTime, "process_start_time_seconds", kGauge, {}, "Start, in Unix time"},
+  };
+}
+
+class Ignore final : public MetricSink {
+ public:
+  void Add(Metric, LabelValues, double) override {}
+  void Observe(Metric, LabelValues, double) override {}
+};
+
+}  // namespace
+
+std::string_view Name(MetricKind kind) {
+  switch (kind) {
+    case MetricKind::kCounter:
+      return "counter";
+    case MetricKind::kGauge:
+      return "gauge";
+    case MetricKind::kHistogram:
+      return "histogram";
+  }
+  return "";
+}
+
+const std::vector<MetricInfo>& Metrics() {
+  static const std::vector<MetricInfo> metrics = MakeMetrics();
+  return metrics;
+}
+
+const MetricInfo& Info(Metric metric) { return Metrics()[static_cast<size_t>(metric)]; }
+
+MetricSink& NoMetrics() {
+  static Ignore ignore;
+  return ignore;
+}
+
+std::string PrintMetrics() {
+  std::string text =
+      "# Metrics of seedlm-server\n\n"
+      "Printed by `seedlm-server --print-metrics`. With `--metrics 127.0.0.1:9464` Prometheus "
+      "reads\n"
+      "them from `http://127.0.0.1:9464/metrics`. Units are in the names; counters and histograms\n"
+      "begin at 0 when the server starts. No label comes from a client, so the number of series "
+      "is\n"
+      "bounded. There is no owner among them: the log has it.\n\n"
+      "| metric | type | labels | what it says |\n|---|---|---|---|\n";
+  for (const MetricInfo& info : Metrics()) {
+    absl::StrAppend(&text, "| `", info.name, "` | ", std::string(Name(info.kind)), " | ",
+                    absl::StrJoin(info.labels, ", "), " | ", info.help, " |\n");
+  }
+  return text;
+}
+
+}  // namespace seedlm::server
