@@ -26,21 +26,37 @@ Candidate ZeroBlockCode(const EncodeSpec& spec) {
   return best;
 }
 
-// Adds one block's loss over its first `count` weights to the shard's sums; the others are padding.
-void AddLoss(const EncodeSpec& spec, const float* block, int64_t count,
-             const codec::BlockCode& code, EncodedShard& out) {
+// Sums over weights, without the padding.
+struct Loss {
+  double squared_error = 0;
+  double squared_weights = 0;
+  double max_error = 0;
+
+  void Add(const Loss& other) {
+    squared_error += other.squared_error;
+    squared_weights += other.squared_weights;
+    max_error = std::max(max_error, other.max_error);
+  }
+};
+
+// One block's loss over its first `count` weights; the others are padding.
+Loss BlockLoss(const EncodeSpec& spec, const float* block, int64_t count,
+               const codec::BlockCode& code) {
   float decoded[codec::kMaxBlock];
   codec::DecodeBlock(spec.profile, code, spec.levels.scale.data(), decoded);
+  Loss loss;
   for (int64_t c = 0; c < count; ++c) {
     const double w = block[c];
     const double error = w - double{decoded[c]};
-    out.squared_weights += w * w;
-    out.squared_error += error * error;
-    out.max_error = std::max(out.max_error, std::abs(error));
+    loss.squared_weights += w * w;
+    loss.squared_error += error * error;
+    loss.max_error = std::max(loss.max_error, std::abs(error));
   }
+  return loss;
 }
 
-// Packs one row of codes.
+// Packs one row of codes. Losses are summed block by block, then row by row: an order that a device
+// can follow, so that sums have the same bits everywhere.
 void PackRow(const EncodeSpec& spec, std::span<const Candidate> codes, const float* blocks,
              int64_t columns, int64_t row, EncodedShard& out) {
   const int64_t per_row = static_cast<int64_t>(codes.size());
@@ -48,6 +64,7 @@ void PackRow(const EncodeSpec& spec, std::span<const Candidate> codes, const flo
   uint32_t* words = &out.words[static_cast<size_t>(row * per_row)];
   const int64_t level_bytes = codec::LevelRowBytes(spec.profile, per_row);
   uint8_t* levels = out.levels.data() + row * level_bytes;
+  Loss loss;
   for (int64_t b = 0; b < per_row; ++b) {
     const Candidate& best = codes[static_cast<size_t>(b)];
     const codec::BlockCode code =
@@ -55,9 +72,12 @@ void PackRow(const EncodeSpec& spec, std::span<const Candidate> codes, const flo
     words[b] = codec::PackWord(spec.profile, code);
     if (level_bytes > 0) codec::PutLevelNibble(levels, b, code.level);
     if (best.error > 0 || best.remainder != 0) {
-      AddLoss(spec, blocks + b * width, std::min(width, columns - b * width), code, out);
+      loss.Add(BlockLoss(spec, blocks + b * width, std::min(width, columns - b * width), code));
     }
   }
+  out.squared_error += loss.squared_error;
+  out.squared_weights += loss.squared_weights;
+  out.max_error = std::max(out.max_error, loss.max_error);
 }
 
 // Codes of all blocks of [count, C]. CANCELLED when `stop` asks for it.

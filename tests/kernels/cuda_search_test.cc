@@ -1,0 +1,198 @@
+// The kernels of the CUDA search, emulated, against the reference encoder: the same codes.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <vector>
+
+#include "kernels/codec/level_design.h"
+#include "kernels/codec/reference.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/seed_search.h"
+#include "tests/kernels/test_weights.h"
+
+namespace seedlm::cuda {
+namespace {
+
+using codec::Fit;
+using codec::Profile;
+using codec::ScaleRule;
+using testing::Kind;
+
+const codec::ReferenceEncoder& Reference(const Profile& profile) {
+  static const codec::ReferenceEncoder encoders[] = {
+      codec::ReferenceEncoder(codec::k4bit), codec::ReferenceEncoder(codec::k3bit),
+      codec::ReferenceEncoder(codec::k4_5bit), codec::ReferenceEncoder(codec::k2bit)};
+  for (size_t i = 0; i < codec::kProfiles.size(); ++i) {
+    if (codec::kProfiles[i].name == profile.name) return encoders[i];
+  }
+  return encoders[0];
+}
+
+struct Problem {
+  Profile profile;
+  Fit fit;
+  codec::LevelTable levels;
+  std::vector<float> blocks;
+
+  int64_t count() const { return static_cast<int64_t>(blocks.size()) / profile.block; }
+};
+
+Problem MakeProblem(const Profile& profile, Fit fit, ScaleRule rule, std::vector<float> blocks) {
+  codec::NormHistogram histogram;
+  for (size_t i = 0; i < blocks.size(); i += static_cast<size_t>(profile.block)) {
+    histogram.Add(profile, &blocks[i], static_cast<int64_t>(i));
+  }
+  return {profile, fit, codec::DesignLevels(profile, rule, histogram), std::move(blocks)};
+}
+
+std::vector<CodeWord> Expected(const Problem& problem) {
+  std::vector<CodeWord> codes;
+  for (int64_t i = 0; i < problem.count(); ++i) {
+    const codec::Candidate best =
+        Reference(problem.profile)
+            .Search(problem.fit, problem.levels,
+                    &problem.blocks[static_cast<size_t>(i * problem.profile.block)]);
+    codes.push_back(MakeCodeWord(best.seed, best.remainder));
+  }
+  return codes;
+}
+
+TableView Tables(const Profile& profile) {
+  const SearchTables& tables = SearchTables::For(profile);
+  return tables.ViewAt(tables.bytes().data());
+}
+
+std::vector<CodeWord> Search(SearchMethod method, const Problem& problem, const SearchPlan& plan) {
+  std::vector<CodeWord> codes(static_cast<size_t>(problem.count()), ~CodeWord{0});
+  void* scratch = nullptr;
+  REQUIRE(cudaMalloc(&scratch, SearchScratchBytes(problem.profile, problem.count())) ==
+          cudaSuccess);
+  cudaStream_t stream = nullptr;
+  REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  CHECK(QueueSearch(method, problem.profile, Tables(problem.profile),
+                    {problem.fit, problem.levels, problem.count(), problem.blocks.data()}, plan,
+                    scratch, codes.data(), stream) == cudaSuccess);
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+  cudaStreamDestroy(stream);
+  cudaFree(scratch);
+  return codes;
+}
+
+SearchPlan PlanFor(const Problem& problem) {
+  return MakeSearchPlan(Tables(problem.profile), problem.count(), 2);
+}
+
+size_t BlocksOf(Kind kind) {
+  switch (kind) {
+    case Kind::kTiny:
+    case Kind::kHuge:
+    case Kind::kConstant:
+      return 1;
+    case Kind::kSparse:
+      return 2;
+    default:
+      return 7;
+  }
+}
+
+std::vector<float> AllKinds(const Profile& profile, unsigned seed) {
+  std::vector<float> blocks;
+  for (const Kind kind : testing::kKinds) {
+    if (kind == Kind::kTiny || kind == Kind::kHuge) continue;  // they would spoil the levels
+    const auto some =
+        testing::MakeWeights(kind, BlocksOf(kind) * static_cast<size_t>(profile.block), seed++);
+    blocks.insert(blocks.end(), some.begin(), some.end());
+  }
+  return blocks;
+}
+
+TEST_CASE("the sliding search gives the reference's codes", "[cuda][search]") {
+  unsigned seed = 0;
+  for (const Profile& profile : codec::kProfiles) {
+    for (const auto& [fit, rule] :
+         {std::pair{Fit::kOptimal, ScaleRule::kFitted}, std::pair{Fit::kOptimal, ScaleRule::kPow2},
+          std::pair{Fit::kOptimal, ScaleRule::kPaper}, std::pair{Fit::kNearest, ScaleRule::kPow2},
+          std::pair{Fit::kNearest, ScaleRule::kPaper}}) {
+      CAPTURE(profile.name, codec::Name(fit), codec::Name(rule));
+      const Problem problem = MakeProblem(profile, fit, rule, AllKinds(profile, ++seed * 100));
+      CHECK(Search(SearchMethod::kSliding, problem, PlanFor(problem)) == Expected(problem));
+    }
+  }
+}
+
+TEST_CASE("the naive search gives the reference's codes", "[cuda][search]") {
+  for (const Profile& profile : codec::kProfiles) {
+    CAPTURE(profile.name);
+    const Problem problem =
+        MakeProblem(profile, Fit::kOptimal, ScaleRule::kFitted,
+                    testing::MakeWeights(Kind::kGaussian, 6 * static_cast<size_t>(profile.block),
+                                         static_cast<unsigned>(profile.block)));
+    CHECK(Search(SearchMethod::kNaive, problem, PlanFor(problem)) == Expected(problem));
+  }
+}
+
+TEST_CASE("blocks far from the levels are hard, and right", "[cuda][search]") {
+  const Kind kind = GENERATE(Kind::kTiny, Kind::kHuge);
+  for (const Profile& profile : {codec::k4bit, codec::k3bit}) {
+    CAPTURE(profile.name, testing::Name(kind));
+    std::vector<float> blocks = testing::MakeWeights(kind, static_cast<size_t>(profile.block), 3);
+    for (const ScaleRule rule : {ScaleRule::kPaper, ScaleRule::kFitted}) {
+      const Problem problem = MakeProblem(profile, Fit::kOptimal, rule, blocks);
+      CHECK(Search(SearchMethod::kSliding, problem, PlanFor(problem)) == Expected(problem));
+    }
+  }
+}
+
+// A little below the lowest level's reach nearly every seed survives the scan.
+TEST_CASE("a block with many survivors is hard", "[cuda][search]") {
+  Problem problem = MakeProblem(codec::k4bit, Fit::kOptimal, ScaleRule::kPaper,
+                                testing::MakeWeights(Kind::kGaussian, 8, 4));
+  for (float& w : problem.blocks) w *= 0.01f;
+  CHECK(Search(SearchMethod::kSliding, problem, PlanFor(problem)) == Expected(problem));
+}
+
+TEST_CASE("a queue that is full makes blocks hard, and no difference", "[cuda][search]") {
+  const Problem problem = MakeProblem(codec::k3bit, Fit::kOptimal, ScaleRule::kFitted,
+                                      testing::MakeWeights(Kind::kGaussian, 8 * 12, 6));
+  const std::vector<CodeWord> expected = Expected(problem);
+  for (const int64_t limit : {0, 1, 5, 10}) {
+    CAPTURE(limit);
+    SearchPlan plan = PlanFor(problem);
+    plan.queue_limit = limit;
+    CHECK(Search(SearchMethod::kSliding, problem, plan) == expected);
+  }
+}
+
+TEST_CASE("neither the plan nor the schedule changes a code", "[cuda][search]") {
+  const Problem problem =
+      MakeProblem(codec::k4bit, Fit::kOptimal, ScaleRule::kFitted, AllKinds(codec::k4bit, 7));
+  const std::vector<CodeWord> expected = Expected(problem);
+  for (const SearchPlan& plan :
+       {SearchPlan{1, 1, 1, 1}, SearchPlan{1, 7, 3, 2}, SearchPlan{3, 32, 9, 5}}) {
+    CAPTURE(plan.ToString());
+    CHECK(Search(SearchMethod::kSliding, problem, plan) == expected);
+  }
+  for (const auto schedule : {emulation::Schedule::kDescending, emulation::Schedule::kShuffled}) {
+    emulation::SetSchedule(schedule);
+    CHECK(Search(SearchMethod::kSliding, problem, PlanFor(problem)) == expected);
+  }
+  emulation::SetSchedule(emulation::Schedule::kAscending);
+}
+
+TEST_CASE("blocks more than a thread block has places for", "[cuda][search]") {
+  constexpr size_t kBlocks = kScan.threads * kScan.blocks_per_thread + 5;
+  Problem problem =
+      MakeProblem(codec::k4bit, Fit::kOptimal, ScaleRule::kPow2, std::vector<float>(kBlocks * 8));
+  // Zeros but for the ends, so that it is soon done.
+  const auto ends = testing::MakeWeights(Kind::kGaussian, 2 * 8, 5);
+  std::copy_n(ends.begin(), 8, problem.blocks.begin());
+  std::copy_n(ends.begin() + 8, 8, problem.blocks.end() - 8);
+  CHECK(Search(SearchMethod::kSliding, problem, PlanFor(problem)) == Expected(problem));
+}
+
+TEST_CASE("no blocks, no work", "[cuda][search]") {
+  const Problem problem = MakeProblem(codec::k4bit, Fit::kOptimal, ScaleRule::kPow2, {});
+  CHECK(Search(SearchMethod::kSliding, problem, PlanFor(problem)).empty());
+}
+
+}  // namespace
+}  // namespace seedlm::cuda
