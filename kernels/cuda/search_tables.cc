@@ -64,7 +64,7 @@ std::vector<double> Factors(const codec::Profile& profile) {
 
 }  // namespace
 
-SearchTables::SearchTables(const codec::Profile& profile) {
+SearchTables::SearchTables(const codec::Profile& profile) : name_(profile.name) {
   const search::BoundTable& table = search::BoundTable::For(profile);
   block_unit_ = table.block_unit();
   const double counted = 2 * profile.rank + 4;
@@ -107,6 +107,19 @@ SearchTables::SearchTables(const codec::Profile& profile) {
   seeds_ = Append(seeds);
   factors_ = Append(Factors(profile));
   shortest_ = Append(shortest);
+}
+
+size_t SearchTables::UpperBoundBytes(const codec::Profile& profile) {
+  const size_t places = size_t{1} << profile.lfsr_width;
+  const auto window = static_cast<size_t>(profile.block * profile.rank);
+  const size_t ill = kMostIllSeeds + kScan.ill_segment;
+  const size_t records = (places + static_cast<size_t>(profile.rank + kScan.segment)) *
+                         static_cast<size_t>(RecordFloats(profile.block, profile.rank));
+  const size_t sequence = places + static_cast<size_t>(kScan.segment) + 2 * window;
+  const size_t factors = places * static_cast<size_t>(FactorDoubles(profile.block, profile.rank));
+  return (records + sequence + ill * window) * sizeof(float) +
+         (places + static_cast<size_t>(kScan.segment) + ill) * sizeof(uint16_t) +
+         (factors + places) * sizeof(double) + 6 * kAlignment;
 }
 
 template <typename T>

@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "kernels/codec/host_device.h"
@@ -29,6 +30,9 @@ constexpr int RecordFloats(int block, int rank) {
 }
 // Doubles of a seed's exact factors: Q [P][C], R upper triangle row by row.
 constexpr int FactorDoubles(int block, int rank) { return block * rank + rank * (rank + 1) / 2; }
+
+// Ill-conditioned seeds are 1 % to 2 % of all; more than these would be a fault of the bound table.
+inline constexpr int kMostIllSeeds = 1 << 13;
 
 // Pointers into device memory (or, for the emulation and for tests, the host's).
 struct TableView {
@@ -55,6 +59,10 @@ class SearchTables {
   // The process's tables for one of codec::kProfiles, built at the first call. Thread-safe.
   static const SearchTables& For(const codec::Profile& profile);
 
+  // Of bytes(), without building the tables.
+  static size_t UpperBoundBytes(const codec::Profile& profile);
+
+  std::string_view name() const { return name_; }  // of the profile
   const std::vector<std::byte>& bytes() const { return bytes_; }
   // The view of a copy of bytes() that begins at `base`.
   TableView ViewAt(const std::byte* base) const;
@@ -63,6 +71,7 @@ class SearchTables {
   template <typename T>
   size_t Append(const std::vector<T>& values);
 
+  std::string_view name_;
   std::vector<std::byte> bytes_;
   size_t records_, sequence_, ill_bases_, seeds_, factors_, shortest_;  // offsets
   int plain_segments_ = 0;

@@ -31,8 +31,7 @@ Workspace Carve(const codec::Profile& profile, int segments, int64_t count, Carv
   return work;
 }
 
-// More than any profile has: ill-conditioned seeds are some percent.
-constexpr int kMostSegments = (1 << 16) / kScan.segment + (1 << 13) / kScan.ill_segment;
+constexpr int kMostSegments = (1 << 16) / kScan.segment + kMostIllSeeds / kScan.ill_segment;
 
 template <class S>
 cudaError_t QueueNaive(const TableView& tables, const SearchTask& task, CodeWord* codes,

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/backends.h"
+#include "kernels/registry/plugin_loader.h"
 #include "kernels/search/index_store.h"
 
 namespace seedlm::backend {
@@ -40,6 +41,7 @@ struct Entry {
 
 // Best first; "auto" takes the first that opens.
 constexpr Entry kEntries[] = {
+    {"cuda", [] { return OpenPlugin(CudaPluginPaths()); }},
     {"cpu", [] { return cpu::MakeSimdBackend("", SharedIndex::Get().Use()); }},
     {"reference",
      []() -> absl::StatusOr<std::shared_ptr<const Backend>> {

@@ -1,16 +1,20 @@
 #include "kernels/registry/registry.h"
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
 namespace seedlm::backend {
 namespace {
 
 TEST_CASE("auto takes the first of the list, names are honoured", "[registry]") {
+  setenv("SEEDLM_CUDA_PLUGIN", "/nowhere/seedlm_cuda.so", 1);
   const std::vector<BackendInfo> infos = ListBackends();
-  REQUIRE(infos.size() >= 2);
-  CHECK(infos.front().name == "cpu");
-  CHECK(infos.back().name == "reference");
+  REQUIRE(infos.size() == 3);
+  CHECK(infos[0].name == "cuda");
+  CHECK(infos[1].name == "cpu");
+  CHECK(infos[2].name == "reference");
   for (const BackendInfo& info : infos) {
+    if (info.name == "cuda") continue;
     CHECK(info.available);
     CHECK(!info.description.empty());
     CHECK(info.why_unavailable.empty());
@@ -18,13 +22,21 @@ TEST_CASE("auto takes the first of the list, names are honoured", "[registry]") 
   }
   CHECK((*OpenBackend("auto"))->name() == "cpu");
   CHECK((*OpenBackend(""))->name() == "cpu");
+  CHECK(!infos[0].available);
+  CHECK(infos[0].why_unavailable == "no plug-in: there is no /nowhere/seedlm_cuda.so");
+  const auto refused = OpenBackend("cuda");
+  CHECK(refused.status().code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(refused.status().message() ==
+        "backend 'cuda' is not available here: cuda: no plug-in: there is no "
+        "/nowhere/seedlm_cuda.so");
+  unsetenv("SEEDLM_CUDA_PLUGIN");
 }
 
 TEST_CASE("an unknown backend is refused with the known ones", "[registry]") {
   const auto refused = OpenBackend("tpu");
   CHECK(refused.status().code() == absl::StatusCode::kInvalidArgument);
   CHECK(refused.status().message() ==
-        "backend 'tpu' is not known; choose one of auto, cpu, reference");
+        "backend 'tpu' is not known; choose one of auto, cuda, cpu, reference");
 }
 
 }  // namespace

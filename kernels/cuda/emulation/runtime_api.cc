@@ -20,6 +20,7 @@ struct EmulatedStream {
 namespace {
 
 constexpr int kMaxDevices = 8;
+constexpr int kRuntimeVersion = 13000;
 thread_local int current_device = 0;
 
 struct State {
@@ -91,14 +92,14 @@ cudaError_t cudaDriverGetVersion(int* version) {
 }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {
-  *version = 13000;
+  *version = kRuntimeVersion;
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
   const Machine machine = TheMachine();
   *count = machine.devices;
-  if (machine.driver_version == 0) return cudaErrorInsufficientDriver;  // as CUDA does
+  if (machine.driver_version < kRuntimeVersion) return cudaErrorInsufficientDriver;
   return machine.devices == 0 ? cudaErrorNoDevice : cudaSuccess;
 }
 

@@ -1,0 +1,251 @@
+#include "kernels/cuda/device_pool.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cuda/cuda_raii.h"
+#include "kernels/cuda/cuda_status.h"
+
+namespace seedlm::cuda {
+namespace {
+
+constexpr int kLeastCapability = 8;  // the architectures that the plug-in is compiled for
+
+std::string CudaVersion(int version) {
+  return absl::StrCat(version / 1000, ".", version % 1000 / 10);
+}
+
+std::string WhyNoDriver() {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) return "no NVIDIA driver";
+  return absl::StrCat("the NVIDIA driver is too old: it knows CUDA ", CudaVersion(driver),
+                      ", this build needs ", CudaVersion(runtime));
+}
+
+std::string WhyNoDevice() {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible == nullptr) return "no NVIDIA device";
+  if (*visible == '\0') return "no NVIDIA device: CUDA_VISIBLE_DEVICES is set and empty";
+  return absl::StrCat("no NVIDIA device: none is left by CUDA_VISIBLE_DEVICES=", visible);
+}
+
+size_t TableBytes() {
+  size_t bytes = 0;
+  for (const codec::Profile& profile : codec::kProfiles) {
+    bytes += SearchTables::UpperBoundBytes(profile);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+struct DevicePool::Device {
+  int index = 0;
+  std::string name;
+  int processors = 0;
+  size_t memory = 0;
+  int max_lanes = 0;
+
+  // Guarded by the pool's mutex.
+  int in_use = 0;
+  int made = 0;
+  std::vector<std::unique_ptr<DeviceLane>> idle;
+  absl::Status failed;
+
+  std::mutex tables_mutex;  // guards tables
+  std::map<std::string_view, std::pair<DeviceMemory, TableView>> tables;
+};
+
+DevicePool::DevicePool(const PoolOptions& options) : options_(options) {}
+
+DevicePool::~DevicePool() {
+  for (const auto& device : devices_) {
+    cudaSetDevice(device->index);
+    device->idle.clear();
+    device->tables.clear();
+  }
+}
+
+absl::StatusOr<std::unique_ptr<DevicePool>> DevicePool::Make(const PoolOptions& options) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaErrorInsufficientDriver) return absl::FailedPreconditionError(WhyNoDriver());
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0)) {
+    return absl::FailedPreconditionError(WhyNoDevice());
+  }
+  if (error != cudaSuccess) {
+    return absl::FailedPreconditionError(ToStatus(error, "cudaGetDeviceCount").message());
+  }
+  std::unique_ptr<DevicePool> pool(new DevicePool(options));
+  std::string reasons;
+  for (int i = 0; i < count; ++i) {
+    if (const absl::Status added = pool->Add(i); !added.ok()) {
+      absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", added.message());
+    }
+  }
+  if (pool->devices_.empty()) return absl::FailedPreconditionError(reasons);
+  return pool;
+}
+
+// A device that can be used joins the pool, with as many lanes as its free memory has room for.
+absl::Status DevicePool::Add(int index) {
+  cudaDeviceProp properties;
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, index); error != cudaSuccess) {
+    return ToStatus(error, absl::StrCat("device ", index));
+  }
+  auto device = std::make_unique<Device>();
+  device->index = index;
+  device->name = properties.name;
+  device->processors = properties.multiProcessorCount;
+  device->memory = properties.totalGlobalMem;
+  if (properties.major < kLeastCapability) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "device ", index, " (", device->name, ") has compute capability ", properties.major, ".",
+        properties.minor, ", ", kLeastCapability, ".0 is needed"));
+  }
+  size_t available = 0, total = 0;
+  cudaError_t error = cudaSetDevice(index);
+  if (error == cudaSuccess) error = cudaMemGetInfo(&available, &total);
+  if (error != cudaSuccess) return ToStatus(error, absl::StrCat("device ", index));
+  const size_t lane = DeviceLane::DeviceBytes(options_.batch_blocks);
+  if (available < TableBytes() + lane) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("device ", index, " (", device->name, ") is too small: ", available >> 20,
+                     " MiB are free, ", (TableBytes() + lane) >> 20, " MiB are needed"));
+  }
+  device->max_lanes = static_cast<int>(std::min<size_t>(
+      static_cast<size_t>(options_.lanes_per_device), (available - TableBytes()) / lane));
+  devices_.push_back(std::move(device));
+  return absl::OkStatus();
+}
+
+DevicePool::Device* DevicePool::LeastBusy() {
+  Device* best = nullptr;
+  for (const auto& device : devices_) {
+    if (!device->failed.ok() || device->in_use >= device->max_lanes) continue;
+    if (best == nullptr || device->in_use < best->in_use) best = device.get();
+  }
+  return best;
+}
+
+std::string DevicePool::Reasons() const {
+  std::string reasons;
+  for (const auto& device : devices_) {
+    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", "device ", device->index, " (",
+                    device->name, "): ", device->failed.message());
+  }
+  return reasons;
+}
+
+absl::StatusOr<DevicePool::Lease> DevicePool::Take(std::stop_token stop) {
+  for (;;) {
+    Device* device = nullptr;
+    std::unique_ptr<DeviceLane> lane;
+    {
+      std::unique_lock lock(mutex_);
+      const auto all_failed = [&] {
+        return std::all_of(devices_.begin(), devices_.end(),
+                           [](const auto& d) { return !d->failed.ok(); });
+      };
+      changed_.wait(lock, stop, [&] {
+        device = LeastBusy();
+        return device != nullptr || all_failed();
+      });
+      if (device == nullptr) {
+        if (!all_failed()) return absl::CancelledError("encoding was stopped");
+        return absl::UnavailableError(absl::StrCat("no CUDA device is left: ", Reasons()));
+      }
+      ++device->in_use;
+      if (!device->idle.empty()) {
+        lane = std::move(device->idle.back());
+        device->idle.pop_back();
+      }
+    }
+    absl::Status status = ToStatus(cudaSetDevice(device->index), "cudaSetDevice");
+    if (status.ok() && lane == nullptr) {
+      auto made = DeviceLane::Make(options_.batch_blocks);
+      status = made.status();
+      if (made.ok()) lane = std::make_unique<DeviceLane>(*std::move(made));
+      const std::lock_guard lock(mutex_);
+      if (lane != nullptr) ++device->made;
+    }
+    if (lane != nullptr && status.ok()) return Lease(*this, *device, std::move(lane));
+
+    // Memory that others have taken meanwhile: with fewer lanes the device goes on.
+    const std::lock_guard lock(mutex_);
+    --device->in_use;
+    if (status.code() == absl::StatusCode::kResourceExhausted && device->made > 0) {
+      device->max_lanes = device->made;
+    } else {
+      device->failed = status;
+    }
+    changed_.notify_all();
+  }
+}
+
+void DevicePool::GiveBack(Device& device, std::unique_ptr<DeviceLane> lane) {
+  const std::lock_guard lock(mutex_);
+  --device.in_use;
+  if (device.failed.ok()) {
+    device.idle.push_back(std::move(lane));
+  } else {
+    cudaSetDevice(device.index);
+    lane.reset();
+  }
+  changed_.notify_all();
+}
+
+void DevicePool::TakeOut(Device& device, const absl::Status& why) {
+  const std::lock_guard lock(mutex_);
+  if (device.failed.ok()) device.failed = why;
+  changed_.notify_all();
+}
+
+absl::StatusOr<TableView> DevicePool::TablesOn(Device& device, const codec::Profile& profile) {
+  const SearchTables& tables = SearchTables::For(profile);
+  const std::lock_guard lock(device.tables_mutex);
+  const auto found = device.tables.find(profile.name);
+  if (found != device.tables.end()) return found->second.second;
+  auto memory = MakeDeviceMemory(tables.bytes().size());
+  if (!memory.ok()) return memory.status();
+  auto stream = MakeStream();
+  if (!stream.ok()) return stream.status();
+  cudaError_t error = cudaMemcpyAsync(memory->get(), tables.bytes().data(), tables.bytes().size(),
+                                      cudaMemcpyHostToDevice, stream->get());
+  if (error == cudaSuccess) error = cudaStreamSynchronize(stream->get());
+  if (error != cudaSuccess) return ToStatus(error, "uploading the tables");
+  const TableView view = tables.ViewAt(static_cast<const std::byte*>(memory->get()));
+  device.tables.emplace(tables.name(), std::pair{*std::move(memory), view});
+  return view;
+}
+
+absl::StatusOr<backend::EncodedShard> DevicePool::Lease::Encode(const backend::EncodeSpec& spec,
+                                                                const backend::WeightRows& weights,
+                                                                std::stop_token stop) {
+  const auto tables = pool_->TablesOn(*device_, spec.profile);
+  if (!tables.ok()) return tables.status();
+  auto shard = lane_->Encode(pool_->options_.method, spec, weights, *tables, device_->processors,
+                             std::move(stop));
+  if (shard.ok()) shard->search = absl::StrCat("device ", device_->index, ", all seeds");
+  return shard;
+}
+
+std::string DevicePool::Description() const {
+  std::string text;
+  for (const auto& device : devices_) {
+    absl::StrAppend(&text, text.empty() ? "" : ", ", device->name, " (", device->processors,
+                    " processors, ", device->memory >> 30, " GiB)");
+  }
+  return text;
+}
+
+size_t DevicePool::BytesPerDevice() const {
+  return TableBytes() + static_cast<size_t>(options_.lanes_per_device) *
+                            DeviceLane::DeviceBytes(options_.batch_blocks);
+}
+
+}  // namespace seedlm::cuda

@@ -1,0 +1,85 @@
+// The devices of this process and their lanes.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/codec/profile.h"
+#include "kernels/cuda/device_lane.h"
+
+namespace seedlm::cuda {
+
+struct PoolOptions {
+  SearchMethod method = SearchMethod::kSliding;
+  int64_t batch_blocks = kPipeline.batch_blocks;  // even
+  int lanes_per_device = kPipeline.lanes_per_device;
+};
+
+// Thread-safe. Device memory: at most BytesPerDevice() on each device, whatever is encoded.
+class DevicePool {
+ private:
+  struct Device;
+
+ public:
+  // A lane in use; goes back when destroyed. The calling thread's current device is the lane's.
+  class Lease {
+   public:
+    Lease(DevicePool& pool, Device& device, std::unique_ptr<DeviceLane> lane)
+        : pool_(&pool), device_(&device), lane_(std::move(lane)) {}
+    Lease(Lease&&) = default;
+    ~Lease() {
+      if (lane_ != nullptr) pool_->GiveBack(*device_, std::move(lane_));
+    }
+
+    // DeviceLane::Encode with the profile's tables.
+    absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
+                                                 const backend::WeightRows& weights,
+                                                 std::stop_token stop);
+    // The device is not used any more, for this reason.
+    void TakeOut(const absl::Status& why) { pool_->TakeOut(*device_, why); }
+
+   private:
+    DevicePool* pool_;
+    Device* device_;
+    std::unique_ptr<DeviceLane> lane_;
+  };
+
+  // All devices that can be used. FAILED_PRECONDITION: there is none, and why: no driver, a driver
+  // too old, no device, CUDA_VISIBLE_DEVICES, too small, too old.
+  static absl::StatusOr<std::unique_ptr<DevicePool>> Make(const PoolOptions& options);
+  ~DevicePool();
+
+  // A lane of the device with the fewest in use; waits while all are. CANCELLED when `stop` is
+  // requested. UNAVAILABLE when every device has been taken out, with the reasons.
+  absl::StatusOr<Lease> Take(std::stop_token stop);
+
+  // "NVIDIA H200 (132 processors, 139 GiB)", one after the other.
+  std::string Description() const;
+  size_t BytesPerDevice() const;
+
+ private:
+  explicit DevicePool(const PoolOptions& options);
+
+  absl::Status Add(int index);
+  absl::StatusOr<TableView> TablesOn(Device& device, const codec::Profile& profile);
+  Device* LeastBusy();
+  std::string Reasons() const;
+  void GiveBack(Device& device, std::unique_ptr<DeviceLane> lane);
+  void TakeOut(Device& device, const absl::Status& why);
+
+  const PoolOptions options_;
+  mutable std::mutex mutex_;  // guards what changes in devices_
+  std::condition_variable_any changed_;
+  std::vector<std::unique_ptr<Device>> devices_;  // constant after Make
+};
+
+}  // namespace seedlm::cuda

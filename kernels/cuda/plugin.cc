@@ -1,0 +1,32 @@
+// What the registry finds in the shared object.
+#include "kernels/backend/plugin.h"
+
+#include <mutex>
+
+#include "kernels/cuda/cuda_backend.h"
+
+namespace seedlm::cuda {
+namespace {
+
+// One pool a process. A failure is not kept: a driver may appear.
+absl::StatusOr<std::shared_ptr<const backend::Backend>> Open() {
+  static std::mutex mutex;
+  static std::shared_ptr<const backend::Backend> opened;  // guarded by mutex
+  const std::lock_guard lock(mutex);
+  if (opened == nullptr) {
+    auto made = MakeCudaBackend();
+    if (!made.ok()) return made.status();
+    opened = *std::move(made);
+  }
+  return opened;
+}
+
+}  // namespace
+}  // namespace seedlm::cuda
+
+extern "C" __attribute__((visibility("default"))) const seedlm::backend::Plugin*
+seedlm_backend_plugin() {
+  static const seedlm::backend::Plugin plugin{
+      seedlm::backend::kPluginVersion, seedlm::backend::BuildId().data(), &seedlm::cuda::Open};
+  return &plugin;
+}

@@ -1,0 +1,47 @@
+// A plug-in without a GPU: FAKE_PLUGIN_<kind> says what is wrong with it.
+#include "kernels/backend/plugin.h"
+
+namespace seedlm::backend {
+namespace {
+
+class FakeBackend : public Backend {
+ public:
+  std::string_view name() const override { return "fake"; }
+  std::string description() const override { return "a fake"; }
+  absl::StatusOr<EncodedShard> Encode(const EncodeSpec&, const WeightRows& weights,
+                                      std::stop_token) const override {
+    EncodedShard shard;
+    shard.words.assign(static_cast<size_t>(weights.rows), 42);
+    return shard;
+  }
+};
+
+absl::StatusOr<std::shared_ptr<const Backend>> Open() {
+#if defined(FAKE_PLUGIN_no_driver)
+  return absl::FailedPreconditionError("no NVIDIA driver");
+#else
+  return std::make_shared<FakeBackend>();
+#endif
+}
+
+}  // namespace
+
+#if defined(FAKE_PLUGIN_no_entry)
+#define seedlm_backend_plugin another_function
+#endif
+
+extern "C" const Plugin* seedlm_backend_plugin() {
+#if defined(FAKE_PLUGIN_wrong_version)
+  constexpr uint32_t kVersion = kPluginVersion + 1;
+#else
+  constexpr uint32_t kVersion = kPluginVersion;
+#endif
+#if defined(FAKE_PLUGIN_wrong_build)
+  static const Plugin plugin{kVersion, "0123456789abcdef", &Open};
+#else
+  static const Plugin plugin{kVersion, BuildId().data(), &Open};
+#endif
+  return &plugin;
+}
+
+}  // namespace seedlm::backend

@@ -1,0 +1,72 @@
+#include "kernels/registry/plugin_loader.h"
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "kernels/backend/plugin.h"
+#include "kernels/registry/registry.h"
+
+namespace seedlm::backend {
+namespace {
+
+std::string PathOf(const std::string& kind) {
+  return std::string(FAKE_PLUGINS) + "/fake_plugin_" + kind + ".so";
+}
+
+std::string WhyNot(const std::string& path) {
+  const auto opened = OpenPlugin({path});
+  REQUIRE(opened.status().code() == absl::StatusCode::kFailedPrecondition);
+  return std::string(opened.status().message());
+}
+
+TEST_CASE("a plug-in of this build is opened, and its backend works", "[plugin]") {
+  const auto opened = OpenPlugin({"/nowhere/else.so", PathOf("good")});
+  REQUIRE(opened.ok());
+  CHECK((*opened)->name() == "fake");
+  CHECK((*opened)->Encode({}, {WeightType::kF32, 2, 8, nullptr}, {})->words ==
+        std::vector<uint32_t>{42, 42});
+}
+
+TEST_CASE("the registry takes it for cuda, and prefers it", "[plugin]") {
+  setenv("SEEDLM_CUDA_PLUGIN", PathOf("good").c_str(), 1);
+  CHECK((*OpenBackend("cuda"))->name() == "fake");
+  CHECK((*OpenBackend("auto"))->name() == "fake");
+  CHECK(ListBackends()[0].available);
+  setenv("SEEDLM_CUDA_PLUGIN", PathOf("no_driver").c_str(), 1);
+  CHECK((*OpenBackend("auto"))->name() == "cpu");
+  CHECK(OpenBackend("cuda").status().message() ==
+        "backend 'cuda' is not available here: cuda: no NVIDIA driver");
+  CHECK(ListBackends()[0].why_unavailable == "no NVIDIA driver");
+  unsetenv("SEEDLM_CUDA_PLUGIN");
+}
+
+TEST_CASE("what is wrong with a plug-in is said", "[plugin]") {
+  CHECK(WhyNot("/nowhere/a.so") == "no plug-in: there is no /nowhere/a.so");
+  CHECK(WhyNot(PathOf("no_entry")) == PathOf("no_entry") + " is no plug-in of seedlm");
+  CHECK(WhyNot(PathOf("wrong_version")) ==
+        PathOf("wrong_version") + " is a plug-in of version " + std::to_string(kPluginVersion + 1) +
+            "; this program takes " + std::to_string(kPluginVersion));
+  CHECK(WhyNot(PathOf("wrong_build")) ==
+        PathOf("wrong_build") + " belongs to another build of seedlm (0123456789abcdef; this is " +
+            std::string(BuildId()) + ")");
+  CHECK(WhyNot(PathOf("no_driver")) == "no NVIDIA driver");
+  const auto text = std::filesystem::temp_directory_path() / "seedlm_plugin_test_not_a.so";
+  std::ofstream(text) << "not a shared object";
+  CHECK_THAT(WhyNot(text.string()),
+             Catch::StartsWith("the plug-in cannot be loaded: ") && Catch::Contains(text.string()));
+  std::filesystem::remove(text);
+}
+
+TEST_CASE("the plug-in is looked for beside the program", "[plugin]") {
+  unsetenv("SEEDLM_CUDA_PLUGIN");
+  const auto directory = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  const auto paths = CudaPluginPaths();
+  REQUIRE(paths.size() == 3);
+  CHECK(paths[0] == (directory / "seedlm_cuda.so").string());
+  CHECK(paths[1] == (directory.parent_path() / "lib/seedlm/seedlm_cuda.so").string());
+}
+
+}  // namespace
+}  // namespace seedlm::backend
