@@ -152,7 +152,7 @@ absl::Status EndOf(const v1::Job& job, const std::string& thing) {
       return FromProto(job.error(), thing);
     case v1::JOB_STATE_CANCELLED:
       return absl::CancelledError(
-          absl::StrCat(thing, ": was cancelled; submit it again if that was a mistake"));
+          absl::StrCat(thing, ": was cancelled; go on with seedlm resume ", job.name()));
     default:
       return absl::UnavailableError(
           absl::StrCat(thing, ": is ", StateName(job.state()), " still; watch it again"));

@@ -110,6 +110,13 @@ absl::StatusOr<v1::Job> JobClient::ResumeJob(const std::string& name, const std:
   return Call<v1::Job>(&v1::CompressionService::Stub::ResumeJob, request, stop);
 }
 
+absl::Status JobClient::DeleteJob(const std::string& name, const std::stop_token& stop) {
+  v1::DeleteJobRequest request;
+  request.set_name(name);
+  return Call<google::protobuf::Empty>(&v1::CompressionService::Stub::DeleteJob, request, stop)
+      .status();
+}
+
 absl::StatusOr<v1::Capabilities> JobClient::GetCapabilities(const std::stop_token& stop) {
   return Call<v1::Capabilities>(&v1::CompressionService::Stub::GetCapabilities,
                                 v1::GetCapabilitiesRequest(), stop);

@@ -46,6 +46,8 @@ class JobClient {
                                                 const std::stop_token& stop);
   absl::StatusOr<v1::Job> CancelJob(const std::string& name, const std::stop_token& stop);
   absl::StatusOr<v1::Job> ResumeJob(const std::string& name, const std::stop_token& stop);
+  // NOT_FOUND also where an earlier answer was lost: then the job is gone.
+  absl::Status DeleteJob(const std::string& name, const std::stop_token& stop);
   absl::StatusOr<v1::Capabilities> GetCapabilities(const std::stop_token& stop);
 
   // Calls `on_event` for every event until the job has ended. A stream that broke, or on which

@@ -117,10 +117,25 @@ nlohmann::ordered_json ToJson(const CompressSummary& s) {
   return json;
 }
 
+namespace {
+
+// Not what is wrong with the request or its source, which stays wrong.
+bool MayBeResumed(const v1::Job& job) {
+  const auto code = static_cast<absl::StatusCode>(job.error().code());
+  return job.state() == v1::JOB_STATE_FAILED && code != absl::StatusCode::kInvalidArgument &&
+         code != absl::StatusCode::kFailedPrecondition;
+}
+
+}  // namespace
+
 ExitCode ReportEnd(const v1::Job& job, const std::string& thing) {
   const absl::Status end = EndOf(job, thing);
   if (end.ok()) return kOk;
   PrintError(WithWayOut(end));
+  if (MayBeResumed(job) && thing == job.name()) {
+    PrintNote(absl::StrCat("once that is mended, seedlm resume ", job.name(),
+                           " lets it go on where it stopped"));
+  }
   return job.state() == v1::JOB_STATE_FAILED ? ExitCodeForFailedJob(end) : ExitCodeFor(end);
 }
 

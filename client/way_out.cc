@@ -28,6 +28,8 @@ constexpr Row kByReason[] = {
     {"OUTPUT_EXISTS", "use --force to replace it"},
     {"REQUEST_ID_REUSED", "choose another --request-id"},
     {"UPLOAD_UNFINISHED", "submit it again"},
+    {"SOURCE_CHANGED", "submit it again"},
+    {"JOB_NOT_ENDED", "use seedlm cancel first"},
     {"UPLOAD_BUSY", "wait for the other upload, then submit it again"},
     {"QUEUE_FULL", "see seedlm list, or try again later"},
     {"SERVER_DRAINING", "try again when it is back"},

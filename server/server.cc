@@ -235,6 +235,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (!listen.ok()) return listen.status();
   // Before any call can come in: Start takes up what the store holds.
   if (absl::Status status = parts.scheduler->Start(); !status.ok()) return status;
+  const absl::Status deleted = parts.jobs->FinishDeletions();
+  if (!deleted.ok() && options.log != nullptr) {
+    options.log->warn("files of a deleted job are left: {}", std::string(deleted.message()));
+  }
   if (absl::Status status = parts.Listen(*std::move(listen), options); !status.ok()) return status;
   if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;
   return server;

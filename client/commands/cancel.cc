@@ -31,7 +31,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 void AddCancel(CLI::App& app, Action& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("cancel", "Stop a job");
+  CLI::App* sub = app.add_subcommand("cancel", "Stop a job; resume lets it go on");
   sub->add_option("JOB", options->job, "The job's name, jobs/ID")->required();
   AddServerOption(*sub, options->server);
   sub->add_flag("--json", options->json, "JSON");

@@ -36,6 +36,7 @@ void Declare(CLI::App& app, Action& chosen) {
   AddList(app, chosen);
   AddCancel(app, chosen);
   AddResume(app, chosen);
+  AddDelete(app, chosen);
   AddFetch(app, chosen);
   AddReport(app, chosen);
 }

@@ -25,6 +25,7 @@ void AddWatch(CLI::App& app, Action& chosen);
 void AddList(CLI::App& app, Action& chosen);
 void AddCancel(CLI::App& app, Action& chosen);
 void AddResume(CLI::App& app, Action& chosen);
+void AddDelete(CLI::App& app, Action& chosen);
 void AddFetch(CLI::App& app, Action& chosen);
 void AddReport(CLI::App& app, Action& chosen);
 void AddDevices(CLI::App& app, Action& chosen);

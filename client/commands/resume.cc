@@ -31,7 +31,8 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 void AddResume(CLI::App& app, Action& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("resume", "Queue a failed or cancelled job again");
+  CLI::App* sub =
+      app.add_subcommand("resume", "Let a failed or cancelled job go on where it stopped");
   sub->add_option("JOB", options->job, "The job's name, jobs/ID")->required();
   AddServerOption(*sub, options->server);
   sub->add_flag("--json", options->json, "JSON");

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "kernels/format/durable_rename.h"
+#include "kernels/format/file_io.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
@@ -30,27 +30,6 @@ absl::Status CheckTarget(const std::string& path, IfExists if_exists) {
       Cat(Printable(path), ": is not a file, so it is not replaced; choose another name"));
 }
 
-// Reserves the space. A file that cannot fit is refused before it fills what is left of the disk.
-absl::Status Reserve(int fd, uint64_t size, const std::string& path) {
-  struct statvfs disk {};
-  if (fstatvfs(fd, &disk) == 0 && disk.f_blocks > 0) {  // 0: a file system that does not say
-    const uint64_t free_bytes = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
-    if (size > free_bytes) {
-      return absl::ResourceExhaustedError(Cat(Printable(path), ": needs ", size,
-                                              " bytes, the disk has ", free_bytes,
-                                              " left; free some or write elsewhere"));
-    }
-  }
-  if (size == 0) return absl::OkStatus();
-  const off_t length = static_cast<off_t>(size);
-  int result = 0;
-  do {
-    result = fallocate(fd, 0, 0, length);
-  } while (result != 0 && errno == EINTR);
-  if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) result = ftruncate(fd, length);
-  return result == 0 ? absl::OkStatus() : ErrnoToStatus(errno, path, "reserve space");
-}
-
 }  // namespace
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path, uint64_t size,
@@ -68,7 +47,7 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path, uint64_t 
     file.temporary_path_.clear();
     return ErrnoToStatus(error, path, "create");
   }
-  if (absl::Status status = Reserve(file.fd_, size, path); !status.ok()) return status;
+  if (absl::Status status = ReserveSpace(file.fd_, path, size); !status.ok()) return status;
   return file;
 }
 
@@ -92,31 +71,11 @@ void AtomicFile::Abandon() {
 }
 
 absl::Status AtomicFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) const {
-  while (!bytes.empty()) {
-    const ssize_t written = pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return ErrnoToStatus(errno, path_, "write");
-    }
-    offset += static_cast<uint64_t>(written);
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
+  return WriteAllAt(fd_, path_, offset, bytes);
 }
 
 absl::Status AtomicFile::ReadAt(uint64_t offset, std::span<std::byte> bytes) const {
-  while (!bytes.empty()) {
-    const ssize_t count = pread(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return ErrnoToStatus(errno, path_, "read back");
-    if (count == 0) {
-      return absl::InternalError(
-          Cat(Printable(path_), ": cannot read back: ends before byte ", offset));
-    }
-    offset += static_cast<uint64_t>(count);
-    bytes = bytes.subspan(static_cast<size_t>(count));
-  }
-  return absl::OkStatus();
+  return ReadAllAt(fd_, path_, offset, bytes);
 }
 
 absl::Status AtomicFile::Commit() {

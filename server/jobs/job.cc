@@ -42,9 +42,13 @@ bool CanMove(JobState from, JobState to) {
       return to == JobState::kRunning || to == JobState::kFailed || to == JobState::kCancelled;
     case JobState::kRunning:
       return to != JobState::kRunning;
-    default:
-      return false;
+    case JobState::kFailed:
+    case JobState::kCancelled:
+      return to == JobState::kQueued;
+    case JobState::kSucceeded:
+      break;
   }
+  return false;
 }
 
 absl::StatusOr<std::string> ParseJobName(std::string_view name) {

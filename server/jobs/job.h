@@ -30,8 +30,8 @@ enum class JobState : uint8_t {
 std::string_view Name(JobState state);  // "QUEUED"
 constexpr bool HasEnded(JobState state) { return state >= JobState::kSucceeded; }
 
-// Which changes of state exist. Forward only, but for RUNNING -> QUEUED: the server that ran the
-// job ended before it did.
+// Which changes of state exist. Forward only, but for RUNNING -> QUEUED, as the server that ran the
+// job ended before it did, and FAILED or CANCELLED -> QUEUED, as the job is resumed.
 bool CanMove(JobState from, JobState to);
 
 // Exactly one of the two is set.
@@ -57,8 +57,9 @@ struct JobSpec {
   std::string backend = "auto";   // or a name of the registry
 };
 
-// What a client asks for.
+// What a client asks for, and who it is.
 struct JobRequest {
+  std::string owner;  // whose job it is; empty where the server knows no owners
   JobSource source;
   JobDestination destination;
   JobSpec spec;
@@ -165,7 +166,12 @@ struct JobEvent {
   std::variant<StateChange, TensorResult, Warning> body;
 };
 
-// "jobs/ID" -> "ID". INVALID_ARGUMENT if it is not of that form.
+// "jobs/ID" -> "ID". REQUIRES: it is of that form.
+inline std::string IdOf(const std::string& job_name) {
+  return job_name.substr(job_name.find('/') + 1);
+}
+
+// The same of what a client says. INVALID_ARGUMENT if it is not of that form.
 absl::StatusOr<std::string> ParseJobName(std::string_view name);
 
 }  // namespace seedlm::server

@@ -1,5 +1,8 @@
 #include "server/jobs/job_json.h"
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -44,6 +47,11 @@ Enum FromName(const std::string& name, std::initializer_list<Enum> values) {
   throw UnknownName(name);
 }
 
+codec::ScaleRule RuleFromName(const std::string& name) {
+  return FromName(name,
+                  {codec::ScaleRule::kPaper, codec::ScaleRule::kPow2, codec::ScaleRule::kFitted});
+}
+
 json ToJson(const JobSpec& spec) {
   return {{"profile", std::string(spec.profile.name)},
           {"fit", std::string(codec::Name(spec.fit))},
@@ -63,8 +71,7 @@ JobSpec SpecFromJson(const json& value) {
   }
   spec.profile = *profile;
   spec.fit = FromName(value.at("fit"), {codec::Fit::kOptimal, codec::Fit::kNearest});
-  spec.scale = FromName(value.at("scale"), {codec::ScaleRule::kPaper, codec::ScaleRule::kPow2,
-                                            codec::ScaleRule::kFitted});
+  spec.scale = RuleFromName(value.at("scale"));
   value.at("include").get_to(spec.include);
   value.at("exclude").get_to(spec.exclude);
   value.at("skip").get_to(spec.skip);
@@ -104,6 +111,7 @@ absl::StatusOr<T> Guarded(std::string_view text, Parse parse) {
 
 std::string JobToJson(const JobRecord& job) {
   return Dump({{"name", job.name},
+               {"owner", job.request.owner},
                {"request", ToJson(job.request)},
                {"attempt", job.attempt},
                {"create_time_ns", job.create_time_ns},
@@ -125,6 +133,7 @@ absl::StatusOr<JobRecord> JobFromJson(std::string_view text) {
     JobRecord job;
     job.request = RequestFromJson(value.at("request"));
     value.at("name").get_to(job.name);
+    job.request.owner = value.value("owner", "");
     job.attempt = value.value("attempt", 1);
     job.create_time_ns = value.value("create_time_ns", int64_t{0});
     job.start_time_ns = value.value("start_time_ns", int64_t{0});
@@ -162,6 +171,38 @@ absl::StatusOr<JobEvent> EventFromJson(std::string_view text) {
       event.body = StateChange{static_cast<JobState>(value.at("state").get<int>())};
     }
     return event;
+  });
+}
+
+std::string LevelsToJson(const codec::LevelTable& levels) {
+  std::array<uint32_t, codec::kLevels> bits{};
+  std::transform(levels.scale.begin(), levels.scale.end(), bits.begin(),
+                 [](float level) { return std::bit_cast<uint32_t>(level); });
+  return Dump({{"rule", std::string(codec::Name(levels.rule))},
+               {"bias", levels.bias},
+               {"scale_bits", bits}});
+}
+
+absl::StatusOr<codec::LevelTable> LevelsFromJson(std::string_view text) {
+  return Guarded<codec::LevelTable>(text, [](const json& value) {
+    codec::LevelTable levels;
+    levels.rule = RuleFromName(value.at("rule"));
+    value.at("bias").get_to(levels.bias);
+    const auto bits = value.at("scale_bits").get<std::array<uint32_t, codec::kLevels>>();
+    std::transform(bits.begin(), bits.end(), levels.scale.begin(),
+                   [](uint32_t level) { return std::bit_cast<float>(level); });
+    return levels;
+  });
+}
+
+std::string PublicationToJson(const Publication& publication) {
+  return Dump({{"intent", publication.intent}, {"files", publication.files}});
+}
+
+absl::StatusOr<Publication> PublicationFromJson(std::string_view text) {
+  return Guarded<Publication>(text, [](const json& value) {
+    return Publication{value.at("intent").get<std::string>(),
+                       value.at("files").get<std::vector<OutputFile>>()};
   });
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/jobs/job.h"
+#include "server/jobs/job_work.h"
 
 namespace seedlm::server {
 
@@ -20,7 +21,14 @@ absl::StatusOr<JobRecord> JobFromJson(std::string_view json);
 std::string EventToJson(const JobEvent& event);
 absl::StatusOr<JobEvent> EventFromJson(std::string_view json);
 
-// A text that is equal for equal requests only: the body behind a request_id.
+std::string LevelsToJson(const codec::LevelTable& levels);  // to the bit
+absl::StatusOr<codec::LevelTable> LevelsFromJson(std::string_view json);
+
+std::string PublicationToJson(const Publication& publication);
+absl::StatusOr<Publication> PublicationFromJson(std::string_view json);
+
+// A text that is equal for equal requests only: the body behind a request_id. Whose request it is
+// does not count.
 std::string CanonicalRequest(const JobRequest& request);
 
 }  // namespace seedlm::server

@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kApplicationId = 0x5345454C;  // "SEEL", in the header of the file
 
 // Entry i leads from schema i to i + 1. Entries are never changed, only added.
-constexpr std::array<std::string_view, 1> kMigrations{
+constexpr std::array<std::string_view, 2> kMigrations{
     // `id` is the order of creation. `record` is JobToJson; state and last_sequence, which are
     // searched and counted, are columns. `body_hash` belongs to `request_id`.
     R"(
@@ -39,6 +39,62 @@ CREATE TABLE events (
   time_ns INTEGER NOT NULL,
   body TEXT NOT NULL,
   PRIMARY KEY (job, sequence)
+) WITHOUT ROWID;
+)",
+    // Owners, each with request ids of its own (so the table is made anew: SQLite drops no UNIQUE);
+    // when a job ended, for retention; recorded work (job_work.h); deletions under way.
+    R"(
+CREATE TABLE jobs_2 (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  owner TEXT NOT NULL,
+  request_id TEXT,
+  body_hash TEXT,
+  state INTEGER NOT NULL,
+  end_time_ns INTEGER NOT NULL,
+  last_sequence INTEGER NOT NULL,
+  record TEXT NOT NULL,
+  UNIQUE (owner, request_id)
+);
+INSERT INTO jobs_2
+  SELECT id, name, '', request_id, body_hash, state,
+         coalesce(json_extract(record, '$.end_time_ns'), 0), last_sequence, record FROM jobs;
+DROP TABLE jobs;
+ALTER TABLE jobs_2 RENAME TO jobs;
+CREATE INDEX jobs_by_state ON jobs (state, id);
+CREATE INDEX jobs_by_owner ON jobs (owner, id);
+CREATE TABLE work (
+  job INTEGER PRIMARY KEY REFERENCES jobs (id),
+  source TEXT NOT NULL,
+  layout TEXT NOT NULL,
+  publication TEXT
+);
+CREATE TABLE work_levels (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  tensor INTEGER NOT NULL,
+  levels TEXT NOT NULL,
+  PRIMARY KEY (job, tensor)
+) WITHOUT ROWID;
+CREATE TABLE work_pieces (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  tensor INTEGER NOT NULL,
+  piece INTEGER NOT NULL,
+  crc32c INTEGER NOT NULL,
+  squared_error REAL NOT NULL,
+  squared_weights REAL NOT NULL,
+  max_error REAL NOT NULL,
+  seconds REAL NOT NULL,
+  PRIMARY KEY (job, tensor, piece)
+) WITHOUT ROWID;
+CREATE TABLE work_finished (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  tensor INTEGER NOT NULL,
+  sequence INTEGER NOT NULL,
+  PRIMARY KEY (job, tensor)
+) WITHOUT ROWID;
+CREATE TABLE deletions (
+  name TEXT PRIMARY KEY,
+  record TEXT NOT NULL
 ) WITHOUT ROWID;
 )",
 };
@@ -107,10 +163,13 @@ absl::Status PrepareSchema(Database& database) {
   if (absl::Status status = CheckSound(database); !status.ok()) return status;
   // Not before the checks: this is the first statement that writes.
   absl::Status status = database.Execute(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
-  if (!status.ok()) return status;
-  if (*version == static_cast<int64_t>(kMigrations.size())) return absl::OkStatus();
-  return Migrate(database, *version);
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+      "PRAGMA foreign_keys = OFF");
+  if (status.ok() && *version < static_cast<int64_t>(kMigrations.size())) {
+    status = Migrate(database, *version);
+  }
+  // Not before the migrations, which make tables anew that others refer to.
+  return status.ok() ? database.Execute("PRAGMA foreign_keys = ON") : status;
 }
 
 }  // namespace seedlm::server

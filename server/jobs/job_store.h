@@ -11,13 +11,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/jobs/job.h"
+#include "server/jobs/job_work.h"
 
 namespace seedlm::server {
 
 // How a client may send a request twice: the same id with the same body is the same job.
 struct RequestKey {
-  std::string request_id;  // empty: none
+  std::string request_id;  // empty: none; every owner has ids of its own
   std::string body_hash;
+  std::string owner = {};
 };
 
 struct InsertResult {
@@ -30,6 +32,7 @@ struct JobQuery {
   std::string page_token;  // next_page_token of the page before, with the same filters
   std::optional<JobState> state;
   std::map<std::string, std::string> labels;  // all of them must be on the job
+  std::optional<std::string> owner = {};
 };
 inline constexpr int kDefaultPage = 50;
 inline constexpr int kMaxPage = 1000;
@@ -81,6 +84,29 @@ class JobStore {
 
   // All jobs that are QUEUED or RUNNING, oldest first.
   virtual absl::StatusOr<std::vector<JobRecord>> Unfinished() = 0;
+
+  // ---- What a job has finished. Gone when it SUCCEEDED, kept when it FAILED or was CANCELLED.
+
+  // NOT_FOUND.
+  virtual absl::StatusOr<JobWork> ReadWork(std::string_view name) = 0;
+  // Forgets what was recorded, and records from now on work of this identity. NOT_FOUND.
+  virtual absl::Status BeginWork(std::string_view name, const WorkIdentity& identity) = 0;
+  // Adds `batch`, and an event for each tensor that was not recorded as finished before, in one
+  // transaction. REQUIRES: BeginWork was called; the bytes of the pieces are on disk. NOT_FOUND.
+  virtual absl::Status RecordWork(std::string_view name, const WorkBatch& batch) = 0;
+  // Replaces an earlier one. NOT_FOUND.
+  virtual absl::Status RecordPublication(std::string_view name, const Publication& publication) = 0;
+
+  // ---- Deletion, in two steps: files can only go in between.
+
+  // Takes the job and all that belongs to it out of the store, but for its record, which
+  // Deletions gives until EndDelete. NOT_FOUND; FAILED_PRECONDITION if it has not ended.
+  virtual absl::StatusOr<JobRecord> BeginDelete(std::string_view name) = 0;
+  virtual absl::Status EndDelete(std::string_view name) = 0;
+  virtual absl::StatusOr<std::vector<JobRecord>> Deletions() = 0;
+
+  // Names of jobs that ended at or before `time_ns`, oldest first, at most `limit`.
+  virtual absl::StatusOr<std::vector<std::string>> EndedBefore(int64_t time_ns, int limit) = 0;
 };
 
 }  // namespace seedlm::server

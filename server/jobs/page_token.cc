@@ -26,6 +26,7 @@ uint64_t HashFilters(const JobQuery& query) {
     add(key);
     add(value);
   }
+  if (query.owner.has_value()) add(*query.owner);
   return hash;
 }
 

@@ -70,6 +70,13 @@ Statement& Statement::Bind(std::string_view value) {
   return *this;
 }
 
+Statement& Statement::Bind(double value) {
+  if (const int code = sqlite3_bind_double(statement_, next_++, value); code != SQLITE_OK) {
+    bind_error_ = code;
+  }
+  return *this;
+}
+
 Statement& Statement::BindNull() {
   if (const int code = sqlite3_bind_null(statement_, next_++); code != SQLITE_OK) {
     bind_error_ = code;
@@ -88,6 +95,8 @@ absl::StatusOr<bool> Statement::Step() {
 absl::Status Statement::Run() { return Step().status(); }
 
 int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
+
+double Statement::Real(int column) const { return sqlite3_column_double(statement_, column); }
 
 std::string Statement::Text(int column) const {
   const unsigned char* text = sqlite3_column_text(statement_, column);

@@ -26,6 +26,7 @@ class Statement {
 
   Statement& Bind(int64_t value);
   Statement& Bind(std::string_view value);
+  Statement& Bind(double value);  // kept exactly
   Statement& BindNull();
 
   // True: a row is there. False: done.
@@ -34,6 +35,7 @@ class Statement {
   absl::Status Run();
 
   int64_t Int(int column) const;
+  double Real(int column) const;
   std::string Text(int column) const;
 
  private:

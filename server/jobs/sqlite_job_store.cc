@@ -24,6 +24,7 @@ absl::Status NoSuchJob(std::string_view name) {
 std::string PageSql(const JobQuery& query) {
   std::string sql = absl::StrCat(kColumns, "WHERE id < ?");
   if (query.state.has_value()) absl::StrAppend(&sql, " AND state = ?");
+  if (query.owner.has_value()) absl::StrAppend(&sql, " AND owner = ?");
   for (size_t i = 0; i < query.labels.size(); ++i) {
     absl::StrAppend(&sql, " AND EXISTS (SELECT 1 FROM labels WHERE job = id AND key = ? ",
                     "AND value = ?)");
@@ -73,9 +74,9 @@ absl::StatusOr<std::optional<JobRecord>> SqliteJobStore::FindByRequest(const Req
   if (key.request_id.empty()) return std::nullopt;
   absl::StatusOr<Statement> select = database_.Prepare(
       "SELECT id, state, last_sequence, record, body_hash FROM jobs "
-      "WHERE request_id = ?");
+      "WHERE owner = ? AND request_id = ?");
   if (!select.ok()) return select.status();
-  absl::StatusOr<bool> found = select->Bind(key.request_id).Step();
+  absl::StatusOr<bool> found = select->Bind(key.owner).Bind(key.request_id).Step();
   if (!found.ok()) return found.status();
   if (!*found) return std::nullopt;
   absl::StatusOr<Row> row = ReadRow(*select);
@@ -90,10 +91,12 @@ absl::StatusOr<std::optional<JobRecord>> SqliteJobStore::FindByRequest(const Req
 }
 
 absl::Status SqliteJobStore::Store(const Row& row) {
-  absl::StatusOr<Statement> update =
-      database_.Prepare("UPDATE jobs SET state = ?, last_sequence = ?, record = ? WHERE id = ?");
+  absl::StatusOr<Statement> update = database_.Prepare(
+      "UPDATE jobs SET state = ?, end_time_ns = ?, last_sequence = ?, record = ? "
+      "WHERE id = ?");
   if (!update.ok()) return update.status();
   return update->Bind(static_cast<int64_t>(row.job.state))
+      .Bind(row.job.end_time_ns)
       .Bind(row.job.last_sequence)
       .Bind(JobToJson(row.job))
       .Bind(row.id)
@@ -111,6 +114,25 @@ absl::Status SqliteJobStore::AddEvent(const Cursor& next, const JobEvent& event)
       .Run();
 }
 
+template <typename Body>
+absl::Status SqliteJobStore::AddNextEvent(Cursor& cursor, const Body& body) {
+  cursor.sequence += 1;
+  return AddEvent(cursor, {0, clock_(), body});
+}
+template absl::Status SqliteJobStore::AddNextEvent(Cursor&,
+                                                   const TensorResult&);  // for AddFinished
+
+absl::Status SqliteJobStore::StoreSequence(const Cursor& cursor) {
+  return Run("UPDATE jobs SET last_sequence = ? WHERE id = ?", {cursor.sequence, cursor.id});
+}
+
+absl::Status SqliteJobStore::Run(std::string_view sql, std::initializer_list<int64_t> values) {
+  absl::StatusOr<Statement> statement = database_.Prepare(sql);
+  if (!statement.ok()) return statement.status();
+  for (const int64_t value : values) statement->Bind(value);
+  return statement->Run();
+}
+
 absl::Status SqliteJobStore::AddStateChange(Row& row, int64_t time_ns) {
   row.job.last_sequence += 1;
   absl::Status status =
@@ -125,10 +147,10 @@ absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::AddJob(JobRecord job, const 
   job.last_sequence = 0;
   job.etag = "1";
   absl::StatusOr<Statement> insert = database_.Prepare(
-      "INSERT INTO jobs (name, request_id, body_hash, state, last_sequence, record) "
-      "VALUES (?, ?, ?, ?, 0, ?)");
+      "INSERT INTO jobs (name, owner, request_id, body_hash, state, end_time_ns, last_sequence, "
+      "record) VALUES (?, ?, ?, ?, ?, 0, 0, ?)");
   if (!insert.ok()) return insert.status();
-  insert->Bind(job.name);
+  insert->Bind(job.name).Bind(job.request.owner);
   if (key.request_id.empty()) {
     insert->BindNull().BindNull();
   } else {
@@ -187,6 +209,7 @@ absl::StatusOr<JobPage> SqliteJobStore::List(const JobQuery& query) {
   if (!select.ok()) return select.status();
   select->Bind(*before);
   if (query.state.has_value()) select->Bind(static_cast<int64_t>(*query.state));
+  if (query.owner.has_value()) select->Bind(*query.owner);
   for (const auto& [label, value] : query.labels) select->Bind(label).Bind(value);
   select->Bind(int64_t{size} + 1);  // one more than asked for: is there another page?
 
@@ -226,11 +249,15 @@ absl::StatusOr<JobRecord> SqliteJobStore::Update(std::string_view name, const Jo
   job.progress = update.progress;
   job.error = update.error;
   job.output_files = update.output_files;
-  if (update.to == JobState::kQueued) ++job.attempt;
+  if (update.to == JobState::kQueued) {
+    ++job.attempt;
+    job.end_time_ns = 0;
+  }
   if (update.to == JobState::kRunning) job.start_time_ns = now;
   if (HasEnded(update.to)) job.end_time_ns = now;
   job.etag = absl::StrCat(job.last_sequence + 1);  // of the event that follows
   absl::Status status = AddStateChange(*row, now);
+  if (status.ok() && update.to == JobState::kSucceeded) status = ForgetWork(row->id);
   if (status.ok()) status = transaction->Commit();
   if (!status.ok()) return status;
   return std::move(job);
@@ -243,16 +270,9 @@ absl::StatusOr<int64_t> SqliteJobStore::AppendEvent(
   if (!transaction.ok()) return transaction.status();
   absl::StatusOr<Cursor> cursor = FindCursor(name);
   if (!cursor.ok()) return cursor.status();
-  cursor->sequence += 1;
-  JobEvent event;
-  event.time_ns = clock_();
-  std::visit([&](const auto& value) { event.body = value; }, body);
-  absl::Status status = AddEvent(*cursor, event);
-  if (!status.ok()) return status;
-  absl::StatusOr<Statement> update =
-      database_.Prepare("UPDATE jobs SET last_sequence = ? WHERE id = ?");
-  if (!update.ok()) return update.status();
-  status = update->Bind(cursor->sequence).Bind(cursor->id).Run();
+  absl::Status status =
+      std::visit([&](const auto& value) { return AddNextEvent(*cursor, value); }, body);
+  if (status.ok()) status = StoreSequence(*cursor);
   if (status.ok()) status = transaction->Commit();
   if (!status.ok()) return status;
   return cursor->sequence;

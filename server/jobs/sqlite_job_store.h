@@ -1,6 +1,7 @@
 // The job store of a single server: one SQLite file (WAL, synchronous=FULL).
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -35,6 +36,16 @@ class SqliteJobStore final : public JobStore {
                                                    int limit) override;
   absl::StatusOr<std::vector<JobRecord>> Unfinished() override;
 
+  absl::StatusOr<JobWork> ReadWork(std::string_view name) override;
+  absl::Status BeginWork(std::string_view name, const WorkIdentity& identity) override;
+  absl::Status RecordWork(std::string_view name, const WorkBatch& batch) override;
+  absl::Status RecordPublication(std::string_view name, const Publication& publication) override;
+
+  absl::StatusOr<JobRecord> BeginDelete(std::string_view name) override;
+  absl::Status EndDelete(std::string_view name) override;
+  absl::StatusOr<std::vector<JobRecord>> Deletions() override;
+  absl::StatusOr<std::vector<std::string>> EndedBefore(int64_t time_ns, int limit) override;
+
  private:
   struct Row {
     int64_t id = 0;
@@ -58,6 +69,19 @@ class SqliteJobStore final : public JobStore {
   // The event of the row's new state, and the row.
   absl::Status AddStateChange(Row& row, int64_t time_ns);
   absl::Status Store(const Row& row);
+  // At the next sequence of `cursor`, which moves there. Stored with StoreSequence.
+  template <typename Body>
+  absl::Status AddNextEvent(Cursor& cursor, const Body& body);
+  absl::Status StoreSequence(const Cursor& cursor);
+  absl::Status AddPieces(int64_t job, const std::vector<PieceRecord>& pieces);
+  absl::Status AddLevels(int64_t job, const std::vector<LevelsRecord>& levels);
+  absl::Status AddFinished(Cursor& cursor, const FinishedTensor& finished);
+  absl::Status ReadLevels(int64_t job, JobWork& work);
+  absl::Status ReadPieces(int64_t job, JobWork& work);
+  absl::Status ReadFinished(int64_t job, JobWork& work);
+  absl::Status ForgetWork(int64_t job);
+  // A statement without rows, whose values are integers.
+  absl::Status Run(std::string_view sql, std::initializer_list<int64_t> values);
 
   const Clock clock_;
   std::mutex mutex_;

@@ -106,16 +106,17 @@ grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerCo
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::ResumeJob(grpc::CallbackServerContext* context,
-                                                    const v1::ResumeJobRequest*, v1::Job*) {
-  return AnswerNow(context, MethodUnimplemented("ResumeJob", "create the job again"));
+                                                    const v1::ResumeJobRequest* request,
+                                                    v1::Job* response) {
+  return AnswerOn(pool_, context, [this, request, response] {
+    return Answer(service_.Resume(request->name()), *response);
+  });
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::DeleteJob(grpc::CallbackServerContext* context,
-                                                    const v1::DeleteJobRequest*,
+                                                    const v1::DeleteJobRequest* request,
                                                     google::protobuf::Empty*) {
-  return AnswerNow(context, MethodUnimplemented("DeleteJob",
-                                                "CancelJob stops a job; its record "
-                                                "stays"));
+  return AnswerOn(pool_, context, [this, request] { return service_.Delete(request->name()); });
 }
 
 }  // namespace seedlm::server

@@ -12,18 +12,12 @@
 #include "server/log/log_scope.h"
 
 namespace seedlm::server {
-namespace {
-
-constexpr int64_t kCopyBytes = int64_t{16} << 20;
-
-std::string IdOf(const std::string& job_name) { return job_name.substr(job_name.find('/') + 1); }
-
-}  // namespace
-
 JobRun::JobRun(JobRecord job, const RunContext& context)
     : job_(std::move(job)),
       context_(context),
-      reservation_(context.locator->ReserveResult(job_.request, IdOf(job_.name))) {
+      reservation_(context.locator->ReserveResult(job_.request, IdOf(job_.name))),
+      log_({context.store, [this] { return sink_->Sync(); }, context.fault_point}, job_.name,
+           context.commit_interval) {
   progress_.weights_total = job_.estimate.weights;
 }
 
@@ -75,7 +69,7 @@ std::optional<Work> JobRun::Take() {
 Work JobRun::TakeMeasureLocked() {
   TensorRun& tensor = *tensors_[cursor_];
   const TensorRows rows = tensor.TakeMeasure();
-  if (!tensor.HasMeasure()) ++cursor_;
+  while (cursor_ < tensors_.size() && !tensors_[cursor_]->HasMeasure()) ++cursor_;
   return Guarded([this, &tensor, rows] { return Measure(tensor, rows); });
 }
 
@@ -85,15 +79,12 @@ Work JobRun::TakeStreamLocked() {
     TensorRun& tensor = *tensors_[cursor_];
     const TensorRun::Shard shard = tensor.TakeShard();
     if (!tensor.HasShard()) ++cursor_;
-    return Guarded([this, &tensor, shard] { return Encode(tensor, shard); });
+    return Guarded([this, &tensor, shard] { return Stream(tensor, shard); });
   }
   Copy& copy = copies_[copy_cursor_];
   const int64_t piece = copy.next++;
   if (copy.next == copy.pieces.count()) ++copy_cursor_;
-  return Guarded([this, tensor = copy.tensor, offset = copy.pieces.begin(piece),
-                  length = copy.pieces.length(piece)] {
-    return CopyPiece(*tensor, static_cast<uint64_t>(offset), static_cast<uint64_t>(length));
-  });
+  return Guarded([this, &copy, piece] { return CopyPiece(copy, piece); });
 }
 
 Work JobRun::Guarded(std::function<absl::Status()> piece) {
@@ -122,53 +113,6 @@ Work JobRun::Guarded(std::function<absl::Status()> piece) {
 
 // ---- The pieces.
 
-absl::Status JobRun::Open() {
-  const absl::StatusOr<JobRecord> running =
-      context_.store->Update(name(), {JobState::kRunning, progress_, {}, {}});
-  if (!running.ok()) return running.status();
-  context_.events->Notify(name());
-  context_.log->info("attempt {} started", running->attempt);
-
-  absl::StatusOr<std::unique_ptr<const PlannedJob>> planned =
-      context_.locator->Plan(job_.request, IdOf(name()));
-  if (!planned.ok()) return planned.status();
-  auto backend = context_.open_backend(job_.request.spec.backend);
-  if (!backend.ok()) return backend.status();
-  auto sink = CheckpointSink::Open((*planned)->target, (*planned)->checkpoint, (*planned)->plan);
-  if (!sink.ok()) return sink.status();
-
-  const std::lock_guard lock(mutex_);
-  planned_ = *std::move(planned);
-  backend_ = *std::move(backend);
-  sink_ = *std::move(sink);
-  phase_ = Phase::kMeasure;
-  StartStreamLocked();
-  return absl::OkStatus();
-}
-
-void JobRun::StartStreamLocked() {
-  const format::CompressionPlan& plan = planned_->plan;
-  for (const format::PlannedTensor& tensor : plan.tensors) {
-    if (tensor.compressed) {
-      tensors_.push_back(
-          std::make_unique<TensorRun>(tensor, *planned_->checkpoint.files[tensor.file].file,
-                                      plan.options, context_.shard_weights, plan.weights));
-      pieces_left_ += tensors_.back()->shards();
-      measures_left_ += tensors_.back()->measures();
-    } else if (tensor.source->byte_size() > 0) {
-      copies_.push_back({&tensor, {static_cast<int64_t>(tensor.source->byte_size()), kCopyBytes}});
-    }
-  }
-  progress_.weights_total = plan.weights;
-  progress_.shards_total = pieces_left_;
-  progress_.tensors_total = static_cast<int>(tensors_.size());
-  unmeasured_ = tensors_.size();
-  for (const Copy& copy : copies_) pieces_left_ += copy.pieces.count();
-  pieces_total_ = pieces_left_;
-  measures_total_ = measures_left_;
-  context_.events->SetProgress(name(), ProgressLocked());
-}
-
 absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
   const auto part = std::make_unique<codec::NormHistogram>();
   const codec::Profile profile = job_.request.spec.profile;
@@ -188,39 +132,85 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
                             *whole, stop_.get_token(), tensor.spec().blocks_to_come);
   if (!levels.ok()) return levels.status();
 
+  log_.Add(LevelsRecord{tensor.id(), *levels});
+  if (absl::Status status = log_.Commit(); !status.ok()) return status;
+
   const std::lock_guard lock(mutex_);
   tensor.SetLevels(*levels);
-  if (--unmeasured_ == 0) {
-    phase_ = Phase::kStream;
-    cursor_ = 0;
-    context_.events->SetProgress(name(), ProgressLocked());
-  }
+  if (--unmeasured_ == 0) StartPhaseLocked(Phase::kStream);
   return absl::OkStatus();
 }
 
-absl::Status JobRun::Encode(TensorRun& tensor, const TensorRun::Shard& shard) {
+void JobRun::StartPhaseLocked(Phase phase) {
+  phase_ = phase;
+  cursor_ = 0;
+  if (phase == Phase::kMeasure) {
+    while (!tensors_[cursor_]->HasMeasure()) ++cursor_;
+  }
+  context_.events->SetProgress(name(), ProgressLocked());
+}
+
+// What a kill may have torn, or somebody has changed, is done again.
+bool JobRun::IsIntact(const std::string& tensor, const PieceRecord& recorded,
+                      const absl::StatusOr<uint32_t>& crc32c) {
+  if (crc32c.ok() && *crc32c == recorded.crc32c) {
+    const std::lock_guard lock(mutex_);
+    ++pieces_kept_;
+    return true;
+  }
+  context_.log->warn("tensor {} piece {}: what was staged is damaged, it is done again: {}", tensor,
+                     recorded.piece + 1,
+                     crc32c.ok() ? "wrong CRC-32C" : crc32c.status().ToString());
+  return false;
+}
+
+absl::Status JobRun::Stream(TensorRun& tensor, const TensorRun::Shard& shard) {
+  const int64_t weights = shard.rows.row_count * tensor.columns();
+  const bool kept =
+      shard.recorded.has_value() &&
+      IsIntact(tensor.info().name, *shard.recorded,
+               SumRows(tensor.spec().profile, shard.rows, {sink_.get(), tensor.output()}));
+  absl::StatusOr<PieceRecord> piece;
+  if (kept) {
+    piece = *shard.recorded;
+  } else {
+    piece = Encode(tensor, shard);
+    if (!piece.ok()) return piece.status();
+    log_.Add(*piece);
+  }
+  bool last = false;
+  {
+    const std::lock_guard lock(mutex_);
+    last = tensor.AddShard(*piece);
+    progress_.weights_done += weights;
+    if (kept) weights_kept_ += weights;
+    progress_.shards_done += 1;
+    progress_.current_tensor = tensor.info().name;
+  }
+  absl::Status status = last ? FinishTensor(tensor) : log_.Commit();
+  if (!status.ok()) return status;
+  const std::lock_guard lock(mutex_);
+  if (last) progress_.tensors_done += 1;
+  PieceDoneLocked();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PieceRecord> JobRun::Encode(const TensorRun& tensor, const TensorRun::Shard& shard) {
   const std::string number = absl::StrCat(shard.index + 1, "/", tensor.shards());
   const LogScope scope(
       {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend_->name()}});
   const absl::StatusOr<ShardSums> sums = EncodeRows(
       *backend_, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
   if (!sums.ok()) return sums.status();
-  const int64_t weights = shard.rows.row_count * tensor.columns();
+  Reach(context_.fault_point, "shard.encoded");
   const JobSpec& spec = job_.request.spec;
-  context_.rates->Record(backend_->name(), spec.profile, spec.fit, weights, sums->seconds);
+  context_.rates->Record(backend_->name(), spec.profile, spec.fit,
+                         shard.rows.row_count * tensor.columns(), sums->seconds);
   CountShard(tensor, shard, *sums);
   context_.log->debug("encoded in {:.3f} s; {}", sums->seconds, sums->search);
   if (!sums->warning.empty()) context_.log->warn("{}", sums->warning);
-  bool last = false;
-  {
-    const std::lock_guard lock(mutex_);
-    last = tensor.AddShard(shard.index, *sums);
-    progress_.weights_done += weights;
-    progress_.shards_done += 1;
-    progress_.current_tensor = tensor.info().name;
-    if (!last) PieceDoneLocked();
-  }
-  return last ? FinishTensor(tensor) : absl::OkStatus();
+  return PieceRecord{tensor.id(),           shard.index,     sums->crc32c, sums->squared_error,
+                     sums->squared_weights, sums->max_error, sums->seconds};
 }
 
 void JobRun::CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
@@ -239,29 +229,50 @@ void JobRun::CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
 }
 
 absl::Status JobRun::FinishTensor(TensorRun& tensor) {
-  absl::StatusOr<std::string> sha256 = server::FinishTensor(
-      tensor.spec(), tensor.info(), {sink_.get(), tensor.output()}, stop_.get_token());
-  if (!sha256.ok()) return sha256.status();
-  TensorResult result;
-  {
+  const TensorOutput out{sink_.get(), tensor.output()};
+  absl::Status status = WriteScales(tensor.spec(), tensor.info(), out);
+  if (!status.ok()) return status;
+  if (!tensor.was_finished()) {
+    absl::StatusOr<std::string> sha256 =
+        SumPlanes(tensor.spec().profile, tensor.info(), out, stop_.get_token());
+    if (!sha256.ok()) return sha256.status();
     const std::lock_guard lock(mutex_);
-    result = tensor.Result(backend_->name(), *std::move(sha256));
+    log_.Add(FinishedTensor{tensor.id(), tensor.Result(backend_->name(), *std::move(sha256))});
   }
-  const absl::StatusOr<int64_t> sequence = context_.store->AppendEvent(name(), result);
-  if (!sequence.ok()) return sequence.status();
-  const std::lock_guard lock(mutex_);
-  progress_.tensors_done += 1;
-  PieceDoneLocked();
-  return absl::OkStatus();
+  status = log_.Commit();
+  for (const std::string& plane : PlanesOf(tensor.spec().profile, tensor.info())) {
+    if (status.ok()) status = sink_->TensorIsFinal(tensor.output(), plane);
+  }
+  return status;
 }
 
-absl::Status JobRun::CopyPiece(const format::PlannedTensor& tensor, uint64_t offset,
-                               uint64_t length) {
-  absl::Status status = CopyBytes(*planned_->checkpoint.files[tensor.file].file, *tensor.source,
-                                  offset, length, {sink_.get(), tensor.file});
+absl::Status JobRun::CopyPiece(Copy& copy, int64_t piece) {
+  const format::PlannedTensor& tensor = *copy.tensor;
+  const TensorOutput out{sink_.get(), tensor.file};
+  const auto offset = static_cast<uint64_t>(copy.pieces.begin(piece));
+  const auto length = static_cast<uint64_t>(copy.pieces.length(piece));
+  const auto recorded = work_->pieces.find({copy.id, piece});
+  const bool kept = recorded != work_->pieces.end() &&
+                    IsIntact(tensor.source->name, recorded->second,
+                             SumBytes(tensor.source->name, offset, length, out));
+  absl::Status status;
+  if (!kept) {
+    const absl::StatusOr<uint32_t> crc32c = CopyBytes(*planned_->checkpoint.files[tensor.file].file,
+                                                      *tensor.source, offset, length, out);
+    if (!crc32c.ok()) return crc32c.status();
+    context_.metrics->Add(Metric::kSourceReadBytes, {"copy"}, static_cast<double>(length));
+    context_.metrics->Add(Metric::kOutputWrittenBytes, {"copy"}, static_cast<double>(length));
+    log_.Add(PieceRecord{copy.id, piece, *crc32c});
+    status = log_.Commit();
+  }
   if (!status.ok()) return status;
-  context_.metrics->Add(Metric::kSourceReadBytes, {"copy"}, static_cast<double>(length));
-  context_.metrics->Add(Metric::kOutputWrittenBytes, {"copy"}, static_cast<double>(length));
+  bool last = false;
+  {
+    const std::lock_guard lock(mutex_);
+    last = ++copy.done == copy.pieces.count();
+  }
+  if (last) status = sink_->TensorIsFinal(tensor.file, tensor.source->name);
+  if (!status.ok()) return status;
   const std::lock_guard lock(mutex_);
   PieceDoneLocked();
   return absl::OkStatus();
@@ -276,14 +287,22 @@ void JobRun::PieceDoneLocked() {
 }
 
 absl::Status JobRun::Commit() {
-  absl::StatusOr<std::vector<StoredFile>> files = sink_->Commit(
-      stop_.get_token(), [this](int64_t done, int64_t total) { SetPublished(done, total); });
-  if (!files.ok()) return files.status();
+  if (absl::Status status = log_.CommitAll(); !status.ok()) return status;
+  Publication publication;
+  CommitHooks hooks;
+  hooks.progress = [this](int64_t done, int64_t total) { SetPublished(done, total); };
+  hooks.before_publish = [&](const std::vector<StoredFile>& files, const std::string& intent) {
+    publication.intent = intent;
+    for (const StoredFile& file : files) {
+      publication.files.push_back({file.path, file.size, file.sha256});
+    }
+    return context_.store->RecordPublication(name(), publication);
+  };
+  absl::Status status = sink_->Commit(stop_.get_token(), hooks).status();
+  if (!status.ok()) return status;
   {
     const std::lock_guard lock(mutex_);
-    for (StoredFile& file : *files) {
-      output_files_.push_back({std::move(file.path), file.size, std::move(file.sha256)});
-    }
+    output_files_ = std::move(publication.files);
     succeeded_ = true;
     phase_ = Phase::kDone;
   }

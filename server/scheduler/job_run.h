@@ -1,10 +1,11 @@
 // One job from its first piece of work to its last.
 //
-//   open     headers, plan, backend, output files
+//   open     headers, plan, backend, output files; what an earlier attempt recorded
 //   measure  every compressed tensor: block norms -> levels (for which a sample of its blocks is
 //            encoded); a weight that is not finite ends the job here, before any shard is encoded
-//   stream   shards are encoded and written as they come; tensors that pass through are copied
-//   commit   sync, sums of the files, the final name
+//   stream   shards are encoded, written and recorded as they come (work_log.h); tensors that pass
+//            through are copied; pieces that are recorded are checked instead
+//   commit   sync, sums of the files, a record of the intent, the final name
 #pragma once
 
 #include <chrono>
@@ -28,7 +29,10 @@
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/rate_table.h"
 #include "server/scheduler/tensor_run.h"
+#include "server/scheduler/work_identity.h"
+#include "server/scheduler/work_log.h"
 #include "server/storage/checkpoint_sink.h"
+#include "server/storage/publisher.h"
 #include "server/workers/worker_pool.h"
 
 namespace spdlog {
@@ -48,6 +52,9 @@ struct RunContext {
   std::function<absl::StatusOr<std::shared_ptr<const backend::Backend>>(std::string_view)>
       open_backend;
   int64_t shard_weights = 0;
+  std::chrono::milliseconds commit_interval{0};  // see WorkLog
+  PublisherFactory make_publisher;
+  FaultPoint fault_point;
 };
 
 enum class StopReason : uint8_t {
@@ -81,8 +88,9 @@ class JobRun {
   bool ended() const;
   // True once, when no piece runs and none will: the caller has to conclude the job.
   bool ClaimEnd();
-  // Removes what is unfinished and stores how the job ended, if it did. False: the store did not
-  // take it; the job stays as it is there until StoreEnd succeeds. REQUIRES: ClaimEnd() was true.
+  // Keeps what is recorded of an unfinished job, removes what nothing is recorded of, and stores
+  // how the job ended, if it did. False: the store did not take it; the job stays as it is there
+  // until StoreEnd succeeds. REQUIRES: ClaimEnd() was true.
   bool Conclude();
   // Stores how the job ended, once more. True: the store has it, or never will. One thread at a
   // time. REQUIRES: Conclude() was false.
@@ -92,22 +100,35 @@ class JobRun {
   using SteadyTime = std::chrono::steady_clock::time_point;
   enum class Phase : uint8_t { kQueued, kOpen, kMeasure, kStream, kCommit, kDone };
 
-  // The 16 MiB pieces of a tensor that passes through.
+  // The pieces of a tensor that passes through.
   struct Copy {
+    int64_t id = 0;  // index into CompressionPlan::tensors
     const format::PlannedTensor* tensor = nullptr;
     Pieces pieces;
     int64_t next = 0;
+    int64_t done = 0;
   };
 
   // One function for each kind of piece; called without the lock.
   absl::Status Open();
   absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
-  absl::Status Encode(TensorRun& tensor, const TensorRun::Shard& shard);
+  absl::Status Stream(TensorRun& tensor, const TensorRun::Shard& shard);
   void CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
                   const ShardSums& sums) const;
-  absl::Status FinishTensor(TensorRun& tensor);
-  absl::Status CopyPiece(const format::PlannedTensor& tensor, uint64_t offset, uint64_t length);
+  absl::Status CopyPiece(Copy& copy, int64_t piece);
   absl::Status Commit();
+  // Parts of them.
+  absl::StatusOr<bool> WasPublished(const Publication& publication);
+  void EndPublished(const Publication& publication);
+  absl::Status OpenPlanned(std::unique_ptr<const PlannedJob> planned);
+  // Whether recorded work of this identity is there to go on with; otherwise it begins anew.
+  absl::StatusOr<bool> TakeUpWork(const WorkIdentity& identity);
+  absl::StatusOr<PieceRecord> Encode(const TensorRun& tensor, const TensorRun::Shard& shard);
+  absl::Status FinishTensor(TensorRun& tensor);
+  bool IsIntact(const std::string& tensor, const PieceRecord& recorded,
+                const absl::StatusOr<uint32_t>& crc32c);
+  absl::StatusOr<std::unique_ptr<Publisher>> MakePublisher() const;
+  void DropStaged();
   void SetPublished(int64_t done, int64_t total);
   Work Guarded(std::function<absl::Status()> piece);
 
@@ -116,6 +137,7 @@ class JobRun {
   Work TakeMeasureLocked();
   Work TakeStreamLocked();
   void StartStreamLocked();
+  void StartPhaseLocked(Phase phase);
   void PieceDoneLocked();
   Progress ProgressLocked() const;
   double PhaseFractionLocked() const;
@@ -132,6 +154,8 @@ class JobRun {
   std::unique_ptr<const PlannedJob> planned_;
   std::shared_ptr<const backend::Backend> backend_;
   std::unique_ptr<CheckpointSink> sink_;
+  std::optional<JobWork> work_;  // read from the store
+  WorkLog log_;
 
   mutable std::mutex mutex_;  // guards all below
   Phase phase_ = Phase::kQueued;
@@ -152,6 +176,8 @@ class JobRun {
   int64_t measures_total_ = 0;
   double published_ = 0;  // share of kCommit that is done
   Progress progress_;
+  int64_t weights_kept_ = 0;  // of progress_.weights_done, those that an earlier attempt encoded
+  int64_t pieces_kept_ = 0;
   // When the first shard was handed out, and when the last piece of kStream was finished.
   std::optional<SteadyTime> stream_begin_, stream_end_;
   bool left_for_restart_ = false;  // concluded, and not ended

@@ -60,8 +60,9 @@ Progress JobRun::ProgressLocked() const {
                                               : JobPhase::kNone;
   progress.phase_fraction = PhaseFractionLocked();
   const double seconds = StreamSecondsLocked();
-  if (seconds > 0 && progress.weights_done > 0) {
-    progress.weights_per_second = static_cast<double>(progress.weights_done) / seconds;
+  if (seconds > 0 && progress.weights_done > weights_kept_) {
+    progress.weights_per_second =
+        static_cast<double>(progress.weights_done - weights_kept_) / seconds;
     progress.eta_seconds = static_cast<double>(progress.weights_total - progress.weights_done) /
                            progress.weights_per_second;
   }
@@ -96,7 +97,7 @@ bool JobRun::Conclude() {
     tensors_.clear();
     copies_.clear();
   }
-  sink_.reset();  // first: a full disk has room again before the end is stored
+  DropStaged();  // first: a full disk has room again before the end is stored
   planned_.reset();
   if (!left_for_restart_) return StoreEnd();
   context_.events->ClearProgress(name());
@@ -120,14 +121,32 @@ void JobRun::LogEnd() const {
   }
 }
 
+// What is recorded is kept for another attempt; a sink that has published has nothing left to keep.
+void JobRun::DropStaged() {
+  if (sink_ != nullptr) {
+    if (!succeeded_) (void)log_.CommitAll();  // a failure costs another attempt a few pieces
+    if (!succeeded_ && log_.recorded()) sink_->Keep();
+    sink_.reset();
+    return;
+  }
+  if (!work_.has_value() || log_.recorded()) return;  // not looked at, or good for another attempt
+  const absl::StatusOr<std::unique_ptr<Publisher>> publisher = MakePublisher();
+  absl::Status status = publisher.ok() ? (*publisher)->Discard() : publisher.status();
+  if (!status.ok()) {
+    context_.log->warn("an earlier attempt may have left files: {}", status.ToString());
+  }
+}
+
 bool JobRun::StoreEnd() {
   const LogScope scope({{"job", name()}});
+  Reach(context_.fault_point, "end.storing");
   absl::Status stored;
   try {
     stored = context_.store->Update(name(), ending_).status();
   } catch (const std::exception& e) {
     stored = absl::InternalError(e.what());
   }
+  Reach(context_.fault_point, "end.stored");
   // Somebody else ended it, or it is gone: no further attempt would change that.
   const bool never = absl::IsFailedPrecondition(stored) || absl::IsNotFound(stored);
   if (!stored.ok()) {

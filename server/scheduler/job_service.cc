@@ -15,6 +15,7 @@
 #include "server/errors/reason.h"
 #include "server/jobs/job_json.h"
 #include "server/storage/sha256.h"
+#include "server/storage/tree.h"
 
 namespace seedlm::server {
 namespace {
@@ -38,6 +39,11 @@ std::string HashOf(const JobRequest& request) {
   Sha256 sum;
   sum.Update(std::as_bytes(std::span(text)));
   return sum.HexDigest();
+}
+
+absl::Status Stopping() {
+  return WithReason(absl::UnavailableError("the server is stopping; retry when it is back"),
+                    "SERVER_DRAINING");
 }
 
 // What a file takes of the disk: whole blocks, and one for its name and the like.
@@ -126,15 +132,12 @@ absl::StatusOr<JobRecord> JobService::Create(const JobRequest& request, std::str
 absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
                                                    std::string_view request_id,
                                                    const StillWanted& still_wanted) {
-  const RequestKey key{std::string(request_id), HashOf(request)};
+  const RequestKey key{std::string(request_id), HashOf(request), request.owner};
   // Before any limit: an earlier answer that was lost is given again, however full the queue is.
   absl::StatusOr<std::optional<JobRecord>> earlier = parts_.store->FindRequest(key);
   if (!earlier.ok()) return earlier.status();
   if (earlier->has_value()) return **std::move(earlier);
-  if (parts_.scheduler->stopping()) {
-    return WithReason(absl::UnavailableError("the server is stopping; retry when it is back"),
-                      "SERVER_DRAINING");
-  }
+  if (parts_.scheduler->stopping()) return Stopping();
   absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob();
   if (!place.ok()) return place.status();
   const absl::StatusOr<std::string> id = MakeId();
@@ -185,6 +188,65 @@ absl::StatusOr<JobRecord> JobService::Cancel(std::string_view name) {
   job = parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}});
   parts_.events->Notify(name);
   return absl::IsFailedPrecondition(job.status()) ? Get(name) : job;
+}
+
+absl::StatusOr<JobRecord> JobService::Resume(std::string_view name) {
+  absl::StatusOr<JobRecord> job = Get(name);
+  if (!job.ok() || !HasEnded(job->state)) return job;
+  if (job->state == JobState::kSucceeded) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(job->name, " has SUCCEEDED: there is nothing to resume"));
+  }
+  absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob();
+  if (!place.ok()) return place.status();
+  if (parts_.scheduler->stopping()) return Stopping();
+  Progress progress;
+  progress.weights_total = job->estimate.weights;
+  job = parts_.store->Update(name, {JobState::kQueued, progress, {}, {}});
+  if (absl::IsFailedPrecondition(job.status())) return Get(name);  // resumed by somebody else
+  if (!job.ok()) return job;
+  // If the server began to stop a moment ago: the next start runs it.
+  (void)parts_.scheduler->Enqueue(*job, *std::move(place));
+  parts_.events->Notify(name);
+  return job;
+}
+
+absl::Status JobService::Delete(std::string_view name) {
+  absl::StatusOr<JobRecord> job = Get(name);
+  if (!job.ok()) return job.status();
+  job = parts_.store->BeginDelete(name);
+  if (absl::IsFailedPrecondition(job.status())) {
+    return WithReason(job.status(), "JOB_NOT_ENDED");
+  }
+  if (!job.ok()) return job.status();
+  Reach(parts_.fault_point, "delete.begun");
+  parts_.events->Notify(name);
+  absl::Status status = RemoveFiles(*job);
+  if (!status.ok()) return status;  // the next start tries again
+  Reach(parts_.fault_point, "delete.removed");
+  return parts_.store->EndDelete(name);
+}
+
+absl::Status JobService::RemoveFiles(const JobRecord& job) {
+  const absl::StatusOr<SinkTarget> target = parts_.locator->Target(job.request, IdOf(job.name));
+  if (!target.ok()) return target.status();
+  const absl::StatusOr<std::unique_ptr<Publisher>> publisher = parts_.make_publisher(*target);
+  if (!publisher.ok()) return publisher.status();
+  if (absl::Status status = (*publisher)->Discard(); !status.ok()) return status;
+  // An output with a name of the user's is the user's.
+  return target->result ? RemoveTree(target->path) : absl::OkStatus();
+}
+
+absl::Status JobService::FinishDeletions() {
+  const absl::StatusOr<std::vector<JobRecord>> jobs = parts_.store->Deletions();
+  if (!jobs.ok()) return jobs.status();
+  absl::Status first;
+  for (const JobRecord& job : *jobs) {
+    absl::Status status = RemoveFiles(job);
+    if (status.ok()) status = parts_.store->EndDelete(job.name);
+    first.Update(status);
+  }
+  return first;
 }
 
 absl::StatusOr<std::vector<JobEvent>> JobService::ReadEvents(std::string_view name, int64_t after,

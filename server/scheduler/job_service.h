@@ -15,6 +15,7 @@
 #include "server/jobs/job_store.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/scheduler.h"
+#include "server/storage/rename_publisher.h"
 
 namespace seedlm::server {
 
@@ -28,6 +29,8 @@ class JobService {
     JobEvents* events = nullptr;
     Scheduler* scheduler = nullptr;
     const SourceLocator* locator = nullptr;
+    PublisherFactory make_publisher = RenamePublisher::Make;
+    FaultPoint fault_point = {};
   };
   explicit JobService(Parts parts) : parts_(std::move(parts)) {}
 
@@ -52,6 +55,17 @@ class JobService {
   // when its workers have let go of it. A job that has ended stays as it is. As Get.
   absl::StatusOr<JobRecord> Cancel(std::string_view name);
 
+  // Queues a job that FAILED or was CANCELLED again, attempt + 1: only what is missing runs. One
+  // that waits or runs stays as it is, so that a call may be repeated. FAILED_PRECONDITION (it
+  // SUCCEEDED), RESOURCE_EXHAUSTED, UNAVAILABLE; else as Get.
+  absl::StatusOr<JobRecord> Resume(std::string_view name);
+
+  // Removes a job that has ended: its events, what is staged of it, its managed result.
+  // FAILED_PRECONDITION, reason JOB_NOT_ENDED; else as Get.
+  absl::Status Delete(std::string_view name);
+  // Goes on with deletions that an earlier server began; the first error of all.
+  absl::Status FinishDeletions();
+
   // As JobStore::ReadEvents; INVALID_ARGUMENT for a malformed name.
   absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after, int limit);
 
@@ -67,6 +81,7 @@ class JobService {
  private:
   absl::StatusOr<JobRecord> CreateStored(const JobRequest& request, std::string_view request_id,
                                          const StillWanted& still_wanted);
+  absl::Status RemoveFiles(const JobRecord& job);
   absl::StatusOr<JobRecord> Check(const JobRequest& request, const std::string& id);
 
   const Parts parts_;

@@ -28,8 +28,6 @@ Scheduler::Parts WithLog(Scheduler::Parts parts) {
   return parts;
 }
 
-std::string IdOf(const std::string& job_name) { return job_name.substr(job_name.find('/') + 1); }
-
 }  // namespace
 
 Scheduler::Scheduler(Parts parts, SchedulerOptions options)
@@ -50,12 +48,6 @@ absl::Status Scheduler::Recover() {
   if (!unfinished.ok()) return unfinished.status();
   for (JobRecord& job : *unfinished) {
     if (job.state == JobState::kRunning) {
-      const absl::StatusOr<SinkTarget> target = parts_.locator->Target(job.request, IdOf(job.name));
-      absl::Status removed = target.ok() ? RemoveLeftovers(*target) : target.status();
-      if (!removed.ok()) {
-        const LogScope scope({{"job", job.name}});
-        parts_.log->warn("an earlier attempt may have left files: {}", removed.ToString());
-      }
       Progress progress;
       progress.weights_total = job.estimate.weights;
       absl::StatusOr<JobRecord> queued =
@@ -93,7 +85,10 @@ absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
                            parts_.log.get(),
                            parts_.metrics,
                            [this](std::string_view name) { return OpenBackend(name); },
-                           options_.shard_weights};
+                           options_.shard_weights,
+                           options_.commit_interval,
+                           parts_.make_publisher,
+                           parts_.fault_point};
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) {
@@ -195,8 +190,10 @@ bool Scheduler::Cancel(std::string_view name) {
   std::shared_ptr<JobRun> run;
   {
     const std::lock_guard lock(mutex_);
-    const auto it = std::find_if(jobs_.begin(), jobs_.end(),
-                                 [&](const auto& other) { return other->name() == name; });
+    // A job that was resumed may be here twice for a moment.
+    const auto it = std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& other) {
+      return other->name() == name && !other->ended();
+    });
     if (it == jobs_.end()) return false;
     run = *it;
   }

@@ -27,6 +27,7 @@
 #include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/rate_table.h"
+#include "server/storage/rename_publisher.h"
 #include "server/workers/worker_pool.h"
 
 namespace spdlog {
@@ -64,6 +65,8 @@ struct SchedulerOptions {
   // up to kMaxStoreRetry, until Shutdown has tried for `store_patience`.
   std::chrono::milliseconds store_retry{100};
   std::chrono::milliseconds store_patience{3000};
+  // How long finished pieces that are small may wait to be recorded together; see WorkLog.
+  std::chrono::milliseconds commit_interval{100};
 };
 inline constexpr std::chrono::milliseconds kMaxStoreRetry{5000};
 
@@ -83,13 +86,15 @@ class Scheduler : private WorkQueue {
     BackendDoor backends;
     std::shared_ptr<spdlog::logger> log;  // null: none
     MetricSink* metrics = &NoMetrics();
+    PublisherFactory make_publisher = RenamePublisher::Make;
+    FaultPoint fault_point = {};
   };
   Scheduler(Parts parts, SchedulerOptions options);
   // Shuts down.
   ~Scheduler() override;
 
-  // Queues again what an earlier server left unfinished (attempt + 1 if it was running), removes
-  // what that left on disk, and starts the workers. Call once. Errors: those of the store.
+  // Queues again what an earlier server left unfinished (attempt + 1 if it was running) and starts
+  // the workers. Call once. Errors: those of the store.
   absl::Status Start();
 
   // A place among the jobs that wait or run, for one that is not stored yet. Free again when it is

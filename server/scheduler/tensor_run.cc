@@ -14,10 +14,11 @@ constexpr int64_t kMeasureWeights = int64_t{1} << 20;
 
 }  // namespace
 
-TensorRun::TensorRun(const format::PlannedTensor& tensor, const format::SafetensorsFile& file,
-                     const format::CompressionOptions& options, int64_t shard_weights,
-                     int64_t weights_to_come)
-    : tensor_(&tensor),
+TensorRun::TensorRun(int64_t id, const format::PlannedTensor& tensor,
+                     const format::SafetensorsFile& file, const format::CompressionOptions& options,
+                     int64_t shard_weights, int64_t weights_to_come)
+    : id_(id),
+      tensor_(&tensor),
       file_(&file),
       spec_{options.profile, options.fit, {}, weights_to_come / options.profile.block},
       measures_(RowPieces(rows(), columns(), kMeasureWeights)),
@@ -33,6 +34,18 @@ int64_t TensorRun::packed_row_bytes() const {
          codec::LevelRowBytes(spec_.profile, blocks);
 }
 
+void TensorRun::Restore(const JobWork& work) {
+  const auto levels = work.levels.find(id_);
+  if (levels == work.levels.end()) return;  // shards are not encoded before there are levels
+  spec_.levels = levels->second;
+  measures_ = {0, 1};
+  for (int64_t shard = 0; shard < shards_.count(); ++shard) {
+    const auto piece = work.pieces.find({id_, shard});
+    if (piece != work.pieces.end()) recorded_.emplace(shard, piece->second);
+  }
+  was_finished_ = work.finished.contains(id_);
+}
+
 TensorRows TensorRun::Rows(const Pieces& pieces, int64_t piece) const {
   return {file_, tensor_->source, pieces.begin(piece), pieces.length(piece)};
 }
@@ -46,19 +59,21 @@ bool TensorRun::AddMeasure(const codec::NormHistogram& part) {
 }
 
 TensorRun::Shard TensorRun::TakeShard() {
-  sums_.resize(static_cast<size_t>(shards_.count()));
+  done_.resize(static_cast<size_t>(shards_.count()));
   const int64_t index = next_shard_++;
-  return {index, Rows(shards_, index)};
+  Shard shard{index, Rows(shards_, index), {}};
+  if (const auto it = recorded_.find(index); it != recorded_.end()) shard.recorded = it->second;
+  return shard;
 }
 
-bool TensorRun::AddShard(int64_t index, const ShardSums& sums) {
-  sums_[static_cast<size_t>(index)] = sums;
+bool TensorRun::AddShard(const PieceRecord& shard) {
+  done_[static_cast<size_t>(shard.piece)] = shard;
   return ++shards_done_ == shards_.count();
 }
 
 TensorResult TensorRun::Result(std::string_view backend, std::string sha256) const {
-  ShardSums total;
-  for (const ShardSums& shard : sums_) {
+  PieceRecord total;
+  for (const PieceRecord& shard : done_) {
     total.squared_error += shard.squared_error;
     total.squared_weights += shard.squared_weights;
     total.max_error = std::max(total.max_error, shard.max_error);

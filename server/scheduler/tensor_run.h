@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +14,7 @@
 #include "kernels/codec/level_design.h"
 #include "kernels/format/compression_plan.h"
 #include "server/jobs/job.h"
+#include "server/jobs/job_work.h"
 #include "server/scheduler/policy.h"
 #include "server/workers/tensor_work.h"
 
@@ -22,17 +25,22 @@ namespace seedlm::server {
 class TensorRun {
  public:
   // `weights_to_come`: of the whole job, see EncodeSpec::blocks_to_come; 0: not known.
+  // `id`: index into CompressionPlan::tensors, under which work is recorded.
   // REQUIRES: `tensor` is a compressed one of the plan, which outlives this.
-  TensorRun(const format::PlannedTensor& tensor, const format::SafetensorsFile& file,
+  TensorRun(int64_t id, const format::PlannedTensor& tensor, const format::SafetensorsFile& file,
             const format::CompressionOptions& options, int64_t shard_weights,
             int64_t weights_to_come = 0);
 
+  // Takes over what an earlier attempt recorded of this tensor. REQUIRES: nothing was taken yet.
+  void Restore(const JobWork& work);
+
+  int64_t id() const { return id_; }
   const format::TensorInfo& info() const { return *tensor_->source; }
   size_t output() const { return tensor_->file; }
   int64_t rows() const { return tensor_->source->shape[0]; }
   int64_t columns() const { return tensor_->source->shape[1]; }
   int64_t shards() const { return shards_.count(); }
-  int64_t measures() const { return measures_.count(); }
+  int64_t measures() const { return measures_.count(); }  // 0 if the levels were restored
   const backend::EncodeSpec& spec() const { return spec_; }
   int64_t source_row_bytes() const;
   int64_t packed_row_bytes() const;  // in the planes of words and levels
@@ -45,22 +53,27 @@ class TensorRun {
   // Gives up the histogram. REQUIRES: it is whole.
   std::unique_ptr<codec::NormHistogram> TakeHistogram() { return std::move(histogram_); }
   void SetLevels(const codec::LevelTable& levels) { spec_.levels = levels; }
+  // An earlier attempt has told of the tensor's end.
+  bool was_finished() const { return was_finished_; }
 
   // ---- Second pass: codes. REQUIRES: the levels are set.
   struct Shard {
     int64_t index = 0;
     TensorRows rows;
+    // An earlier attempt did it, if its bytes are still there.
+    std::optional<PieceRecord> recorded = {};
   };
   bool HasShard() const { return next_shard_ < shards_.count(); }
   Shard TakeShard();  // REQUIRES: HasShard()
   // True: that was the last one.
-  bool AddShard(int64_t index, const ShardSums& sums);
+  bool AddShard(const PieceRecord& shard);
   // REQUIRES: all shards are added.
   TensorResult Result(std::string_view backend, std::string sha256) const;
 
  private:
   TensorRows Rows(const Pieces& pieces, int64_t piece) const;
 
+  int64_t id_;
   const format::PlannedTensor* tensor_;
   const format::SafetensorsFile* file_;
   backend::EncodeSpec spec_;
@@ -71,7 +84,9 @@ class TensorRun {
   Pieces shards_;
   int64_t next_shard_ = 0;
   int64_t shards_done_ = 0;
-  std::vector<ShardSums> sums_;  // by shard; from the first shard on
+  std::vector<PieceRecord> done_;            // by shard; from the first shard on
+  std::map<int64_t, PieceRecord> recorded_;  // by shard; what Restore took over
+  bool was_finished_ = false;
 };
 
 }  // namespace seedlm::server

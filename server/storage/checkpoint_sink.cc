@@ -12,6 +12,8 @@
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
 #include "server/storage/artifact_name.h"
+#include "server/storage/rename_publisher.h"
+#include "server/storage/tree.h"
 #include "server/storage/unique_fd.h"
 
 namespace seedlm::server {
@@ -52,54 +54,72 @@ absl::Status CopyContent(int from, const std::string& from_path, uint64_t size,
 }  // namespace
 
 CheckpointSink::CheckpointSink(SinkTarget target, const format::Checkpoint& checkpoint,
-                               const format::CompressionPlan& plan, SyncFunction sync)
+                               const format::CompressionPlan& plan, SinkOptions options)
     : target_(std::move(target)),
       staging_(StagingPath(target_)),
       checkpoint_(checkpoint),
       plan_(plan),
-      sync_(std::move(sync)) {}
+      publisher_(options.publisher != nullptr ? std::move(options.publisher)
+                                              : std::make_unique<RenamePublisher>(target_)),
+      fault_point_(std::move(options.fault_point)) {}
 
 CheckpointSink::~CheckpointSink() {
-  writers_.clear();  // closes before removing
+  files_.clear();  // closes before removing
   // After a Commit that is a directory without content, or what was replaced. A failure leaves a
   // hidden directory and must not undo a finished job.
-  if (made_staging_) (void)RemoveTree(staging_);
+  if (began_ && !keep_) (void)publisher_->Discard();
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointSink>> CheckpointSink::Open(
     SinkTarget target, const format::Checkpoint& checkpoint, const format::CompressionPlan& plan,
-    SyncFunction sync) {
-  absl::Status status = CheckTarget(target, checkpoint.path, PathsOf(plan));
-  if (!status.ok()) return status;
-  status = RemoveLeftovers(target);
-  if (!status.ok()) return status;
+    SinkOptions options) {
+  const bool resume = options.resume;
   std::unique_ptr<CheckpointSink> sink(
-      new CheckpointSink(std::move(target), checkpoint, plan, std::move(sync)));
-  status = sink->Prepare();
-  if (!status.ok()) return status;
+      new CheckpointSink(std::move(target), checkpoint, plan, std::move(options)));
+  if (absl::Status status = sink->Prepare(resume); !status.ok()) return status;
   return sink;
 }
 
-absl::Status CheckpointSink::Prepare() {
-  if (mkdir(staging_.c_str(), 0777) != 0) {
-    return format::ErrnoToStatus(errno, staging_, "create directory");
+absl::Status CheckpointSink::Prepare(bool resume) {
+  Staging staging{staging_, checkpoint_.path, {}, PathsOf(plan_)};
+  for (const format::PlannedOutput& output : plan_.outputs) {
+    staging.outputs.push_back(output.relative_path);
   }
-  made_staging_ = true;
-  writers_.reserve(plan_.outputs.size());
+  keep_ = resume;  // an error up to here takes nothing away from an earlier attempt
+  if (absl::Status status = publisher_->Begin(staging); !status.ok()) return status;
+  absl::Status status = resume ? PrepareResume(target_, staging.outputs) : publisher_->Discard();
+  if (!status.ok()) return status;
+  began_ = true;
+  status = StageOutputs();
+  if (!status.ok()) return status;
+  for (size_t i = 0; i < files_.size(); ++i) {
+    status = publisher_->RangeIsFinal({i, 0, layout(i).header().size()});
+    if (!status.ok()) return status;
+  }
+  keep_ = false;
+  return absl::OkStatus();
+}
+
+// Names are synced, so that what is synced later is found again.
+absl::Status CheckpointSink::StageOutputs() {
+  absl::Status status = MakeDirectories(ParentOf(staging_), staging_);
   for (const format::PlannedOutput& output : plan_.outputs) {
     const std::string path = absl::StrCat(staging_, "/", output.relative_path);
-    if (absl::Status status = MakeDirectories(staging_, ParentOf(path)); !status.ok()) {
-      return status;
-    }
-    auto writer = format::SafetensorsWriter::Create(path, output.layout, format::IfExists::kFail);
-    if (!writer.ok()) return writer.status();
-    bytes_written_ += static_cast<int64_t>(output.layout.header().size());
-    writers_.push_back(*std::move(writer));
+    if (status.ok()) status = MakeDirectories(staging_, ParentOf(path));
+    if (!status.ok()) return status;
+    absl::StatusOr<StagedFile> file = StagedFile::Open(path, output.layout.file_size());
+    if (!file.ok()) return file.status();
+    const std::string& header = output.layout.header();
+    status = file->WriteAt(0, std::as_bytes(std::span(header)));
+    bytes_written_ += static_cast<int64_t>(header.size());
+    files_.push_back(*std::move(file));
   }
   for (const auto& [relative_path, content] : plan_.rewritten) {
-    if (absl::Status status = WriteSmallFile(relative_path, content); !status.ok()) return status;
+    if (status.ok()) status = WriteSmallFile(relative_path, content);
   }
-  return target_.result ? WriteSmallFile(std::string(kResultMarker), "") : absl::OkStatus();
+  if (status.ok() && target_.result) status = WriteSmallFile(std::string(kResultMarker), "");
+  if (status.ok()) status = SyncTree(staging_);
+  return status.ok() ? SyncDirectory(ParentOf(staging_)) : status;
 }
 
 absl::Status CheckpointSink::WriteSmallFile(const std::string& relative_path,
@@ -115,18 +135,33 @@ absl::Status CheckpointSink::WriteSmallFile(const std::string& relative_path,
 
 absl::Status CheckpointSink::Write(size_t output, std::string_view tensor, uint64_t offset,
                                    std::span<const std::byte> bytes) {
-  absl::Status status = writers_[output].Write(tensor, offset, bytes);
+  const uint64_t size = layout(output).Find(tensor).byte_size();
+  if (offset > size || bytes.size() > size - offset) {
+    return absl::OutOfRangeError(absl::StrCat(format::Printable(files_[output].path()),
+                                              ": tensor '", format::Printable(tensor), "': bytes ",
+                                              offset, " to ", offset + bytes.size(), " of ", size));
+  }
+  absl::Status status = files_[output].WriteAt(layout(output).FileOffset(tensor) + offset, bytes);
   if (status.ok()) bytes_written_ += static_cast<int64_t>(bytes.size());
   return status;
 }
 
 absl::Status CheckpointSink::Read(size_t output, std::string_view tensor, uint64_t offset,
                                   std::span<std::byte> bytes) const {
-  return writers_[output].Read(tensor, offset, bytes);
+  return files_[output].ReadAt(layout(output).FileOffset(tensor) + offset, bytes);
 }
 
-const format::SafetensorsLayout& CheckpointSink::layout(size_t output) const {
-  return writers_[output].layout();
+absl::Status CheckpointSink::Sync() {
+  for (StagedFile& file : files_) {
+    if (absl::Status status = file.Sync(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckpointSink::TensorIsFinal(size_t output, std::string_view tensor) {
+  const uint64_t size = layout(output).Find(tensor).byte_size();
+  if (size == 0) return absl::OkStatus();
+  return publisher_->RangeIsFinal({output, layout(output).FileOffset(tensor), size});
 }
 
 absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::stop_token stop,
@@ -169,23 +204,6 @@ absl::StatusOr<std::vector<StoredFile>> CheckpointSink::SumFiles(
   return files;
 }
 
-absl::Status CheckpointSink::Publish() {
-  if (absl::Status status = SyncTree(staging_); !status.ok()) return status;
-  const std::string from =
-      target_.directory ? staging_ : absl::StrCat(staging_, "/", plan_.outputs[0].relative_path);
-  absl::Status status;
-  if (target_.overwrite) {
-    // Again, as hours may have passed: what stands there now is what will be replaced.
-    status = CheckTarget(target_, checkpoint_.path, PathsOf(plan_));
-    if (status.ok()) status = RenameReplacing(from, target_.path);
-  } else {
-    status = RenameNoReplace(from, target_.path);
-  }
-  // From here on the output stands: to fail now would tell a lie.
-  if (status.ok()) publish_warning_ = sync_(ParentOf(target_.path));
-  return status;
-}
-
 // Copied files count twice: they are copied, then summed.
 int64_t CheckpointSink::BytesToCommit() const {
   int64_t bytes = static_cast<int64_t>(plan_.output_bytes);
@@ -201,24 +219,34 @@ int64_t CheckpointSink::BytesToCommit() const {
 }
 
 absl::StatusOr<std::vector<StoredFile>> CheckpointSink::Commit(std::stop_token stop,
-                                                               const CommitProgress& progress) {
-  for (format::SafetensorsWriter& writer : writers_) {
-    if (stop.stop_requested()) return Stopped(target_);
-    if (absl::Status status = writer.Commit(); !status.ok()) return status;
-  }
-  const BytesDone bytes_done = [&progress, done = int64_t{0},
+                                                               const CommitHooks& hooks) {
+  if (stop.stop_requested()) return Stopped(target_);
+  if (absl::Status status = Sync(); !status.ok()) return status;
+  Reach(fault_point_, "commit.synced");
+  const BytesDone bytes_done = [&hooks, done = int64_t{0},
                                 total = BytesToCommit()](int64_t bytes) mutable {
     done += bytes;
-    if (progress) progress(done, total);
+    if (hooks.progress) hooks.progress(done, total);
   };
   for (const std::string& relative_path : plan_.copied) {
     absl::Status status = CopyFile(relative_path, stop, bytes_done);
     if (!status.ok()) return status;
+    Reach(fault_point_, "commit.copied");
   }
   absl::StatusOr<std::vector<StoredFile>> files = SumFiles(stop, bytes_done);
   if (!files.ok()) return files.status();
   if (stop.stop_requested()) return Stopped(target_);
-  if (absl::Status status = Publish(); !status.ok()) return status;
+  absl::Status status = SyncTree(staging_);
+  if (!status.ok()) return status;
+  Reach(fault_point_, "commit.summed");
+  const absl::StatusOr<std::string> intent = publisher_->Intent();
+  if (!intent.ok()) return intent.status();
+  if (hooks.before_publish) status = hooks.before_publish(*files, *intent);
+  if (!status.ok()) return status;
+  Reach(fault_point_, "commit.intended");
+  status = publisher_->Publish(*files, std::move(stop));
+  if (!status.ok()) return status;
+  Reach(fault_point_, "commit.published");
   return files;
 }
 

@@ -1,5 +1,6 @@
 // Where a job's output goes: a file or a directory that appears, whole, at the end or not at all.
-// Everything is built below StagingPath(target), so that publishing is one rename.
+// Everything is built below StagingPath(target). The layout of every file is known beforehand, so
+// the staged files are the spool, too: a later attempt takes them up.
 #pragma once
 
 #include <atomic>
@@ -18,31 +19,42 @@
 #include "kernels/format/checkpoint.h"
 #include "kernels/format/compression_plan.h"
 #include "kernels/format/safetensors.h"
+#include "server/errors/fault_point.h"
+#include "server/storage/publisher.h"
 #include "server/storage/sha256.h"
 #include "server/storage/sink_target.h"
-#include "server/storage/tree.h"
+#include "server/storage/staged_file.h"
 
 namespace seedlm::server {
 
-struct StoredFile {
-  std::string path;  // relative; the final name's last part for a single-file output
-  int64_t size = 0;
-  std::string sha256;
+struct SinkOptions {
+  // Take up what an earlier attempt staged of the same plan; otherwise that is removed. What the
+  // planes hold then is for the caller to check: see StagedFile.
+  bool resume = false;
+  std::unique_ptr<Publisher> publisher;  // null: a RenamePublisher
+  FaultPoint fault_point;
 };
 
-// How far Commit is: bytes copied and summed, of all that will be.
-using CommitProgress = std::function<void(int64_t done, int64_t total)>;
+struct CommitHooks {
+  // How far Commit is: bytes copied and summed, of all that will be.
+  std::function<void(int64_t done, int64_t total)> progress;
+  // Called once before the publication, with what Publisher::WasPublished needs to recognise it.
+  // An error ends the Commit.
+  std::function<absl::Status(const std::vector<StoredFile>& files, const std::string& intent)>
+      before_publish;
+};
 
-// Write and Read are thread-safe; the others are not. Destroyed without Commit, nothing remains.
+// Write, Read and TensorIsFinal are thread-safe; the others are not. Destroyed without Commit or
+// Keep, nothing remains.
 class CheckpointSink {
  public:
   // Makes the staging directory, every output file with its header (space reserved) and the
-  // rewritten small files. Errors: those of CheckTarget, RESOURCE_EXHAUSTED (disk full).
-  // REQUIRES: checkpoint and plan outlive the sink.
+  // rewritten small files. Errors: those of the publisher (CheckTarget), RESOURCE_EXHAUSTED (disk
+  // full). REQUIRES: checkpoint and plan outlive the sink.
   static absl::StatusOr<std::unique_ptr<CheckpointSink>> Open(SinkTarget target,
                                                               const format::Checkpoint& checkpoint,
                                                               const format::CompressionPlan& plan,
-                                                              SyncFunction sync = SyncDirectory);
+                                                              SinkOptions options = {});
   CheckpointSink(const CheckpointSink&) = delete;
   CheckpointSink& operator=(const CheckpointSink&) = delete;
   ~CheckpointSink();
@@ -53,39 +65,51 @@ class CheckpointSink {
                      std::span<const std::byte> bytes);
   absl::Status Read(size_t output, std::string_view tensor, uint64_t offset,
                     std::span<std::byte> bytes) const;
-  const format::SafetensorsLayout& layout(size_t output) const;
+  const format::SafetensorsLayout& layout(size_t output) const {
+    return plan_.outputs[output].layout;
+  }
   int64_t bytes_written() const { return bytes_written_; }
+
+  // Puts everything written so far on disk. One thread at a time.
+  absl::Status Sync();
+
+  // Nothing of this tensor of the output will be written any more: tells the publisher.
+  absl::Status TensorIsFinal(size_t output, std::string_view tensor);
+
+  // What is staged stays for a later attempt when the sink is destroyed.
+  void Keep() { keep_ = true; }
 
   // Syncs all, copies the other files, sums every file, and publishes under the final name.
   // CANCELLED if `stop` was requested before that last step. Errors mean that nothing was
-  // published. `progress` is called about once a MiB. REQUIRES: called once.
+  // published. REQUIRES: called once.
   absl::StatusOr<std::vector<StoredFile>> Commit(std::stop_token stop,
-                                                 const CommitProgress& progress = {});
+                                                 const CommitHooks& hooks = {});
   // Why what was published may not outlive a power cut, if so: its new name is not known to be on
   // disk. REQUIRES: Commit succeeded.
-  const absl::Status& publish_warning() const { return publish_warning_; }
+  absl::Status publish_warning() const { return publisher_->warning(); }
 
  private:
   CheckpointSink(SinkTarget target, const format::Checkpoint& checkpoint,
-                 const format::CompressionPlan& plan, SyncFunction sync);
-  absl::Status Prepare();
+                 const format::CompressionPlan& plan, SinkOptions options);
+  absl::Status Prepare(bool resume);
+  absl::Status StageOutputs();
   absl::Status WriteSmallFile(const std::string& relative_path, const std::string& content);
   absl::Status CopyFile(const std::string& relative_path, std::stop_token stop,
                         const BytesDone& bytes_done);
   absl::StatusOr<std::vector<StoredFile>> SumFiles(std::stop_token stop,
                                                    const BytesDone& bytes_done) const;
   int64_t BytesToCommit() const;
-  absl::Status Publish();
 
   const SinkTarget target_;
   const std::string staging_;
   const format::Checkpoint& checkpoint_;
   const format::CompressionPlan& plan_;
-  const SyncFunction sync_;
-  std::vector<format::SafetensorsWriter> writers_;  // one for each output
+  const std::unique_ptr<Publisher> publisher_;
+  const FaultPoint fault_point_;
+  std::vector<StagedFile> files_;  // one for each output
   std::atomic<int64_t> bytes_written_ = 0;
-  bool made_staging_ = false;
-  absl::Status publish_warning_;
+  bool began_ = false;  // something may be staged
+  bool keep_ = false;
 };
 
 }  // namespace seedlm::server

@@ -118,6 +118,14 @@ absl::Status CheckExisting(const SinkTarget& target, mode_t mode, const OutputPa
   return absl::OkStatus();
 }
 
+// After a death between the two halves of RenameReplacing.
+absl::Status RestoreReplaced(const SinkTarget& target, const std::string& replaced) {
+  struct stat info {};
+  if (lstat(replaced.c_str(), &info) != 0) return absl::OkStatus();
+  return lstat(target.path.c_str(), &info) == 0 ? RemoveTree(replaced)
+                                                : RenameNoReplace(replaced, target.path);
+}
+
 }  // namespace
 
 std::string StagingPath(const SinkTarget& target) {
@@ -154,17 +162,34 @@ OutputPaths PathsOf(const format::CompressionPlan& plan) {
   return paths;
 }
 
+absl::Status PrepareResume(const SinkTarget& target, const std::vector<std::string>& outputs) {
+  const std::string staging = StagingPath(target);
+  absl::Status status = RestoreReplaced(target, ReplacedName(staging));
+  if (!status.ok()) return status;
+  const std::set<std::string> kept(outputs.begin(), outputs.end());
+  std::vector<std::string> removed;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(staging, error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code ignored;
+    const bool regular = fs::is_regular_file(it->symlink_status(ignored));
+    if (!regular && fs::is_directory(it->symlink_status(ignored))) continue;
+    if (regular && kept.contains(it->path().lexically_relative(staging).string())) continue;
+    removed.push_back(it->path().string());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return format::ErrnoToStatus(error.value(), staging, "list");
+  }
+  for (const std::string& path : removed) {
+    if (status.ok()) status = RemoveTree(path);
+  }
+  return status;
+}
+
 absl::Status RemoveLeftovers(const SinkTarget& target) {
   const std::string staging = StagingPath(target);
-  const std::string replaced = ReplacedName(staging);
-  struct stat info {};
-  if (lstat(replaced.c_str(), &info) == 0) {  // killed between the two halves of RenameReplacing
-    absl::Status status = lstat(target.path.c_str(), &info) == 0
-                              ? RemoveTree(replaced)
-                              : RenameNoReplace(replaced, target.path);
-    if (!status.ok()) return status;
-  }
-  return RemoveTree(staging);
+  const absl::Status status = RestoreReplaced(target, ReplacedName(staging));
+  return status.ok() ? RemoveTree(staging) : status;
 }
 
 }  // namespace seedlm::server

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "kernels/format/compression_plan.h"
@@ -37,7 +38,11 @@ OutputPaths PathsOf(const format::CompressionPlan& plan);
 absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
                          const OutputPaths& replacements);
 
-// Removes what a server that was killed left of this target. Nothing there is OK.
+// Of what an earlier attempt staged, leaves `outputs` (relative paths) alone: everything else is
+// made again. Nothing there is OK.
+absl::Status PrepareResume(const SinkTarget& target, const std::vector<std::string>& outputs);
+
+// Removes what an earlier attempt left of this target. Nothing there is OK.
 absl::Status RemoveLeftovers(const SinkTarget& target);
 
 }  // namespace seedlm::server

@@ -15,6 +15,7 @@
 #include "kernels/format/packed_tensor.h"
 #include "kernels/format/text.h"
 #include "server/errors/reason.h"
+#include "server/storage/crc32c.h"
 #include "server/storage/sha256.h"
 
 namespace seedlm::server {
@@ -116,6 +117,21 @@ absl::Status SumPlane(const TensorOutput& out, const std::string& plane, Sha256&
   return absl::OkStatus();
 }
 
+// `crc` extended by bytes of the output.
+absl::StatusOr<uint32_t> ExtendSum(std::string_view tensor, uint64_t offset, uint64_t length,
+                                   const TensorOutput& out, uint32_t crc) {
+  std::vector<std::byte> buffer(std::min<uint64_t>(kReadBackBytes, length));
+  while (length > 0) {
+    buffer.resize(std::min<uint64_t>(buffer.size(), length));
+    absl::Status status = out.sink->Read(out.output, tensor, offset, buffer);
+    if (!status.ok()) return status;
+    crc = ExtendCrc32c(crc, buffer);
+    offset += buffer.size();
+    length -= buffer.size();
+  }
+  return crc;
+}
+
 }  // namespace
 
 absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
@@ -152,42 +168,73 @@ absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
                              std::as_bytes(std::span(shard->levels)));
   }
   if (!status.ok()) return status;
-  return ShardSums{shard->squared_error, shard->squared_weights, shard->max_error,
-                   seconds.count(),      shard->search,          shard->warning};
+  uint32_t crc = ExtendCrc32c(0, std::as_bytes(std::span(shard->words)));
+  if (level_bytes > 0) crc = ExtendCrc32c(crc, std::as_bytes(std::span(shard->levels)));
+  return ShardSums{
+      shard->squared_error, shard->squared_weights, shard->max_error, seconds.count(), crc,
+      shard->search,        shard->warning};
 }
 
-absl::StatusOr<std::string> FinishTensor(const backend::EncodeSpec& spec,
-                                         const format::TensorInfo& tensor, const TensorOutput& out,
-                                         std::stop_token stop) {
+absl::StatusOr<uint32_t> SumRows(const codec::Profile& profile, const TensorRows& rows,
+                                 const TensorOutput& out) {
+  const format::PlaneNames names(rows.tensor->name);
+  const int64_t blocks = profile.blocks_per_row(rows.tensor->shape[1]);
+  const auto sum = [&](const std::string& plane, int64_t row_bytes, uint32_t crc) {
+    return ExtendSum(plane, static_cast<uint64_t>(rows.first_row * row_bytes),
+                     static_cast<uint64_t>(rows.row_count * row_bytes), out, crc);
+  };
+  const absl::StatusOr<uint32_t> words =
+      sum(names.packed, blocks * static_cast<int64_t>(sizeof(uint32_t)), 0);
+  const int64_t level_bytes = codec::LevelRowBytes(profile, blocks);
+  return words.ok() && level_bytes > 0 ? sum(names.level, level_bytes, *words) : words;
+}
+
+std::vector<std::string> PlanesOf(const codec::Profile& profile, const format::TensorInfo& tensor) {
+  const format::PlaneNames names(tensor.name);
+  if (profile.level_in_word()) return {names.packed, names.scale, names.shape};
+  return {names.packed, names.level, names.scale, names.shape};
+}
+
+absl::Status WriteScales(const backend::EncodeSpec& spec, const format::TensorInfo& tensor,
+                         const TensorOutput& out) {
   const format::PlaneNames names(tensor.name);
   const std::array<int64_t, 2> shape{tensor.shape[0], tensor.shape[1]};
   absl::Status status =
       out.sink->Write(out.output, names.scale, 0, std::as_bytes(std::span(spec.levels.scale)));
-  if (status.ok()) {
-    status = out.sink->Write(out.output, names.shape, 0, std::as_bytes(std::span(shape)));
-  }
-  std::vector<std::string> planes{names.packed, names.level, names.scale, names.shape};
-  if (spec.profile.level_in_word()) planes.erase(planes.begin() + 1);
-  Sha256 sum;
-  for (const std::string& plane : planes) {
-    if (status.ok()) status = SumPlane(out, plane, sum, stop);
-  }
   if (!status.ok()) return status;
+  return out.sink->Write(out.output, names.shape, 0, std::as_bytes(std::span(shape)));
+}
+
+absl::StatusOr<std::string> SumPlanes(const codec::Profile& profile,
+                                      const format::TensorInfo& tensor, const TensorOutput& out,
+                                      std::stop_token stop) {
+  Sha256 sum;
+  for (const std::string& plane : PlanesOf(profile, tensor)) {
+    if (absl::Status status = SumPlane(out, plane, sum, stop); !status.ok()) return status;
+  }
   return sum.HexDigest();
 }
 
-absl::Status CopyBytes(const format::SafetensorsFile& file, const format::TensorInfo& tensor,
-                       uint64_t offset, uint64_t length, const TensorOutput& out) {
+absl::StatusOr<uint32_t> CopyBytes(const format::SafetensorsFile& file,
+                                   const format::TensorInfo& tensor, uint64_t offset,
+                                   uint64_t length, const TensorOutput& out) {
   std::vector<std::byte> buffer(std::min<uint64_t>(kCopyBytes, length));
+  uint32_t crc = 0;
   while (length > 0) {
     buffer.resize(std::min<uint64_t>(buffer.size(), length));
     absl::Status status = file.Read(tensor, offset, buffer);
     if (status.ok()) status = out.sink->Write(out.output, tensor.name, offset, buffer);
     if (!status.ok()) return status;
+    crc = ExtendCrc32c(crc, buffer);
     offset += buffer.size();
     length -= buffer.size();
   }
-  return absl::OkStatus();
+  return crc;
+}
+
+absl::StatusOr<uint32_t> SumBytes(std::string_view tensor, uint64_t offset, uint64_t length,
+                                  const TensorOutput& out) {
+  return ExtendSum(tensor, offset, length, out, 0);
 }
 
 }  // namespace seedlm::server

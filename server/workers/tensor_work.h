@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -35,6 +37,7 @@ struct ShardSums {
   double squared_weights = 0;
   double max_error = 0;
   double seconds = 0;        // on this thread
+  uint32_t crc32c = 0;       // as SumRows
   std::string search = {};   // how it was searched, for the log
   std::string warning = {};  // as backend::EncodedShard
 };
@@ -52,14 +55,31 @@ absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
                                      const backend::EncodeSpec& spec, const TensorRows& rows,
                                      const TensorOutput& out, std::stop_token stop);
 
-// Writes N_scale and N_shape and returns the SHA-256 over the planes packed, level, scale, shape,
-// as they are in the output. REQUIRES: all rows are encoded.
-absl::StatusOr<std::string> FinishTensor(const backend::EncodeSpec& spec,
-                                         const format::TensorInfo& tensor, const TensorOutput& out,
-                                         std::stop_token stop);
+// CRC-32C of what EncodeRows wrote for `rows`, as it is in the output: words, then levels.
+absl::StatusOr<uint32_t> SumRows(const codec::Profile& profile, const TensorRows& rows,
+                                 const TensorOutput& out);
 
-// Copies bytes [offset, offset + length) of a tensor that passes through.
-absl::Status CopyBytes(const format::SafetensorsFile& file, const format::TensorInfo& tensor,
-                       uint64_t offset, uint64_t length, const TensorOutput& out);
+// Names of the planes of a compressed tensor: packed, level (where the profile has one), scale,
+// shape.
+std::vector<std::string> PlanesOf(const codec::Profile& profile, const format::TensorInfo& tensor);
+
+// Writes N_scale and N_shape, which with all rows make the tensor whole.
+absl::Status WriteScales(const backend::EncodeSpec& spec, const format::TensorInfo& tensor,
+                         const TensorOutput& out);
+
+// SHA-256 over the planes in the order of PlanesOf, as they are in the output. CANCELLED soon after
+// `stop`.
+absl::StatusOr<std::string> SumPlanes(const codec::Profile& profile,
+                                      const format::TensorInfo& tensor, const TensorOutput& out,
+                                      std::stop_token stop);
+
+// Copies bytes [offset, offset + length) of a tensor that passes through. Returns their CRC-32C.
+absl::StatusOr<uint32_t> CopyBytes(const format::SafetensorsFile& file,
+                                   const format::TensorInfo& tensor, uint64_t offset,
+                                   uint64_t length, const TensorOutput& out);
+
+// CRC-32C of a range of a tensor, as it is in the output.
+absl::StatusOr<uint32_t> SumBytes(std::string_view tensor, uint64_t offset, uint64_t length,
+                                  const TensorOutput& out);
 
 }  // namespace seedlm::server

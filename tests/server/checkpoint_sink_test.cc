@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "server/storage/rename_publisher.h"
 #include "server/storage/sha256.h"
 #include "tests/server/checkpoints.h"
 #include "tests/server/file_size_limit.h"
@@ -53,9 +54,11 @@ struct Fixture {
 TEST_CASE_METHOD(Fixture, "a name that cannot be synced is a warning: the output stands") {
   PlanFile();
   fs::create_directories(directory / "out");
-  auto sink = CheckpointSink::Open(Target("o.safetensors"), checkpoint, plan, [](const auto&) {
+  SinkOptions options;
+  options.publisher = std::make_unique<RenamePublisher>(Target("o.safetensors"), [](const auto&) {
     return absl::InternalError("the disk does not answer");
   });
+  auto sink = CheckpointSink::Open(Target("o.safetensors"), checkpoint, plan, std::move(options));
   REQUIRE(sink.ok());
   CHECK((*sink)->Commit({}).ok());
   CHECK_THAT((*sink)->publish_warning(), IsStatus(Code::kInternal, {"the disk does not answer"}));
@@ -83,13 +86,13 @@ TEST_CASE_METHOD(Fixture, "a commit tells how far it is, up to all of it") {
   int64_t last = 0;
   int64_t of = 0;
   REQUIRE((*sink)
-              ->Commit({},
-                       [&](int64_t done, int64_t total) {
-                         CHECK(done > last);
-                         CHECK(done <= total);
-                         last = done;
-                         of = total;
-                       })
+              ->Commit({}, {[&](int64_t done, int64_t total) {
+                              CHECK(done > last);
+                              CHECK(done <= total);
+                              last = done;
+                              of = total;
+                            },
+                            {}})
               .ok());
   CHECK(last == of);
   CHECK(of > static_cast<int64_t>(plan.output_bytes));

@@ -38,7 +38,7 @@ class Engine {
 
   // Backend "fake" (and "auto") is `fake`; other names go to the registry.
   Engine(const std::string& directory, std::shared_ptr<FakeBackend> fake, SchedulerOptions options,
-         const WrapStore& wrap)
+         const WrapStore& wrap, const FaultPoint& fault_point = {})
       : data_dir_(DataDir::Open(directory + "/data").value()),
         artifacts(data_dir_),
         roots_(StorageRoots::Create({directory}).value()),
@@ -51,10 +51,12 @@ class Engine {
       if (name == "fake" || name == "auto") return fake;
       return backend::OpenBackend(name);
     };
-    scheduler = std::make_unique<Scheduler>(
-        Scheduler::Parts{store.get(), &events, &locator_, door, nullptr}, options);
-    service = std::make_unique<JobService>(
-        JobService::Parts{store.get(), &events, scheduler.get(), &locator_});
+    scheduler =
+        std::make_unique<Scheduler>(Scheduler::Parts{store.get(), &events, &locator_, door, nullptr,
+                                                     RenamePublisher::Make, fault_point},
+                                    options);
+    service = std::make_unique<JobService>(JobService::Parts{
+        store.get(), &events, scheduler.get(), &locator_, RenamePublisher::Make, fault_point});
   }
 
   // The job when it has ended. Fails the test after a minute.
@@ -116,7 +118,7 @@ class EngineFixture {
   void Compose(SchedulerOptions options = {}) {
     engine.reset();
     if (options.threads == 0) options.threads = 2;
-    engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store);
+    engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store, fault_point);
   }
 
   std::string Uri(const std::string& name) const {
@@ -148,6 +150,7 @@ class EngineFixture {
   TemporaryDirectory directory;
   std::shared_ptr<FakeBackend> fake = std::make_shared<FakeBackend>();
   Engine::WrapStore wrap_store;  // empty: the real store
+  FaultPoint fault_point;
   std::unique_ptr<Engine> engine;
 };
 

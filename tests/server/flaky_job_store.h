@@ -41,6 +41,26 @@ class FlakyJobStore : public JobStore {
     return store_->ReadEvents(name, after, limit);
   }
   absl::StatusOr<std::vector<JobRecord>> Unfinished() override { return store_->Unfinished(); }
+  absl::StatusOr<JobWork> ReadWork(std::string_view name) override {
+    return store_->ReadWork(name);
+  }
+  absl::Status BeginWork(std::string_view name, const WorkIdentity& identity) override {
+    return store_->BeginWork(name, identity);
+  }
+  absl::Status RecordWork(std::string_view name, const WorkBatch& batch) override {
+    return store_->RecordWork(name, batch);
+  }
+  absl::Status RecordPublication(std::string_view name, const Publication& publication) override {
+    return store_->RecordPublication(name, publication);
+  }
+  absl::StatusOr<JobRecord> BeginDelete(std::string_view name) override {
+    return store_->BeginDelete(name);
+  }
+  absl::Status EndDelete(std::string_view name) override { return store_->EndDelete(name); }
+  absl::StatusOr<std::vector<JobRecord>> Deletions() override { return store_->Deletions(); }
+  absl::StatusOr<std::vector<std::string>> EndedBefore(int64_t time_ns, int limit) override {
+    return store_->EndedBefore(time_ns, limit);
+  }
 
  private:
   const std::unique_ptr<JobStore> store_;

@@ -17,8 +17,8 @@ TEST_CASE("a job's changes of state") {
       {false, true, false, true, true},     // QUEUED
       {true, false, true, true, true},      // RUNNING; to QUEUED when its server ended
       {false, false, false, false, false},  // SUCCEEDED
-      {false, false, false, false, false},  // FAILED
-      {false, false, false, false, false},  // CANCELLED
+      {true, false, false, false, false},   // FAILED; to QUEUED when it is resumed
+      {true, false, false, false, false},   // CANCELLED; likewise
   };
   for (int from = 0; from < 5; ++from) {
     for (int to = 0; to < 5; ++to) {

@@ -354,16 +354,63 @@ TEST_CASE("a page of large jobs still fits a message") {
   CHECK(listed == names.size());
 }
 
-TEST_CASE("methods of a later version say so") {
-  RpcFixture fixture;
-  grpc::ClientContext resume_context;
-  v1::Job job;
-  CheckError(fixture.jobs().ResumeJob(&resume_context, {}, &job), grpc::StatusCode::UNIMPLEMENTED,
-             "METHOD_UNIMPLEMENTED", "ResumeJob is not available in this version: create the job");
-  grpc::ClientContext delete_context;
+grpc::Status Resume(RpcFixture& fixture, const std::string& name, v1::Job* job) {
+  grpc::ClientContext context;
+  v1::ResumeJobRequest request;
+  request.set_name(name);
+  return fixture.jobs().ResumeJob(&context, request, job);
+}
+
+grpc::Status Delete(RpcFixture& fixture, const std::string& name) {
+  grpc::ClientContext context;
+  v1::DeleteJobRequest request;
+  request.set_name(name);
   google::protobuf::Empty empty;
-  CheckError(fixture.jobs().DeleteJob(&delete_context, {}, &empty), grpc::StatusCode::UNIMPLEMENTED,
-             "METHOD_UNIMPLEMENTED", "DeleteJob is not available in this version");
+  return fixture.jobs().DeleteJob(&context, request, &empty);
+}
+
+TEST_CASE("a cancelled job is resumed, watched to its end by both, and deleted") {
+  RpcFixture fixture;
+  v1::Job job;
+  const std::string name = fixture.MustCreateSlow();
+  CheckError(Delete(fixture, name), grpc::StatusCode::FAILED_PRECONDITION, "JOB_NOT_ENDED",
+             "cancel it first");
+  REQUIRE(fixture.Cancel(name, &job).ok());
+  fixture.Await(name);
+  REQUIRE(Resume(fixture, name, &job).ok());
+  CHECK(job.state() == v1::JOB_STATE_QUEUED);
+  CHECK(job.attempt() == 2);
+  CHECK_FALSE(job.has_end_time());
+  REQUIRE(Resume(fixture, name, &job).ok());  // idempotent
+  CHECK(job.attempt() == 2);
+  REQUIRE(fixture.Cancel(name, &job).ok());
+  // Past the first end, up to the second.
+  std::vector<v1::JobEvent> events;
+  REQUIRE(fixture.Watch(name, 0, {}, &events).ok());
+  int ends = 0;
+  for (const v1::JobEvent& event : events) ends += event.state() == v1::JOB_STATE_CANCELLED;
+  CHECK(ends == 2);
+  REQUIRE(Delete(fixture, name).ok());
+  CheckError(fixture.Get(name, &job), grpc::StatusCode::NOT_FOUND, "NOT_FOUND", name);
+  CheckError(Delete(fixture, name), grpc::StatusCode::NOT_FOUND, "NOT_FOUND", name);
+}
+
+TEST_CASE("a job that succeeded has nothing to resume; its managed result goes with it") {
+  RpcFixture fixture;
+  WriteCheckpoint(fixture.root() / "in.safetensors", SmallTensors());
+  v1::CreateJobRequest request = fixture.FileJob("in.safetensors", "");
+  request.mutable_job()->mutable_destination()->set_managed(true);
+  const std::string name = fixture.MustCreate(request);
+  const v1::Job done = fixture.Await(name);
+  REQUIRE(done.state() == v1::JOB_STATE_SUCCEEDED);
+  v1::Job job;
+  CheckError(Resume(fixture, name, &job), grpc::StatusCode::FAILED_PRECONDITION,
+             "FAILED_PRECONDITION", "nothing to resume");
+  const std::string resource = done.output_artifact() + "/files/in.safetensors";
+  std::string data;
+  REQUIRE(fixture.Download(resource, 0, &data).ok());
+  REQUIRE(Delete(fixture, name).ok());
+  CHECK(fixture.Download(resource, 0, &data).error_code() == grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_CASE("capabilities name version, profiles, backends and limits") {

@@ -18,7 +18,7 @@ struct Fixture {
     planned.compressed = true;
     format::CompressionOptions options;
     options.profile = profile;
-    run.emplace(planned, *file, options, shard_weights);
+    run.emplace(0, planned, *file, options, shard_weights);
   }
   TemporaryDirectory directory;
   std::shared_ptr<const format::SafetensorsFile> file;
@@ -40,21 +40,25 @@ TEST_CASE("shards cover the rows in order, and the last one that is added says s
   }
   CHECK(next_row == 100);
   for (size_t i = 0; i < indices.size(); ++i) {
-    CHECK(f.run->AddShard(indices[i], {}) == (i + 1 == indices.size()));
+    CHECK(f.run->AddShard({0, indices[i]}) == (i + 1 == indices.size()));
   }
 }
 
 TEST_CASE("the sums do not depend on the order in which shards are finished") {
   // Values whose float64 sum depends on the order of addition.
   const auto sums_of = [](int64_t index) {
-    return ShardSums{std::ldexp(1.0 + static_cast<double>(index), -20 * static_cast<int>(index)),
-                     std::pow(3.0, static_cast<double>(index)), static_cast<double>(index % 7),
-                     0.5};
+    return PieceRecord{0,
+                       index,
+                       0,
+                       std::ldexp(1.0 + static_cast<double>(index), -20 * static_cast<int>(index)),
+                       std::pow(3.0, static_cast<double>(index)),
+                       static_cast<double>(index % 7),
+                       0.5};
   };
   const auto result_of = [&](const std::vector<int64_t>& order) {
     Fixture f;
     while (f.run->HasShard()) (void)f.run->TakeShard();
-    for (const int64_t index : order) f.run->AddShard(index, sums_of(index));
+    for (const int64_t index : order) f.run->AddShard(sums_of(index));
     return f.run->Result("cpu", "sum");
   };
   const TensorResult forward = result_of({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
@@ -74,14 +78,14 @@ TEST_CASE("the sums do not depend on the order in which shards are finished") {
 
 TEST_CASE("an all-zero tensor has no error") {
   Fixture f;
-  while (f.run->HasShard()) f.run->AddShard(f.run->TakeShard().index, {});
+  while (f.run->HasShard()) f.run->AddShard({0, f.run->TakeShard().index});
   CHECK(f.run->Result("cpu", "").relative_error == 0);
 }
 
 TEST_CASE("bits a weight, by profile") {
   const auto bits = [](const codec::Profile& profile) {
     Fixture f(profile);
-    while (f.run->HasShard()) f.run->AddShard(f.run->TakeShard().index, {});
+    while (f.run->HasShard()) f.run->AddShard({0, f.run->TakeShard().index});
     return f.run->Result("cpu", "").bits_per_weight;
   };
   CHECK(bits(codec::k4bit) == 4.0);

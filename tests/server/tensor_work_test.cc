@@ -8,6 +8,7 @@
 #include <string>
 
 #include "server/errors/reason.h"
+#include "server/storage/crc32c.h"
 #include "server/storage/sha256.h"
 #include "tests/server/checkpoints.h"
 #include "tests/server/fake_backend.h"
@@ -77,7 +78,8 @@ TEST_CASE("a finished tensor has its scale and shape, and the sum of what is in 
   const TensorOutput out{f.sink.get(), 0};
   for (int i = 0; i < codec::kLevels; ++i) f.spec.levels.scale[i] = static_cast<float>(i + 1);
   REQUIRE(EncodeRows(f.fake, f.spec, f.Rows(0, 70), out, {}).ok());
-  const absl::StatusOr<std::string> sum = FinishTensor(f.spec, *f.tensor, out, {});
+  REQUIRE(WriteScales(f.spec, *f.tensor, out).ok());
+  const absl::StatusOr<std::string> sum = SumPlanes(profile, *f.tensor, out, {});
   REQUIRE(sum.ok());
   const std::string scale = f.Plane("a.weight_scale");
   const std::string shape = f.Plane("a.weight_shape");
@@ -97,8 +99,28 @@ TEST_CASE("a tensor that passes through is copied in pieces") {
   const format::TensorInfo& raw = *f.file->Find("raw");
   const TensorOutput out{f.sink.get(), 0};
   REQUIRE(CopyBytes(*f.file, raw, 600, 400, out).ok());
-  REQUIRE(CopyBytes(*f.file, raw, 0, 600, out).ok());
+  const absl::StatusOr<uint32_t> crc = CopyBytes(*f.file, raw, 0, 600, out);
+  REQUIRE(crc.ok());
   CHECK(f.Plane("raw") == TensorBytes(*f.file, "raw"));
+  CHECK(*crc == Crc32c(TensorBytes(*f.file, "raw").substr(0, 600)));
+  CHECK(SumBytes("raw", 0, 600, out).value() == *crc);
+  CHECK(SumBytes("raw", 1, 600, out).value() != *crc);
+}
+
+TEST_CASE("the sum of a shard is that of its rows in the output, words and levels") {
+  const codec::Profile profile = GENERATE(codec::k4bit, codec::k4_5bit);
+  Fixture f(Gaussian(70 * 64, 1), profile);
+  const TensorOutput out{f.sink.get(), 0};
+  const absl::StatusOr<ShardSums> sums = EncodeRows(f.fake, f.spec, f.Rows(10, 20), out, {});
+  REQUIRE(sums.ok());
+  CHECK(SumRows(profile, f.Rows(10, 20), out).value() == sums->crc32c);
+  const std::byte other{0x5A};
+  const std::string plane = profile.level_in_word() ? "a.weight_packed" : "a.weight_level";
+  const uint64_t row_bytes = f.sink->layout(0).Find(plane).byte_size() / 70;
+  REQUIRE(f.sink->Write(0, plane, 9 * row_bytes, std::span(&other, 1)).ok());  // a row before
+  CHECK(SumRows(profile, f.Rows(10, 20), out).value() == sums->crc32c);
+  REQUIRE(f.sink->Write(0, plane, 30 * row_bytes - 1, std::span(&other, 1)).ok());
+  CHECK(SumRows(profile, f.Rows(10, 20), out).value() != sums->crc32c);
 }
 
 TEST_CASE("histograms of parts are the histogram of the whole") {
@@ -162,7 +184,7 @@ TEST_CASE("a source that is truncated while a shard is worked on is an error, no
   CHECK(EncodeRows(f.fake, f.spec, f.Rows(0, 35), out, {}).ok());  // it had its weights already
   const auto changed = IsStatus(Code::kFailedPrecondition, {f.path, "start again"});
   CHECK_THAT(EncodeRows(f.fake, f.spec, f.Rows(35, 35), out, {}).status(), changed);
-  CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, out), changed);
+  CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, out).status(), changed);
 }
 
 TEST_CASE("a source that changes is not read") {
@@ -173,7 +195,7 @@ TEST_CASE("a source that changes is not read") {
   const auto changed = IsStatus(Code::kFailedPrecondition, {f.path});
   CHECK_THAT(MeasureRows(f.spec.profile, f.Rows(0, 70), histogram), changed);
   CHECK_THAT(EncodeRows(f.fake, f.spec, f.Rows(0, 70), out, {}).status(), changed);
-  CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, out), changed);
+  CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, out).status(), changed);
   CHECK(f.fake.shards == 0);
 }
 

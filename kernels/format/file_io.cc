@@ -1,0 +1,76 @@
+#include "kernels/format/file_io.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "kernels/format/atomic_file.h"
+#include "kernels/format/text.h"
+
+namespace seedlm::format {
+namespace {
+
+constexpr uint64_t kStatBlock = 512;  // the unit of st_blocks, whatever the file system's
+
+}  // namespace
+
+absl::Status WriteAllAt(int fd, const std::string& path, uint64_t offset,
+                        std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoToStatus(errno, path, "write");
+    }
+    offset += static_cast<uint64_t>(written);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
+                       std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = pread(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ErrnoToStatus(errno, path, "read back");
+    if (count == 0) {
+      return absl::InternalError(
+          Cat(Printable(path), ": cannot read back: ends before byte ", offset));
+    }
+    offset += static_cast<uint64_t>(count);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReserveSpace(int fd, const std::string& path, uint64_t size) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0) return ErrnoToStatus(errno, path, "examine");
+  const uint64_t held = std::min(size, static_cast<uint64_t>(info.st_blocks) * kStatBlock);
+  struct statvfs disk {};
+  if (fstatvfs(fd, &disk) == 0 && disk.f_blocks > 0) {  // 0: a file system that does not say
+    const uint64_t free_bytes = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
+    if (size - held > free_bytes) {
+      return absl::ResourceExhaustedError(Cat(Printable(path), ": needs ", size - held,
+                                              " bytes, the disk has ", free_bytes,
+                                              " left; free some or write elsewhere"));
+    }
+  }
+  if (size == 0) return absl::OkStatus();
+  const off_t length = static_cast<off_t>(size);
+  int result = 0;
+  do {
+    result = fallocate(fd, 0, 0, length);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+    result = length > info.st_size ? ftruncate(fd, length) : 0;
+  }
+  return result == 0 ? absl::OkStatus() : ErrnoToStatus(errno, path, "reserve space");
+}
+
+}  // namespace seedlm::format

@@ -1,0 +1,25 @@
+// Whole reads and writes at an offset, and space that is there before it is needed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace seedlm::format {
+
+// All of `bytes`, or an error naming `path`. Thread-safe for ranges that do not overlap.
+absl::Status WriteAllAt(int fd, const std::string& path, uint64_t offset,
+                        std::span<const std::byte> bytes);
+// INTERNAL where the file ends before the last byte.
+absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
+                       std::span<std::byte> bytes);
+
+// Makes the file at least `size` bytes long and reserves their space, where the file system can;
+// elsewhere only the length is set. What the file holds stays. RESOURCE_EXHAUSTED, before what is
+// left of the disk is filled, when it does not fit.
+absl::Status ReserveSpace(int fd, const std::string& path, uint64_t size);
+
+}  // namespace seedlm::format

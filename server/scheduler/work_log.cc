@@ -1,0 +1,64 @@
+#include "server/scheduler/work_log.h"
+
+#include <utility>
+
+namespace seedlm::server {
+
+void WorkLog::Add(const LevelsRecord& levels) {
+  const std::lock_guard lock(mutex_);
+  batch_.levels.push_back(levels);
+}
+
+void WorkLog::Add(const PieceRecord& piece) {
+  const std::lock_guard lock(mutex_);
+  batch_.pieces.push_back(piece);
+}
+
+void WorkLog::Add(const FinishedTensor& tensor) {
+  const std::lock_guard lock(mutex_);
+  batch_.finished.push_back(tensor);
+}
+
+bool WorkLog::Due() const {
+  const std::lock_guard lock(mutex_);
+  return std::chrono::steady_clock::now() - last_commit_ >= interval_;
+}
+
+absl::Status WorkLog::Commit() { return Due() ? CommitAll() : absl::OkStatus(); }
+
+absl::Status WorkLog::CommitAll() {
+  const std::lock_guard lock(commit_mutex_);
+  if (failure_.ok()) failure_ = CommitBatch();
+  return failure_;
+}
+
+absl::Status WorkLog::CommitBatch() {
+  WorkBatch batch;
+  {
+    const std::lock_guard lock(mutex_);
+    batch = std::exchange(batch_, {});
+  }
+  if (batch.empty()) return absl::OkStatus();  // another thread has taken it along
+  Reach(parts_.fault_point, "work.written");
+  if (absl::Status status = parts_.sync(); !status.ok()) return status;
+  Reach(parts_.fault_point, "work.synced");
+  absl::Status status = parts_.store->RecordWork(job_, batch);
+  if (!status.ok()) return status;
+  Reach(parts_.fault_point, "work.recorded");
+  const std::lock_guard lock(mutex_);
+  last_commit_ = std::chrono::steady_clock::now();
+  recorded_ |= !batch.pieces.empty();
+  return absl::OkStatus();
+}
+
+bool WorkLog::recorded() const {
+  const std::lock_guard lock(mutex_);
+  return recorded_;
+}
+
+void WorkLog::SetRecorded(bool recorded) {
+  const std::lock_guard lock(mutex_);
+  recorded_ = recorded;
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,60 @@
+// Makes finished work durable: first the bytes, then their rows, several at a time.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "absl/status/status.h"
+#include "server/errors/fault_point.h"
+#include "server/jobs/job_store.h"
+#include "server/jobs/job_work.h"
+
+namespace seedlm::server {
+
+// Thread-safe. Of one attempt of a job.
+class WorkLog {
+ public:
+  struct Parts {
+    JobStore* store = nullptr;           // outlives the log
+    std::function<absl::Status()> sync;  // puts the bytes on disk; one call at a time
+    FaultPoint fault_point;
+  };
+  // `interval`: small pieces that are finished faster than this are committed together; 0: every
+  // call of Commit commits.
+  WorkLog(Parts parts, std::string job, std::chrono::milliseconds interval)
+      : parts_(std::move(parts)), job_(std::move(job)), interval_(interval) {}
+
+  // Remembers what will be committed. The bytes of pieces are written.
+  void Add(const LevelsRecord& levels);
+  void Add(const PieceRecord& piece);
+  void Add(const FinishedTensor& tensor);
+
+  // Commits what was added, unless the last commit was less than the interval ago: so what a kill
+  // can take, beyond the pieces that run, took less than that to make. Threads that come meanwhile
+  // wait, and share the next commit. After an error all calls return it.
+  absl::Status Commit();
+  // Commits everything.
+  absl::Status CommitAll();
+
+  // Pieces of the job are in the store: of now, or of an earlier attempt as SetRecorded said.
+  bool recorded() const;
+  void SetRecorded(bool recorded);
+
+ private:
+  absl::Status CommitBatch();  // REQUIRES: commit_mutex_ is held
+  bool Due() const;
+
+  const Parts parts_;
+  const std::string job_;
+  const std::chrono::milliseconds interval_;
+  std::mutex commit_mutex_;
+  absl::Status failure_;  // guarded by commit_mutex_
+  mutable std::mutex mutex_;
+  WorkBatch batch_;  // guarded by mutex_, as all below
+  std::chrono::steady_clock::time_point last_commit_{};
+  bool recorded_ = false;
+};
+
+}  // namespace seedlm::server
