@@ -190,11 +190,10 @@ bool Scheduler::Cancel(std::string_view name) {
   std::shared_ptr<JobRun> run;
   {
     const std::lock_guard lock(mutex_);
-    // A job that was resumed may be here twice for a moment.
-    const auto it = std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& other) {
-      return other->name() == name && !other->ended();
-    });
-    if (it == jobs_.end()) return false;
+    // A job that was resumed may be here twice for a moment: its last attempt counts.
+    const auto it = std::find_if(jobs_.rbegin(), jobs_.rend(),
+                                 [&](const auto& other) { return other->name() == name; });
+    if (it == jobs_.rend()) return false;
     run = *it;
   }
   if (!run->RequestStop(StopReason::kCancelled)) return false;

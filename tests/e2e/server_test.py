@@ -146,7 +146,24 @@ class Remote(EndToEnd):
             self.fails(server.run("fetch", job, self.path("x")), CANCELLED, job)
             self.assertEqual(server.run("status", job, "--json").json()["state"], "CANCELLED")
             self.ok(server.run("cancel", job))  # idempotent
-            self.fails(server.run("resume", job), INVALID)
+
+    def test_a_cancelled_job_is_resumed_and_deleted(self):
+        harness.write_safetensors(self.path("in.safetensors"), {
+            "big.weight": harness.tensor("F32", (512, 256), 1)})
+        with self.server() as server:
+            job = self.ok(server.run("submit", self.path("in.safetensors"), "--backend",
+                                     "reference")).out.strip()
+            self.fails(server.run("delete", job), INVALID, job, "cancel")
+            self.ok(server.run("cancel", job))
+            self.assertIn(f"seedlm resume {job}",
+                          self.fails(server.run("wait", job), CANCELLED, job).err)
+            self.assertIn("QUEUED", self.ok(server.run("resume", job)).out)
+            self.assertEqual(server.run("status", job, "--json").json()["attempt"], 2)
+            self.ok(server.run("cancel", job))
+            self.fails(server.run("wait", job), CANCELLED, job)
+            self.assertEqual(self.ok(server.run("delete", job)).out, f"{job}  deleted\n")
+            self.fails(server.run("status", job), NOT_FOUND, job)
+            self.fails(server.run("delete", job), NOT_FOUND, job)
 
     def test_an_interrupt_stops_watching_not_the_job(self):
         harness.write_safetensors(self.path("in.safetensors"), {
