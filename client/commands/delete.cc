@@ -12,13 +12,16 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string job, server;
+  std::string job;
+  ServerChoice server;
   bool json = false;
 };
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   const std::string name = JobName(options.job);
-  absl::Status status = Connect(options.server).jobs->DeleteJob(name, interrupt.token());
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
+  absl::Status status = session->jobs->DeleteJob(name, interrupt.token());
   if (!status.ok()) return status;
   PrintOut(options.json ? JsonLine({{"name", name}, {"deleted", true}}) : name + "  deleted\n");
   return kOk;
