@@ -51,10 +51,10 @@ class Engine {
       if (name == "fake" || name == "auto") return fake;
       return backend::OpenBackend(name);
     };
-    scheduler =
-        std::make_unique<Scheduler>(Scheduler::Parts{store.get(), &events, &locator_, door, nullptr,
-                                                     RenamePublisher::Make, fault_point},
-                                    options);
+    scheduler = std::make_unique<Scheduler>(
+        Scheduler::Parts{store.get(), &events, &locator_, door, nullptr, &NoMetrics(),
+                         RenamePublisher::Make, fault_point},
+        options);
     service = std::make_unique<JobService>(JobService::Parts{
         store.get(), &events, scheduler.get(), &locator_, RenamePublisher::Make, fault_point});
   }
