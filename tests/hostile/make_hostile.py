@@ -2,9 +2,11 @@
 """Writes the hostile files of this folder and the table in README.md. Standard library only.
 
 usage: make_hostile.py [DIRECTORY]     (default: the folder of this script)
+       make_hostile.py --large DIRECTORY
 
 Each case is a file or a directory that a reader must refuse, with the refusal in words. The same
 bytes every time; tests/kernels/format_hostile_test.cc opens each and checks code and message.
+--large writes those that are too large or too odd for a repository; the test has them made.
 """
 import json
 import os
@@ -13,11 +15,20 @@ import struct
 import sys
 
 CASES = []  # (name, opened as, refusal, writer)
+LARGE = []  # the same, but the writer is given the path
 
 
 def case(name, opened_as, refusal):
     def register(build):
         CASES.append((name, opened_as, refusal, build))
+        return build
+
+    return register
+
+
+def large_case(name, opened_as, refusal):
+    def register(build):
+        LARGE.append((name, opened_as, refusal, build))
         return build
 
     return register
@@ -298,6 +309,91 @@ config_case("deep", "config.json is nested 20000 deep", b"[" * 20000)
 config_case("quantised", "config.json has a quantization_config already",
             b'{"quantization_config":{"quant_method":"gptq"}}')
 
+# --- whole checkpoints ---------------------------------------------------------------------------
+
+@case("plane_name_taken.safetensors", "compress", "a plane would have the name of a tensor")
+def _():
+    matrix, scale = tensor("F32", [64, 64], 0, 16384), tensor("F32", [1], 16384, 16388)
+    return file_of({"a.weight": matrix, "a.weight_scale": scale}, b"\0" * 16388)
+
+
+case("compressed_already.safetensors", "compress", "the checkpoint is compressed already")(
+    lambda: packed_bytes(good_metadata(), good_planes()))
+case("tensors_none.safetensors", "compress", "no tensor at all")(lambda: file_of({}, b""))
+case("tensors_unsuitable.safetensors", "compress", "no tensor that can be compressed")(
+    lambda: file_of({"a.weight": tensor("F32", [1, 1], 0, 4)}, FOUR))
+case("nothing_compressed.safetensors", "decompress", "no tensor is compressed")(lambda: PLAIN)
+case("restored_name_taken", "decompress", "a restored tensor has the name of one in another file")(
+    lambda: {"a.safetensors": packed_bytes(good_metadata(), good_planes()), "b.safetensors": PLAIN})
+case("config_escaped", "decompress", "config.json writes quantization_config with escapes")(
+    lambda: {"model.safetensors": packed_bytes(good_metadata(), good_planes()),
+             "config.json": b'{"quantization\\u005fconfig":{}}'})
+
+
+def weights_case(name, refusal, dtype, column, bits):
+    """A matrix of ones [64, 64] with a weight of these bits in row 2."""
+    def build():
+        one = {"F32": b"\0\0\x80\x3f", "F16": b"\0\x3c", "BF16": b"\x80\x3f"}[dtype]
+        data = bytearray(one * 64 * 64)
+        at = (2 * 64 + column) * len(one)
+        data[at:at + len(one)] = bits
+        return file_of({"a.weight": tensor(dtype, [64, 64], 0, len(data))}, bytes(data))
+
+    case("weight_%s.safetensors" % name, "weights", refusal)(build)
+
+
+weights_case("nan", "a weight is NaN (row 2, column 3)", "F32", 3, b"\0\0\xc0\x7f")
+weights_case("infinite", "a weight is infinite (row 2, column 63)", "F16", 63, b"\0\xfc")
+weights_case("nan_bfloat16", "a weight is NaN (row 2, column 0)", "BF16", 0, b"\x81\xff")
+
+# --- made by the test ----------------------------------------------------------------------------
+
+def sparse(path, size):
+    with open(path, "wb") as out:
+        out.truncate(size)
+
+
+@large_case("index_over_limit", "checkpoint", "the index is larger than 100 MB")
+def _(path):
+    write(path, {"model.safetensors": PLAIN})
+    sparse(os.path.join(path, INDEX), 100_000_001)
+
+
+@large_case("config_over_limit", "plan", "config.json is larger than 16 MiB")
+def _(path):
+    write(path, {"model.safetensors": WEIGHTS})
+    sparse(os.path.join(path, "config.json"), (16 << 20) + 1)
+
+
+@large_case("directories_too_deep", "checkpoint", "directories nested 9 deep")
+def _(path):
+    os.makedirs(os.path.join(path, *"abcdefghi"))
+
+
+@large_case("directory_loop", "checkpoint", "a symbolic link to its own directory")
+def _(path):
+    write(path, {"model.safetensors": PLAIN})
+    os.symlink(".", os.path.join(path, "loop"))
+
+
+@large_case("entries_too_many", "checkpoint", "100,001 entries")
+def _(path):
+    os.makedirs(path)
+    for i in range(100_001):
+        os.mknod(os.path.join(path, "%d" % i))
+
+
+@large_case("pipe.safetensors", "safetensors", "a named pipe")
+def _(path):
+    os.mkfifo(path)
+
+
+@large_case("config_pipe", "plan", "config.json is a named pipe")
+def _(path):
+    write(path, {"model.safetensors": WEIGHTS})
+    os.mkfifo(os.path.join(path, "config.json"))
+
+
 # --- output --------------------------------------------------------------------------------------
 
 README = """# Hostile files
@@ -306,7 +402,11 @@ What readers must refuse, one file (or directory) a refusal. `make_hostile.py` w
 page; `tests/kernels/format_hostile_test.cc` opens each and checks the status code, and that the
 message names the file, the tensor and the reason. Opened as: `safetensors` any reader of the
 container, `packed` a reader of compressed tensors, `rows` one that also looks at the codes,
-`checkpoint` a reader of directories, `plan` whoever rewrites a directory's `config.json`.
+`checkpoint` a reader of directories, `plan` whoever rewrites a directory's `config.json`,
+`compress` and `decompress` whoever makes such a plan with the default options, `weights` whoever
+encodes the weights. Those that are too large or too odd for a repository are made when the test
+runs (`make_hostile.py --large`). `tests/lint/refusals.py` finds a refusal of the format room that
+has no case.
 
 | file | opened as | refusal |
 |---|---|---|
@@ -323,16 +423,26 @@ def write(path, content):
         out.write(content)
 
 
+def remake(path, build):
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    build(path)
+
+
 def main():
+    if len(sys.argv) == 3 and sys.argv[1] == "--large":
+        os.makedirs(sys.argv[2], exist_ok=True)
+        for name, _, _, build in LARGE:
+            remake(os.path.join(sys.argv[2], name), build)
+        return
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     os.makedirs(folder, exist_ok=True)
     rows = []
     for name, opened_as, refusal, build in CASES:
-        path = os.path.join(folder, name)
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        write(path, build())
+        remake(os.path.join(folder, name), lambda path, build=build: write(path, build()))
         rows.append("| `%s` | %s | %s |\n" % (name, opened_as, refusal))
+    for name, opened_as, refusal, _ in LARGE:
+        rows.append("| `%s` | %s | %s; made at test time |\n" % (name, opened_as, refusal))
     write(os.path.join(folder, "README.md"), (README + "".join(rows)).encode())
 
 

@@ -2,9 +2,12 @@
 // the tensor and the reason.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
+#include "kernels/backend/weight_blocks.h"
 #include "kernels/format/checkpoint.h"
 #include "kernels/format/compression_plan.h"
+#include "kernels/format/decompression_plan.h"
 #include "kernels/format/packed_tensor.h"
 #include "kernels/format/safetensors.h"
 #include "tests/kernels/format_support.h"
@@ -195,12 +198,55 @@ constexpr Case kPlans[] = {
      "weights that it was made of"},
 };
 
+constexpr Case kCompressions[] = {
+    {"plane_name_taken.safetensors",
+     ": tensor 'a.weight': its plane 'a.weight_scale' would have the name of a tensor; exclude one "
+     "of the two"},
+    {"compressed_already.safetensors", ": is compressed already; decompress it first"},
+    {"tensors_none.safetensors", ": nothing to compress: it has no tensors"},
+    {"tensors_unsuitable.safetensors", ": nothing to compress: of 1 tensors, 1 are left out.."},
+};
+
+constexpr Case kDecompressions[] = {
+    {"nothing_compressed.safetensors", ": holds no compressed tensor"},
+    {"restored_name_taken", "/b.safetensors: tensor 'w': is also in 'a.safetensors'"},
+    {"config_escaped", "/config.json: writes 'quantization_config' with escapes; write it plainly"},
+};
+
+// The message is the backend's, to which the server adds file and tensor.
+constexpr Case kWeights[] = {
+    {"weight_nan.safetensors", "row 2, column 3: weight is NaN"},
+    {"weight_infinite.safetensors", "row 2, column 63: weight is infinite"},
+    {"weight_nan_bfloat16.safetensors", "row 2, column 0: weight is NaN"},
+};
+
+// Made when the test runs.
+constexpr Case kLargeContainers[] = {
+    {"pipe.safetensors", ": is not a regular file"},
+};
+
+constexpr Case kLargeCheckpoints[] = {
+    {"index_over_limit", "/model.safetensors.index.json: is larger than 100000000 bytes"},
+    {"directories_too_deep",
+     "/a/b/c/d/e/f/g/h/i: directories nested deeper than 8 levels (a symbolic link to its own "
+     "parent?)"},
+    {"directory_loop",
+     "/loop/loop/loop/loop/loop/loop/loop/loop/loop: directories nested deeper than 8 levels (a "
+     "symbolic link to its own parent?)"},
+    {"entries_too_many", ": has more than 100000 entries"},
+};
+
+constexpr Case kLargePlans[] = {
+    {"config_over_limit", "/config.json: is larger than 16777216 bytes"},
+    {"config_pipe", "/config.json: is not a regular file"},
+};
+
 // Every case is a section of its own, named after its file.
 template <size_t kCount, typename Open>
-void CheckAll(const Case (&cases)[kCount], Open open) {
+void CheckAll(const Case (&cases)[kCount], Open open, const std::string& folder = kFolder) {
   for (const Case& test : cases) {
     DYNAMIC_SECTION(test.name) {
-      const std::string path = kFolder + std::string(test.name);
+      const std::string path = folder + std::string(test.name);
       const absl::Status status = open(path);
       CHECK(status.code() == absl::StatusCode::kInvalidArgument);
       std::string_view expected = test.message;
@@ -240,14 +286,92 @@ TEST_CASE("hostile directories are refused") {
   CheckAll(kCheckpoints, [](const std::string& path) { return Checkpoint::Open(path).status(); });
 }
 
-TEST_CASE("hostile configurations are refused") {
-  CheckAll(kPlans, [](const std::string& path) {
+// Plans with every tensor that can be compressed.
+absl::Status PlanAll(const std::string& path) {
+  const auto checkpoint = Checkpoint::Open(path);
+  REQUIRE(checkpoint.ok());
+  CompressionOptions options;
+  options.include = {"*"};
+  return PlanCompression(*checkpoint, options).status();
+}
+
+TEST_CASE("hostile configurations are refused") { CheckAll(kPlans, PlanAll); }
+
+TEST_CASE("hostile checkpoints are not compressed") {
+  CheckAll(kCompressions, [](const std::string& path) {
     const auto checkpoint = Checkpoint::Open(path);
     REQUIRE(checkpoint.ok());
-    CompressionOptions options;
-    options.include = {"*"};
-    return PlanCompression(*checkpoint, options).status();
+    return PlanCompression(*checkpoint, {}).status();
   });
+}
+
+TEST_CASE("hostile checkpoints are not decompressed") {
+  CheckAll(kDecompressions, [](const std::string& path) {
+    const auto checkpoint = Checkpoint::Open(path);
+    REQUIRE(checkpoint.ok());
+    return PlanDecompression(*checkpoint, std::nullopt).status();
+  });
+}
+
+TEST_CASE("hostile weights are refused by row and column") {
+  for (const Case& test : kWeights) {
+    DYNAMIC_SECTION(test.name) {
+      const auto checkpoint = Checkpoint::Open(kFolder + std::string(test.name));
+      REQUIRE(checkpoint.ok());
+      CHECK(PlanCompression(*checkpoint, {}).ok());  // nothing else is wrong
+      const SafetensorsFile& file = *checkpoint->files.front().file;
+      const TensorInfo& tensor = file.tensors().front();
+      const auto type = tensor.dtype == DType::kF32   ? backend::WeightType::kF32
+                        : tensor.dtype == DType::kF16 ? backend::WeightType::kF16
+                                                      : backend::WeightType::kBF16;
+      codec::NormHistogram histogram;
+      const absl::Status status = backend::AddBlockNorms(
+          codec::k4bit, {type, tensor.shape[0], tensor.shape[1], file.Data(tensor).data()},
+          histogram);
+      CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+      CHECK(std::string(status.message()) == std::string(test.message));
+    }
+  }
+}
+
+// Of the files and directories in a directory, sorted.
+std::vector<std::string> NamesIn(const std::string& directory) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// Where make_hostile.py has put what no repository would hold; made once, as it takes seconds.
+const TemporaryDirectory& LargeFolder() {
+  static const TemporaryDirectory directory;
+  static const int status = std::system(
+      ("python3 '" + kFolder + "make_hostile.py' --large '" + directory.path() + "'").c_str());
+  REQUIRE(status == 0);
+  return directory;
+}
+
+TEST_CASE("hostile inputs that no repository would hold are refused") {
+  const std::string folder = LargeFolder().path() + "/";
+  const auto open_file = [](const std::string& path) {
+    return SafetensorsFile::Open(path).status();
+  };
+  const auto open_checkpoint = [](const std::string& path) {
+    return Checkpoint::Open(path).status();
+  };
+  CheckAll(kLargeContainers, open_file, folder);
+  CheckAll(kLargeCheckpoints, open_checkpoint, folder);
+  CheckAll(kLargePlans, PlanAll, folder);
+  std::vector<std::string> cases;
+  for (const Case& test : kLargeContainers) cases.emplace_back(test.name);
+  for (const Case& test : kLargeCheckpoints) cases.emplace_back(test.name);
+  for (const Case& test : kLargePlans) cases.emplace_back(test.name);
+  std::sort(cases.begin(), cases.end());
+  CHECK(NamesIn(folder) == cases);
+  const std::string readme = ReadBytes(kFolder + "README.md");
+  for (const std::string& name : cases) CHECK_THAT(readme, Catch::Contains("| `" + name + "` |"));
 }
 
 TEST_CASE("every hostile file has a case here and a line in its README") {
@@ -260,13 +384,13 @@ TEST_CASE("every hostile file has a case here and a line in its README") {
   add(kRows);
   add(kCheckpoints);
   add(kPlans);
+  add(kCompressions);
+  add(kDecompressions);
+  add(kWeights);
   std::sort(cases.begin(), cases.end());
-  std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
-    const std::string name = entry.path().filename().string();
-    if (name != "README.md" && name != "make_hostile.py") files.push_back(name);
-  }
-  std::sort(files.begin(), files.end());
+  std::vector<std::string> files = NamesIn(kFolder);
+  std::erase(files, "README.md");
+  std::erase(files, "make_hostile.py");
   CHECK(files == cases);
   const std::string readme = ReadBytes(kFolder + "README.md");
   for (const std::string& name : cases) CHECK_THAT(readme, Catch::Contains("| `" + name + "` |"));

@@ -10,6 +10,7 @@ own_files() { git ls-files -z --cached --others --exclude-standard -- "$@"; }
 python3 tests/lint/import_law.py .
 python3 tests/lint/sizes.py .
 python3 tests/lint/paths.py .
+python3 tests/lint/refusals.py .
 
 echo "clang-format: $(own_files '*.h' '*.cc' '*.cpp' '*.cu' | tr -cd '\0' | wc -c) files"
 own_files '*.h' '*.cc' '*.cpp' '*.cu' | xargs -0 clang-format --dry-run --Werror
