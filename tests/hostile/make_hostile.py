@@ -387,13 +387,6 @@ def _(path):
 def _(path):
     os.mkfifo(path)
 
-
-@large_case("config_pipe", "plan", "config.json is a named pipe")
-def _(path):
-    write(path, {"model.safetensors": WEIGHTS})
-    os.mkfifo(os.path.join(path, "config.json"))
-
-
 # --- output --------------------------------------------------------------------------------------
 
 README = """# Hostile files
