@@ -21,6 +21,9 @@
 #include "kernels/search/seed_table.h"
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET == HWY_AVX3_DL
+#pragma GCC target("avx512vnni")
+#endif
 namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
 
@@ -59,26 +62,58 @@ HWY_INLINE void TurnWords(const int16_t* const* rows, int word, int32_t* out, si
 
 #endif
 
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+// The same for 16 rows at once: lane k of a vector of four begins as row 4 k + r.
+HWY_INLINE void TurnSixteen(const int16_t* const* rows, int word, int32_t* out) {
+  const hn::Full512<int32_t> d;
+  const hn::Full512<int64_t> d64;
+  const auto load = [&](int r) HWY_ATTR {
+    const auto at = [&](int row) HWY_ATTR {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row]) + word / 4);
+    };
+    __m512i four = _mm512_castsi128_si512(at(r));
+    four = _mm512_inserti32x4(four, at(r + 4), 1);
+    four = _mm512_inserti32x4(four, at(r + 8), 2);
+    return hn::Vec512<int32_t>{_mm512_inserti32x4(four, at(r + 12), 3)};
+  };
+  const auto a = load(0), b = load(1), c = load(2), e = load(3);
+  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
+  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
+  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
+  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
+  hn::Store(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, out);
+  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, out + 16);
+  hn::Store(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, out + 32);
+  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 48);
+}
+
+#endif
+
 // Fills tiles for `count` seeds, the last one up with seed 0, whose row is zeros.
 template <int C, int P>
 void FetchRows(const SeedTable& table, const uint16_t* seeds, int count, int32_t* tiles) {
   constexpr int kWords = C * P / 2;
   constexpr int kTogether = kLanes < 4 ? 4 : kLanes;  // seeds; a tile is at least 4 wide
   constexpr int kAhead = search::SeedTable::kRowsAhead;
-  constexpr size_t kStride = kTogether;
   for (int at = 0; at < count; at += kTogether, tiles += kWords * kTogether) {
+    const int16_t* rows[kTogether];
+    for (int r = 0; r < kTogether; ++r) {
+      const int i = at + r;
+      rows[r] = table.row(i < count ? seeds[i] : 0);
+      if (i + kAhead < count) table.PrefetchRow(seeds[i + kAhead]);
+    }
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+    HWY_UNROLL(16)
+    for (int word = 0; word < kWords; word += 4) TurnSixteen(rows, word, tiles + word * 16);
+#else
     for (int lane = 0; lane < kTogether; lane += 4) {
-      const int16_t* rows[4];
-      for (int r = 0; r < 4; ++r) {
-        const int i = at + lane + r;
-        rows[r] = table.row(i < count ? seeds[i] : 0);
-        if (i + kAhead < count) table.PrefetchRow(seeds[i + kAhead]);
-      }
       HWY_UNROLL(16)
       for (int word = 0; word < kWords; word += 4) {
-        TurnWords(rows, word, tiles + word * kTogether + lane, kStride);
+        TurnWords(rows + lane, word, tiles + word * kTogether + lane, kTogether);
       }
     }
+#endif
   }
 }
 
@@ -117,7 +152,7 @@ HWY_INLINE void ScoreGroup(const int32_t* HWY_RESTRICT tiles, int count,
   const D d;
   const D32 d32;
   const D16 d16;
-  hn::Vec<D16> weights[kGroup][C / 2];
+  V16 weights[kGroup][C / 2];
   for (int g = 0; g < kGroup; ++g) {
     for (int w = 0; w < C / 2; ++w) {
       int32_t pair;
@@ -129,7 +164,7 @@ HWY_INLINE void ScoreGroup(const int32_t* HWY_RESTRICT tiles, int count,
     V score[kGroup];
     HWY_UNROLL(4)
     for (int p = 0; p < P; ++p) {
-      hn::Vec<D32> sum[kGroup], more[kGroup];
+      V32 sum[kGroup], more[kGroup];
       HWY_UNROLL(4)
       for (int g = 0; g < kGroup; ++g) sum[g] = more[g] = hn::Zero(d32);
       HWY_UNROLL(16)
@@ -137,12 +172,12 @@ HWY_INLINE void ScoreGroup(const int32_t* HWY_RESTRICT tiles, int count,
         const auto words = hn::BitCast(d16, hn::Load(d32, tiles + (p * C / 2 + w) * kLanes));
         HWY_UNROLL(4)
         for (int g = 0; g < kGroup; ++g) {
-          sum[g] = hn::ReorderWidenMulAccumulate(d32, words, weights[g][w], sum[g], more[g]);
+          sum[g] = AddPairProducts(words, weights[g][w], sum[g], more[g]);
         }
       }
       HWY_UNROLL(4)
       for (int g = 0; g < kGroup; ++g) {
-        const V z = hn::ConvertTo(d, hn::RearrangeToOddPlusEven(sum[g], more[g]));
+        const V z = hn::ConvertTo(d, TotalOfPairs(sum[g], more[g]));
         score[g] = p == 0 ? hn::Mul(z, z) : hn::MulAdd(z, z, score[g]);
       }
     }
@@ -182,28 +217,33 @@ inline int Largest(const float* scores, int count) {
   return 0;
 }
 
-// The places of scores[0 .. count) that are at least `threshold`; their number. A branch for every
-// 16 scores: most are far below.
+// The places of scores[0 .. count) that are at least `threshold`; their number. Most scores are far
+// below: vectors are looked at one by one only where the largest of kTogether of them is not.
 inline int SelectPlaces(const float* scores, int count, float threshold, uint32_t* places) {
   const D d;
-  constexpr int kTogether = 16;
+  constexpr int kTogether = 4;
   int found = 0;
   const V least = hn::Set(d, threshold);
-  for (int at = 0; at < count; at += kTogether) {
-    uint32_t bits = 0;
-    HWY_UNROLL(16)
-    for (int i = 0; i < kTogether; i += kLanes) {
-      const auto above = hn::Ge(hn::Load(d, scores + at + i), least);
-      uint8_t bytes[8] = {};
-      hn::StoreMaskBits(d, above, bytes);
-      bits |= static_cast<uint32_t>(bytes[0]) << i;
-      if (kLanes > 8) bits |= static_cast<uint32_t>(bytes[1]) << (i + 8);
-    }
+  const auto select = [&](int at) HWY_ATTR {
+    const auto above = hn::Ge(hn::Load(d, scores + at), least);
+    if (hn::AllFalse(d, above)) return;
+    uint8_t bytes[8] = {};
+    hn::StoreMaskBits(d, above, bytes);
+    uint32_t bits = bytes[0] | static_cast<uint32_t>(bytes[1]) << 8;
     for (; bits != 0; bits &= bits - 1) {
       places[found++] = static_cast<uint32_t>(at) +
                         static_cast<uint32_t>(hwy::Num0BitsBelowLS1Bit_Nonzero32(bits));
     }
+  };
+  int at = 0;
+  for (; at + kTogether * kLanes <= count; at += kTogether * kLanes) {
+    V most = hn::Load(d, scores + at);
+    HWY_UNROLL(4)
+    for (int i = 1; i < kTogether; ++i) most = hn::Max(most, hn::Load(d, scores + at + i * kLanes));
+    if (hn::AllFalse(d, hn::Ge(most, least))) continue;
+    for (int i = 0; i < kTogether; ++i) select(at + i * kLanes);
   }
+  for (; at < count; at += kLanes) select(at);
   return found;
 }
 

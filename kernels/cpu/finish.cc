@@ -13,6 +13,7 @@ FinishTask MakeFinishTask(const codec::Profile& profile, const codec::BlockTask&
   task.levels = &levels;
   task.seeds = &seeds;
   task.in_range = true;
+  task.inverse_squared_norm = 1 / block.squared_norm;
   const double inverse_norm = 1 / std::sqrt(block.squared_norm);
   for (int c = 0; c < profile.block; ++c) {
     task.unit[c] = static_cast<float>(block.weights[c] * inverse_norm);

@@ -16,6 +16,7 @@ struct FinishTask {
   const codec::Profile* profile;
   const codec::LevelTable* levels;
   const search::SeedTable* seeds;
+  double inverse_squared_norm;   // 1 / |w|^2
   float unit[codec::kMaxBlock];  // u
   // Levels so high that every non-zero code of a sound seed has |D| > 2.1 |w|, and so loses to the
   // zero code, are lowered to where that is just so: it bounds the rounding errors.

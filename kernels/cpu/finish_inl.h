@@ -13,7 +13,8 @@
 // A code that can win has F <= L := ErrorBudget / |w|^2, hence an exact residual of norm
 // <= sqrt(L), and its computed gap + |residual|^2 is at most
 //   L + 2^-16 + 2 e sqrt(L) + e^2 + 2^-20 L,
-// which is the limit. (2^-16 also covers the rounding of the limit itself; partial sums never
+// which is the limit. (2^-16 also covers the rounding of the limit itself, which is computed from
+// best / |w|^2; partial sums never
 // exceed the whole, as rounded addition of something non-negative is monotonic.) The range of a
 // coefficient is widened by 1e-4 and by 2^-20 of the numbers it is computed from.
 #if defined(SEEDLM_FINISH_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -45,6 +46,8 @@ class Finisher {
   static constexpr codec::Profile kProfile{"", C, P, 16};
   static constexpr int kMaxSeeds = 16;   // whose guesses are compared before any is searched
   static constexpr int kMaxLeaves = 64;  // codes that wait for the objective
+  // Above this limit a good guess saves more of the search than it costs: no code is known yet.
+  static constexpr float kTight = 0.25f;
 
  public:
   Finisher(const FinishTask& task, codec::Candidate& best) : task_(task), best_(best) {
@@ -74,31 +77,42 @@ class Finisher {
     int best_seed = -1;
     float least = HUGE_VALF;
     Code guess = {}, best_guess = {};
+    const bool guess_first = limit_ > kTight;
     for (int i = 0; i < count && i < kMaxSeeds; ++i) {
       if (!task_.in_range || !task_.seeds->sound(seeds[i])) {
-        codec::EvaluateSeed(*task_.profile, codec::Fit::kOptimal, task_.block, *task_.levels,
-                            seeds[i], best_);
+        EvaluateExactly(seeds[i]);
         UpdateLimit();
         continue;
       }
       Seed& seed = kept[kept_count];
       Project(seeds[i], seed);
       if (seed.gap > limit_ + 0x1p-16f) continue;
+      ++kept_count;
+      if (!guess_first) continue;
       Guess(seed, guess);
       if (seed.gap + guess.squared < least) {
         least = seed.gap + guess.squared;
         best_guess = guess;
-        best_seed = kept_count;
+        best_seed = kept_count - 1;
       }
-      ++kept_count;
     }
     if (best_seed >= 0) Compare(kept[best_seed].seed, &best_guess, 1);
     for (int i = 0; i < kept_count; ++i) Search(kept[i]);
   }
 
+  // For seeds that are not sound, and blocks whose levels leave the range of float32.
+  void EvaluateExactly(uint32_t seed) {
+    const codec::Basis basis = codec::MakeBasis(*task_.profile, seed);
+    const bool sound = task_.seeds->sound(seed);
+    codec::EvaluateSeed(*task_.profile, codec::Fit::kOptimal, task_.block, *task_.levels, seed,
+                        basis,
+                        sound ? codec::FactorBasis(*task_.profile, basis)
+                              : task_.seeds->exact_factor(seed),
+                        best_);
+  }
+
   HWY_INLINE void UpdateLimit() {
-    const double squared = task_.block.squared_norm;
-    limit_ = static_cast<float>(codec::ErrorBudget(squared, best_.error) / squared);
+    limit_ = static_cast<float>(codec::ErrorBudget(1, best_.error * task_.inverse_squared_norm));
     root_ = std::sqrt(limit_);
   }
 
@@ -237,14 +251,15 @@ class Finisher {
 
   HWY_INLINE void Append(const Seed& seed, const Lanes& lanes, M inside, V squared) {
     const D d;
-    HWY_ALIGN float flags[codec::kLevels];
-    hn::Store(hn::IfThenElseZero(inside, hn::Set(d, 1.0f)), d, flags);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      if (flags[lane] == 0) continue;
+    uint8_t bytes[8] = {};
+    hn::StoreMaskBits(d, inside, bytes);
+    uint32_t bits = bytes[0] | static_cast<uint32_t>(bytes[1]) << 8;
+    for (; bits != 0; bits &= bits - 1) {
       if (leaves_ == kMaxLeaves) {
         Compare(seed.seed, codes_, leaves_);
         leaves_ = 0;
       }
+      const int lane = static_cast<int>(hwy::Num0BitsBelowLS1Bit_Nonzero32(bits));
       Read(lanes.first, lane, squared, lanes.q, codes_[leaves_++]);
     }
   }
@@ -264,9 +279,10 @@ class Finisher {
       const double error = codec::BlockError(kProfile, task_.block.weights, basis, code.q,
                                              task_.levels->scale[code.level]);
       const codec::Candidate candidate{error, seed, codec::Remainder(kProfile, code)};
-      if (codec::Better(candidate, best_)) best_ = candidate;
+      if (!codec::Better(candidate, best_)) continue;
+      best_ = candidate;
+      UpdateLimit();
     }
-    UpdateLimit();
   }
 
   const FinishTask& task_;

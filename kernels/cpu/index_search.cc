@@ -264,6 +264,7 @@ void IndexSearch::SearchGroup(const Batch& batch, const CellIndex::List& list, s
     items[k].first = candidates_.size();
     candidates_.push_back(list.seeds[std::min(top, prefix - 1)]);
     items[k].last = candidates_.size();
+    items[k].top = candidates_.back();
     seeds_.PrefetchRecord(candidates_.back());
   }
   // The seed with the largest score first: its error is close to the best, so that only a few
@@ -324,6 +325,7 @@ void IndexSearch::Collect(Item& item, const uint16_t* seeds, const float* scores
   for (int i = 0; i < found; ++i) {
     const int place = static_cast<int>(places_[static_cast<size_t>(i)]);
     if (place >= count) break;
+    if (seeds[place] == item.top) continue;  // has been looked at
     candidates_.push_back(seeds[place]);
     seeds_.PrefetchRecord(seeds[place]);
   }
@@ -345,7 +347,7 @@ void IndexSearch::Finish(const Item& item, Candidate& best) {
 
 // sin^2 alpha: no seed with a larger angle can improve on `best`.
 double IndexSearch::Share(const Item& item, const Candidate& best) const {
-  return codec::ErrorBudget(item.task.squared_norm, best.error) / item.task.squared_norm;
+  return codec::ErrorBudget(1, best.error / item.task.squared_norm);
 }
 
 // A seed whose computed score is below this cannot improve on a best code of that share.

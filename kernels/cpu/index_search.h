@@ -59,6 +59,7 @@ class IndexSearch {
     double cosine;  // of the angle to the cell's centre
     int prefix;     // of the list, as expected
     double share;   // sin^2 alpha within which its seeds were collected
+    uint32_t top;   // the seed of the largest score
     // Seeds that wait to be finished: candidates_[first, last).
     size_t first, last;
     FinishTask finish;

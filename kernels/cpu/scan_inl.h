@@ -20,6 +20,9 @@
 #include "kernels/search/bound_table.h"
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET == HWY_AVX3_DL
+#pragma GCC target("avx512vnni")  // Highway 1.0 names avxvnni for this target instead
+#endif
 namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
 
@@ -57,13 +60,27 @@ HWY_INLINE void CorrelateTile(const int16_t* pairs, const int16_t* blocks, int a
 
 using D32 = hn::RebindToSigned<D>;
 using D16 = hn::Repartition<int16_t, D32>;
+using V32 = hn::Vec<D32>;
+using V16 = hn::Vec<D16>;
+
+// Adds the products of pairs to `sum`, or some of them to `more`: TotalOfPairs(sum, more) has all.
+HWY_INLINE V32 AddPairProducts(V16 a, V16 b, V32 sum, V32& more) {
+#if HWY_TARGET == HWY_AVX3_DL  // Highway 1.0 has no operation that becomes this instruction
+  (void)more;
+  return V32{_mm512_dpwssd_epi32(sum.raw, a.raw, b.raw)};
+#else
+  return hn::ReorderWidenMulAccumulate(D32(), a, b, sum, more);
+#endif
+}
+
+HWY_INLINE V32 TotalOfPairs(V32 sum, V32 more) { return hn::RearrangeToOddPlusEven(sum, more); }
 
 template <int C, int P, int kGroup, int kVectors>
 HWY_INLINE void CorrelateTile(const int16_t* HWY_RESTRICT pairs, const int16_t* HWY_RESTRICT blocks,
                               int at, Correlations<kGroup>& out) {
   const D32 d32;
   const D16 d16;
-  hn::Vec<D32> sum[kGroup][kVectors], more[kGroup][kVectors];
+  V32 sum[kGroup][kVectors], more[kGroup][kVectors];
   HWY_UNROLL(16)
   for (int g = 0; g < kGroup; ++g) {
     HWY_UNROLL(16)
@@ -71,7 +88,7 @@ HWY_INLINE void CorrelateTile(const int16_t* HWY_RESTRICT pairs, const int16_t* 
   }
   HWY_UNROLL(16)
   for (int c = 0; c < C; c += 2) {
-    hn::Vec<D16> window[kVectors];
+    V16 window[kVectors];
     HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
       window[v] = hn::LoadU(d16, pairs + 2 * (at + v * kLanes + c * P));
@@ -83,7 +100,7 @@ HWY_INLINE void CorrelateTile(const int16_t* HWY_RESTRICT pairs, const int16_t* 
       const auto weights = hn::BitCast(d16, hn::Set(d32, pair));
       HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v) {
-        sum[g][v] = hn::ReorderWidenMulAccumulate(d32, window[v], weights, sum[g][v], more[g][v]);
+        sum[g][v] = AddPairProducts(window[v], weights, sum[g][v], more[g][v]);
       }
     }
   }
@@ -91,7 +108,7 @@ HWY_INLINE void CorrelateTile(const int16_t* HWY_RESTRICT pairs, const int16_t* 
   for (int g = 0; g < kGroup; ++g) {
     HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
-      const auto r = hn::RearrangeToOddPlusEven(sum[g][v], more[g][v]);
+      const auto r = TotalOfPairs(sum[g][v], more[g][v]);
       hn::Store(hn::ConvertTo(D(), r), D(), &out.r[g][at + v * kLanes]);
     }
   }

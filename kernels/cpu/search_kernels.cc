@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+// The AVX-512 of Ice Lake and Zen 4 on: it multiplies and adds pairs in one instruction (VNNI).
+#define HWY_WANT_AVX3_DL
 // Vectors of unknown length cannot stand in arrays, which the tiles below need.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE

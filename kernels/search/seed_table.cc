@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "kernels/codec/basis.h"
-#include "kernels/codec/seed_search.h"
 
 namespace seedlm::search {
 namespace {
@@ -35,6 +34,10 @@ SeedTable::SeedTable(const codec::Profile& profile)
         a[c * profile.rank + p] = static_cast<int16_t>(basis.at[c][p]);
       }
       least = std::min(least, f.r[p][p]);
+    }
+    if (least < kLeastDiagonal) {
+      unsound_.push_back(seed);
+      exact_factors_.push_back(f);
     }
     float* r = factor + r_offset();
     for (int i = 0; i < profile.rank; ++i) {

@@ -2,12 +2,14 @@
 // seeds, and its factors in float32, for the coefficients of the few seeds that are left.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "kernels/codec/profile.h"
+#include "kernels/codec/seed_search.h"
 #include "kernels/search/cache_aligned.h"
 
 namespace seedlm::search {
@@ -45,6 +47,12 @@ class SeedTable {
   // some 1 % of the seeds.
   bool sound(uint32_t seed) const { return factor(seed)[inverse_offset()] != 0; }
   static constexpr double kLeastDiagonal = 4096;
+
+  // The factors, in float64, of a seed that is not sound.
+  const codec::Factor& exact_factor(uint32_t seed) const {
+    const auto at = std::lower_bound(unsound_.begin(), unsound_.end(), seed);
+    return exact_factors_[static_cast<size_t>(at - unsound_.begin())];
+  }
 
   // A [C][P].
   const int16_t* basis(uint32_t seed) const {
@@ -87,6 +95,8 @@ class SeedTable {
   size_t record_stride_;  // bytes
   std::vector<int16_t, CacheAligned<int16_t>> rows_;
   std::vector<std::byte, CacheAligned<std::byte>> records_;
+  std::vector<uint32_t> unsound_;              // ascending
+  std::vector<codec::Factor> exact_factors_;  // of those
 };
 
 }  // namespace seedlm::search
