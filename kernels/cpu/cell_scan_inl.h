@@ -247,6 +247,24 @@ inline int SelectPlaces(const float* scores, int count, float threshold, uint32_
   return found;
 }
 
+// Without a branch: where lists are built, the next one to keep is never far.
+inline int KeepNear(const float* scores, const uint32_t* seeds, int count, float threshold,
+                    float* x, uint32_t* kept) {
+  const D d;
+  const hn::RebindToUnsigned<D> du;
+  const V least = hn::Set(d, threshold);
+  const V one = hn::Set(d, 1.0f);
+  size_t found = 0;
+  for (int at = 0; at < count; at += kLanes) {
+    const V score = hn::Load(d, scores + at);
+    const auto near = hn::Ge(score, least);
+    hn::StoreU(hn::Compress(hn::Sub(one, score), near), d, x + found);
+    hn::StoreU(hn::Compress(hn::LoadU(du, seeds + at), hn::RebindMask(du, near)), du, kept + found);
+    found += hn::CountTrue(d, near);
+  }
+  return static_cast<int>(found);
+}
+
 inline void AnyFetchRows(const SeedTable& table, const uint16_t* seeds, int count, int32_t* tiles) {
   const codec::Profile& profile = table.profile();
   if (profile.rank == 3) return FetchRows<8, 3>(table, seeds, count, tiles);

@@ -104,11 +104,9 @@ class Finisher {
   void EvaluateExactly(uint32_t seed) {
     const codec::Basis basis = codec::MakeBasis(*task_.profile, seed);
     const bool sound = task_.seeds->sound(seed);
-    codec::EvaluateSeed(*task_.profile, codec::Fit::kOptimal, task_.block, *task_.levels, seed,
-                        basis,
-                        sound ? codec::FactorBasis(*task_.profile, basis)
-                              : task_.seeds->exact_factor(seed),
-                        best_);
+    codec::EvaluateSeed(
+        *task_.profile, codec::Fit::kOptimal, task_.block, *task_.levels, seed, basis,
+        sound ? codec::FactorBasis(*task_.profile, basis) : task_.seeds->exact_factor(seed), best_);
   }
 
   HWY_INLINE void UpdateLimit() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/search/bound_table.h"
@@ -71,7 +72,8 @@ absl::Status IndexSearch::Run(const Batch& batch, std::stop_token stop) {
     }
     const Visit& visit = visits_[v];
     PrefetchVisit(batch, v + 1);
-    if (const CellIndex::List* list = index_.list(visit.cell); list != nullptr) {
+    if (const CellIndex::List* list = index_.list(visit.cell);
+        list != nullptr && list->size() > 0) {
       SearchCell(batch, visit, *list);
       continue;
     }
@@ -86,14 +88,15 @@ absl::Status IndexSearch::Run(const Batch& batch, std::stop_token stop) {
 }
 
 // Asks for what a visit begins with.
-void IndexSearch::PrefetchVisit(const Batch& batch, size_t visit) const {
+void IndexSearch::PrefetchVisit(const Batch& batch, size_t visit) {
+  constexpr int kListStart = 512;  // bytes; the processor's own prefetching goes on from there
   if (visit + 1 < visits_.size()) {
     if (const CellIndex::List* list = index_.list(visits_[visit + 1].cell); list != nullptr) {
-      __builtin_prefetch(list);
-      __builtin_prefetch(list->begin + CellIndex::kBins);
-      __builtin_prefetch(list->seeds + SeedTable::kRowsAhead);
+      const char* bytes = reinterpret_cast<const char*>(list);
+      for (int i = 0; i < kListStart; i += 64) __builtin_prefetch(bytes + i);
     }
   }
+  ahead_ = {};
   if (visit >= visits_.size()) return;
   const size_t width = static_cast<size_t>(spec_.profile.block);
   for (uint32_t i = visits_[visit].first; i < visits_[visit].last; ++i) {
@@ -101,10 +104,18 @@ void IndexSearch::PrefetchVisit(const Batch& batch, size_t visit) const {
     __builtin_prefetch(batch.weights + place * width);
     __builtin_prefetch(batch.best + place);
   }
-  if (const CellIndex::List* list = index_.list(visits_[visit].cell); list != nullptr) {
-    const int count = std::min<int>(SeedTable::kRowsAhead, list->begin[CellIndex::kBins]);
-    for (int i = 0; i < count; ++i) seeds_.PrefetchRow(list->seeds[i]);
-  }
+  const CellIndex::List* list = index_.list(visits_[visit].cell);
+  if (list == nullptr || index_.coding() != CellIndex::Coding::kPlain) return;
+  // Lists of neighbours in a batch are about equally long.
+  const size_t count = static_cast<size_t>(std::min(fetched_, list->size()));
+  ahead_ = {index_.Seeds(*list, 0, nullptr), count};
+}
+
+// Rows of the next visit come closer while this one's blocks are searched.
+void IndexSearch::PrefetchSome(size_t count) {
+  count = std::min(count, ahead_.size());
+  for (const uint16_t seed : ahead_.first(count)) seeds_.PrefetchRow(seed);
+  ahead_ = ahead_.subspan(count);
 }
 
 // Cell and place of each block; those that no list can help go to rest_ at once.
@@ -177,7 +188,9 @@ absl::Status IndexSearch::BuildLists(std::stop_token stop) {
 // Lists from a scan of all seeds for the centres.
 void IndexSearch::Build(std::span<const uint32_t> cells) {
   const BoundTable& bounds = BoundTable::For(spec_.profile);
-  std::vector<search::ListEntry> entries[kGroup];
+  std::vector<float> x[kGroup];
+  std::vector<uint32_t> seeds[kGroup];
+  size_t kept[kGroup] = {};
   int16_t centres[kGroup * codec::kMaxBlock];
   for (size_t i = 0; i < cells.size(); ++i) {
     double centre[codec::kMaxBlock];
@@ -186,102 +199,131 @@ void IndexSearch::Build(std::span<const uint32_t> cells) {
       centres[i * static_cast<size_t>(spec_.profile.block) + static_cast<size_t>(c)] =
           static_cast<int16_t>(std::lrint(centre[c] * bounds.block_unit()));
     }
-    entries[i].reserve(static_cast<size_t>(index_.resolution().entries) * 5 / 4);
+    x[i].resize(static_cast<size_t>(index_.resolution().entries));
+    seeds[i].resize(x[i].size());
   }
   const float threshold = static_cast<float>(1 - index_.end()) - 0x1p-20f;
   more_scores_.resize(kGroup * kChunk);
-  places_.resize(std::max<size_t>(places_.size(), kChunk));
   for (int chunk = 0; chunk < bounds.chunks(); ++chunk) {
     kernels_.chunk_scores(bounds, centres, static_cast<int>(cells.size()), chunk,
                           more_scores_.data());
     for (size_t i = 0; i < cells.size(); ++i) {
-      const float* scores = &more_scores_[i * kChunk];
-      const int found = kernels_.select(scores, kChunk, threshold, places_.data());
-      for (int k = 0; k < found; ++k) {
-        const int at = static_cast<int>(places_[static_cast<size_t>(k)]);
-        const uint32_t seed = bounds.SeedAt(chunk, at);
-        if (seed != 0) entries[i].push_back({1 - scores[at], static_cast<uint16_t>(seed)});
+      if (x[i].size() < kept[i] + kChunk + 16) {
+        x[i].resize(2 * x[i].size() + kChunk + 16);
+        seeds[i].resize(x[i].size());
       }
+      kept[i] +=
+          static_cast<size_t>(kernels_.keep(&more_scores_[i * kChunk], bounds.Seeds(chunk), kChunk,
+                                            threshold, &x[i][kept[i]], &seeds[i][kept[i]]));
     }
   }
-  for (size_t i = 0; i < cells.size(); ++i) index_.Publish(cells[i], entries[i]);
+  for (size_t i = 0; i < cells.size(); ++i) {
+    index_.Publish(cells[i], std::span(x[i]).first(kept[i]), std::span(seeds[i]).first(kept[i]));
+  }
   statistics_.lists_built += static_cast<int64_t>(cells.size());
 }
 
 void IndexSearch::SearchCell(const Batch& batch, const Visit& visit, const CellIndex::List& list) {
   double centre[codec::kMaxBlock];
   CentreOf(spec_.profile, index_.key(visit.cell), centre);
-  items_.clear();
-  units_.clear();
-  int longest = 0;
-  for (uint32_t i = visit.first; i < visit.last; ++i) {
-    LoadItem(batch, static_cast<uint32_t>(filed_[i]), centre, list);
-    longest = std::max(longest, items_.back().prefix);
+  const size_t count = visit.last - visit.first;
+  if (items_.size() < count) items_.resize(count);
+  order_.clear();
+  for (size_t i = 0; i < count; ++i) {
+    LoadItem(batch, static_cast<uint32_t>(filed_[visit.first + i]), centre, list, items_[i]);
+    order_.push_back(static_cast<uint64_t>(items_[i].prefix) << 32 | i);
   }
+  // The longest prefix first: blocks that are scored together need about equally many seeds.
+  std::sort(order_.begin(), order_.end(), std::greater<>());
+  const int longest = static_cast<int>(order_.front() >> 32);
+  fetched_ = longest;
+  decoded_ = 0;
   tiles_.resize(std::max(tiles_.size(), TileWords(spec_.profile, static_cast<size_t>(longest))));
-  kernels_.fetch_rows(seeds_, list.seeds, longest, tiles_.data());
+  kernels_.fetch_rows(seeds_, SeedsOf(list, longest), longest, tiles_.data());
   statistics_.fetched += longest;
   const size_t stride = RoundUp(static_cast<size_t>(longest));
   scores_.resize(std::max(scores_.size(), kStage * stride));
-  places_.resize(std::max(places_.size(), stride));
-  for (size_t i = 0; i < items_.size(); i += kStage) {
-    SearchGroup(batch, list, i, std::min(kStage, items_.size() - i), stride);
+  places_.resize(std::max(places_.size(), RoundUp(static_cast<size_t>(list.size()))));
+  ahead_a_block_ = ahead_.size() / count + 1;
+  for (size_t i = 0; i < count; i += kStage) {
+    SearchGroup(batch, list, std::span(order_).subspan(i, std::min(kStage, count - i)), stride);
   }
+}
+
+// The first `count` seeds of the list of this visit.
+const uint16_t* IndexSearch::SeedsOf(const CellIndex::List& list, int count) {
+  if (index_.coding() == CellIndex::Coding::kPlain) return index_.Seeds(list, count, nullptr);
+  if (count > decoded_) {
+    // A little more at first, for those that turn out to need it; then all.
+    decoded_ = decoded_ > 0 ? list.size() : std::min(list.size(), count + count / 8);
+    decoded_seeds_.resize(std::max(decoded_seeds_.size(), static_cast<size_t>(list.size())));
+    index_.Seeds(list, decoded_, decoded_seeds_.data());
+  }
+  return decoded_seeds_.data();
 }
 
 void IndexSearch::LoadItem(const Batch& batch, uint32_t place, const double* centre,
-                           const CellIndex::List& list) {
+                           const CellIndex::List& list, Item& item) {
   const size_t width = static_cast<size_t>(spec_.profile.block);
-  Item item;
   item.task = codec::MakeTask(spec_.profile, batch.weights + place * width);
   item.place = place;
-  const double inverse = 1 / std::sqrt(item.task.squared_norm);
+  item.inverse_norm = 1 / std::sqrt(item.task.squared_norm);
   double dot = 0;
-  for (size_t c = 0; c < width; ++c) {
-    const double u = item.task.weights[c] * inverse;
-    dot += u * centre[c];
-    units_.push_back(static_cast<int16_t>(std::lrint(u * SeedTable::kRowUnit)));
-  }
+  for (size_t c = 0; c < width; ++c) dot += item.task.weights[c] * item.inverse_norm * centre[c];
   item.cosine = std::fabs(dot);
   item.prefix = std::max(1, index_.Prefix(list, index_.Need(item.cosine, expected_share_)));
-  items_.push_back(item);
 }
 
-// Items [first, first + count) of a visit whose rows are in tiles_. In stages, so that what the
-// next one reads of scattered memory is on its way meanwhile.
-void IndexSearch::SearchGroup(const Batch& batch, const CellIndex::List& list, size_t first,
-                              size_t count, size_t stride) {
+// Items of a visit whose rows are in tiles_. In stages, so that what the next one reads of
+// scattered memory is on its way meanwhile.
+void IndexSearch::SearchGroup(const Batch& batch, const CellIndex::List& list,
+                              std::span<const uint64_t> order, size_t stride) {
   const size_t width = static_cast<size_t>(spec_.profile.block);
-  const std::span<Item> items = std::span(items_).subspan(first, count);
-  int prefix = 0;
-  for (const Item& item : items) prefix = std::max(prefix, item.prefix);
-  kernels_.score_rows(spec_.profile, tiles_.data(), prefix, &units_[first * width],
-                      static_cast<int>(count), scores_.data(), stride);
-  statistics_.scored += static_cast<int64_t>(count) * prefix;
+  const size_t count = order.size();
+  const uint16_t* seeds = SeedsOf(list, 0);
+  const auto item_at = [&](size_t k) -> Item& { return items_[static_cast<uint32_t>(order[k])]; };
+  units_.clear();
+  for (size_t k = 0; k < count; ++k) {
+    const Item& item = item_at(k);
+    for (size_t c = 0; c < width; ++c) {
+      const double u = item.task.weights[c] * item.inverse_norm;
+      units_.push_back(static_cast<int16_t>(std::lrint(u * SeedTable::kRowUnit)));
+    }
+  }
+  for (size_t k = 0; k < count; k += kGroup) {
+    const size_t some = std::min<size_t>(kGroup, count - k);
+    const int prefix = item_at(k).prefix;  // the longest of these
+    for (size_t i = k; i < k + some; ++i) item_at(i).prefix = prefix;
+    kernels_.score_rows(spec_.profile, tiles_.data(), prefix, &units_[k * width],
+                        static_cast<int>(some), &scores_[k * stride], stride);
+    statistics_.scored += static_cast<int64_t>(some) * prefix;
+  }
   candidates_.clear();
   for (size_t k = 0; k < count; ++k) {
-    const int top = kernels_.largest(&scores_[k * stride], prefix);
-    items[k].first = candidates_.size();
-    candidates_.push_back(list.seeds[std::min(top, prefix - 1)]);
-    items[k].last = candidates_.size();
-    items[k].top = candidates_.back();
+    Item& item = item_at(k);
+    const int top = kernels_.largest(&scores_[k * stride], item.prefix);
+    item.first = candidates_.size();
+    candidates_.push_back(seeds[std::min(top, item.prefix - 1)]);
+    item.last = candidates_.size();
+    item.top = candidates_.back();
     seeds_.PrefetchRecord(candidates_.back());
   }
   // The seed with the largest score first: its error is close to the best, so that only a few
   // others are left to look at.
   for (size_t k = 0; k < count; ++k) {
-    Candidate& best = batch.best[items[k].place];
-    Start(items[k], best);
+    Item& item = item_at(k);
+    Candidate& best = batch.best[item.place];
+    Start(item, best);
     // Where that one did badly, not nearly all seeds: most often the better ones do well.
-    items[k].share = std::min(Share(items[k], best), kShareLimit * expected_share_);
-    Collect(items[k], list.seeds, &scores_[k * stride], prefix, items[k].share);
+    item.share = std::min(Share(item, best), kShareLimit * expected_share_);
+    Collect(item, seeds, &scores_[k * stride], item.prefix, item.share);
+    PrefetchSome(ahead_a_block_);
   }
   for (size_t k = 0; k < count; ++k) {
-    Candidate& best = batch.best[items[k].place];
-    Finish(items[k], best);
-    if (!Extend(items[k], &units_[(first + k) * width], list, prefix, best)) {
-      rest_.push_back(items[k].place);
-    }
+    Item& item = item_at(k);
+    Candidate& best = batch.best[item.place];
+    Finish(item, best);
+    if (!Extend(item, &units_[k * width], list, best)) rest_.push_back(item.place);
   }
 }
 
@@ -292,28 +334,37 @@ void IndexSearch::Start(Item& item, Candidate& best) {
   Finish(item, best);
 }
 
-// Looks at the seeds from `from` on that `best` still asks for. False: the list is too short, or
-// some before `from` were left out that `best` asks for.
-bool IndexSearch::Extend(Item& item, const int16_t* unit, const CellIndex::List& list, int from,
+// Looks at the seeds behind the item's prefix that `best` still asks for. False: the list is too
+// short, or some of the prefix were left out that `best` asks for.
+bool IndexSearch::Extend(Item& item, const int16_t* unit, const CellIndex::List& list,
                          Candidate& best) {
   const double share = Share(item, best);
   const double need = index_.Need(item.cosine, share);
   if (share > item.share || need > index_.end()) return false;
   expected_share_ += (kShareMargin * share - expected_share_) / kShareMemory;
-  const int count = index_.Prefix(list, need) - from;
-  if (count <= 0) return true;
-  more_tiles_.resize(
-      std::max(more_tiles_.size(), TileWords(spec_.profile, static_cast<size_t>(count))));
-  const size_t stride = RoundUp(static_cast<size_t>(count));
-  more_scores_.resize(std::max(more_scores_.size(), stride));
-  places_.resize(std::max(places_.size(), stride));
-  kernels_.fetch_rows(seeds_, list.seeds + from, count, more_tiles_.data());
-  kernels_.score_rows(spec_.profile, more_tiles_.data(), count, unit, 1, more_scores_.data(),
-                      stride);
-  statistics_.fetched += count;
-  statistics_.scored += count;
-  Collect(item, list.seeds + from, more_scores_.data(), count, share);
-  Finish(item, best);
+  const int until = index_.Prefix(list, need);
+  int from = item.prefix / 16 * 16;  // tiles are whole
+  if (until <= item.prefix) return true;
+  const uint16_t* seeds = SeedsOf(list, until);
+  more_scores_.resize(std::max(more_scores_.size(), RoundUp(static_cast<size_t>(until))));
+  const auto score = [&](const int32_t* tiles, int end) {
+    const int count = end - from;
+    kernels_.score_rows(spec_.profile, tiles, count, unit, 1, more_scores_.data(), 0);
+    statistics_.scored += count;
+    Collect(item, seeds + from, more_scores_.data(), count, share);
+    Finish(item, best);
+    from = end;
+  };
+  if (const int end = std::min(until, fetched_); end > from) {
+    score(&tiles_[TileWords(spec_.profile, static_cast<size_t>(from))], end);
+  }
+  if (until > from) {
+    const size_t count = static_cast<size_t>(until - from);
+    more_tiles_.resize(std::max(more_tiles_.size(), TileWords(spec_.profile, count)));
+    kernels_.fetch_rows(seeds_, seeds + from, until - from, more_tiles_.data());
+    statistics_.fetched += until - from;
+    score(more_tiles_.data(), until);
+  }
   return true;
 }
 

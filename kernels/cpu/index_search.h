@@ -56,8 +56,9 @@ class IndexSearch {
   struct Item {
     codec::BlockTask task;
     uint32_t place;
+    double inverse_norm;
     double cosine;  // of the angle to the cell's centre
-    int prefix;     // of the list, as expected
+    int prefix;     // of the list, as expected; then, as scored
     double share;   // sin^2 alpha within which its seeds were collected
     uint32_t top;   // the seed of the largest score
     // Seeds that wait to be finished: candidates_[first, last).
@@ -71,12 +72,14 @@ class IndexSearch {
   void Build(std::span<const uint32_t> cells);
   void SearchCell(const Batch& batch, const Visit& visit, const search::CellIndex::List& list);
   void LoadItem(const Batch& batch, uint32_t place, const double* centre,
-                const search::CellIndex::List& list);
-  void PrefetchVisit(const Batch& batch, size_t visit) const;
-  void SearchGroup(const Batch& batch, const search::CellIndex::List& list, size_t first,
-                   size_t count, size_t stride);
+                const search::CellIndex::List& list, Item& item);
+  const uint16_t* SeedsOf(const search::CellIndex::List& list, int count);
+  void PrefetchVisit(const Batch& batch, size_t visit);
+  void PrefetchSome(size_t count);
+  void SearchGroup(const Batch& batch, const search::CellIndex::List& list,
+                   std::span<const uint64_t> order, size_t stride);
   void Start(Item& item, codec::Candidate& best);
-  bool Extend(Item& item, const int16_t* unit, const search::CellIndex::List& list, int from,
+  bool Extend(Item& item, const int16_t* unit, const search::CellIndex::List& list,
               codec::Candidate& best);
   void Collect(Item& item, const uint16_t* seeds, const float* scores, int count, double share);
   void Finish(const Item& item, codec::Candidate& best);
@@ -93,9 +96,16 @@ class IndexSearch {
 
   std::vector<uint64_t> filed_, sorting_;  // cell << 32 | place
   std::vector<Visit> visits_;
-  std::vector<uint32_t> rest_;  // places for the exhaustive scan
-  std::vector<Item> items_;     // of a visit
-  std::vector<int16_t> units_;  // [items, C], w / |w| * SeedTable::kRowUnit
+  std::vector<uint32_t> rest_;           // places for the exhaustive scan
+  std::vector<Item> items_;              // of a visit, and memory for larger ones
+  std::vector<uint64_t> order_;          // of a visit: prefix << 32 | item, descending
+  std::vector<int16_t> units_;           // [kStage, C], w / |w| * SeedTable::kRowUnit
+  int fetched_ = 0;                      // seeds of the visit's list in tiles_
+  std::vector<uint16_t> decoded_seeds_;  // of a visit's list, where that is coded
+  int decoded_ = 0;                      // how many
+  // Seeds of the next visit whose rows are still to be asked for, and how many at each block.
+  std::span<const uint16_t> ahead_;
+  size_t ahead_a_block_ = 0;
   std::vector<int32_t, search::CacheAligned<int32_t>> tiles_, more_tiles_;
   search::AlignedFloats scores_, more_scores_;
   std::vector<uint32_t> places_;      // in a list

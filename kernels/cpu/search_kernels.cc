@@ -21,7 +21,7 @@ namespace HWY_NAMESPACE {
 
 SearchKernels MakeKernels() {
   return {&AnyChunkMaxima, &AnyChunkScores, &AnyFetchRows, &AnyScoreRows,
-          &Largest,        &SelectPlaces,   &AnyFinish};
+          &Largest,        &SelectPlaces,   &KeepNear,     &AnyFinish};
 }
 
 }  // namespace HWY_NAMESPACE

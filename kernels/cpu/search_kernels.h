@@ -37,6 +37,12 @@ struct SearchKernels {
   int (*largest)(const float* scores, int count);
   int (*select)(const float* scores, int count, float threshold, uint32_t* places);
 
+  // x[n] = 1 - scores[i] and kept[n] = seeds[i] for all i < count with scores[i] >= threshold, in
+  // their order; how many they are is returned. `count` is a multiple of 16; up to 16 entries are
+  // written behind the last.
+  int (*keep)(const float* scores, const uint32_t* seeds, int count, float threshold, float* x,
+              uint32_t* kept);
+
   // Improves `best` by the codes of seeds[0 .. count): the same result as codec::EvaluateSeed with
   // Fit::kOptimal for each of them. Best seeds first saves time.
   void (*finish)(const FinishTask& task, const uint32_t* seeds, int count, codec::Candidate& best);

@@ -56,6 +56,9 @@ class BoundTable {
     return seeds_[static_cast<size_t>(chunk * kChunk + index)];
   }
 
+  // [kChunk]
+  const uint32_t* Seeds(int chunk) const { return &seeds_[static_cast<size_t>(chunk * kChunk)]; }
+
   // What a unit-norm block is multiplied by before it is rounded to 16-bit integers.
   double block_unit() const { return block_unit_; }
 

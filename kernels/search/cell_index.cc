@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdlib>
+#include <cstddef>
 #include <cstring>
+#include <new>
 
 namespace seedlm::search {
 namespace {
 
 constexpr int kMaxProbes = 64;
+constexpr size_t kSlab = size_t{8} << 20;  // bytes
+constexpr int kDenseBin = 512;  // seeds of a bin of gaps: a mean gap of 128, rarely above 255
 
 // Splitmix64's mixer: neighbouring keys go far apart.
 uint64_t Mix(uint64_t key) {
@@ -33,19 +36,21 @@ CellIndex::CellIndex(const codec::Profile& profile, const Resolution& resolution
     : profile_(profile),
       resolution_(resolution),
       margin_(margin),
+      coding_(resolution.dense() ? Coding::kGaps : Coding::kPlain),
+      bins_(resolution.dense() ? std::min(kBins, resolution.entries / kDenseBin) : kBins),
       end_(std::pow(std::sin(resolution.reach), 2)),
       grain_(kGrains / (end_ * (1 + 1e-5))),  // so that x <= end() stays inside, rounded
       bin_(kGrains),
       until_(kGrains),
       budget_(budget),
-      room_for_(ListBytes(static_cast<size_t>(resolution.entries) * 5 / 4)),
+      room_for_(resolution.list_bytes() * 5 / 4),
       slots_(std::bit_ceil(static_cast<uint64_t>(resolution.cells) * 3 / 2)) {
   // The share of seeds with sin^2 <= x grows like x^((C - P) / 2): bins of about equal content.
   const double power = (profile.block - profile.rank) / 2.0;
   for (int g = 0; g < kGrains; ++g) {
     const double x = static_cast<double>(g) / kGrains;
     bin_[static_cast<size_t>(g)] =
-        static_cast<uint8_t>(std::min<double>(kBins - 1, kBins * std::pow(x, power)));
+        static_cast<uint8_t>(std::min<double>(bins_ - 1, bins_ * std::pow(x, power)));
   }
   // A need is met by the bins up to its own grain's and, as rounding can move x and the need across
   // a border of grains, the next one's.
@@ -55,14 +60,7 @@ CellIndex::CellIndex(const codec::Profile& profile, const Resolution& resolution
   }
 }
 
-CellIndex::~CellIndex() {
-  for (Slot& slot : slots_) {
-    const List* list = slot.list.load();
-    if (list == nullptr) continue;
-    budget_.GiveBack(ListBytes(list->begin[kBins]));
-    std::free(const_cast<List*>(list));
-  }
-}
+CellIndex::~CellIndex() { budget_.GiveBack(taken_); }
 
 uint32_t CellIndex::Find(uint64_t key) {
   if (key == 0) return kNoCell;
@@ -79,60 +77,155 @@ uint32_t CellIndex::Find(uint64_t key) {
   return kNoCell;
 }
 
-void CellIndex::Publish(uint32_t cell, std::span<const ListEntry> entries) {
+namespace {
+
+// What Publish works with; a thread's own.
+struct Workshop {
+  std::vector<uint8_t> bin_of;  // of an entry
+  std::vector<uint8_t>
+      marks;  // [65536], 1 + the bin of a seed that is in the list; zeros between uses
+  std::vector<uint16_t> seeds;  // by bin
+  std::vector<uint8_t> code;
+};
+
+// Codes the seeds of each bin, which ascend.
+void EncodeGaps(const uint16_t* begin, int bins, const std::vector<uint16_t>& seeds,
+                std::vector<uint8_t>& code) {
+  code.clear();
+  for (int b = 0; b < bins; ++b) {
+    uint32_t last = 0;
+    for (size_t i = begin[b]; i < begin[b + 1]; ++i) {
+      uint32_t gap = seeds[i] - last;
+      for (; gap > 255; gap -= 255) code.push_back(0);
+      code.push_back(static_cast<uint8_t>(gap));
+      last = seeds[i];
+    }
+  }
+}
+
+}  // namespace
+
+void CellIndex::Publish(uint32_t cell, std::span<const float> x, std::span<const uint32_t> seeds) {
   if (list(cell) != nullptr) return;
-  uint32_t count[kBins + 1] = {};
+  thread_local Workshop shop;
+  shop.bin_of.resize(x.size());
+  uint32_t count[kBins + 1] = {};  // the last: beyond the list's end
   const float grain = static_cast<float>(grain_);
-  const auto bin_of = [&](float x) -> int {
-    const float at = x * grain;
-    if (at >= kGrains) return kBins;  // beyond the list's end
-    return bin_[static_cast<size_t>(std::max(at, 0.0f))];
-  };
-  for (const ListEntry& entry : entries) ++count[bin_of(entry.x)];
-  const size_t total = entries.size() - count[kBins];
-  List* made = Allocate(total);
-  if (made == nullptr) return;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float at = std::max(x[i] * grain, 0.0f);
+    const int bin = at < kGrains && seeds[i] != 0 ? bin_[static_cast<size_t>(at)] : kBins;
+    shop.bin_of[i] = static_cast<uint8_t>(bin);
+    ++count[bin];
+  }
+  uint16_t begin[kBins + 1];
   uint32_t next[kBins + 1];
   uint32_t sum = 0;
-  for (int b = 0; b < kBins; ++b) {
-    made->begin[b] = static_cast<uint16_t>(sum);
+  for (int b = 0; b <= kBins; ++b) {
+    begin[b] = static_cast<uint16_t>(sum);
     next[b] = sum;
     sum += count[b];
   }
-  made->begin[kBins] = static_cast<uint16_t>(sum);
-  for (const ListEntry& entry : entries) {
-    const int bin = bin_of(entry.x);
-    if (bin < kBins) made->seeds[next[bin]++] = entry.seed;
+  shop.seeds.resize(sum);
+  if (coding_ == Coding::kPlain) {
+    for (size_t i = 0; i < x.size(); ++i) {
+      shop.seeds[next[shop.bin_of[i]]++] = static_cast<uint16_t>(seeds[i]);
+    }
+    Install(cell, begin,
+            {reinterpret_cast<const uint8_t*>(shop.seeds.data()), begin[kBins] * sizeof(uint16_t)});
+    return;
   }
-  Install(cell, made);
+  // Ascending: over all seeds, those that are marked.
+  shop.marks.resize(1 << 16);
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (shop.bin_of[i] < kBins) shop.marks[seeds[i]] = static_cast<uint8_t>(shop.bin_of[i] + 1);
+  }
+  for (size_t first = 0; first < shop.marks.size(); first += sizeof(uint64_t)) {
+    uint64_t eight;
+    std::memcpy(&eight, &shop.marks[first], sizeof eight);
+    for (; eight != 0;) {
+      const size_t place = static_cast<size_t>(std::countr_zero(eight)) / 8;
+      const uint8_t mark = static_cast<uint8_t>(eight >> (8 * place));
+      shop.seeds[next[mark - 1]++] = static_cast<uint16_t>(first + place);
+      eight &= ~(uint64_t{0xFF} << (8 * place));
+    }
+    std::memset(&shop.marks[first], 0, sizeof eight);
+  }
+  EncodeGaps(begin, bins_, shop.seeds, shop.code);
+  Install(cell, begin, shop.code);
 }
 
-void CellIndex::Restore(uint32_t cell, const uint16_t* begin, std::span<const uint16_t> seeds) {
+void CellIndex::Restore(uint32_t cell, const uint16_t* begin, std::span<const uint8_t> code) {
   if (cell == kNoCell || list(cell) != nullptr) return;
-  List* made = Allocate(seeds.size());
+  Install(cell, begin, code);
+}
+
+void CellIndex::DecodeGaps(const uint16_t* begin, const uint8_t* code, int count, uint16_t* seeds) {
+  int at = 0;
+  for (int b = 0; at < count; ++b) {
+    const int end = std::min<int>(begin[b + 1], count);
+    uint32_t seed = 0;
+    while (at < end) {
+      const uint32_t gap = *code++;
+      seed += gap != 0 ? gap : 255;
+      seeds[at] = static_cast<uint16_t>(seed);
+      at += gap != 0;
+    }
+  }
+}
+
+bool CellIndex::IsSound(const uint16_t* begin, std::span<const uint8_t> code) const {
+  if (begin[0] != 0) return false;
+  for (int b = 0; b < kBins; ++b) {
+    if (begin[b] > begin[b + 1]) return false;
+  }
+  if (coding_ == Coding::kPlain) {
+    if (code.size() != begin[kBins] * sizeof(uint16_t)) return false;
+    for (size_t i = 0; i < code.size(); i += 2) {
+      if (code[i] == 0 && code[i + 1] == 0) return false;
+    }
+    return true;
+  }
+  size_t at = 0;
+  for (int b = 0; b < kBins; ++b) {
+    uint32_t seed = 0;
+    for (int left = begin[b + 1] - begin[b]; left > 0; ++at) {
+      if (at == code.size()) return false;
+      seed += code[at] != 0 ? code[at] : 255;
+      left -= code[at] != 0;
+      if (seed > 0xFFFF) return false;
+    }
+  }
+  return at == code.size();
+}
+
+CellIndex::List* CellIndex::Allocate(size_t bytes) {
+  constexpr size_t kAlign = alignof(List);
+  const size_t size = (offsetof(List, code) + bytes + kAlign - 1) / kAlign * kAlign;
+  if (size > kSlab || !budget_.Take(static_cast<int64_t>(size))) return nullptr;
+  const std::lock_guard lock(mutex_);
+  taken_ += static_cast<int64_t>(size);
+  if (slab_left_ < size) {
+    slabs_.emplace_back();
+    slabs_.back().reserve(kSlab);  // memory that no list has touched is not resident
+    slab_left_ = kSlab;
+  }
+  std::byte* place = slabs_.back().data() + (kSlab - slab_left_);
+  slab_left_ -= size;
+  return new (place) List;
+}
+
+void CellIndex::Install(uint32_t cell, const uint16_t* begin, std::span<const uint8_t> code) {
+  List* made = Allocate(code.size());
   if (made == nullptr) return;
+  made->bytes = static_cast<uint32_t>(code.size());
   std::copy(begin, begin + kBins + 1, made->begin);
-  std::copy(seeds.begin(), seeds.end(), made->seeds);
-  Install(cell, made);
-}
-
-CellIndex::List* CellIndex::Allocate(size_t seeds) {
-  const int64_t bytes = ListBytes(seeds);
-  if (!budget_.Take(bytes)) return nullptr;
-  void* memory = std::malloc(static_cast<size_t>(bytes));
-  if (memory == nullptr) budget_.GiveBack(bytes);  // as if the budget were used up
-  return static_cast<List*>(memory);
-}
-
-void CellIndex::Install(uint32_t cell, List* made) {
+  std::copy(code.begin(), code.end(), made->code);
   const List* none = nullptr;
+  // Where another thread was faster, `made` lies unused; that is rare, as threads begin apart.
   if (slots_[cell].list.compare_exchange_strong(none, made, std::memory_order_release,
                                                 std::memory_order_relaxed)) {
     ++lists_;
-    return;
   }
-  budget_.GiveBack(ListBytes(made->begin[kBins]));  // another thread was faster
-  std::free(made);
 }
 
 double CellIndex::Need(double cosine, double share) const {

@@ -14,14 +14,17 @@
 //
 // What is stored. x = sin^2 angle(c, S_s) = 1 - |Q^T c|^2 / |c|^2 is computed by the scan of all
 // seeds, within BoundTable::margin() of the truth. Not sorted but put into bins of x; a bin's edge
-// is no larger than any computed x in the bin and those after it. A list ends at x = end().
+// is no larger than any computed x in the bin and those after it. A list ends at x = end(). Short
+// lists are 16 bits a seed. Where lists are long (an eighth of all seeds and more) there are few
+// bins, the seeds of a bin ascend, and a byte a seed holds its distance from the one before it
+// (Coding::kGaps): 1.1 bytes a seed at 3bit, where a gibibyte would not hold the lists otherwise.
 //
 // Margins. Need() returns sin^2(angle(c, w) + alpha) + margin: every seed with (1) has a computed x
 // of at most that. Its own float64 arithmetic errs by some 1e-16 in the cosine of angle(c, w), so
 // by 2e-8 in a sine near 0; 1e-7 is added. Prefix() is the number of seeds in the bins whose edge
 // is not above a need.
 //
-// Memory. A list costs 2 bytes a seed, of the 65,535. Lists are built when blocks ask for them, by
+// Memory. Lists lie in slabs on huge pages. They are built when blocks ask for them, by
 // whoever asks, and stay for the life of the process; when the store's memory is used up, no more
 // are built and the blocks of the other cells are searched exhaustively. Nothing is ever thrown
 // out, so nothing thrashes.
@@ -31,10 +34,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
 #include "kernels/codec/profile.h"
+#include "kernels/search/cache_aligned.h"
 
 namespace seedlm::search {
 
@@ -58,24 +63,35 @@ struct Resolution {
   int64_t cells;  // about
   int entries;    // of a list, about
   int scanned;    // seeds that a block needs, about
-};
 
-// A seed's distance from a centre, as computed.
-struct ListEntry {
-  float x;
-  uint16_t seed;
+  // Whether lists are long enough for a byte a seed.
+  bool dense() const { return entries >= 8192; }
+  // Of a list, about.
+  int64_t list_bytes() const { return 160 + (dense() ? entries * 9 / 8 : entries * 2); }
 };
 
 // The lists of one resolution. Thread-safe; a list is immutable once it is there.
 class CellIndex {
+  using AlignedBytes = std::vector<std::byte, CacheAligned<std::byte>>;
+
  public:
-  static constexpr int kBins = 64;
+  static constexpr int kBins = 64;      // at most; kGaps uses fewer
   static constexpr int kGrains = 1024;  // a bin begins at a multiple of end() / kGrains
   static constexpr uint32_t kNoCell = ~uint32_t{0};
 
+  enum class Coding : uint32_t {
+    kPlain = 0,  // u16 each
+    // A bin's seeds ascend. A byte 1 .. 255: a seed that is so much more than the one before it, or
+    // than 0; a byte 0: no seed, but the next one is 255 more.
+    kGaps = 1,
+  };
+
   struct List {
-    uint16_t begin[kBins + 1];  // of each bin, and the number of seeds
-    uint16_t seeds[1];          // as many as there are
+    uint32_t bytes;             // of code
+    uint16_t begin[kBins + 1];  // of each bin, and the number of seeds (also behind the last bin)
+    uint8_t code[2];            // as many as there are
+
+    int size() const { return begin[kBins]; }
   };
 
   // `margin`: of the computed x, BoundTable::margin(). The budget must outlive the index.
@@ -103,15 +119,27 @@ class CellIndex {
   // Whether another list would fit into memory.
   bool HasRoom() const { return budget_.left() >= room_for_; }
   // Makes a list of all seeds with x <= end(), unless it has appeared meanwhile or there is no
-  // memory. `entries` may hold others, too.
-  void Publish(uint32_t cell, std::span<const ListEntry> entries);
+  // memory. x[i] is of seeds[i]; others may be among them, too, and zeros, which are no seeds.
+  void Publish(uint32_t cell, std::span<const float> x, std::span<const uint32_t> seeds);
 
   // A different number for every caller, spread over all of uint32_t.
   uint32_t NextStart() { return starts_.fetch_add(0x9E3779B9u); }
 
-  // Makes a list that an index of the same profile, resolution and version had; `begin` as in List.
-  // Does nothing for kNoCell, where there is a list already, or where memory is used up.
-  void Restore(uint32_t cell, const uint16_t* begin, std::span<const uint16_t> seeds);
+  // Makes a list that an index of the same profile, resolution and version had; `begin` and `code`
+  // as in List. Does nothing for kNoCell, where there is a list already, or where memory is used
+  // up. REQUIRES: IsSound(begin, code).
+  void Restore(uint32_t cell, const uint16_t* begin, std::span<const uint8_t> code);
+  // Whether they are a list of this index's coding, without the seed 0.
+  bool IsSound(const uint16_t* begin, std::span<const uint8_t> code) const;
+
+  Coding coding() const { return coding_; }
+  // The first `count` seeds of a list, in it or in `buffer`, which has room for them. REQUIRES:
+  // count <= list.size().
+  const uint16_t* Seeds(const List& list, int count, uint16_t* buffer) const {
+    if (coding_ == Coding::kPlain) return reinterpret_cast<const uint16_t*>(list.code);
+    DecodeGaps(list.begin, list.code, count, buffer);
+    return buffer;
+  }
 
   // Upper end of x in the lists.
   double end() const { return end_; }
@@ -131,17 +159,17 @@ class CellIndex {
     std::atomic<const List*> list{nullptr};
   };
 
-  // A list with memory for `seeds` taken from the budget, or null.
-  List* Allocate(size_t seeds);
-  void Install(uint32_t cell, List* made);
+  void Install(uint32_t cell, const uint16_t* begin, std::span<const uint8_t> code);
+  // Memory for a list with so many bytes of code, taken from the budget, or null.
+  List* Allocate(size_t bytes);
 
-  static int64_t ListBytes(size_t entries) {
-    return static_cast<int64_t>(sizeof(List) + entries * sizeof(uint16_t));
-  }
+  static void DecodeGaps(const uint16_t* begin, const uint8_t* code, int count, uint16_t* seeds);
 
   const codec::Profile profile_;
   const Resolution resolution_;
   const double margin_;
+  const Coding coding_;
+  const int bins_;
   double end_;
   double grain_;                // kGrains / end
   std::vector<uint8_t> bin_;    // of a grain
@@ -149,6 +177,10 @@ class CellIndex {
   MemoryBudget& budget_;
   const int64_t room_for_;  // bytes of a list that is not too long
   std::vector<Slot> slots_;
+  std::mutex mutex_;                 // guards slabs_, slab_left_, taken_
+  std::vector<AlignedBytes> slabs_;  // lists, one behind the other
+  size_t slab_left_ = 0;             // bytes of the last slab
+  int64_t taken_ = 0;                // from the budget
   std::atomic<int64_t> lists_{0};
   std::atomic<uint32_t> starts_{0};
 };

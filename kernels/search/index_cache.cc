@@ -22,11 +22,11 @@ static_assert(std::endian::native == std::endian::little,
 
 struct Header {
   char magic[8] = {'S', 'E', 'E', 'D', 'L', 'M', 'C', 'I'};
-  uint32_t version = 1;
+  uint32_t version = 2;
   uint32_t block, rank, lfsr_width, taps;
   uint32_t bins = CellIndex::kBins;
   uint32_t grains = CellIndex::kGrains;
-  uint32_t reserved = 0;
+  CellIndex::Coding coding;
   double radius, end;
 
   explicit Header(const CellIndex& index)
@@ -34,12 +34,14 @@ struct Header {
         rank(static_cast<uint32_t>(index.profile().rank)),
         lfsr_width(static_cast<uint32_t>(index.profile().lfsr_width)),
         taps(codec::LfsrTaps(index.profile().lfsr_width)),
+        coding(index.coding()),
         radius(index.resolution().radius),
         end(index.end()) {}
 };
 static_assert(sizeof(Header) == 56, "no padding");
 
 constexpr size_t kBeginBytes = (CellIndex::kBins + 1) * sizeof(uint16_t);
+constexpr uint32_t kMostBytes = 1u << 17;  // of a list: two bytes for every seed
 
 // A running checksum: every bit of a word reaches the upper half of the next state.
 class Checksum {
@@ -94,21 +96,11 @@ absl::Status Failed(const std::string& path, const char* what) {
   return absl::UnavailableError(absl::StrCat(path, ": cannot ", what, ": ", std::strerror(errno)));
 }
 
-bool IsSound(const uint16_t* begin, const std::vector<uint16_t>& seeds) {
-  for (int b = 0; b < CellIndex::kBins; ++b) {
-    if (begin[b] > begin[b + 1]) return false;
-  }
-  if (begin[0] != 0) return false;
-  for (const uint16_t seed : seeds) {
-    if (seed == 0) return false;
-  }
-  return true;
-}
-
 // Passes all lists of the file to `take`; only the checksum at the end tells whether they are good.
 template <typename Take>
-absl::Status ReadLists(const std::string& path, std::FILE* file, const Header& expected,
+absl::Status ReadLists(const std::string& path, std::FILE* file, const CellIndex& index,
                        const Take& take) {
+  const Header expected(index);
   Stream stream{file};
   Header header = expected;
   uint64_t count = 0;
@@ -118,19 +110,22 @@ absl::Status ReadLists(const std::string& path, std::FILE* file, const Header& e
   if (std::memcmp(&header, &expected, sizeof header) != 0) {
     return Refused(path, "the index cache is of another version");
   }
-  std::vector<uint16_t> seeds;
+  std::vector<uint8_t> code;
   for (uint64_t i = 0; i < count; ++i) {
     uint64_t key = 0;
+    uint32_t bytes = 0;
     uint16_t begin[CellIndex::kBins + 1];
-    if (!stream.Read(&key, sizeof key) || !stream.Read(begin, kBeginBytes)) {
+    if (!stream.Read(&key, sizeof key) || !stream.Read(&bytes, sizeof bytes) ||
+        !stream.Read(begin, kBeginBytes)) {
       return Refused(path, "the index cache is cut short");
     }
-    seeds.resize(begin[CellIndex::kBins]);
-    if (!stream.Read(seeds.data(), seeds.size() * sizeof(uint16_t))) {
+    if (bytes > kMostBytes) return Refused(path, "the index cache is damaged");
+    code.resize(bytes);
+    if (!stream.Read(code.data(), bytes)) {
       return Refused(path, "the index cache is cut short");
     }
-    if (!IsSound(begin, seeds)) return Refused(path, "the index cache is damaged");
-    take(key, begin, seeds);
+    if (!index.IsSound(begin, code)) return Refused(path, "the index cache is damaged");
+    take(key, begin, code);
   }
   uint64_t sum = 0;
   if (std::fread(&sum, 1, sizeof sum, file) != sizeof sum || sum != stream.sum.value()) {
@@ -152,8 +147,8 @@ bool WriteLists(const CellIndex& index, std::FILE* file) {
   for (const uint32_t cell : cells) {
     const CellIndex::List& list = *index.list(cell);
     const uint64_t key = index.key(cell);
-    good = good && stream.Write(&key, sizeof key) && stream.Write(list.begin, kBeginBytes) &&
-           stream.Write(list.seeds, list.begin[CellIndex::kBins] * sizeof(uint16_t));
+    good = good && stream.Write(&key, sizeof key) && stream.Write(&list.bytes, sizeof list.bytes) &&
+           stream.Write(list.begin, kBeginBytes) && stream.Write(list.code, list.bytes);
   }
   const uint64_t sum = stream.sum.value();
   return good && std::fwrite(&sum, 1, sizeof sum, file) == sizeof sum;
@@ -167,13 +162,12 @@ absl::Status LoadLists(const std::string& path, CellIndex& index) {
     return errno == ENOENT ? absl::NotFoundError(path) : Failed(path, "read the index cache");
   }
   // Once to check it, once to use it: a file that turns out damaged at its end leaves no trace.
-  const Header expected(index);
-  absl::Status status = ReadLists(path, file.get(), expected, [](auto&&...) {});
+  absl::Status status = ReadLists(path, file.get(), index, [](auto&&...) {});
   if (!status.ok()) return status;
   std::rewind(file.get());
-  return ReadLists(path, file.get(), expected,
-                   [&](uint64_t key, const uint16_t* begin, const std::vector<uint16_t>& seeds) {
-                     index.Restore(index.Find(key), begin, seeds);
+  return ReadLists(path, file.get(), index,
+                   [&](uint64_t key, const uint16_t* begin, const std::vector<uint8_t>& code) {
+                     index.Restore(index.Find(key), begin, code);
                    });
 }
 

@@ -20,7 +20,7 @@ constexpr double kGain = 0.98;  // cells that save less are not worth their memo
 // radius, reach, cells, entries, scanned.
 constexpr Resolution k4bitResolutions[] = {{2, 0.60, 6'660, 6'700, 3'200},
                                            {3, 0.44, 85'020, 1'850, 850}};
-constexpr Resolution k3bitResolutions[] = {{2, 0.76, 60'000, 10'400, 4'900}};
+constexpr Resolution k3bitResolutions[] = {{2, 0.76, 80'000, 10'400, 4'900}};
 constexpr Resolution k4_5bitResolutions[] = {{2, 0.55, 6'660, 12'000, 6'500},
                                              {3, 0.40, 85'020, 4'250, 1'850}};
 
@@ -48,8 +48,8 @@ double ModelCost(const Resolution& resolution, const Workload& work, const Index
   // Cells that are met when blocks fall on them evenly.
   const double met = cells * -std::expm1(-blocks / cells);
   const double visits = cells * -std::expm1(-batch / cells) / batch;  // for each block
-  const double room =
-      std::floor(static_cast<double>(state.bytes_left) / (2.0 * resolution.entries + 200));
+  const double room = std::floor(static_cast<double>(state.bytes_left) /
+                                 static_cast<double>(resolution.list_bytes()));
   const double lists = static_cast<double>(state.lists);
   const double built = std::clamp(met - lists, 0.0, room);
   const double covered = std::min(1.0, (lists + built) / met);

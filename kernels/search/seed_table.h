@@ -95,7 +95,7 @@ class SeedTable {
   size_t record_stride_;  // bytes
   std::vector<int16_t, CacheAligned<int16_t>> rows_;
   std::vector<std::byte, CacheAligned<std::byte>> records_;
-  std::vector<uint32_t> unsound_;              // ascending
+  std::vector<uint32_t> unsound_;             // ascending
   std::vector<codec::Factor> exact_factors_;  // of those
 };
 

@@ -121,7 +121,9 @@ std::vector<double> ExactX(const codec::Profile& profile, const double* unit) {
 TEST_CASE("the front of a list holds every seed that can matter") {
   const codec::Profile& profile = codec::k4bit;
   MemoryBudget budget(1 << 24);
-  const Resolution resolution{2, 0.9, 1000, 20000, 3000};
+  // Plain and as gaps: the coding goes by the expected number of seeds.
+  const int entries = GENERATE(4000, 20000);
+  const Resolution resolution{2, 0.9, 1000, entries, 3000};
   CellIndex index(profile, resolution, BoundTable::For(profile).margin(), budget);
   std::mt19937 bits(11);
   std::normal_distribution<double> normal;
@@ -146,22 +148,26 @@ TEST_CASE("the front of a list holds every seed that can matter") {
     }
     const std::vector<double> from_centre = ExactX(profile, centre);
     const std::vector<double> from_block = ExactX(profile, w);
-    std::vector<ListEntry> entries;
-    for (uint32_t seed = 1; seed <= profile.seed_count(); ++seed) {
-      entries.push_back({static_cast<float>(from_centre[seed]), static_cast<uint16_t>(seed)});
+    std::vector<float> x;
+    std::vector<uint32_t> seeds;
+    for (uint32_t seed = profile.seed_count(); seed > 0; --seed) {
+      x.push_back(static_cast<float>(from_centre[seed]));
+      seeds.push_back(seed);
     }
     const uint32_t cell = index.Find(key);
     REQUIRE(cell != CellIndex::kNoCell);
     CHECK(index.Find(key) == cell);
     CHECK(index.key(cell) == key);
-    index.Publish(cell, entries);
+    index.Publish(cell, x, seeds);
     const CellIndex::List* list = index.list(cell);
     REQUIRE(list != nullptr);
     for (const double share : {0.0, 1e-4, 0.01, 0.05, 0.1, 0.2}) {
       const double need = index.Need(std::fabs(dot), share);
       if (need > index.end()) continue;
       const int prefix = index.Prefix(*list, need);
-      const std::set<uint16_t> front(list->seeds, list->seeds + prefix);
+      std::vector<uint16_t> buffer(static_cast<size_t>(prefix));
+      const uint16_t* begin = index.Seeds(*list, prefix, buffer.data());
+      const std::set<uint16_t> front(begin, begin + prefix);
       size_t mattering = 0;
       for (uint32_t seed = 1; seed <= profile.seed_count(); ++seed) {
         if (from_block[seed] > share) continue;
@@ -181,12 +187,13 @@ TEST_CASE("lists stop where the memory ends") {
   {
     CellIndex index(codec::k4bit, {2, 0.6, 100, 1000, 10}, 1e-4, budget);
     CHECK(!index.HasRoom());
-    const std::vector<ListEntry> entries(500, {0.1f, 7});
-    index.Publish(index.Find(1), entries);
+    const std::vector<float> x(500, 0.1f);
+    const std::vector<uint32_t> seeds(500, 7);
+    index.Publish(index.Find(1), x, seeds);
     CHECK(index.list(index.Find(1)) != nullptr);
     const int64_t left = budget.left();
     CHECK(left < 1000);
-    index.Publish(index.Find(2), entries);
+    index.Publish(index.Find(2), x, seeds);
     CHECK(index.list(index.Find(2)) == nullptr);
     CHECK(budget.left() == left);
     CHECK(index.lists() == 1);
