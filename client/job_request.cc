@@ -13,6 +13,7 @@
 namespace seedlm::client {
 
 absl::StatusOr<std::string> InputPath(const std::string& path) {
+  if (path.empty()) return AbsolutePath(path);  // says what is wrong with it
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
     return absl::NotFoundError(absl::StrCat(path, ": no such file or directory; check the path"));

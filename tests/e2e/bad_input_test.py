@@ -35,6 +35,9 @@ class BadFiles(EndToEnd):
     def test_missing(self):
         self.compress_fails(self.path("none.safetensors"), NOT_FOUND, "none.safetensors", "; ")
 
+    def test_an_empty_name(self):
+        self.compress_fails("", INVALID, "a path is empty")
+
     def test_not_safetensors(self):
         with open(self.path("in.safetensors"), "w") as f:
             f.write("this is not a checkpoint, it is a sentence")

@@ -1,20 +1,25 @@
-// Any weights, profile, fit and scale: each instruction set returns the reference's bytes.
+// Any weights, profile, fit and scale: each instruction set returns the reference's bytes, by the
+// scan of all seeds and through the cell index.
 //
 // Input: one byte of options, one byte of scale, then weights, 4 bytes each as float32 bits or one
 // byte each as an integer times a power of two (short inputs then reach ordinary blocks).
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/backend/weight_blocks.h"
 #include "kernels/codec/level_design.h"
 #include "kernels/cpu/backends.h"
+#include "kernels/cpu/index_search.h"
+#include "kernels/search/index_store.h"
 
 namespace seedlm {
 namespace {
 
 constexpr size_t kMostBlocks = 4;  // the reference takes milliseconds for one
+constexpr int64_t kListMemory = int64_t{256} << 20;
 
 struct Input {
   backend::EncodeSpec spec;
@@ -60,6 +65,47 @@ backend::EncodedShard MustEncode(const backend::Backend& backend, const Input& i
   return *std::move(shard);
 }
 
+// Lists of all inputs so far; begun anew when their memory is full, lest the index do nothing more.
+search::CellIndex& Cells(const Input& input) {
+  static std::unique_ptr<search::IndexStore> store;
+  if (store == nullptr || store->memory_left() < kListMemory / 8) {
+    store = std::make_unique<search::IndexStore>(kListMemory);
+  }
+  const size_t resolutions = search::Resolutions(input.spec.profile).size();
+  return store->At(input.spec.profile, input.weights.size() % resolutions);
+}
+
+// The codes of all blocks through the cell index, words only: with a promise of so much work to
+// come that every list pays.
+void CompareIndex(const Input& input, const backend::EncodedShard& expected) {
+  const codec::Profile& profile = input.spec.profile;
+  if (search::Resolutions(profile).empty()) return;
+  backend::EncodeSpec spec = input.spec;
+  spec.blocks_to_come = int64_t{1} << 40;
+  std::vector<float> blocks = input.weights;
+  blocks.resize(expected.words.size() * static_cast<size_t>(profile.block), 0.0f);
+  std::vector<codec::Candidate> best(expected.words.size());
+  std::vector<uint32_t> places;
+  for (size_t i = 0; i < best.size(); ++i) {
+    const codec::BlockTask task =
+        codec::MakeTask(profile, &blocks[i * static_cast<size_t>(profile.block)]);
+    best[i] = codec::InitialCandidate(spec.fit, task);
+    if (task.squared_norm > 0) places.push_back(static_cast<uint32_t>(i));
+  }
+  const cpu::SearchKernels kernels = cpu::KernelsFor(input.target);
+  cpu::IndexSearch search(kernels, spec, Cells(input));
+  if (!search.Run({blocks.data(), places, best.data()}, {}).ok()) std::abort();
+  for (const uint32_t place : places) {
+    const codec::BlockCode code =
+        codec::FromSeedAndRemainder(profile, best[place].seed, best[place].remainder);
+    if (codec::PackWord(profile, code) != expected.words[place]) std::abort();
+    if (!expected.levels.empty() &&
+        codec::GetLevelNibble(expected.levels.data(), place) != code.level) {
+      std::abort();
+    }
+  }
+}
+
 void Compare(Input& input) {
   const backend::WeightRows rows{backend::WeightType::kF32, 1,
                                  static_cast<int64_t>(input.weights.size()),
@@ -71,6 +117,7 @@ void Compare(Input& input) {
   const auto expected = MustEncode(*reference, input, rows);
   const auto got = MustEncode(**cpu::MakeSimdBackend(input.target), input, rows);
   if (got.words != expected.words || got.levels != expected.levels) std::abort();
+  CompareIndex(input, expected);
 }
 
 }  // namespace

@@ -151,10 +151,13 @@ TEST_CASE("plans that cannot be are refused") {
              Catch::Contains("nothing to compress: of 3 tensors, 1 are left out because: "));
   options.include = {"a.weight", "c.*"};
   CHECK_THAT(file.Refusal(options),
-             Catch::Contains("no tensor's name matches the include pattern 'c.*'"));
+             Catch::Contains("no tensor's name matches the include pattern 'c.*'; it must match "
+                             "the whole name"));
   options = {};
   options.fit = codec::Fit::kNearest;
-  CHECK_THAT(file.Refusal(options), Catch::Contains("'nearest'"));
+  CHECK_THAT(file.Refusal(options),
+             Catch::Contains("fit 'nearest' works with scale 'pow2' or 'paper' only, "
+                             "not with 'fitted'"));
   options.scale = codec::ScaleRule::kPow2;
   options.include = {"a.weight"};
   CHECK_THAT(file.Refusal(options), Catch::Contains("its plane"));

@@ -237,7 +237,7 @@ TEST_CASE("what cannot be decompressed is refused") {
               DType::kF32);
   CHECK_THAT(
       Message(PlanDecompression(*Checkpoint::Open(directory.path("d")), DType::kI8).status()),
-      Catch::Contains("restored as I8"));
+      Catch::Contains("weights cannot be restored as I8"));
   WriteSafetensors(directory.path("d/b.safetensors"),
                    {RandomTensor("w", DType::kF32, {2, 2}, random)});
   const absl::Status twice =

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 #include "kernels/format/mapped_file.h"
 #include "tests/kernels/format_support.h"
@@ -71,7 +72,21 @@ TEST_CASE("a file that changes under the map is noticed") {
   }
   const absl::Status status = file->CheckUnchanged();
   CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
-  CHECK_THAT(Message(status), Catch::Contains(path + ": was changed"));
+  CHECK(status.message() == path + ": was changed while it was being read; start again");
+}
+
+TEST_CASE("a read past the end that a file has by now says so") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("file");
+  WriteBytes(path, std::string(10'000, 'x'));
+  const absl::StatusOr<MappedFile> file = MappedFile::Open(path);
+  REQUIRE(file.ok());
+  std::vector<std::byte> bytes(6'000);
+  CHECK(file->ReadAt(4'000, bytes).ok());
+  std::filesystem::resize_file(path, 5'000);
+  const absl::Status status = file->ReadAt(4'000, bytes);
+  CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(status.message() == path + ": became shorter while it was being read; start again");
 }
 
 TEST_CASE("a file that is replaced by a rename stays readable") {
