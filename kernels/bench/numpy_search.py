@@ -3,20 +3,25 @@
 would write. For each block: t = pinv(U) w for all 65,535 seeds by one matrix product, the common
 exponent, the rounded coefficients, the reconstruction error, and the least of it.
 
-Usage: numpy_search.py [--profile 4bit|3bit] [--seconds S] [--batch N]
+Usage: numpy_search.py [--commit C] [--seconds S]
 
-Prints blocks/s as JSON. NumPy's BLAS uses as many threads as it likes; set OPENBLAS_NUM_THREADS=1
-for one.
+Prints blocks/s as JSON, of two ways to write it: all seeds in one step, as one does it first, and in
+pieces that fit the cache, as one does it in the end. NumPy's BLAS uses as many threads as it likes,
+all else one; OPENBLAS_NUM_THREADS=1 keeps it to one.
 """
 
 import argparse
 import json
+import os
 import time
 
 import numpy
 
 SHAPES = {"4bit": (8, 3), "3bit": (12, 4)}
 WIDTH = 16
+BIAS = -10  # of pow2's exponents, right for a sigma of 0.02
+# name, blocks together, seeds together
+VARIANTS = (("all seeds at once", 16, 2**WIDTH - 1), ("in pieces", 64, 1024))
 TAPS = 0b1000000001011  # bits 0, 1, 3, 12
 
 
@@ -43,33 +48,60 @@ def search(u, inverse, weights, bias):
     """Place of the best seed and its squared error, for each row of weights [n, block]."""
     count, block, rank = u.shape
     t = (inverse.reshape(count * rank, block) @ weights.T).reshape(count, rank, -1)
-    exponent = numpy.floor(numpy.log2(numpy.abs(t).max(axis=1))) - 2
-    scale = numpy.exp2(numpy.clip(exponent, bias - 8, bias + 7)).astype(numpy.float32)
-    q = numpy.clip(numpy.rint(t / scale[:, None, :]), -8, 7) * scale[:, None, :]
-    error = ((numpy.matmul(u, q) - weights.T[None]) ** 2).sum(axis=1)
+    exponent = numpy.frexp(numpy.abs(t).max(axis=1))[1] - 1 - 2  # floor(log2) - 2
+    scale = numpy.ldexp(numpy.float32(1), numpy.clip(exponent, bias - 8, bias + 7))[:, None, :]
+    q = numpy.clip(numpy.rint(t / scale), -8, 7) * scale
+    difference = numpy.matmul(u, q)
+    difference -= weights.T
+    difference *= difference
+    error = difference.sum(axis=1)
     return error.argmin(axis=0), error.min(axis=0)
+
+
+def search_in_pieces(u, inverse, weights, bias, piece):
+    """The same, `piece` seeds at a time, so that what lies between the steps stays in the cache."""
+    place = numpy.zeros(len(weights), numpy.int64)
+    least = numpy.full(len(weights), numpy.inf, numpy.float32)
+    for first in range(0, len(u), piece):
+        last = first + piece
+        at, error = search(u[first:last], inverse[first:last], weights, bias)
+        better = error < least
+        place[better] = first + at[better]
+        least[better] = error[better]
+    return place, least
+
+
+def measure(u, inverse, weights, batch, piece, seconds):
+    search_in_pieces(u, inverse, weights[:batch], BIAS, piece)  # warm up
+    done, squared, start = 0, 0.0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        part = weights[done:done + batch]
+        squared += search_in_pieces(u, inverse, part, BIAS, piece)[1].sum()
+        done += len(part)
+    rate = done / (time.perf_counter() - start)
+    norm = (weights[:done].astype(numpy.float64) ** 2).sum()
+    return round(rate, 1), round(float(numpy.sqrt(squared / norm)), 4)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", choices=SHAPES, default="4bit")
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--commit", default="")
+    parser.add_argument("--seconds", type=float, default=5, help="for each row")
     arguments = parser.parse_args()
-    block, rank = SHAPES[arguments.profile]
-    u = bases(block, rank)
-    inverse = numpy.linalg.pinv(u.astype(numpy.float64)).astype(numpy.float32)
-    random = numpy.random.default_rng(1)
-    weights = random.normal(0, 0.02, (100_000, block)).astype(numpy.float32)
-    done, squared, start = 0, 0.0, time.perf_counter()
-    while time.perf_counter() - start < arguments.seconds:
-        part = weights[done:done + arguments.batch]
-        squared += search(u, inverse, part, -10)[1].sum()
-        done += len(part)
-    seconds = time.perf_counter() - start
-    relative = float(numpy.sqrt(squared / (weights[:done].astype(numpy.float64) ** 2).sum()))
-    print(json.dumps({"profile": arguments.profile, "blocks_per_second": round(done / seconds, 1),
-                      "batch": arguments.batch, "relative_error": round(relative, 4)}))
+    rows = []
+    for profile, (block, rank) in SHAPES.items():
+        u = bases(block, rank)
+        inverse = numpy.linalg.pinv(u.astype(numpy.float64)).astype(numpy.float32)
+        weights = numpy.random.default_rng(1).normal(0, 0.02, (200_000, block))
+        for name, batch, piece in VARIANTS:
+            rate, error = measure(u, inverse, weights.astype(numpy.float32), batch, piece,
+                                  arguments.seconds)
+            rows.append({"profile": profile, "search": name, "batch": batch, "seeds": piece,
+                         "blocks_per_second": rate, "relative_error": error})
+    threads = os.environ.get("OPENBLAS_NUM_THREADS", str(os.cpu_count()))
+    print(json.dumps({"date": time.strftime("%Y-%m-%d", time.gmtime()),
+                      "commit": arguments.commit, "numpy": numpy.__version__,
+                      "blas_threads": int(threads), "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":
