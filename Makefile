@@ -8,14 +8,12 @@ JOBS := $(shell nproc)
 MODEL ?=
 SCRATCH ?=
 FUZZ_SECONDS ?= 60
-RESULTS = kernels/bench/results/$(shell date -u +%F)
-COMMIT = $(shell git describe --always --dirty)
 
 help:
 	@echo 'make demo        compress a real model through the server and verify it (MODEL=path: your own)'
 	@echo 'make test        build everything and run all tests'
 	@echo 'make test-slow   the index search against the scan of all seeds, a million blocks and more'
-	@echo 'make bench       measure the search, write kernels/bench/results/DATE-{search,index}.json'
+	@echo 'make bench       measure the search and whole files, write kernels/bench/results/DATE-*.json'
 	@echo 'make lint        clang-format, import law, file sizes, shellcheck'
 	@echo 'make tidy        clang-tidy over kernels, server and client'
 	@echo 'make format      rewrite the sources the way clang-format wants them'
@@ -48,13 +46,8 @@ test-slow: build
 
 bench: deps
 	cmake --preset cpu
-	cmake --build --preset cpu -j $(JOBS) --target bench_search bench_index
-	@mkdir -p $(dir $(RESULTS))
-	for program in search index; do \
-	  build/cpu/kernels/bench/bench_$$program --commit "$(COMMIT)" > $(RESULTS)-$$program.json.part; \
-	  mv $(RESULTS)-$$program.json.part $(RESULTS)-$$program.json; \
-	  echo $(RESULTS)-$$program.json; \
-	done
+	cmake --build --preset cpu -j $(JOBS) --target seedlm bench_search bench_index
+	kernels/bench/run_all.sh build/cpu
 
 lint: lint-deps
 	tests/lint/run.sh
