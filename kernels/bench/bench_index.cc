@@ -6,8 +6,10 @@
 // Usage: bench_index [--commit ID] [--blocks N]   (N: blocks a round of the index, default 500000)
 //
 // The floor of scoring: a (block, seed) pair is C P / 2 multiply-adds of 16-bit pairs and P of
-// float32, 12 + 3 for 4bit, over the lanes of a vector; a processor with two such multipliers and 8
-// lanes needs 15 / 16 of a cycle.
+// float32, 12 + 3 for 4bit, over the lanes of a vector; two such instructions a cycle, 16 lanes
+// with AVX-512: 15 / 32 of a cycle at 4bit, 28 / 32 at 3bit. The clock rate is measured. A
+// candidate is C P 16-bit words, fetched once for all blocks of a visit: 48 bytes at 4bit (in a
+// line of 64), 96 at 3bit. Shares of time come from one more round with a clock in every kernel.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -20,6 +22,7 @@
 #include "kernels/backend/level_choice.h"
 #include "kernels/backend/weight_blocks.h"
 #include "kernels/bench/bench_support.h"
+#include "kernels/bench/kernel_clock.h"
 #include "kernels/bench/plain_search.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cpu/index_search.h"
@@ -151,6 +154,16 @@ ordered_json RunProfile(const codec::Profile& profile, int blocks) {
   double median[5];
   for (int i = 0; i < 5; ++i) median[i] = bench::Median(rates[i]);
   const double count = static_cast<double>(blocks);
+  const bench::KernelClock clock(kernels);
+  const double clocked =
+      count / TimeIndex(load, clock.kernels(), *index, 1) - clock.Overhead();  // seconds
+  const auto share = [&](bench::KernelClock::Stage stage) {
+    return std::round(1000 * clock.Seconds(stage) / clocked) / 1000;
+  };
+  const double floor = bench::MeasureClockRate() * 2 *
+                       bench::Lanes(cpu::SupportedTargets().front()) /
+                       (profile.block * profile.rank / 2 + profile.rank);
+  const double scoring = bench::MeasureScoring(kernels, profile);
   const double list_us = built.lists_built == 0 ? 0
                                                 : 1e6 * (count / cold - count / median[3]) /
                                                       static_cast<double>(built.lists_built);
@@ -177,7 +190,15 @@ ordered_json RunProfile(const codec::Profile& profile, int blocks) {
       {"seeds_fetched_a_block", static_cast<double>(warm.fetched) / count},
       {"pairs_scored_a_block", static_cast<double>(warm.scored) / count},
       {"seeds_finished_a_block", static_cast<double>(warm.finished) / count},
-      {"share_scanned_exhaustively", static_cast<double>(warm.exhaustive) / count}};
+      {"share_scanned_exhaustively", static_cast<double>(warm.exhaustive) / count},
+      {"pairs_scored_per_second", std::round(scoring)},
+      {"pairs_per_second_floor", std::round(floor)},
+      {"scoring_share_of_floor", std::round(1000 * scoring / floor) / 1000},
+      {"candidate_bytes", 2 * profile.block * profile.rank},
+      {"share_of_time_fetching", share(bench::KernelClock::kFetch)},
+      {"share_of_time_scoring", share(bench::KernelClock::kScore)},
+      {"share_of_time_selecting", share(bench::KernelClock::kSelect)},
+      {"share_of_time_finishing", share(bench::KernelClock::kFinish)}};
   std::cerr << row.dump(1) << '\n';
   return row;
 }

@@ -47,7 +47,7 @@ absl::Status ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint3
   unit_.clear();
   for (const uint32_t place : places) {
     if (stop.stop_requested()) return cancelled();
-    const BlockTask task = codec::MakeTask(spec_.profile, batch.weights + place * width);
+    const BlockTask task = kernels_.make_task(spec_.profile, batch.weights + place * width);
     if (HasShortcut(task)) {
       TakeShortcut(task, batch.best[place]);
       continue;

@@ -101,7 +101,8 @@ class Finisher {
   }
 
   // For seeds that are not sound, and blocks whose levels leave the range of float32.
-  void EvaluateExactly(uint32_t seed) {
+  // Flattened, so that the codec's fma() is an instruction here and not a call.
+  HWY_FLATTEN void EvaluateExactly(uint32_t seed) {
     const codec::Basis basis = codec::MakeBasis(*task_.profile, seed);
     const bool sound = task_.seeds->sound(seed);
     codec::EvaluateSeed(
@@ -290,6 +291,12 @@ class Finisher {
   int leaves_ = 0;
   Code codes_[kMaxLeaves];
 };
+
+// codec::MakeTask with this instruction set's fma().
+HWY_FLATTEN inline codec::BlockTask MakeBlockTask(const codec::Profile& profile,
+                                                  const float* weights) {
+  return codec::MakeTask(profile, weights);
+}
 
 inline void AnyFinish(const FinishTask& task, const uint32_t* seeds, int count,
                       codec::Candidate& best) {

@@ -28,10 +28,11 @@ constexpr double kShareMargin = 1.05;
 constexpr double kShareMemory = 64;
 constexpr double kShareLimit = 4;  // times what is expected: a block that needs more is scanned
 
-// The cell of a unit-norm block.
-uint64_t KeyOf(const codec::Profile& profile, const float* unit, float radius) {
+// The cell of a block.
+uint64_t KeyOf(const codec::Profile& profile, const codec::BlockTask& task, double radius) {
+  const double scale = radius / std::sqrt(task.squared_norm);
   float x[codec::kMaxBlock];
-  for (int c = 0; c < profile.block; ++c) x[c] = unit[c] * radius;
+  for (int c = 0; c < profile.block; ++c) x[c] = static_cast<float>(task.weights[c] * scale);
   return profile.block == 8 ? search::CellKey<8>(search::NearestOfDPlus<8>(x))
                             : search::CellKey<12>(search::NearestOfDPlus<12>(x));
 }
@@ -120,21 +121,27 @@ void IndexSearch::PrefetchSome(size_t count) {
 
 // Cell and place of each block; those that no list can help go to rest_ at once.
 void IndexSearch::File(const Batch& batch) {
+  constexpr size_t kTogether = 32;  // whose places in the table of cells are asked for ahead
   const size_t width = static_cast<size_t>(spec_.profile.block);
-  const float radius = static_cast<float>(index_.resolution().radius);
+  const double radius = index_.resolution().radius;
   filed_.clear();
-  for (const uint32_t place : batch.places) {
-    const codec::BlockTask task = codec::MakeTask(spec_.profile, batch.weights + place * width);
-    float unit[codec::kMaxBlock];
-    const double inverse = 1 / std::sqrt(task.squared_norm);
-    for (size_t c = 0; c < width; ++c) unit[c] = static_cast<float>(task.weights[c] * inverse);
-    const uint32_t cell = exhaustive_.HasShortcut(task)
-                              ? CellIndex::kNoCell
-                              : index_.Find(KeyOf(spec_.profile, unit, radius));
-    if (cell == CellIndex::kNoCell) {
-      rest_.push_back(place);
-    } else {
-      filed_.push_back(uint64_t{cell} << 32 | place);
+  for (size_t first = 0; first < batch.places.size(); first += kTogether) {
+    const auto places =
+        batch.places.subspan(first, std::min(kTogether, batch.places.size() - first));
+    uint64_t keys[kTogether];
+    for (size_t i = 0; i < places.size(); ++i) {
+      const codec::BlockTask task =
+          kernels_.make_task(spec_.profile, batch.weights + places[i] * width);
+      keys[i] = exhaustive_.HasShortcut(task) ? 0 : KeyOf(spec_.profile, task, radius);
+      index_.PrefetchFind(keys[i]);
+    }
+    for (size_t i = 0; i < places.size(); ++i) {
+      const uint32_t cell = index_.Find(keys[i]);
+      if (cell == CellIndex::kNoCell) {
+        rest_.push_back(places[i]);
+      } else {
+        filed_.push_back(uint64_t{cell} << 32 | places[i]);
+      }
     }
   }
 }
@@ -163,17 +170,20 @@ void IndexSearch::SortFiled() {
   statistics_.visits += static_cast<int64_t>(visits_.size());
 }
 
-// A list costs little more than the exhaustive scan of one block, so it pays from the second block
-// on: in this batch, or where enough are to come. Threads that begin at the same time begin at
-// different cells, so that they do not build the same lists.
+// A list pays where its cell has more blocks than it costs scans: in this batch, or where enough
+// are to come. Threads that begin at the same time begin at different cells, so that they do not
+// build the same lists.
 absl::Status IndexSearch::BuildLists(std::stop_token stop) {
-  const bool more_to_come = spec_.blocks_to_come >= 2 * index_.resolution().cells;
+  constexpr double kSaved = 0.85;  // of a scan, by a list
+  const double pays = index_.resolution().list_scans() / kSaved;
+  const bool more_to_come = static_cast<double>(spec_.blocks_to_come) >=
+                            pays * static_cast<double>(index_.resolution().cells);
   std::vector<uint32_t> cells;
   const size_t offset = visits_.empty() ? 0 : index_.NextStart() % visits_.size();
   for (size_t v = 0; v < visits_.size(); ++v) {
     const Visit& visit = visits_[(v + offset) % visits_.size()];
     if (index_.list(visit.cell) != nullptr) continue;
-    if (visit.last - visit.first < 2 && !more_to_come) continue;
+    if (visit.last - visit.first < pays && !more_to_come) continue;
     if (!index_.HasRoom()) break;
     cells.push_back(visit.cell);
     if (cells.size() < kGroup) continue;
@@ -265,7 +275,7 @@ const uint16_t* IndexSearch::SeedsOf(const CellIndex::List& list, int count) {
 void IndexSearch::LoadItem(const Batch& batch, uint32_t place, const double* centre,
                            const CellIndex::List& list, Item& item) {
   const size_t width = static_cast<size_t>(spec_.profile.block);
-  item.task = codec::MakeTask(spec_.profile, batch.weights + place * width);
+  item.task = kernels_.make_task(spec_.profile, batch.weights + place * width);
   item.place = place;
   item.inverse_norm = 1 / std::sqrt(item.task.squared_norm);
   double dot = 0;

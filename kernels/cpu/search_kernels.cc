@@ -20,8 +20,8 @@ namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
 
 SearchKernels MakeKernels() {
-  return {&AnyChunkMaxima, &AnyChunkScores, &AnyFetchRows, &AnyScoreRows,
-          &Largest,        &SelectPlaces,   &KeepNear,     &AnyFinish};
+  return {&AnyChunkMaxima, &AnyChunkScores, &AnyFetchRows,  &AnyScoreRows, &Largest,
+          &SelectPlaces,   &KeepNear,       &MakeBlockTask, &AnyFinish};
 }
 
 }  // namespace HWY_NAMESPACE

@@ -43,6 +43,8 @@ struct SearchKernels {
   int (*keep)(const float* scores, const uint32_t* seeds, int count, float threshold, float* x,
               uint32_t* kept);
 
+  // codec::MakeTask.
+  codec::BlockTask (*make_task)(const codec::Profile& profile, const float* weights);
   // Improves `best` by the codes of seeds[0 .. count): the same result as codec::EvaluateSeed with
   // Fit::kOptimal for each of them. Best seeds first saves time.
   void (*finish)(const FinishTask& task, const uint32_t* seeds, int count, codec::Candidate& best);

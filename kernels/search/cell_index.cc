@@ -62,6 +62,10 @@ CellIndex::CellIndex(const codec::Profile& profile, const Resolution& resolution
 
 CellIndex::~CellIndex() { budget_.GiveBack(taken_); }
 
+void CellIndex::PrefetchFind(uint64_t key) const {
+  __builtin_prefetch(&slots_[Mix(key) & (slots_.size() - 1)]);
+}
+
 uint32_t CellIndex::Find(uint64_t key) {
   if (key == 0) return kNoCell;
   const size_t mask = slots_.size() - 1;
@@ -91,16 +95,18 @@ struct Workshop {
 // Codes the seeds of each bin, which ascend.
 void EncodeGaps(const uint16_t* begin, int bins, const std::vector<uint16_t>& seeds,
                 std::vector<uint8_t>& code) {
-  code.clear();
+  code.resize(seeds.size() + static_cast<size_t>(bins) * (1 << 16) / 255);
+  uint8_t* out = code.data();
   for (int b = 0; b < bins; ++b) {
     uint32_t last = 0;
     for (size_t i = begin[b]; i < begin[b + 1]; ++i) {
       uint32_t gap = seeds[i] - last;
-      for (; gap > 255; gap -= 255) code.push_back(0);
-      code.push_back(static_cast<uint8_t>(gap));
+      for (; gap > 255; gap -= 255) *out++ = 0;
+      *out++ = static_cast<uint8_t>(gap);
       last = seeds[i];
     }
   }
+  code.resize(static_cast<size_t>(out - code.data()));
 }
 
 }  // namespace

@@ -216,7 +216,7 @@ TEST_CASE("the choice follows the work") {
   std::string why;
   CHECK(store.Choose(profile, {100, 0}, &why) == nullptr);
   CHECK(why.find("exhaustive") != std::string::npos);
-  CellIndex* coarse = store.Choose(profile, {50'000, 50'000}, &why);
+  CellIndex* coarse = store.Choose(profile, {200'000, 200'000}, &why);
   REQUIRE(coarse != nullptr);
   CHECK(coarse == &store.At(profile, 0));
   CHECK(store.Choose(profile, {1 << 19, 25'000'000}, &why) == &store.At(profile, 1));
