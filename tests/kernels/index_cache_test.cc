@@ -17,6 +17,15 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr Resolution kResolution{2, 0.6, 1000, 1000, 100};
+
+using Coding = CellIndex::Coding;
+
+// Lists are coded by how many seeds they are expected to have.
+Resolution WithCoding(Coding coding) {
+  Resolution resolution = kResolution;
+  if (coding == Coding::kGaps) resolution.entries = 10'000;
+  return resolution;
+}
 constexpr double kMargin = 1e-4;
 
 // A directory of its own, removed at the end.
@@ -57,10 +66,12 @@ class CacheTest {
 };
 
 TEST_CASE_METHOD(CacheTest, "lists come back as they were") {
-  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  const Resolution resolution = WithCoding(GENERATE(Coding::kPlain, Coding::kGaps));
+  CellIndex index(codec::k4bit, resolution, kMargin, budget_);
+  REQUIRE(index.coding() == (resolution.dense() ? Coding::kGaps : Coding::kPlain));
   Fill(index);
   REQUIRE(SaveLists(index, path()).ok());
-  CellIndex again(codec::k4bit, kResolution, kMargin, budget_);
+  CellIndex again(codec::k4bit, resolution, kMargin, budget_);
   REQUIRE(LoadLists(path(), again).ok());
   CHECK(again.lists() == 20);
   for (uint64_t key = 1; key <= 20; ++key) {
@@ -71,16 +82,17 @@ TEST_CASE_METHOD(CacheTest, "lists come back as they were") {
     CHECK(std::equal(a.code, a.code + a.bytes, b.code));
   }
   MemoryBudget little(1000);  // room for a few
-  CellIndex part(codec::k4bit, kResolution, kMargin, little);
+  CellIndex part(codec::k4bit, resolution, kMargin, little);
   CHECK(LoadLists(path(), part).ok());
   CHECK(part.lists() < 20);
   CHECK(part.lists() > 0);
 }
 
 TEST_CASE_METHOD(CacheTest, "a cache that is missing, cut or damaged is refused whole") {
-  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  const Resolution resolution = WithCoding(GENERATE(Coding::kPlain, Coding::kGaps));
+  CellIndex index(codec::k4bit, resolution, kMargin, budget_);
   Fill(index);
-  CellIndex again(codec::k4bit, kResolution, kMargin, budget_);
+  CellIndex again(codec::k4bit, resolution, kMargin, budget_);
   CHECK(absl::IsNotFound(LoadLists(path(), again)));
   REQUIRE(SaveLists(index, path()).ok());
   const std::string good = Bytes();
@@ -102,7 +114,7 @@ TEST_CASE_METHOD(CacheTest, "a cache that is missing, cut or damaged is refused 
   CellIndex other(codec::k4bit, {3, 0.6, 1000, 1000, 100}, kMargin, budget_);
   const absl::Status version = LoadLists(path(), other);
   CHECK(std::string(version.message()).find("another version") != std::string::npos);
-  CellIndex profile(codec::k4_5bit, kResolution, kMargin, budget_);
+  CellIndex profile(codec::k4_5bit, resolution, kMargin, budget_);
   CHECK(absl::IsDataLoss(LoadLists(path(), profile)));
 }
 
