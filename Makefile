@@ -19,7 +19,7 @@ help:
 	@echo 'make format      rewrite the sources the way clang-format wants them'
 	@echo 'make asan, tsan  build with sanitizers, run the tests of the lane'
 	@echo 'make fuzz        build the fuzz programs with clang, run each for FUZZ_SECONDS'
-	@echo 'make cuda        compile the CUDA code (needs nvcc)'
+	@echo 'make cuda        the plug-in for NVIDIA GPUs and cuda_check; registers and spills (needs nvcc, no GPU)'
 	@echo 'make check-bare  run demo and test in a fresh Debian 12 root (SCRATCH=dir; as root)'
 
 deps:
@@ -67,7 +67,7 @@ fuzz: lint-deps
 
 cuda: deps
 	cmake --preset cuda
-	cmake --build --preset cuda -j $(JOBS) --target seedlm_cuda
+	cmake --build --preset cuda -j $(JOBS) --target seedlm_cuda cuda_check cuda_resources
 
 check-bare:
 	docker/check-bare-root.sh $(SCRATCH)

@@ -13,12 +13,13 @@
 namespace seedlm::backend {
 
 // Encodes shards. Thread-safe: Encode may run on several threads at once; each call uses the
-// calling thread only. Every backend returns the same bytes for the same input.
+// calling thread (and, if it has one, its device) only. Every backend returns the same bytes for
+// the same input.
 class Backend {
  public:
   virtual ~Backend() = default;
 
-  // The registry's name: "reference", "cpu".
+  // The registry's name: "reference", "cpu", "cuda".
   virtual std::string_view name() const = 0;
   // What does the work, for people: "AVX2, sliding correlation".
   virtual std::string description() const = 0;
@@ -26,7 +27,8 @@ class Backend {
   // Encodes `weights`, blocks never crossing rows, the last block of a row padded with zeros.
   // Errors: INVALID_ARGUMENT for a weight that is NaN or infinite, naming row and column
   // in the tensor, or for kNearest with a fitted table; CANCELLED soon after `stop` is requested
-  // (within about 0.1 s); INTERNAL if the machine fails.
+  // (within about 0.1 s); UNAVAILABLE if the device is lost: another backend can encode the shard;
+  // INTERNAL if the machine fails.
   virtual absl::StatusOr<EncodedShard> Encode(const EncodeSpec& spec, const WeightRows& weights,
                                               std::stop_token stop) const = 0;
 };

@@ -15,7 +15,7 @@ class CudaBackend : public backend::Backend {
 
   std::string_view name() const override { return "cuda"; }
   std::string description() const override {
-    return absl::StrCat(pool_->Description(), ", scan of all seeds by sliding correlation");
+    return absl::StrCat(pool_->Description(), ", exact search on the device");
   }
 
   absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,

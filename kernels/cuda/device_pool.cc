@@ -41,6 +41,40 @@ size_t TableBytes() {
   return bytes;
 }
 
+size_t AllCellBytes() {
+  size_t bytes = 0;
+  for (const codec::Profile& profile : codec::kProfiles) bytes += CellBytes(profile);
+  return bytes;
+}
+
+// What searches read of a profile, on a device.
+struct DeviceTables {
+  DeviceMemory tables, cells;
+  TableView view;
+};
+
+absl::StatusOr<DeviceTables> MakeTables(const codec::Profile& profile, bool with_cells) {
+  const SearchTables& tables = SearchTables::For(profile);
+  auto memory = MakeDeviceMemory(tables.bytes().size());
+  if (!memory.ok()) return memory.status();
+  auto stream = MakeStream();
+  if (!stream.ok()) return stream.status();
+  DeviceTables made{*std::move(memory), {}, {}};
+  made.view = tables.ViewAt(static_cast<const std::byte*>(made.tables.get()));
+  if (with_cells && CellBytes(profile) > 0) {
+    auto cells = MakeDeviceMemory(CellBytes(profile));
+    if (!cells.ok()) return cells.status();
+    made.cells = *std::move(cells);
+    made.view.cells = ViewCells(profile, made.cells.get());
+  }
+  cudaError_t error = cudaMemcpyAsync(made.tables.get(), tables.bytes().data(),
+                                      tables.bytes().size(), cudaMemcpyHostToDevice, stream->get());
+  if (error == cudaSuccess) error = QueueClearCells(made.view.cells, stream->get());
+  if (error == cudaSuccess) error = cudaStreamSynchronize(stream->get());
+  if (error != cudaSuccess) return ToStatus(error, "uploading the tables");
+  return made;
+}
+
 }  // namespace
 
 struct DevicePool::Device {
@@ -49,6 +83,7 @@ struct DevicePool::Device {
   int processors = 0;
   size_t memory = 0;
   int max_lanes = 0;
+  bool cells = false;  // whether there is memory for their lists
 
   // Guarded by the pool's mutex.
   int in_use = 0;
@@ -57,7 +92,7 @@ struct DevicePool::Device {
   absl::Status failed;
 
   std::mutex tables_mutex;  // guards tables
-  std::map<std::string_view, std::pair<DeviceMemory, TableView>> tables;
+  std::map<std::string_view, DeviceTables> tables;
 };
 
 DevicePool::DevicePool(const PoolOptions& options) : options_(options) {}
@@ -117,8 +152,11 @@ absl::Status DevicePool::Add(int index) {
         absl::StrCat("device ", index, " (", device->name, ") is too small: ", available >> 20,
                      " MiB are free, ", (TableBytes() + lane) >> 20, " MiB are needed"));
   }
-  device->max_lanes = static_cast<int>(std::min<size_t>(
-      static_cast<size_t>(options_.lanes_per_device), (available - TableBytes()) / lane));
+  available -= TableBytes();
+  device->cells = options_.method == SearchMethod::kCells && available >= AllCellBytes() + lane;
+  if (device->cells) available -= AllCellBytes();
+  device->max_lanes = static_cast<int>(
+      std::min<size_t>(static_cast<size_t>(options_.lanes_per_device), available / lane));
   devices_.push_back(std::move(device));
   return absl::OkStatus();
 }
@@ -206,21 +244,13 @@ void DevicePool::TakeOut(Device& device, const absl::Status& why) {
 }
 
 absl::StatusOr<TableView> DevicePool::TablesOn(Device& device, const codec::Profile& profile) {
-  const SearchTables& tables = SearchTables::For(profile);
   const std::lock_guard lock(device.tables_mutex);
-  const auto found = device.tables.find(profile.name);
-  if (found != device.tables.end()) return found->second.second;
-  auto memory = MakeDeviceMemory(tables.bytes().size());
-  if (!memory.ok()) return memory.status();
-  auto stream = MakeStream();
-  if (!stream.ok()) return stream.status();
-  cudaError_t error = cudaMemcpyAsync(memory->get(), tables.bytes().data(), tables.bytes().size(),
-                                      cudaMemcpyHostToDevice, stream->get());
-  if (error == cudaSuccess) error = cudaStreamSynchronize(stream->get());
-  if (error != cudaSuccess) return ToStatus(error, "uploading the tables");
-  const TableView view = tables.ViewAt(static_cast<const std::byte*>(memory->get()));
-  device.tables.emplace(tables.name(), std::pair{*std::move(memory), view});
-  return view;
+  const std::string_view name = SearchTables::For(profile).name();
+  const auto found = device.tables.find(name);
+  if (found != device.tables.end()) return found->second.view;
+  auto made = MakeTables(profile, device.cells);
+  if (!made.ok()) return made.status();
+  return device.tables.emplace(name, *std::move(made)).first->second.view;
 }
 
 absl::StatusOr<backend::EncodedShard> DevicePool::Lease::Encode(const backend::EncodeSpec& spec,
@@ -230,7 +260,10 @@ absl::StatusOr<backend::EncodedShard> DevicePool::Lease::Encode(const backend::E
   if (!tables.ok()) return tables.status();
   auto shard = lane_->Encode(pool_->options_.method, spec, weights, *tables, device_->processors,
                              std::move(stop));
-  if (shard.ok()) shard->search = absl::StrCat("device ", device_->index, ", all seeds");
+  if (shard.ok()) {
+    shard->search = absl::StrCat("device ", device_->index,
+                                 tables->cells.exists() ? ", by cells" : ", all seeds");
+  }
   return shard;
 }
 
@@ -244,8 +277,10 @@ std::string DevicePool::Description() const {
 }
 
 size_t DevicePool::BytesPerDevice() const {
-  return TableBytes() + static_cast<size_t>(options_.lanes_per_device) *
-                            DeviceLane::DeviceBytes(options_.batch_blocks);
+  const size_t cells = options_.method == SearchMethod::kCells ? AllCellBytes() : 0;
+  return TableBytes() + cells +
+         static_cast<size_t>(options_.lanes_per_device) *
+             DeviceLane::DeviceBytes(options_.batch_blocks);
 }
 
 }  // namespace seedlm::cuda

@@ -19,7 +19,7 @@
 namespace seedlm::cuda {
 
 struct PoolOptions {
-  SearchMethod method = SearchMethod::kSliding;
+  SearchMethod method = SearchMethod::kCells;     // where there are no cells, or no room: kSliding
   int64_t batch_blocks = kPipeline.batch_blocks;  // even
   int lanes_per_device = kPipeline.lanes_per_device;
 };

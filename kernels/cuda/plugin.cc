@@ -11,7 +11,8 @@ namespace {
 // One pool a process. A failure is not kept: a driver may appear.
 absl::StatusOr<std::shared_ptr<const backend::Backend>> Open() {
   static std::mutex mutex;
-  static std::shared_ptr<const backend::Backend> opened;  // guarded by mutex
+  // Guarded by mutex. Never destroyed: at the end of a process the driver may be gone before it.
+  static auto& opened = *new std::shared_ptr<const backend::Backend>;
   const std::lock_guard lock(mutex);
   if (opened == nullptr) {
     auto made = MakeCudaBackend();

@@ -1,10 +1,14 @@
 #include "kernels/cuda/search_tables.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/codec/basis.h"
 #include "kernels/codec/lfsr.h"
+#include "kernels/codec/narrow.h"
 #include "kernels/codec/seed_search.h"
+#include "kernels/cuda/tensor_terms.h"
 #include "kernels/cuda/tuning.h"
 #include "kernels/search/bound_table.h"
 
@@ -62,6 +66,71 @@ std::vector<double> Factors(const codec::Profile& profile) {
   return factors;
 }
 
+std::vector<float> Bases(const codec::Profile& profile, const std::vector<double>& factors,
+                         double block_unit) {
+  const auto window = static_cast<size_t>(profile.block * profile.rank);
+  const auto stride = static_cast<size_t>(FactorDoubles(profile.block, profile.rank));
+  std::vector<float> bases;
+  bases.reserve(factors.size() / stride * window);
+  for (size_t at = 0; at < factors.size(); at += stride) {
+    for (size_t i = 0; i < window; ++i) {
+      bases.push_back(static_cast<float>(factors[at + i] / block_unit));
+    }
+  }
+  return bases;
+}
+
+// P_s in float16, row by row of the upper triangle with off-diagonal entries doubled; then two
+// ones. Returns |dA|.
+double TensorRow(const codec::Profile& profile, const double* factor, uint16_t* row) {
+  double squared = 0;
+  for (int i = 0; i < profile.block; ++i) {
+    for (int j = i; j < profile.block; ++j) {
+      double entry = 0;
+      for (int p = 0; p < profile.rank; ++p) {
+        entry += factor[p * profile.block + i] * factor[p * profile.block + j];
+      }
+      const double term = i == j ? entry : 2 * entry;
+      *row = codec::ToFloat16(static_cast<float>(term));
+      const double error = term - double{codec::FromFloat16(*row++)};
+      squared += i == j ? error * error : error * error / 2;
+    }
+  }
+  *row++ = codec::ToFloat16(1);
+  *row = codec::ToFloat16(1);
+  return std::sqrt(squared);
+}
+
+// `rounding` becomes the largest |dA|. Seed 0 has a row of zeros but for the ones.
+std::vector<uint32_t> Fragments(const codec::Profile& profile, const std::vector<double>& factors,
+                                double& rounding) {
+  const auto stride = static_cast<size_t>(FactorDoubles(profile.block, profile.rank));
+  const size_t steps = static_cast<size_t>(TensorSteps(profile.block));
+  const size_t slots = 16 * steps;
+  std::vector<uint32_t> fragments;
+  fragments.reserve(factors.size() / stride * slots / 2);
+  for (size_t first = 0; first * stride < factors.size(); first += 16) {
+    std::vector<uint16_t> rows(16 * slots);
+    for (size_t r = 0; r < 16; ++r) {
+      rounding =
+          std::max(rounding, TensorRow(profile, &factors[(first + r) * stride], &rows[r * slots]));
+    }
+    const auto pair = [&](size_t row, size_t column) {
+      return rows[row * slots + column] | uint32_t{rows[row * slots + column + 1]} << 16;
+    };
+    for (size_t s = 0; s < steps; ++s) {
+      for (size_t lane = 0; lane < 32; ++lane) {
+        const size_t g = lane / 4, column = 16 * s + 2 * (lane % 4);
+        for (const size_t half : {size_t{0}, size_t{8}}) {
+          fragments.push_back(pair(g, column + half));
+          fragments.push_back(pair(g + 8, column + half));
+        }
+      }
+    }
+  }
+  return fragments;
+}
+
 }  // namespace
 
 SearchTables::SearchTables(const codec::Profile& profile) : name_(profile.name) {
@@ -105,7 +174,10 @@ SearchTables::SearchTables(const codec::Profile& profile) : name_(profile.name) 
   sequence_ = Append(sequence);
   ill_bases_ = Append(ill_bases);
   seeds_ = Append(seeds);
-  factors_ = Append(Factors(profile));
+  const std::vector<double> factors = Factors(profile);
+  factors_ = Append(factors);
+  bases_ = Append(Bases(profile, factors, block_unit_));
+  fragments_ = Append(Fragments(profile, factors, tensor_rounding_));
   shortest_ = Append(shortest);
 }
 
@@ -117,9 +189,10 @@ size_t SearchTables::UpperBoundBytes(const codec::Profile& profile) {
                          static_cast<size_t>(RecordFloats(profile.block, profile.rank));
   const size_t sequence = places + static_cast<size_t>(kScan.segment) + 2 * window;
   const size_t factors = places * static_cast<size_t>(FactorDoubles(profile.block, profile.rank));
-  return (records + sequence + ill * window) * sizeof(float) +
+  const size_t fragments = places * static_cast<size_t>(8 * TensorSteps(profile.block));
+  return (records + sequence + (ill + places) * window) * sizeof(float) +
          (places + static_cast<size_t>(kScan.segment) + ill) * sizeof(uint16_t) +
-         (factors + places) * sizeof(double) + 6 * kAlignment;
+         (factors + places) * sizeof(double) + fragments * sizeof(uint32_t) + 8 * kAlignment;
 }
 
 template <typename T>
@@ -151,13 +224,17 @@ TableView SearchTables::ViewAt(const std::byte* base) const {
   return {reinterpret_cast<const float*>(base + records_),
           reinterpret_cast<const float*>(base + sequence_),
           reinterpret_cast<const float*>(base + ill_bases_),
+          reinterpret_cast<const float*>(base + bases_),
           reinterpret_cast<const uint16_t*>(base + seeds_),
           reinterpret_cast<const double*>(base + factors_),
           reinterpret_cast<const double*>(base + shortest_),
+          reinterpret_cast<const uint32_t*>(base + fragments_),
+          tensor_rounding_,
           plain_segments_,
           ill_segments_,
           margin_,
-          block_unit_};
+          block_unit_,
+          {}};
 }
 
 }  // namespace seedlm::cuda

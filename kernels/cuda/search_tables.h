@@ -20,6 +20,7 @@
 
 #include "kernels/codec/host_device.h"
 #include "kernels/codec/profile.h"
+#include "kernels/cuda/cell_search.h"
 
 namespace seedlm::cuda {
 
@@ -36,16 +37,20 @@ inline constexpr int kMostIllSeeds = 1 << 13;
 
 // Pointers into device memory (or, for the emulation and for tests, the host's).
 struct TableView {
-  const float* records;    // [P - 1 + plain_segments * segment][RecordFloats]: from n = 1 - P on
-  const float* sequence;   // v[m]
-  const float* ill_bases;  // [ill_segments * ill_segment][C][P]: Q / block_unit
-  const uint16_t* seeds;   // [plain_segments * segment + ill_segments * ill_segment]; 0: padding
-  const double* factors;   // [seed][FactorDoubles]
-  const double* shortest;  // [seed]: lower bound of |A q| over A q != 0
+  const float* records;       // [P - 1 + plain_segments * segment][RecordFloats]: from n = 1 - P on
+  const float* sequence;      // v[m]
+  const float* ill_bases;     // [ill_segments * ill_segment][C][P]: Q / block_unit
+  const float* bases;         // [seed][P][C]: Q / block_unit; seed 0: zeros
+  const uint16_t* seeds;      // [plain_segments * segment + ill_segments * ill_segment]; 0: padding
+  const double* factors;      // [seed][FactorDoubles]
+  const double* shortest;     // [seed]: lower bound of |A q| over A q != 0
+  const uint32_t* fragments;  // [2^16 / 16][TensorSteps][lane][4]: tensor_tile.h, 16 seeds each
+  double tensor_rounding;     // the largest |dA| of them
   int plain_segments;
   int ill_segments;
   float margin;  // |computed - exact| of a score, which is |Q^T w|^2 of unit-norm w
   double block_unit;
+  CellView cells;  // set by whoever has memory for them
 
   SEEDLM_HD int segments() const { return plain_segments + ill_segments; }
 };
@@ -73,10 +78,12 @@ class SearchTables {
 
   std::string_view name_;
   std::vector<std::byte> bytes_;
-  size_t records_, sequence_, ill_bases_, seeds_, factors_, shortest_;  // offsets
+  size_t records_, sequence_, ill_bases_, bases_, seeds_, factors_, shortest_,
+      fragments_;  // offsets
   int plain_segments_ = 0;
   int ill_segments_ = 0;
   float margin_ = 0;
+  double tensor_rounding_ = 0;
   double block_unit_ = 0;
 };
 

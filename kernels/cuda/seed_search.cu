@@ -1,14 +1,21 @@
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/cuda/carver.h"
+#include "kernels/cuda/cell_search_kernel.h"
 #include "kernels/cuda/launch_queue.h"
 #include "kernels/cuda/seed_search.h"
 #include "kernels/cuda/seed_search_kernel.h"
 #include "kernels/cuda/shape.h"
+#include "kernels/cuda/tensor_search_kernel.h"
 #include "kernels/cuda/tuning.h"
 
 namespace seedlm::cuda {
 namespace {
+
+int64_t QueueCapacity(int64_t count) {
+  return count * kFinish.queue_per_block + kFinish.queue_least;
+}
 
 Workspace Carve(const codec::Profile& profile, int segments, int64_t count, Carver& carver) {
   Workspace work;
@@ -20,7 +27,7 @@ Workspace Carve(const codec::Profile& profile, int segments, int64_t count, Carv
   work.first_code = carver.Take<CodeWord>(count);
   work.least_error = carver.Take<ErrorBits>(count);
   work.least_code = carver.Take<CodeWord>(count);
-  const int64_t capacity = count * kFinish.queue_per_block + kFinish.queue_least;
+  const int64_t capacity = QueueCapacity(count);
   work.queue_capacity = static_cast<uint32_t>(capacity);
   work.queue_block = carver.Take<uint32_t>(capacity);
   work.queue_seed = carver.Take<uint32_t>(capacity);
@@ -33,6 +40,64 @@ Workspace Carve(const codec::Profile& profile, int segments, int64_t count, Carv
 
 constexpr int kMostSegments = (1 << 16) / kScan.segment + kMostIllSeeds / kScan.ill_segment;
 
+// A list: up to which angle, in radians, and how many seeds (about 6,700 and 12,000 are in reach).
+struct ListTuning {
+  double reach;
+  int capacity;
+};
+constexpr ListTuning kLists4Bit{0.60, 8192};
+constexpr ListTuning kLists4_5Bit{0.55, 16384};
+
+// Whether a shape's cells are few enough: those of E8.
+template <class S>
+constexpr bool HasCells() {
+  return S::kBlock == 8;
+}
+
+CellView CarveLists(const codec::Profile& profile, Carver& carver) {
+  CellView cells;
+  if (profile.block != 8) return cells;
+  const ListTuning& tuning = profile.rank == codec::k4bit.rank ? kLists4Bit : kLists4_5Bit;
+  const double sine = std::sin(tuning.reach);
+  cells.capacity = tuning.capacity;
+  cells.grain = static_cast<float>(CellView::kBins / (sine * sine));
+  cells.keys = carver.Take<unsigned long long>(CellView::kSlots);
+  cells.list_of = carver.Take<uint32_t>(CellView::kSlots + 1);
+  if (cells.list_of != nullptr) cells.lists_made = cells.list_of + CellView::kSlots;
+  cells.begins = carver.Take<uint16_t>(int64_t{CellView::kLists} * (CellView::kBins + 1));
+  cells.complete = carver.Take<uint32_t>(CellView::kLists);
+  cells.seeds = carver.Take<uint16_t>(int64_t{CellView::kLists} * cells.capacity);
+  return cells;
+}
+
+CellWork CarveCells(int64_t count, Carver& carver) {
+  CellWork work;
+  work.slots = carver.Take<uint32_t>(count);
+  work.cosines = carver.Take<double>(count);
+  work.prefixes = carver.Take<uint32_t>(count);
+  work.marks = carver.Take<uint32_t>(count);
+  work.order = carver.Take<uint32_t>(count);
+  work.visits = carver.Take<uint32_t>(CellView::kSlots);
+  work.begins = carver.Take<uint32_t>(CellView::kSlots);
+  work.lists = carver.Take<uint32_t>(CellView::kSlots);
+  work.counts = carver.Take<uint32_t>(2 * CellView::kSlots + 2);  // cleared together
+  if (work.counts != nullptr) {
+    work.fills = work.counts + CellView::kSlots;
+    work.cursor = work.fills + CellView::kSlots;
+  }
+  return work;
+}
+
+TensorWork CarveTensor(const codec::Profile& profile, int64_t count, int64_t queue_capacity,
+                       Carver& carver) {
+  TensorWork work;
+  work.features = carver.Take<uint32_t>(count * 8 * TensorSteps(profile.block));
+  work.marks = carver.Take<uint32_t>(count);
+  work.tops = carver.Take<unsigned long long>(count);
+  work.queue_scores = carver.Take<float>(queue_capacity);
+  return work;
+}
+
 template <class S>
 cudaError_t QueueNaive(const TableView& tables, const SearchTask& task, CodeWord* codes,
                        cudaStream_t stream) {
@@ -42,37 +107,133 @@ cudaError_t QueueNaive(const TableView& tables, const SearchTask& task, CodeWord
       .error();
 }
 
+// The launches that the methods share.
+struct Shapes {
+  static constexpr int kThreads = kFinish.threads;
+  static constexpr int kWarps = kThreads / kWarpSize;
+  LaunchShape thread_a_block, warp_a_block, collect, queue, hard;
+
+  Shapes(int64_t count, const SearchPlan& plan)
+      : thread_a_block{CeilDivide(count, kThreads), 1, kThreads},
+        warp_a_block{CeilDivide(count, kWarps), 1, kThreads},
+        collect{warp_a_block.grid_x, 1, kThreads, kWarps * kFinish.survivors * sizeof(uint32_t)},
+        queue{plan.wide, 1, kThreads},
+        hard{plan.hard, 1, kFinish.hard_threads, sizeof(HardShared)} {}
+};
+
+// From the queue and the hard blocks to codes.
+template <class S>
+LaunchQueue& Finish(LaunchQueue& queue, const TableView& tables, const SearchTask& task,
+                    const Shapes& shapes, const Workspace& work, CodeWord* codes) {
+  return queue.Then(EvaluateKernel<S>, shapes.queue, tables, task, work)
+      .Then(HardKernel<S>, shapes.hard, tables, task, work)
+      .Then(ReduceKernel<S>, shapes.queue, work)
+      .Then(ResolveKernel<S>, shapes.thread_a_block, task.count, work, codes);
+}
+
 template <class S>
 cudaError_t QueueSliding(const TableView& tables, const SearchTask& task, const SearchPlan& plan,
                          const Workspace& work, CodeWord* codes, cudaStream_t stream) {
-  constexpr int kThreads = kFinish.threads;
-  constexpr int kWarps = kThreads / kWarpSize;
-  const LaunchShape thread_a_block{CeilDivide(task.count, kThreads), 1, kThreads};
-  const LaunchShape warp_a_block{CeilDivide(task.count, kWarps), 1, kThreads};
-  const LaunchShape collect{warp_a_block.grid_x, 1, kThreads,
-                            kWarps * kFinish.survivors * sizeof(uint32_t)};
+  const Shapes shapes(task.count, plan);
   const LaunchShape scan{plan.scan_columns, plan.scan_parts, kScan.threads, ScanSharedBytes<S>()};
-  const LaunchShape queue{plan.wide, 1, kThreads};
-  const LaunchShape hard{plan.hard, 1, kFinish.hard_threads, sizeof(HardShared)};
-  return LaunchQueue(stream)
-      .Then([&] { return cudaMemsetAsync(work.counters, 0, 2 * sizeof(uint32_t), stream); })
-      .Then(ScaleKernel<S>, thread_a_block, tables, task, work)
+  LaunchQueue queue(stream);
+  queue.Then([&] { return cudaMemsetAsync(work.counters, 0, 2 * sizeof(uint32_t), stream); })
+      .Then(ScaleKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(ScanKernel<S>, scan, tables, task.count, work)
-      .Then(TopKernel<S>, warp_a_block, tables, task.count, work)
-      .Then(FirstKernel<S>, thread_a_block, tables, task, work)
-      .Then(CollectKernel<S>, collect, tables, task.count, work)
-      .Then(EvaluateKernel<S>, queue, tables, task, work)
-      .Then(HardKernel<S>, hard, tables, task, work)
-      .Then(ReduceKernel<S>, queue, work)
-      .Then(ResolveKernel<S>, thread_a_block, task.count, work, codes)
-      .error();
+      .Then(TopKernel<S>, shapes.warp_a_block, tables, task.count, work)
+      .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
+      .Then(CollectKernel<S>, shapes.collect, tables, task.count, work);
+  return Finish<S>(queue, tables, task, shapes, work, codes).error();
+}
+
+template <class S>
+cudaError_t QueueCells(const TableView& tables, const SearchTask& task, const SearchPlan& plan,
+                       const Workspace& work, const CellWork& cell_work, CodeWord* codes,
+                       cudaStream_t stream) {
+  const Shapes shapes(task.count, plan);
+  const LaunchShape thread_a_slot{CeilDivide(CellView::kSlots, kFinish.threads), 1,
+                                  kFinish.threads};
+  const LaunchShape build{plan.wide, 1, kCellTuning.threads, sizeof(BuildShared<S>)};
+  const LaunchShape visit{plan.wide, 1, kCellTuning.threads, sizeof(VisitShared<S>)};
+  LaunchQueue queue(stream);
+  queue.Then([&] { return cudaMemsetAsync(work.counters, 0, 2 * sizeof(uint32_t), stream); })
+      .Then([&] {
+        return cudaMemsetAsync(cell_work.counts, 0, (2 * CellView::kSlots + 2) * sizeof(uint32_t),
+                               stream);
+      })
+      .Then(ScaleKernel<S>, shapes.thread_a_block, tables, task, work)
+      .Then(LocateKernel<S>, shapes.thread_a_block, tables, task, work, cell_work)
+      .Then(PlaceKernel<S>, thread_a_slot, cell_work)
+      .Then(FileKernel<S>, shapes.thread_a_block, task.count, cell_work)
+      .Then(BuildKernel<S>, build, tables, cell_work)
+      .Then(CellTopKernel<S>, visit, tables, task.count, work, cell_work)
+      .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
+      .Then(NeedKernel<S>, shapes.thread_a_block, tables, task, work, cell_work)
+      .Then(CellCollectKernel<S>, visit, tables, task.count, work, cell_work);
+  return Finish<S>(queue, tables, task, shapes, work, codes).error();
+}
+
+template <class S, int kTiles>
+cudaError_t QueueTensor(const TableView& tables, const SearchTask& task, const SearchPlan& plan,
+                        const Workspace& work, const TensorWork& tensor, CodeWord* codes,
+                        cudaStream_t stream) {
+  const Shapes shapes(task.count, plan);
+  const LaunchShape scan{plan.scan_columns, plan.scan_parts, kScan.threads, ScanSharedBytes<S>()};
+  const int columns = CeilDivide(task.count, kTensorTuning.warps * 8 * kTiles);
+  const LaunchShape product{columns, kTensorTuning.parts, kTensorTuning.warps * kWarpSize,
+                            TensorSharedBytes<S>()};
+  TableView sample = tables;
+  sample.plain_segments = std::min(tables.plain_segments, kTensorTuning.sample_segments);
+  sample.ill_segments = 0;
+  LaunchQueue queue(stream);
+  queue.Then([&] { return cudaMemsetAsync(work.counters, 0, 2 * sizeof(uint32_t), stream); })
+      .Then([&] {
+        return cudaMemsetAsync(tensor.tops, 0,
+                               static_cast<size_t>(task.count) * sizeof *tensor.tops, stream);
+      })
+      .Then(ScaleKernel<S>, shapes.thread_a_block, tables, task, work)
+      .Then(ScanKernel<S>, scan, sample, task.count, work)
+      .Then(TopKernel<S>, shapes.warp_a_block, sample, task.count, work)
+      .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
+      .Then(FeatureKernel<S>, shapes.thread_a_block, tables, task, work, tensor)
+      .Then(TensorKernel<S, kTiles>, product, tables, task.count, work, tensor)
+      .Then(RescoreKernel<S>, shapes.queue, tables, task.count, work, tensor)
+      .Then(PickKernel<S>, shapes.thread_a_block, task.count, work, tensor)
+      .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
+      .Then(FilterKernel<S>, shapes.queue, work, tensor);
+  return Finish<S>(queue, tables, task, shapes, work, codes).error();
 }
 
 }  // namespace
 
+size_t CellBytes(const codec::Profile& profile) {
+  Carver counter(nullptr);
+  CarveLists(profile, counter);
+  return counter.used();
+}
+
+CellView ViewCells(const codec::Profile& profile, void* memory) {
+  Carver carver(memory);
+  return CarveLists(profile, carver);
+}
+
+cudaError_t QueueClearCells(const CellView& cells, cudaStream_t stream) {
+  if (!cells.exists()) return cudaSuccess;
+  return LaunchQueue(stream)
+      .Then([&] {
+        return cudaMemsetAsync(cells.keys, 0, CellView::kSlots * sizeof *cells.keys, stream);
+      })
+      .Then([&] {
+        return cudaMemsetAsync(cells.list_of, 0, (CellView::kSlots + 1) * sizeof(uint32_t), stream);
+      })
+      .error();
+}
+
 size_t SearchScratchBytes(const codec::Profile& profile, int64_t count) {
   Carver counter(nullptr);
   Carve(profile, kMostSegments, count, counter);
+  CarveCells(count, counter);
+  CarveTensor(profile, count, QueueCapacity(count), counter);
   return counter.used();
 }
 
@@ -87,8 +248,22 @@ cudaError_t QueueSearch(SearchMethod method, const codec::Profile& profile, cons
   Workspace work = Carve(profile, kMostSegments, task.count, carver);
   work.queue_capacity =
       static_cast<uint32_t>(std::min<int64_t>(work.queue_capacity, plan.queue_limit));
+  const CellWork cell_work = CarveCells(task.count, carver);
+  const TensorWork tensor = CarveTensor(profile, task.count, QueueCapacity(task.count), carver);
   return WithShape(profile, [&](auto shape) {
     using S = decltype(shape);
+    if constexpr (HasCells<S>()) {
+      if (method == SearchMethod::kCells && tables.cells.exists()) {
+        return QueueCells<S>(tables, task, plan, work, cell_work, codes, stream);
+      }
+    }
+    if (method == SearchMethod::kTensor) {
+      // A few blocks do not fill the tiles of a warp.
+      return task.count <= kTensorTuning.warps * 8
+                 ? QueueTensor<S, 1>(tables, task, plan, work, tensor, codes, stream)
+                 : QueueTensor<S, kTensorTuning.Tiles(S::kBlock)>(tables, task, plan, work, tensor,
+                                                                  codes, stream);
+    }
     if (method == SearchMethod::kNaive) return QueueNaive<S>(tables, task, codes, stream);
     return QueueSliding<S>(tables, task, plan, work, codes, stream);
   });

@@ -29,7 +29,7 @@
 
 namespace seedlm::cuda {
 
-enum class SearchMethod : uint8_t { kNaive, kSliding };
+enum class SearchMethod : uint8_t { kNaive, kSliding, kTensor, kCells };
 
 // Blocks to be searched. Pointers are the device's.
 struct SearchTask {

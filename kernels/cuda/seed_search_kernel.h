@@ -62,6 +62,12 @@ __device__ inline double ErrorOf(ErrorBits bits) {
   return __longlong_as_double(static_cast<long long>(bits));
 }
 
+// Adds a block to the hard ones, once. marks: [count], 0 at the start.
+__device__ inline void MarkHard(const Workspace& work, uint32_t* marks, uint32_t block) {
+  if (atomicAdd(&marks[block], 1u) != 0) return;
+  work.hard_blocks[atomicAdd(work.hard_count(), 1u)] = block;
+}
+
 template <class S>
 __device__ inline codec::BlockTask TaskAt(const SearchTask& task, int64_t block) {
   return codec::MakeTask(S::profile(), task.blocks + block * S::kBlock);

@@ -16,13 +16,33 @@ struct ScanTuning {
 };
 inline constexpr ScanTuning kScan;
 
+// The search through cells (cell_search_kernel.h).
+struct CellTuning {
+  int threads = 128;    // of a thread block that visits a cell
+  int blocks = 64;      // of a cell that are in shared memory together
+  int top_seeds = 512;  // of a list, among which the first candidate is looked for
+};
+inline constexpr CellTuning kCellTuning;
+
+// The search by tensor cores (tensor_search_kernel.h).
+struct TensorTuning {
+  int warps = 4;             // of a thread block
+  int sample_segments = 32;  // of the scan, whose best seed gives the first threshold: an eighth
+  int parts = 16;            // into which the seeds are split where blocks alone are too few
+  // Tiles of 8 weight blocks that a warp keeps in registers.
+  static constexpr int Tiles(int block) { return block == 8 ? 8 : block == 12 ? 4 : 2; }
+  // Tiles of 16 seeds that are in shared memory together: at most 48 KB.
+  static constexpr int SeedTiles(int block) { return block == 16 ? 8 : 16; }
+};
+inline constexpr TensorTuning kTensorTuning;
+
 // What follows the scan.
 struct FinishTuning {
   int threads = 128;
-  int hard_threads = 256;   // of a thread block that looks at all seeds for one weight block
-  int survivors = 256;      // of a block that are collected; with more it is a hard block
-  int hard_segments = 96;   // with more segments that may matter it is one, too
-  int queue_per_block = 8;  // entries, on average
+  int hard_threads = 128;    // of a thread block that looks at all seeds for one weight block
+  int survivors = 256;       // of a block that are collected; with more it is a hard block
+  int hard_segments = 96;    // with more segments that may matter it is one, too
+  int queue_per_block = 48;  // entries, on average
   int queue_least = 4096;
 };
 inline constexpr FinishTuning kFinish;

@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/backend/fallback_backend.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/registry/plugin_loader.h"
 #include "kernels/search/index_store.h"
@@ -49,6 +50,13 @@ constexpr Entry kEntries[] = {
      }},
 };
 
+// Who leaves the choice open is not stopped by a device that fails.
+std::shared_ptr<const Backend> WithCpuBehind(std::shared_ptr<const Backend> chosen) {
+  if (chosen->name() == "cpu") return chosen;
+  auto cpu = cpu::MakeSimdBackend("", SharedIndex::Get().Use());
+  return cpu.ok() ? MakeFallbackBackend(std::move(chosen), *std::move(cpu)) : chosen;
+}
+
 }  // namespace
 
 void SetIndexOptions(const IndexOptions& options) { SharedIndex::Get().Set(options); }
@@ -78,7 +86,7 @@ absl::StatusOr<std::shared_ptr<const Backend>> OpenBackend(std::string_view name
     absl::StrAppend(&known, ", ", entry.name);
     if (!any && name != entry.name) continue;
     auto opened = entry.make();
-    if (opened.ok()) return opened;
+    if (opened.ok()) return any ? WithCpuBehind(*std::move(opened)) : std::move(opened);
     absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", entry.name, ": ",
                     opened.status().message());
   }

@@ -46,9 +46,9 @@ IndexUsage ReadIndexUsage();  // thread-safe
 // written; nothing is tried again then.
 absl::Status SaveIndex();
 
-// Opens the backend of that name; "auto" takes the first available one.
-// Errors: INVALID_ARGUMENT for an unknown name (lists the known ones); FAILED_PRECONDITION for one
-// that is not available here, with the reason.
+// Opens the backend of that name; "auto" takes the first available one, and where that is lost
+// later (UNAVAILABLE) the CPU goes on in its place. Errors: INVALID_ARGUMENT for an unknown name
+// (lists the known ones); FAILED_PRECONDITION for one that is not available here, with the reason.
 absl::StatusOr<std::shared_ptr<const Backend>> OpenBackend(std::string_view name);
 
 }  // namespace seedlm::backend

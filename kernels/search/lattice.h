@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/codec/host_device.h"
 #include "kernels/codec/profile.h"
 
 namespace seedlm::search {
@@ -22,7 +23,7 @@ namespace internal {
 
 // The nearest point of D_n + shift; returns the squared distance.
 template <int n>
-inline float NearestOfD(const float* x, float shift, LatticePoint& point) {
+SEEDLM_HD inline float NearestOfD(const float* x, float shift, LatticePoint& point) {
   // Adding and subtracting this rounds a small float to the nearest integer, ties to even.
   constexpr float kRounder = 0x1.8p23f;
   float rounded[n], rest[n];
@@ -36,9 +37,9 @@ inline float NearestOfD(const float* x, float shift, LatticePoint& point) {
   }
   if (static_cast<int>(sum) & 1) {
     int worst = 0;
-    for (int i = 1; i < n; ++i) worst = std::fabs(rest[i]) > std::fabs(rest[worst]) ? i : worst;
+    for (int i = 1; i < n; ++i) worst = fabsf(rest[i]) > fabsf(rest[worst]) ? i : worst;
     rounded[worst] += rest[worst] < 0 ? -1.0f : 1.0f;
-    squared += 1 - 2 * std::fabs(rest[worst]);
+    squared += 1 - 2 * fabsf(rest[worst]);
   }
   for (int i = 0; i < n; ++i) point.twice[i] = static_cast<int8_t>(2 * (rounded[i] + shift));
   return squared;
@@ -49,7 +50,7 @@ inline float NearestOfD(const float* x, float shift, LatticePoint& point) {
 // The point of D_n+ nearest to x[0 .. n), up to the rounding of float32 (a neighbour at the border
 // of two cells). REQUIRES: |x_i| <= 60.
 template <int n>
-inline LatticePoint NearestOfDPlus(const float* x) {
+SEEDLM_HD inline LatticePoint NearestOfDPlus(const float* x) {
   LatticePoint whole, half;
   const float to_whole = internal::NearestOfD<n>(x, 0.0f, whole);
   const float to_half = internal::NearestOfD<n>(x, 0.5f, half);
@@ -60,7 +61,7 @@ inline LatticePoint NearestOfDPlus(const float* x) {
 // doubled coordinate of the one whose first non-zero coordinate is positive. 0: the origin.
 // REQUIRES: n <= 12, |twice[i]| <= 15.
 template <int n>
-inline uint64_t CellKey(const LatticePoint& point) {
+SEEDLM_HD inline uint64_t CellKey(const LatticePoint& point) {
   int sign = 0;
   for (int i = 0; i < n && sign == 0; ++i) sign = (point.twice[i] > 0) - (point.twice[i] < 0);
   if (sign == 0) return 0;
@@ -72,7 +73,7 @@ inline uint64_t CellKey(const LatticePoint& point) {
 }
 
 // The doubled point of a key. REQUIRES: key != 0.
-inline LatticePoint PointOfKey(uint64_t key, int n) {
+SEEDLM_HD inline LatticePoint PointOfKey(uint64_t key, int n) {
   LatticePoint point{};
   for (int i = 0; i < n; ++i) {
     point.twice[i] = static_cast<int8_t>(static_cast<int>((key >> (5 * i)) & 31) - 16);

@@ -206,6 +206,14 @@ class BadCommandLines(EndToEnd):
                    INVALID, "abacus")
         self.assertEqual(self.listing(), ["in.safetensors"])
 
+    def test_a_backend_that_is_not_there(self):
+        source = small_file(self.path("in.safetensors"))
+        nowhere = {"SEEDLM_CUDA_PLUGIN": "/nowhere/seedlm_cuda.so"}
+        self.fails(run("compress", source, self.path("out.safetensors"), "--backend", "cuda",
+                       env=nowhere), INVALID, "cuda", "no plug-in", "/nowhere/seedlm_cuda.so")
+        self.assertEqual(self.listing(), ["in.safetensors"])
+        self.ok(run("compress", source, self.path("out.safetensors"), env=nowhere))
+
     def test_a_pattern_that_is_none(self):
         source = small_file(self.path("in.safetensors"))
         self.fails(run("compress", source, self.path("out.safetensors"), "--include", "re:("),

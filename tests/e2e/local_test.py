@@ -290,6 +290,9 @@ class Look(EndToEnd):
     def test_devices(self):
         backends = {b["name"]: b for b in self.ok(run("devices", "--json")).json()["backends"]}
         self.assertTrue(backends["reference"]["available"])
+        nowhere = {"SEEDLM_CUDA_PLUGIN": "/nowhere/seedlm_cuda.so"}
+        self.assertRegex(self.ok(run("devices", env=nowhere)).out,
+                         r"(?m)^cuda +no +0 +no plug-in: there is no /nowhere/seedlm_cuda\.so")
         self.assertIn("reference", self.ok(run("devices")).out)
 
     def test_what_is_missing_says_so(self):

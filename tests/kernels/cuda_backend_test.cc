@@ -111,6 +111,7 @@ TEST_CASE("narrow weights, and shards without any", "[cuda][backend]") {
 }
 
 TEST_CASE("several threads on several devices", "[cuda][backend]") {
+  const auto method = GENERATE(SearchMethod::kSliding, SearchMethod::kCells);
   Machine two;
   two.devices = 2;
   const Emulated machine(two);
@@ -118,7 +119,7 @@ TEST_CASE("several threads on several devices", "[cuda][backend]") {
   const WeightRows rows = Rows(weights, 40);
   const EncodeSpec spec = SpecFor(codec::k4bit, Fit::kOptimal, ScaleRule::kFitted, rows);
   const EncodedShard expected = *cpu::MakeReferenceBackend()->Encode(spec, rows, {});
-  const auto cuda = MakeBackend(1);
+  const auto cuda = *MakeCudaBackend({method, kBatch, 1});
   std::vector<absl::StatusOr<EncodedShard>> shards(4, absl::UnknownError(""));
   {
     std::vector<std::jthread> threads;  // more than lanes: some have to wait
@@ -127,9 +128,9 @@ TEST_CASE("several threads on several devices", "[cuda][backend]") {
     }
   }
   for (const auto& shard : shards) CheckSame(shard, expected);
-  const DevicePool& pool = **DevicePool::Make({SearchMethod::kSliding, kBatch, 1});
+  const auto pool = *DevicePool::Make({method, kBatch, 1});
   for (int device = 0; device < 2; ++device) {
-    CHECK(emulation::PeakBytes(device) <= pool.BytesPerDevice());
+    CHECK(emulation::PeakBytes(device) <= pool->BytesPerDevice());
   }
 }
 

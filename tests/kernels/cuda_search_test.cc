@@ -68,12 +68,20 @@ std::vector<CodeWord> Search(SearchMethod method, const Problem& problem, const 
           cudaSuccess);
   cudaStream_t stream = nullptr;
   REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
-  CHECK(QueueSearch(method, problem.profile, Tables(problem.profile),
+  TableView tables = Tables(problem.profile);
+  void* lists = nullptr;
+  if (method == SearchMethod::kCells) {
+    REQUIRE(cudaMalloc(&lists, CellBytes(problem.profile)) == cudaSuccess);
+    tables.cells = ViewCells(problem.profile, lists);
+    REQUIRE(QueueClearCells(tables.cells, stream) == cudaSuccess);
+  }
+  CHECK(QueueSearch(method, problem.profile, tables,
                     {problem.fit, problem.levels, problem.count(), problem.blocks.data()}, plan,
                     scratch, codes.data(), stream) == cudaSuccess);
   CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
   cudaStreamDestroy(stream);
   cudaFree(scratch);
+  cudaFree(lists);
   return codes;
 }
 
@@ -128,6 +136,63 @@ TEST_CASE("the naive search gives the reference's codes", "[cuda][search]") {
                                          static_cast<unsigned>(profile.block)));
     CHECK(Search(SearchMethod::kNaive, problem, PlanFor(problem)) == Expected(problem));
   }
+}
+
+TEST_CASE("the search through cells gives the reference's codes", "[cuda][search][cells]") {
+  unsigned seed = 0;
+  for (const Profile& profile : {codec::k4bit, codec::k4_5bit}) {
+    for (const auto& [fit, rule] :
+         {std::pair{Fit::kOptimal, ScaleRule::kFitted}, std::pair{Fit::kOptimal, ScaleRule::kPaper},
+          std::pair{Fit::kNearest, ScaleRule::kPow2}}) {
+      CAPTURE(profile.name, codec::Name(fit), codec::Name(rule));
+      const Problem problem = MakeProblem(profile, fit, rule, AllKinds(profile, ++seed * 1000));
+      CHECK(Search(SearchMethod::kCells, problem, PlanFor(problem)) == Expected(problem));
+    }
+  }
+}
+
+TEST_CASE("the search by tensor cores gives the reference's codes", "[cuda][search][tensor]") {
+  for (const Profile& profile : codec::kProfiles) {
+    CAPTURE(profile.name);
+    std::vector<float> blocks =
+        testing::MakeWeights(Kind::kGaussian, 5 * static_cast<size_t>(profile.block), 31);
+    // A zero block, one that is hard, and an outlier among small weights.
+    std::fill_n(blocks.begin() + profile.block, profile.block, 0.0f);
+    for (int c = 0; c < profile.block; ++c) blocks[static_cast<size_t>(c)] *= 1e-3f;
+    blocks.back() *= 50;
+    const Problem problem = MakeProblem(profile, Fit::kOptimal, ScaleRule::kPow2, blocks);
+    CHECK(Search(SearchMethod::kTensor, problem, PlanFor(problem)) == Expected(problem));
+  }
+}
+
+TEST_CASE("tensor cores for the paper's heuristic, whole tiles", "[cuda][search][tensor]") {
+  // More blocks than the smallest tiles take; zeros, which are soon done, but for some.
+  Problem problem = MakeProblem(codec::k4bit, Fit::kNearest, ScaleRule::kPaper,
+                                testing::MakeWeights(Kind::kGaussian, 40 * 8, 12));
+  std::fill(problem.blocks.begin() + 8, problem.blocks.end() - 8, 0.0f);
+  CHECK(Search(SearchMethod::kTensor, problem, PlanFor(problem)) == Expected(problem));
+}
+
+TEST_CASE("neither plan nor schedule nor a full queue changes a code of cells",
+          "[cuda][search][cells]") {
+  // Many blocks of one cell: more than a visit holds at once.
+  std::vector<float> blocks = testing::MakeWeights(Kind::kGaussian, 8 * 6, 17);
+  const size_t directions = blocks.size();
+  for (size_t copy = 0; copy < kCellTuning.blocks + 2; ++copy) {
+    for (size_t c = 0; c < 8; ++c) {
+      blocks.push_back(blocks[c] * (1 + 0.001f * static_cast<float>((copy * 7 + c) % 13)));
+    }
+  }
+  REQUIRE(blocks.size() > directions);
+  const Problem problem = MakeProblem(codec::k4bit, Fit::kOptimal, ScaleRule::kFitted, blocks);
+  const std::vector<CodeWord> expected = Expected(problem);
+  SearchPlan small_queue = PlanFor(problem);
+  small_queue.queue_limit = 9;
+  CHECK(Search(SearchMethod::kCells, problem, small_queue) == expected);
+  CHECK(Search(SearchMethod::kCells, problem, SearchPlan{1, 1, 1, 1}) == expected);
+  emulation::SetSchedule(emulation::Schedule::kShuffled);
+  CHECK(Search(SearchMethod::kCells, problem, PlanFor(problem)) == expected);
+  emulation::SetSchedule(emulation::Schedule::kAscending);
 }
 
 TEST_CASE("blocks far from the levels are hard, and right", "[cuda][search]") {

@@ -10,6 +10,9 @@ class FakeBackend : public Backend {
   std::string description() const override { return "a fake"; }
   absl::StatusOr<EncodedShard> Encode(const EncodeSpec&, const WeightRows& weights,
                                       std::stop_token) const override {
+#if defined(FAKE_PLUGIN_lost)
+    return absl::UnavailableError("device 0 is lost");
+#endif
     EncodedShard shard;
     shard.words.assign(static_cast<size_t>(weights.rows), 42);
     return shard;

@@ -42,6 +42,29 @@ TEST_CASE("the registry takes it for cuda, and prefers it", "[plugin]") {
   unsetenv("SEEDLM_CUDA_PLUGIN");
 }
 
+TEST_CASE("a lost device hands its shard to the CPU, unless cuda was demanded", "[plugin]") {
+  setenv("SEEDLM_CUDA_PLUGIN", PathOf("lost").c_str(), 1);
+  const std::vector<float> weights(64, 0.5f);
+  const WeightRows rows{WeightType::kF32, 2, 32,
+                        reinterpret_cast<const std::byte*>(weights.data())};
+  EncodeSpec spec;
+  spec.levels = codec::Pow2Levels(spec.profile, -2);
+  CHECK((*OpenBackend("cuda"))->Encode(spec, rows, {}).status() ==
+        absl::UnavailableError("device 0 is lost"));
+  const auto backend = *OpenBackend("auto");
+  CHECK(backend->name() == "fake");
+  const auto first = backend->Encode(spec, rows, {});
+  REQUIRE(first.ok());
+  CHECK(first->warning == "backend 'fake' is lost, 'cpu' goes on: device 0 is lost");
+  CHECK(backend->name() == "cpu");
+  const auto second = backend->Encode(spec, rows, {});
+  REQUIRE(second.ok());
+  CHECK(second->warning.empty());
+  CHECK(second->words == (*OpenBackend("cpu"))->Encode(spec, rows, {})->words);
+  CHECK(first->words == second->words);
+  unsetenv("SEEDLM_CUDA_PLUGIN");
+}
+
 TEST_CASE("what is wrong with a plug-in is said", "[plugin]") {
   CHECK(WhyNot("/nowhere/a.so") == "no plug-in: there is no /nowhere/a.so");
   CHECK(WhyNot(PathOf("no_entry")) == PathOf("no_entry") + " is no plug-in of seedlm");

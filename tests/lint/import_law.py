@@ -23,7 +23,7 @@ LAW = {
     "kernels/cpu": ["kernels/backend", "kernels/search", "kernels/codec"],
     "kernels/cuda": ["kernels/backend", "kernels/search", "kernels/codec"],
     "kernels/registry": ["kernels/backend", "kernels/cpu", "kernels/search"],
-    "kernels/bench": ["kernels/registry", "kernels/cpu", "kernels/backend", "kernels/search",
+    "kernels/bench": ["kernels/registry", "kernels/cpu", "kernels/cuda", "kernels/backend", "kernels/search",
                       "kernels/codec"],
     "hardware/hls": [],
     "hardware/sim": ["hardware/hls", "kernels/format", "kernels/codec"],

@@ -107,6 +107,7 @@ class BlockRun {
 
   void SyncThreads() { Wait(block_); }
   uint64_t Exchange(unsigned mask, uint64_t value, int from);
+  void Gather(unsigned mask, uint64_t value, uint64_t (&all)[kWarp]);
   unsigned Ballot(unsigned mask, bool value);
 
   Dim3 grid, size, index;
@@ -199,6 +200,14 @@ uint64_t BlockRun::Exchange(unsigned mask, uint64_t value, int from) {
   const Warp& warp = *current->warp;
   if (from < 0 || from >= kWarp || (warp.present[set] >> from & 1) == 0) return value;
   return warp.values[set][static_cast<size_t>(from)];
+}
+
+void BlockRun::Gather(unsigned mask, uint64_t value, uint64_t (&all)[kWarp]) {
+  const size_t set = Give(mask, value);
+  const Warp& warp = *current->warp;
+  for (int lane = 0; lane < kWarp; ++lane) {
+    all[lane] = warp.present[set] >> lane & 1 ? warp.values[set][static_cast<size_t>(lane)] : 0;
+  }
 }
 
 unsigned BlockRun::Ballot(unsigned mask, bool value) {
@@ -299,6 +308,9 @@ void* DynamicShared() { return Current().shared.get(); }
 void SyncThreads() { Current().SyncThreads(); }
 uint64_t Exchange(unsigned mask, uint64_t value, int from) {
   return Current().Exchange(mask, value, from);
+}
+void Gather(unsigned mask, uint64_t value, uint64_t (&all)[kWarp]) {
+  Current().Gather(mask, value, all);
 }
 unsigned Ballot(unsigned mask, bool value) { return Current().Ballot(mask, value); }
 int LaneIndex() { return Current().current->index % kWarp; }

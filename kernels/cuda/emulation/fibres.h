@@ -41,6 +41,8 @@ void SyncThreads();
 // Every living lane of the warp gives `value` (at most 8 bytes) and gets lane `from`'s; a lane that
 // is not there gives its own back. REQUIRES: all living lanes are in `mask` and call this.
 uint64_t Exchange(unsigned mask, uint64_t value, int from);
+// The same, with every lane's value; of lanes that are not there, 0.
+void Gather(unsigned mask, uint64_t value, uint64_t (&all)[kWarp]);
 // One bit a lane: whether its `value` is true.
 unsigned Ballot(unsigned mask, bool value);
 int LaneIndex();

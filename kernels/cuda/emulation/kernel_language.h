@@ -69,6 +69,33 @@ inline T atomicMin(T* at, T value) {
   return old;
 }
 
+template <typename T>
+inline T atomicMax(T* at, T value) {
+  T old = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (old < value &&
+         !__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return old;
+}
+template <typename T>
+inline T atomicCAS(T* at, T expected, T value) {
+  __atomic_compare_exchange_n(at, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  return expected;
+}
+template <typename T>
+inline T atomicExch(T* at, T value) {
+  return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST);
+}
+inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value) {
+  for (int step = seedlm::cuda::emulation::kWarp / 2; step > 0; step /= 2) {
+    const unsigned other = __shfl_xor_sync(mask, value, step);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
@@ -76,6 +103,11 @@ inline int __ffs(int bits) { return __builtin_ffs(bits); }
 // rely on covers both (see device.h).
 inline float __fmaf_rn(float a, float b, float c) { return a * b + c; }
 
+inline unsigned __float_as_uint(float value) {
+  unsigned bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
 inline long long __double_as_longlong(double value) {
   long long bits;
   std::memcpy(&bits, &value, sizeof bits);

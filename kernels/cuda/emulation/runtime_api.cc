@@ -1,6 +1,7 @@
 #include "kernels/cuda/emulation/runtime_api.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -15,6 +16,10 @@ struct EmulatedStream {
   int device;
   std::deque<std::function<cudaError_t()>> work;
   cudaError_t failed = cudaSuccess;  // sticky
+};
+
+struct EmulatedEvent {
+  std::chrono::steady_clock::time_point reached;
 };
 
 namespace {
@@ -209,6 +214,29 @@ cudaError_t cudaMemsetAsync(void* at, int value, size_t bytes, cudaStream_t stre
     std::memset(at, value, bytes);
     return cudaSuccess;
   });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new EmulatedEvent;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  stream->work.push_back([=] {
+    event->reached = std::chrono::steady_clock::now();
+    return cudaSuccess;
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(end->reached - begin->reached).count();
   return cudaSuccess;
 }
 

@@ -1,0 +1,16 @@
+// A backend that may be lost, with another behind it.
+#pragma once
+
+#include <memory>
+
+#include "kernels/backend/backend.h"
+
+namespace seedlm::backend {
+
+// Encodes with `first` until that answers UNAVAILABLE (a device is lost), and from then on, that
+// shard included, with `second`; the bytes are the same. The first shard that `second` encodes
+// carries the reason as its warning. Thread-safe.
+std::shared_ptr<const Backend> MakeFallbackBackend(std::shared_ptr<const Backend> first,
+                                                   std::shared_ptr<const Backend> second);
+
+}  // namespace seedlm::backend

@@ -1,0 +1,69 @@
+// A search on the current device with everything that it needs, for checks and timings.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/codec/level_design.h"
+#include "kernels/codec/profile.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/seed_search.h"
+
+namespace seedlm::bench {
+
+// Blocks and how they are to be encoded.
+struct Problem {
+  codec::Profile profile;
+  codec::Fit fit;
+  codec::LevelTable levels;
+  std::vector<float> blocks;  // [count][C]
+
+  int64_t count() const { return static_cast<int64_t>(blocks.size()) / profile.block; }
+};
+
+// Gaussian weights of sigma 0.02, each 64th block with outliers.
+Problem MakeProblem(const codec::Profile& profile, codec::Fit fit, codec::ScaleRule rule,
+                    int64_t count, unsigned seed);
+
+// Keeps the first error and does nothing after it. Not thread-safe.
+class DeviceSearch {
+ public:
+  static constexpr int kBuffers = 3;  // inputs that are used in turn, so that no cache holds them
+
+  DeviceSearch(const codec::Profile& profile, int64_t count, int processors);
+  ~DeviceSearch();
+  DeviceSearch(const DeviceSearch&) = delete;
+  DeviceSearch& operator=(const DeviceSearch&) = delete;
+
+  cudaError_t error() const { return error_; }
+  cudaStream_t stream() const { return stream_; }
+  const cuda::TableView& tables() const { return tables_; }
+  cuda::SearchPlan plan() const { return plan_; }
+
+  void Upload(const Problem& problem, int buffer);
+  // Queues a search; nothing is waited for.
+  cudaError_t Queue(cuda::SearchMethod method, const Problem& problem, int buffer,
+                    const cuda::SearchPlan& plan);
+  // Searches and waits.
+  std::vector<cuda::CodeWord> Codes(cuda::SearchMethod method, const Problem& problem,
+                                    const cuda::SearchPlan& plan);
+
+ private:
+  void* Allocate(size_t bytes);
+  void Keep(cudaError_t error) {
+    if (error_ == cudaSuccess) error_ = error;
+  }
+
+  cudaError_t error_ = cudaSuccess;
+  cudaStream_t stream_ = nullptr;
+  cuda::TableView tables_{};
+  cuda::SearchPlan plan_;
+  void* table_memory_ = nullptr;
+  void* cells_ = nullptr;
+  void* scratch_ = nullptr;
+  void* codes_ = nullptr;
+  std::array<void*, kBuffers> blocks_{};
+};
+
+}  // namespace seedlm::bench
