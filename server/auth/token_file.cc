@@ -1,0 +1,64 @@
+#include "server/auth/token_file.h"
+
+#include <sys/stat.h>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/format/atomic_file.h"
+#include "kernels/format/text.h"
+
+namespace seedlm::server {
+namespace {
+
+constexpr uint64_t kMaxFileBytes = 2 << 20;
+constexpr std::chrono::seconds kLookAgain{1};
+constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& path, Warn warn) {
+  std::unique_ptr<TokenFile> file(new TokenFile(path, std::move(warn)));
+  if (absl::Status status = file->Reload(); !status.ok()) return status;
+  return file;
+}
+
+TokenFile::Stamp TokenFile::Look() const {
+  struct stat info {};
+  if (stat(path_.c_str(), &info) != 0) return {};
+  return {static_cast<int64_t>(info.st_ino), info.st_size,
+          info.st_mtim.tv_sec * kNanosecondsPerSecond + info.st_mtim.tv_nsec};
+}
+
+absl::Status TokenFile::Reload() {
+  const std::lock_guard lock(mutex_);
+  return ReloadLocked();
+}
+
+absl::Status TokenFile::ReloadLocked() {
+  stamp_ = Look();  // before reading: a change in between is seen the next time
+  looked_ = std::chrono::steady_clock::now();
+  const absl::StatusOr<std::string> text = format::ReadSmallFile(path_, kMaxFileBytes);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<TokenTable> table = TokenTable::Parse(*text, path_);
+  if (!table.ok()) return table.status();
+  struct stat info {};
+  if (stat(path_.c_str(), &info) == 0 && (info.st_mode & (S_IWGRP | S_IRWXO)) != 0) {
+    warn_(
+        absl::StrCat(format::Printable(path_),
+                     ": others on this machine may read or change the tokens' digests; chmod 600"));
+  }
+  table_ = std::make_shared<const TokenTable>(*std::move(table));
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const TokenTable> TokenFile::Table() {
+  const std::lock_guard lock(mutex_);
+  if (std::chrono::steady_clock::now() < looked_ + kLookAgain) return table_;
+  looked_ = std::chrono::steady_clock::now();
+  if (Look() == stamp_) return table_;
+  if (absl::Status status = ReloadLocked(); !status.ok()) {
+    warn_(absl::StrCat("tokens stay as they were: ", std::string(status.message())));
+  }
+  return table_;
+}
+
+}  // namespace seedlm::server

@@ -1,0 +1,53 @@
+// The token file of a running server: read at the start, and again when it has changed.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/auth/token_table.h"
+
+namespace seedlm::server {
+
+// Thread-safe.
+class TokenFile {
+ public:
+  // Told what an operator should know: a file that others can read, one that is wrong now.
+  using Warn = std::function<void(const std::string& message)>;
+
+  // Errors: NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (TokenTable::Parse).
+  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path, Warn warn);
+
+  // The table as the file has it; the file is looked at (stat) once a second at most, by whoever
+  // asks then. A file that is gone or wrong is warned of once, and the tokens stay as they were: a
+  // slip of an editor locks nobody out, and lets nobody in.
+  std::shared_ptr<const TokenTable> Table();
+
+  // Reads the file now, changed or not. Its error is returned, and the tokens stay as they were.
+  absl::Status Reload();
+
+ private:
+  struct Stamp {  // of what was read last
+    int64_t inode = 0;
+    int64_t size = 0;
+    int64_t time_ns = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  TokenFile(std::string path, Warn warn) : path_(std::move(path)), warn_(std::move(warn)) {}
+  Stamp Look() const;
+  absl::Status ReloadLocked();  // REQUIRES: mutex_ is held
+
+  const std::string path_;
+  const Warn warn_;
+  std::mutex mutex_;  // guards all below
+  Stamp stamp_;
+  std::chrono::steady_clock::time_point looked_{};
+  std::shared_ptr<const TokenTable> table_;
+};
+
+}  // namespace seedlm::server
