@@ -4,23 +4,32 @@
 #include "server/rpc/cancellable_call.h"
 #include "server/rpc/download_reactor.h"
 #include "server/rpc/job_conversion.h"
+#include "server/rpc/refused_call.h"
 #include "server/rpc/unary_call.h"
 #include "server/rpc/upload_reactor.h"
 
 namespace seedlm::server {
 
+// An admin reads and deletes what anybody has; to everybody else the names of others are unknown.
+std::string ArtifactRpc::OwnerOf(const Caller& caller, std::string_view id) const {
+  if (caller.role != Role::kAdmin) return caller.owner;
+  return stores_.Holder(id, caller.owner).value_or(caller.owner);
+}
+
 grpc::ServerReadReactor<v1::WriteArtifactRequest>* ArtifactRpc::WriteArtifact(
     grpc::CallbackServerContext* context, v1::WriteArtifactResponse* response) {
-  return new UploadReactor(store_, pool_, context, response);
+  const absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kWrite);
+  if (!caller.ok()) return new RefusedRead<v1::WriteArtifactRequest>(caller.status());
+  return new UploadReactor(stores_.Of(caller->owner), pool_, context, response);
 }
 
 grpc::ServerUnaryReactor* ArtifactRpc::QueryWriteStatus(grpc::CallbackServerContext* context,
                                                         const v1::QueryWriteStatusRequest* request,
                                                         v1::QueryWriteStatusResponse* response) {
-  return AnswerOn(pool_, context, [this, request, response] {
+  return AnswerOn(pool_, door_, Right::kRead, context, [=, this](const Caller& caller) {
     const absl::StatusOr<ArtifactFile> file = ParseArtifactFileName(request->resource_name());
     if (!file.ok()) return file.status();
-    const absl::StatusOr<WriteStatus> written = store_.QueryWriteStatus(*file);
+    const absl::StatusOr<WriteStatus> written = stores_.Of(caller.owner).QueryWriteStatus(*file);
     if (!written.ok()) return written.status();
     response->set_committed_size(written->committed_size);
     response->set_complete(written->complete);
@@ -29,21 +38,29 @@ grpc::ServerUnaryReactor* ArtifactRpc::QueryWriteStatus(grpc::CallbackServerCont
 }
 
 grpc::ServerWriteReactor<v1::ReadArtifactResponse>* ArtifactRpc::ReadArtifact(
-    grpc::CallbackServerContext*, const v1::ReadArtifactRequest* request) {
-  return new DownloadReactor(store_, pool_, request);
+    grpc::CallbackServerContext* context, const v1::ReadArtifactRequest* request) {
+  const absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kRead);
+  if (!caller.ok()) return new RefusedWrite<v1::ReadArtifactResponse>(caller.status());
+  return new DownloadReactor(
+      [this, caller = *caller](const ArtifactFile& file) -> const ArtifactStore& {
+        return stores_.Of(OwnerOf(caller, file.id));
+      },
+      pool_, request);
 }
 
 grpc::ServerUnaryReactor* ArtifactRpc::ListArtifacts(grpc::CallbackServerContext* context,
                                                      const v1::ListArtifactsRequest* request,
                                                      v1::ListArtifactsResponse* response) {
-  return AnswerOn(pool_, context, [this, request, response] { return List(*request, *response); });
+  return AnswerOn(pool_, door_, Right::kRead, context, [=, this](const Caller& caller) {
+    return List(caller, *request, *response);
+  });
 }
 
-absl::Status ArtifactRpc::List(const v1::ListArtifactsRequest& request,
+absl::Status ArtifactRpc::List(const Caller& caller, const v1::ListArtifactsRequest& request,
                                v1::ListArtifactsResponse& response) const {
   int size = request.page_size();
   while (true) {
-    const absl::StatusOr<ArtifactPage> page = service_.List(size, request.page_token());
+    const absl::StatusOr<ArtifactPage> page = service_.List(caller.owner, size, request.page_token());
     if (!page.ok()) return page.status();
     response.Clear();
     for (const ArtifactRecord& record : page->artifacts) {
@@ -61,16 +78,25 @@ absl::Status ArtifactRpc::List(const v1::ListArtifactsRequest& request,
 grpc::ServerUnaryReactor* ArtifactRpc::DeleteArtifact(grpc::CallbackServerContext* context,
                                                       const v1::DeleteArtifactRequest* request,
                                                       google::protobuf::Empty*) {
-  return AnswerOn(pool_, context, [this, request] { return service_.Delete(request->name()); });
+  return AnswerOn(pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
+    const absl::StatusOr<std::string> id = ParseArtifactName(request->name(), "name");
+    if (!id.ok()) return id.status();
+    return service_.Delete(OwnerOf(caller, *id), request->name());
+  });
 }
 
-grpc::ServerUnaryReactor* ArtifactRpc::VerifyArtifact(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* ArtifactRpc::VerifyArtifact(grpc::CallbackServerContext* context,
                                                       const v1::VerifyArtifactRequest* request,
                                                       v1::VerifyArtifactResponse* response) {
-  return CancellableCall::Start(verify_pool_, [this, request, response](const auto& stop) {
+  const absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kRead);
+  if (!caller.ok()) return AnswerNow(context, caller.status());
+  return CancellableCall::Start(verify_pool_, [=, this, caller = *caller](const auto& stop) {
+    const absl::StatusOr<std::string> id = ParseArtifactName(request->name(), "name");
+    if (!id.ok()) return id.status();
     VerifyRequest wanted{.name = request->name()};
     if (request->has_sample_blocks()) wanted.sample = request->sample_blocks();
-    const absl::StatusOr<ArtifactCheck> check = service_.Verify(wanted, stop);
+    const absl::StatusOr<ArtifactCheck> check =
+        service_.Verify(OwnerOf(caller, *id), wanted, stop);
     if (check.ok()) *response = ToProto(*check);
     return check.status();
   });

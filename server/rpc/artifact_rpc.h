@@ -1,12 +1,16 @@
 // seedlm.v1.ArtifactService on the artifact store. The proto's comments are the contract.
 #pragma once
 
+#include <string>
+#include <string_view>
+
 #include "absl/status/status.h"
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
+#include "server/rpc/door.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/artifact_service.h"
-#include "server/storage/artifact_store.h"
+#include "server/storage/artifact_stores.h"
 
 namespace seedlm::server {
 
@@ -14,8 +18,13 @@ namespace seedlm::server {
 class ArtifactRpc final : public v1::ArtifactService::CallbackService {
  public:
   // `pool`: for chunks and short calls; `verify_pool`: for VerifyArtifact, which takes minutes.
-  ArtifactRpc(ArtifactStore& store, ArtifactService& service, WorkPool& pool, WorkPool& verify_pool)
-      : store_(store), service_(service), pool_(pool), verify_pool_(verify_pool) {}
+  ArtifactRpc(const Door& door, ArtifactStores& stores, ArtifactService& service, WorkPool& pool,
+              WorkPool& verify_pool)
+      : door_(door),
+        stores_(stores),
+        service_(service),
+        pool_(pool),
+        verify_pool_(verify_pool) {}
 
   grpc::ServerReadReactor<v1::WriteArtifactRequest>* WriteArtifact(
       grpc::CallbackServerContext* context, v1::WriteArtifactResponse* response) override;
@@ -35,10 +44,13 @@ class ArtifactRpc final : public v1::ArtifactService::CallbackService {
                                            v1::VerifyArtifactResponse* response) override;
 
  private:
-  absl::Status List(const v1::ListArtifactsRequest& request,
+  absl::Status List(const Caller& caller, const v1::ListArtifactsRequest& request,
                     v1::ListArtifactsResponse& response) const;
+  // Whose artifact `id` is meant by this caller.
+  std::string OwnerOf(const Caller& caller, std::string_view id) const;
 
-  ArtifactStore& store_;
+  const Door& door_;
+  ArtifactStores& stores_;
   ArtifactService& service_;
   WorkPool& pool_;
   WorkPool& verify_pool_;

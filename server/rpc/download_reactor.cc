@@ -10,9 +10,9 @@
 
 namespace seedlm::server {
 
-DownloadReactor::DownloadReactor(const ArtifactStore& store, WorkPool& pool,
+DownloadReactor::DownloadReactor(StoreOf store_of, WorkPool& pool,
                                  const v1::ReadArtifactRequest* request)
-    : store_(store), pool_(pool), request_(request) {
+    : store_of_(std::move(store_of)), pool_(pool), request_(request) {
   PostNextChunk();
 }
 
@@ -56,7 +56,7 @@ absl::StatusOr<bool> DownloadReactor::ReadChunk() {
 absl::Status DownloadReactor::OpenFile() {
   const absl::StatusOr<ArtifactFile> file = ParseArtifactFileName(request_->resource_name());
   if (!file.ok()) return file.status();
-  absl::StatusOr<ArtifactReader> reader = store_.OpenRead(*file, request_->offset());
+  absl::StatusOr<ArtifactReader> reader = store_of_(*file).OpenRead(*file, request_->offset());
   if (!reader.ok()) return reader.status();
   reader_.emplace(*std::move(reader));
   return absl::OkStatus();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -19,10 +20,11 @@ inline constexpr int64_t kReadChunkBytes = int64_t{1} << 20;
 // cancelled call shows as a write that fails.
 class DownloadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactResponse> {
  public:
-  // Owns itself until gRPC is done with it. `request` is gRPC's and valid until then; store and
-  // pool must outlive the gRPC server.
-  DownloadReactor(const ArtifactStore& store, WorkPool& pool,
-                  const v1::ReadArtifactRequest* request);
+  // Owns itself until gRPC is done with it. `request` is gRPC's and valid until then; the
+  // stores and the pool must outlive the gRPC server.
+  // `store_of` says in whose store the file is looked for; called on the pool.
+  using StoreOf = std::function<const ArtifactStore&(const ArtifactFile& file)>;
+  DownloadReactor(StoreOf store_of, WorkPool& pool, const v1::ReadArtifactRequest* request);
 
   void OnWriteDone(bool ok) override;
   void OnDone() override { delete this; }
@@ -33,7 +35,7 @@ class DownloadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRe
   absl::StatusOr<bool> ReadChunk();
   absl::Status OpenFile();
 
-  const ArtifactStore& store_;
+  const StoreOf store_of_;
   WorkPool& pool_;
   const v1::ReadArtifactRequest* const request_;
   std::optional<ArtifactReader> reader_;

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/errors/reason.h"
+#include "server/rpc/door.h"
 #include "server/rpc/guarded.h"
 #include "server/rpc/status_mapping.h"
 #include "server/rpc/work_pool.h"
@@ -22,31 +23,35 @@ inline absl::Status CheckAwaited(const grpc::CallbackServerContext& context) {
   return context.IsCancelled() ? absl::CancelledError("the client has gone") : absl::OkStatus();
 }
 
-// What a pool runs for a call: `handler`, which fills the response and returns absl::Status, unless
-// the client has given up while it waited its turn. gRPC keeps context, request and response until
+// What a pool runs for a call: `handler`, which is given the caller, fills the response and returns
+// absl::Status, unless the client has given up while it waited its turn. gRPC keeps context, request and response until
 // then.
 template <class Handler>
 std::function<void()> AnswerTask(grpc::CallbackServerContext* context,
-                                 grpc::ServerUnaryReactor* reactor, Handler handler) {
-  return [context, reactor, handler = std::move(handler)] {
+                                 grpc::ServerUnaryReactor* reactor, Handler handler,
+                                 Caller caller) {
+  return [context, reactor, handler = std::move(handler), caller = std::move(caller)] {
     absl::Status status = CheckAwaited(*context);
-    if (status.ok()) status = Guarded(handler);
+    if (status.ok()) status = Guarded([&] { return handler(caller); });
     reactor->Finish(ToGrpcStatus(status));
   };
-}
-
-template <class Handler>
-grpc::ServerUnaryReactor* AnswerOn(WorkPool& pool, grpc::CallbackServerContext* context,
-                                   Handler handler) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  pool.Post(AnswerTask(context, reactor, std::move(handler)));
-  return reactor;
 }
 
 inline grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context,
                                            const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status));
+  return reactor;
+}
+
+// Whom the door does not admit is told so at once, and takes no thread of the pool.
+template <class Handler>
+grpc::ServerUnaryReactor* AnswerOn(WorkPool& pool, const Door& door, Right right,
+                                   grpc::CallbackServerContext* context, Handler handler) {
+  absl::StatusOr<Caller> caller = door.Admit(*context, right);
+  if (!caller.ok()) return AnswerNow(context, caller.status());
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  pool.Post(AnswerTask(context, reactor, std::move(handler), *std::move(caller)));
   return reactor;
 }
 
@@ -61,10 +66,12 @@ inline absl::Status ServerBusy() {
 // As AnswerOn, for calls that take long: RESOURCE_EXHAUSTED at once, with a retry hint, where too
 // many wait already.
 template <class Handler>
-grpc::ServerUnaryReactor* AnswerOnBounded(WorkPool& pool, grpc::CallbackServerContext* context,
-                                          Handler handler) {
+grpc::ServerUnaryReactor* AnswerOnBounded(WorkPool& pool, const Door& door, Right right,
+                                          grpc::CallbackServerContext* context, Handler handler) {
+  absl::StatusOr<Caller> caller = door.Admit(*context, right);
+  if (!caller.ok()) return AnswerNow(context, caller.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (!pool.TryPost(AnswerTask(context, reactor, std::move(handler)))) {
+  if (!pool.TryPost(AnswerTask(context, reactor, std::move(handler), *std::move(caller)))) {
     reactor->Finish(ToGrpcStatus(ServerBusy()));
   }
   return reactor;

@@ -19,11 +19,12 @@ namespace {
 constexpr char kPrefix[] = "artifacts/";
 
 // The job that made a result; none: it was uploaded, or its job is not known any more.
-absl::StatusOr<std::optional<JobRecord>> MakerOf(JobStore& jobs, const std::string& id) {
+absl::StatusOr<std::optional<JobRecord>> MakerOf(JobStore& jobs, std::string_view owner,
+                                                  const std::string& id) {
   absl::StatusOr<JobRecord> job = jobs.Get(absl::StrCat("jobs/", id));
   if (absl::IsNotFound(job.status())) return std::optional<JobRecord>();
   if (!job.ok()) return job.status();
-  if (job->output_artifact != absl::StrCat(kPrefix, id)) return std::optional<JobRecord>();
+  if (job->request.owner != owner || job->output_artifact != absl::StrCat(kPrefix, id)) return std::optional<JobRecord>();
   return std::optional<JobRecord>(*std::move(job));
 }
 
@@ -61,8 +62,8 @@ absl::Status CheckAgainst(const verify::PackedCheckpoint& packed, const format::
 
 }  // namespace
 
-absl::StatusOr<ArtifactRecord> ArtifactService::Describe(const std::string& id) {
-  const absl::StatusOr<ArtifactContent> content = parts_.artifacts->Content(id);
+absl::StatusOr<ArtifactRecord> ArtifactService::Describe(std::string_view owner, const std::string& id) {
+  const absl::StatusOr<ArtifactContent> content = parts_.artifacts->Of(owner).Content(id);
   if (!content.ok()) return content.status();
   ArtifactRecord record;
   record.name = absl::StrCat(kPrefix, id);
@@ -70,7 +71,7 @@ absl::StatusOr<ArtifactRecord> ArtifactService::Describe(const std::string& id) 
   record.arriving_bytes = content->arriving_bytes;
   std::map<std::string, std::string, std::less<>> sums;
   if (content->is_result) {
-    const auto job = MakerOf(*parts_.jobs, id);
+    const auto job = MakerOf(*parts_.jobs, owner, id);
     if (!job.ok()) return job.status();
     if (job->has_value()) {
       record.job = (*job)->name;
@@ -83,7 +84,7 @@ absl::StatusOr<ArtifactRecord> ArtifactService::Describe(const std::string& id) 
   return record;
 }
 
-absl::StatusOr<ArtifactPage> ArtifactService::List(int page_size, std::string_view page_token) {
+absl::StatusOr<ArtifactPage> ArtifactService::List(std::string_view owner, int page_size, std::string_view page_token) {
   if (page_size < 0) return InvalidField("page_size", "is negative");
   // A token is the name of the last artifact of the page.
   std::string after;
@@ -94,7 +95,7 @@ absl::StatusOr<ArtifactPage> ArtifactService::List(int page_size, std::string_vi
   }
   const auto size =
       static_cast<size_t>(page_size == 0 ? kDefaultPage : std::min(page_size, kMaxPage));
-  absl::StatusOr<std::vector<std::string>> ids = parts_.artifacts->ListIds(after, size + 1);
+  absl::StatusOr<std::vector<std::string>> ids = parts_.artifacts->Of(owner).ListIds(after, size + 1);
   if (!ids.ok()) return ids.status();
   ArtifactPage page;
   if (ids->size() > size) {
@@ -102,7 +103,7 @@ absl::StatusOr<ArtifactPage> ArtifactService::List(int page_size, std::string_vi
     page.next_page_token = absl::StrCat(kPrefix, ids->back());
   }
   for (const std::string& id : *ids) {
-    absl::StatusOr<ArtifactRecord> record = Describe(id);
+    absl::StatusOr<ArtifactRecord> record = Describe(owner, id);
     if (absl::IsNotFound(record.status())) continue;  // deleted a moment ago
     if (!record.ok()) return record.status();
     page.artifacts.push_back(*std::move(record));
@@ -110,36 +111,37 @@ absl::StatusOr<ArtifactPage> ArtifactService::List(int page_size, std::string_vi
   return page;
 }
 
-absl::Status ArtifactService::Delete(std::string_view name) {
+absl::Status ArtifactService::Delete(std::string_view owner, std::string_view name) {
   const absl::StatusOr<std::string> id = ParseArtifactName(name, "name");
   if (!id.ok()) return id.status();
   const absl::StatusOr<std::vector<JobRecord>> active = parts_.jobs->Unfinished();
   if (!active.ok()) return active.status();
   for (const JobRecord& job : *active) {
+    if (job.request.owner != owner) continue;
     if (job.request.source.artifact != name && job.output_artifact != name) continue;
     return WithReason(absl::FailedPreconditionError(absl::StrCat(
                           std::string(name), ": ", job.name,
                           " needs it and has not ended; wait for the job, or cancel it first")),
                       "ARTIFACT_IN_USE", {{"job", job.name}});
   }
-  return parts_.artifacts->Delete(*id);
+  return parts_.artifacts->Of(owner).Delete(*id);
 }
 
-absl::StatusOr<ArtifactCheck> ArtifactService::Verify(const VerifyRequest& request,
+absl::StatusOr<ArtifactCheck> ArtifactService::Verify(std::string_view owner, const VerifyRequest& request,
                                                       const std::stop_token& stop) {
   const absl::StatusOr<std::string> id = ParseArtifactName(request.name, "name");
   if (!id.ok()) return id.status();
   if (request.sample < 0 || request.sample > kMaxSample) {
     return InvalidField("sample_blocks", absl::StrCat("must be 0 .. ", kMaxSample));
   }
-  const absl::StatusOr<std::string> path = parts_.artifacts->CheckpointPath(request.name);
+  const absl::StatusOr<std::string> path = parts_.artifacts->Of(owner).CheckpointPath(request.name);
   if (!path.ok()) return path.status();
-  const absl::StatusOr<std::optional<JobRecord>> job = MakerOf(*parts_.jobs, *id);
+  const absl::StatusOr<std::optional<JobRecord>> job = MakerOf(*parts_.jobs, owner, *id);
   if (!job.ok()) return job.status();
 
   ArtifactCheck check;
   if (job->has_value()) {
-    absl::Status status = CheckSums(**job, parts_.artifacts->ResultPath(*id), stop, check);
+    absl::Status status = CheckSums(**job, parts_.artifacts->Of(owner).ResultPath(*id), stop, check);
     if (!status.ok()) return status;
   }
   const absl::StatusOr<verify::PackedCheckpoint> packed = verify::OpenPackedCheckpoint(*path);
@@ -156,7 +158,7 @@ absl::StatusOr<ArtifactCheck> ArtifactService::Verify(const VerifyRequest& reque
   if (!job->has_value()) {
     check.why_not_compared = "it is not the result of a job of this server";
   } else {
-    const auto source = parts_.locator->OpenSource((*job)->request.source);
+    const auto source = parts_.locator->OpenSource((*job)->request);
     if (source.ok()) {
       status = CheckAgainst(*packed, *source, request.sample, stop, check);
     } else {

@@ -14,7 +14,7 @@
 #include "server/jobs/job.h"
 #include "server/jobs/job_store.h"
 #include "server/scheduler/checkpoint_source.h"
-#include "server/storage/artifact_store.h"
+#include "server/storage/artifact_stores.h"
 
 namespace seedlm::server {
 
@@ -47,12 +47,13 @@ struct VerifyRequest {
 };
 inline constexpr int kMaxSample = 10'000;
 
-// Thread-safe. Methods block for file and database I/O.
+// Thread-safe. Methods block for file and database I/O. `owner`: whose artifacts are meant; those of
+// others are NOT_FOUND.
 class ArtifactService {
  public:
   // All must outlive the service.
   struct Parts {
-    ArtifactStore* artifacts = nullptr;
+    ArtifactStores* artifacts = nullptr;
     JobStore* jobs = nullptr;
     const SourceLocator* locator = nullptr;
   };
@@ -60,21 +61,21 @@ class ArtifactService {
 
   // `page_size`: as JobQuery. `page_token`: the next_page_token before; INVALID_ARGUMENT for
   // another.
-  absl::StatusOr<ArtifactPage> List(int page_size, std::string_view page_token);
+  absl::StatusOr<ArtifactPage> List(std::string_view owner, int page_size, std::string_view page_token);
 
   // Errors: INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (ARTIFACT_IN_USE: a job
   // that has not ended reads or makes it), ABORTED (UPLOAD_BUSY).
-  absl::Status Delete(std::string_view name);
+  absl::Status Delete(std::string_view owner, std::string_view name);
 
   // Sums the files, decodes every tensor, compares with the job's source if that is still there,
   // and encodes a sample of blocks again. Minutes for gigabytes, on all cores; ends soon after
   // `stop`, CANCELLED. What is wrong with the artifact is in the answer and no error. Errors:
   // INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (still arriving, or no compressed
   // checkpoint).
-  absl::StatusOr<ArtifactCheck> Verify(const VerifyRequest& request, const std::stop_token& stop);
+  absl::StatusOr<ArtifactCheck> Verify(std::string_view owner, const VerifyRequest& request, const std::stop_token& stop);
 
  private:
-  absl::StatusOr<ArtifactRecord> Describe(const std::string& id);
+  absl::StatusOr<ArtifactRecord> Describe(std::string_view owner, const std::string& id);
 
   const Parts parts_;
 };

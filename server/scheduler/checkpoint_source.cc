@@ -43,11 +43,12 @@ absl::Status ForCheckpoint(absl::Status status) {
 
 }  // namespace
 
-absl::StatusOr<std::string> SourceLocator::SourcePath(const JobSource& source) const {
+absl::StatusOr<std::string> SourceLocator::SourcePath(const JobRequest& request) const {
+  const JobSource& source = request.source;
   if (source.artifact.empty() == source.uri.empty()) {
     return InvalidField("job.source", "name an artifact or a uri, and not both");
   }
-  if (source.uri.empty()) return artifacts_.CheckpointPath(source.artifact);
+  if (source.uri.empty()) return artifacts_.Of(request.owner).CheckpointPath(source.artifact);
   absl::StatusOr<std::string> path = roots_.ResolveUri(source.uri);
   if (!path.ok()) return ForField(path.status(), "job.source.uri");
   if (absl::Status status = CheckLinks(*path); !status.ok()) return status;
@@ -99,7 +100,7 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
   target.id = std::string(id);
   if (destination.managed) {
     // Nobody else has this name: what is there was left by an earlier attempt.
-    target.path = artifacts_.ResultPath(id);
+    target.path = artifacts_.Of(request.owner).ResultPath(id);
     target.directory = true;
     target.overwrite = true;
     target.result = true;
@@ -114,15 +115,16 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
 
 ResultReservation SourceLocator::ReserveResult(const JobRequest& request,
                                                std::string_view id) const {
-  return request.destination.managed ? artifacts_.ReserveResult(id) : ResultReservation();
+  if (!request.destination.managed) return {};
+  return artifacts_.Of(request.owner).ReserveResult(id);
 }
 
-absl::StatusOr<format::Checkpoint> SourceLocator::OpenSource(const JobSource& source) const {
-  const absl::StatusOr<std::string> path = SourcePath(source);
+absl::StatusOr<format::Checkpoint> SourceLocator::OpenSource(const JobRequest& request) const {
+  const absl::StatusOr<std::string> path = SourcePath(request);
   if (!path.ok()) return path.status();
   absl::StatusOr<format::Checkpoint> checkpoint = format::Checkpoint::Open(*path);
   if (!checkpoint.ok()) return ForCheckpoint(checkpoint.status());
-  if (checkpoint->is_directory && !source.uri.empty()) {
+  if (checkpoint->is_directory && !request.source.uri.empty()) {
     if (absl::Status confined = CheckConfined(*checkpoint); !confined.ok()) return confined;
   }
   return checkpoint;
@@ -132,7 +134,7 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(const JobR
                                                                       std::string_view id) const {
   absl::StatusOr<SinkTarget> target = Target(request, id);
   if (!target.ok()) return target.status();
-  absl::StatusOr<format::Checkpoint> checkpoint = OpenSource(request.source);
+  absl::StatusOr<format::Checkpoint> checkpoint = OpenSource(request);
   if (!checkpoint.ok()) return checkpoint.status();
 
   auto planned = std::make_unique<PlannedJob>();

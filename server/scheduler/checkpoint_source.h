@@ -9,7 +9,7 @@
 #include "kernels/format/checkpoint.h"
 #include "kernels/format/compression_plan.h"
 #include "server/jobs/job.h"
-#include "server/storage/artifact_store.h"
+#include "server/storage/artifact_stores.h"
 #include "server/storage/checkpoint_sink.h"
 #include "server/storage/storage_roots.h"
 
@@ -26,7 +26,7 @@ struct PlannedJob {
 // Immutable, thread-safe. Store and roots must outlive it.
 class SourceLocator {
  public:
-  SourceLocator(ArtifactStore& artifacts, const StorageRoots& roots)
+  SourceLocator(ArtifactStores& artifacts, const StorageRoots& roots)
       : artifacts_(artifacts), roots_(roots) {}
 
   // Opens the source, plans, and checks the target. Reads headers only. `id`: of the job.
@@ -36,7 +36,7 @@ class SourceLocator {
                                                          std::string_view id) const;
 
   // Opens the checkpoint that a job reads: headers only. Errors: as Plan, of the source.
-  absl::StatusOr<format::Checkpoint> OpenSource(const JobSource& source) const;
+  absl::StatusOr<format::Checkpoint> OpenSource(const JobRequest& request) const;
 
   // The target alone, without opening the source; for removing what a killed server left.
   // `directory` is not known and stays false.
@@ -46,11 +46,11 @@ class SourceLocator {
   ResultReservation ReserveResult(const JobRequest& request, std::string_view id) const;
 
  private:
-  absl::StatusOr<std::string> SourcePath(const JobSource& source) const;
+  absl::StatusOr<std::string> SourcePath(const JobRequest& request) const;
   absl::Status CheckLinks(const std::string& directory) const;
   absl::Status CheckConfined(const format::Checkpoint& checkpoint) const;
 
-  ArtifactStore& artifacts_;
+  ArtifactStores& artifacts_;
   const StorageRoots& roots_;
 };
 

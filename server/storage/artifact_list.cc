@@ -60,7 +60,7 @@ absl::StatusOr<bool> MoveAway(const std::string& parent, std::string_view id) {
 absl::StatusOr<std::vector<std::string>> ArtifactStore::ListIds(std::string_view after,
                                                                 size_t limit) const {
   std::set<std::string> ids;
-  for (const std::string& parent : {data_dir_.artifacts(), data_dir_.uploads()}) {
+  for (const std::string& parent : {folders_.artifacts(), folders_.uploads()}) {
     std::error_code error;
     for (fs::directory_iterator it(parent, error), end; !error && it != end; it.increment(error)) {
       std::string id = it->path().filename().string();
@@ -75,7 +75,7 @@ absl::StatusOr<std::vector<std::string>> ArtifactStore::ListIds(std::string_view
 
 absl::StatusOr<ArtifactContent> ArtifactStore::Content(std::string_view id) const {
   const std::string final_directory = ResultPath(id);
-  const std::string partial_directory = absl::StrCat(data_dir_.uploads(), "/", std::string(id));
+  const std::string partial_directory = absl::StrCat(folders_.uploads(), "/", std::string(id));
   ArtifactContent content;
   content.id = std::string(id);
   content.is_result = Exists(absl::StrCat(final_directory, "/", std::string(kResultMarker)));
@@ -103,7 +103,7 @@ absl::Status ArtifactStore::Delete(std::string_view id) {
   {
     // With the lock: no upload opens a file of it between the look and the renaming.
     const std::lock_guard lock(mutex_);
-    const std::string uploads = absl::StrCat(data_dir_.uploads(), "/", std::string(id), "/");
+    const std::string uploads = absl::StrCat(folders_.uploads(), "/", std::string(id), "/");
     const auto open = open_.lower_bound(uploads);
     if (open != open_.end() && open->starts_with(uploads)) {
       return WithReason(
@@ -115,16 +115,16 @@ absl::Status ArtifactStore::Delete(std::string_view id) {
                             name, ": a job that has not ended makes it; cancel the job first")),
                         "ARTIFACT_IN_USE");
     }
-    const absl::StatusOr<bool> finished = MoveAway(data_dir_.artifacts(), id);
+    const absl::StatusOr<bool> finished = MoveAway(folders_.artifacts(), id);
     if (!finished.ok()) return finished.status();
-    const absl::StatusOr<bool> arriving = MoveAway(data_dir_.uploads(), id);
+    const absl::StatusOr<bool> arriving = MoveAway(folders_.uploads(), id);
     if (!arriving.ok()) return arriving.status();
     if (!*finished && !*arriving) {
       return absl::NotFoundError(absl::StrCat(name, ": no such artifact"));
     }
   }
   // It is gone; room is made afterwards. Readers that are open keep what they read.
-  for (const std::string& parent : {data_dir_.artifacts(), data_dir_.uploads()}) {
+  for (const std::string& parent : {folders_.artifacts(), folders_.uploads()}) {
     absl::Status status =
         RemoveTree(absl::StrCat(parent, "/", std::string(kDeletedPrefix), std::string(id)));
     if (status.ok()) status = sync_(parent);
@@ -134,7 +134,7 @@ absl::Status ArtifactStore::Delete(std::string_view id) {
 }
 
 void ArtifactStore::SweepDeleted() const {
-  for (const std::string& parent : {data_dir_.artifacts(), data_dir_.uploads()}) {
+  for (const std::string& parent : {folders_.artifacts(), folders_.uploads()}) {
     std::error_code error;
     std::vector<std::string> deleted;
     for (fs::directory_iterator it(parent, error), end; !error && it != end; it.increment(error)) {

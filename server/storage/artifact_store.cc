@@ -55,15 +55,15 @@ std::string OnlyFileOf(const std::string& directory) {
 }  // namespace
 
 std::string ArtifactStore::FinalPath(const ArtifactFile& file) const {
-  return absl::StrCat(data_dir_.artifacts(), "/", file.id, "/", file.path);
+  return absl::StrCat(folders_.artifacts(), "/", file.id, "/", file.path);
 }
 
 std::string ArtifactStore::PartialPath(const ArtifactFile& file) const {
-  return absl::StrCat(data_dir_.uploads(), "/", file.id, "/", file.path);
+  return absl::StrCat(folders_.uploads(), "/", file.id, "/", file.path);
 }
 
 std::string ArtifactStore::ResultPath(std::string_view id) const {
-  return absl::StrCat(data_dir_.artifacts(), "/", std::string(id));
+  return absl::StrCat(folders_.artifacts(), "/", std::string(id));
 }
 
 ResultReservation::ResultReservation(ResultReservation&& other) noexcept
@@ -112,7 +112,7 @@ absl::StatusOr<Upload> ArtifactStore::OpenUpload(const ArtifactFile& file) {
                           ResourceName(file), ": is finished already; upload to another id")),
                       "ARTIFACT_FINISHED");
   }
-  absl::Status made = MakeDirectories(data_dir_.uploads(), ParentOf(partial));
+  absl::Status made = MakeDirectories(folders_.uploads(), ParentOf(partial));
   if (!made.ok()) return made;
   Upload upload;
   upload.fd_ =
@@ -135,7 +135,7 @@ void ArtifactStore::Close(const ArtifactFile& file) {
   if (Exists(partial)) return;  // to be resumed
   // Directories that this upload leaves empty; rmdir stops at the first that is not.
   for (std::string directory = ParentOf(partial);
-       directory != data_dir_.uploads() && rmdir(directory.c_str()) == 0;) {
+       directory != folders_.uploads() && rmdir(directory.c_str()) == 0;) {
     directory = ParentOf(directory);
   }
 }
@@ -187,7 +187,7 @@ absl::StatusOr<size_t> ArtifactReader::Read(std::span<char> buffer) {
 absl::StatusOr<std::string> ArtifactStore::CheckpointPath(std::string_view artifact) const {
   const absl::StatusOr<std::string> id = ParseArtifactName(artifact, "job.source.artifact");
   if (!id.ok()) return id.status();
-  const std::string partial = AnyFileBelow(absl::StrCat(data_dir_.uploads(), "/", *id));
+  const std::string partial = AnyFileBelow(absl::StrCat(folders_.uploads(), "/", *id));
   if (!partial.empty()) {
     return WithReason(absl::FailedPreconditionError(absl::StrCat(
                           "artifacts/", *id, ": the upload of its file '",

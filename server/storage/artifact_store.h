@@ -126,11 +126,11 @@ class ArtifactStore {
   // Told of what went wrong but fails nothing, such as a name that may not outlive a power cut.
   using Warn = std::function<void(const std::string& message)>;
 
-  // REQUIRES: `data_dir` outlives the store.
+  // REQUIRES: the two directories exist, and nobody else has a store on them.
   explicit ArtifactStore(
-      const DataDir& data_dir, Warn warn = [](const std::string&) {},
+      ArtifactFolders folders, Warn warn = [](const std::string&) {},
       SyncFunction sync = SyncDirectory)
-      : data_dir_(data_dir), warn_(std::move(warn)), sync_(std::move(sync)) {}
+      : folders_(std::move(folders)), warn_(std::move(warn)), sync_(std::move(sync)) {}
 
   // Errors: FAILED_PRECONDITION (the file is finished, or the artifact is a job's result), ABORTED
   // (another upload of this file is open), INVALID_ARGUMENT (a component of the path is a file),
@@ -174,7 +174,7 @@ class ArtifactStore {
   std::string PartialPath(const ArtifactFile& file) const;
   void Close(const ArtifactFile& file);
 
-  const DataDir& data_dir_;
+  const ArtifactFolders folders_;
   const Warn warn_;
   const SyncFunction sync_;
   mutable std::mutex mutex_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -9,18 +10,33 @@
 
 namespace seedlm::server {
 
+// Where one owner's artifacts are.
+class ArtifactFolders {
+ public:
+  explicit ArtifactFolders(std::string path) : path_(std::move(path)) {}
+  const std::string& path() const { return path_; }
+  std::string artifacts() const { return path_ + "/artifacts"; }
+  std::string uploads() const { return path_ + "/uploads"; }
+
+ private:
+  std::string path_;
+};
+
 // Movable; releases the lock when destroyed. Immutable, thread-safe.
 class DataDir {
  public:
-  // Creates what is missing of PATH, PATH/artifacts and PATH/uploads (mode 0700), and locks
+  // Creates what is missing of PATH, PATH/{artifacts,uploads,owners} (mode 0700), and locks
   // PATH/lock. Errors: FAILED_PRECONDITION if another server holds it, naming path and pid;
   // INVALID_ARGUMENT (not a directory), NOT_FOUND (no parent directory), PERMISSION_DENIED,
   // RESOURCE_EXHAUSTED.
   static absl::StatusOr<DataDir> Open(const std::string& path);
 
   const std::string& path() const { return path_; }  // absolute
-  std::string artifacts() const { return path_ + "/artifacts"; }
-  std::string uploads() const { return path_ + "/uploads"; }
+  std::string owners() const { return path_ + "/owners"; }
+  // PATH itself for the owner "" of a server without tokens, else PATH/owners/OWNER.
+  ArtifactFolders FoldersOf(std::string_view owner) const {
+    return ArtifactFolders(owner.empty() ? path_ : owners() + "/" + std::string(owner));
+  }
   std::string database() const { return path_ + "/jobs.sqlite"; }
 
  private:

@@ -130,7 +130,7 @@ absl::Status Upload::Publish() {
     const std::lock_guard lock(store_->mutex_);
     absl::Status status = store_->CheckNoResult(file_);
     if (status.ok()) {
-      status = MakeDirectories(store_->data_dir_.artifacts(), ParentOf(final_path));
+      status = MakeDirectories(store_->folders_.artifacts(), ParentOf(final_path));
     }
     if (status.ok()) status = RenameNoReplace(partial, final_path);
     if (!status.ok()) return status;
@@ -142,7 +142,7 @@ absl::Status Upload::Publish() {
 // The new names, up to that of the artifact. The file is finished now: a name that cannot be synced
 // must not make the client send it again, which would be refused.
 void Upload::SyncNames() const {
-  const std::string artifacts = store_->data_dir_.artifacts();
+  const std::string artifacts = store_->folders_.artifacts();
   std::string directory = store_->FinalPath(file_);
   while (directory != artifacts) {
     directory = ParentOf(directory);
