@@ -27,9 +27,10 @@ struct ServerOptions {
   // TLS on all TCP addresses; a Unix socket has the permissions of its file instead.
   TlsFiles tls;
   std::chrono::milliseconds tls_refresh{60'000};  // the files are read again so often
-  bool insecure = false;         // allows plaintext on addresses that other machines reach
-  int threads = 0;               // of workers; 0: one for each hardware thread
-  std::string backend = "auto";  // what jobs that ask for "auto" run on
+  std::string tokens;     // file of who may call (auth/token_table.h); empty: everybody may do all
+  bool insecure = false;  // allows plaintext on addresses that other machines reach
+  int threads = 0;        // of workers; 0: one for each hardware thread
+  std::string backend = "auto";             // what jobs that ask for "auto" run on
   int64_t index_memory = int64_t{1} << 30;  // bytes for the lists of the cell index; 0: no index
   std::string index_cache;                  // directory that keeps them for later; empty: none
   int max_active_jobs = 1000;               // waiting and running, over that RESOURCE_EXHAUSTED

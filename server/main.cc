@@ -2,14 +2,18 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <iostream>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "grpc/support/log.h"
+#include "server/auth/token_table.h"
 #include "server/config.h"
 #include "server/health_check.h"
 #include "server/listen_address.h"
@@ -27,6 +31,7 @@ using seedlm::server::Setting;
 using seedlm::server::Settings;
 
 constexpr int kExitUnhealthy = 1;
+constexpr size_t kMinTokenBytes = 16;  // less can be guessed
 constexpr int kExitUsage = 2;
 constexpr int kExitCannotStart = 3;
 constexpr std::chrono::milliseconds kHealthTimeout{3000};
@@ -42,6 +47,7 @@ struct Arguments {
   bool print_config = false;
   bool print_settings = false;
   bool print_metrics = false;
+  bool hash_token = false;
   std::string check_health;
 };
 
@@ -54,6 +60,8 @@ void Describe(CLI::App& app, Arguments& arguments) {
                "Prints the table of settings as Markdown, and ends");
   app.add_flag("--print-metrics", arguments.print_metrics,
                "Prints the table of metrics as Markdown, and ends");
+  app.add_flag("--hash-token", arguments.hash_token,
+               "Reads a token from stdin, prints its digest for the file of --tokens, and ends");
   app.add_option("--check-health", arguments.check_health,
                  "Asks the server there, in plaintext, whether it serves, and ends")
       ->type_name("ADDRESS");
@@ -122,6 +130,32 @@ int Print(const std::string& text) {
   return 0;
 }
 
+void ReloadTokens(Server& server) {
+  const absl::Status status = server.ReloadTokens();
+  if (status.ok()) {
+    spdlog::info("tokens are read again");
+  } else {
+    spdlog::warn("tokens stay as they were: {}", std::string(status.message()));
+  }
+}
+
+// A line of stdin to a digest for the token file. A token on the command line would be seen by
+// other users of the machine.
+int HashToken() {
+  std::string token;
+  std::getline(std::cin, token);
+  while (!token.empty() && absl::ascii_isspace(static_cast<unsigned char>(token.back()))) {
+    token.pop_back();
+  }
+  if (token.size() < kMinTokenBytes) {
+    return Fail(kExitUsage, absl::InvalidArgumentError(
+                                absl::StrCat("--hash-token: stdin has a token of ", token.size(),
+                                             " characters; give a random one of at least ",
+                                             kMinTokenBytes, ", as of openssl rand -hex 32")));
+  }
+  return Print(seedlm::server::ToHex(seedlm::server::DigestOf(token)) + "\n");
+}
+
 int Run(ServerOptions options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return Fail(kExitUsage, status);
   SetUpLog(options);
@@ -131,6 +165,7 @@ int Run(ServerOptions options) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
@@ -143,7 +178,7 @@ int Run(ServerOptions options) {
   }
 
   int signal = 0;
-  sigwait(&signals, &signal);
+  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) ReloadTokens(**server);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends it at once
   spdlog::info("draining after signal {}", signal);
   (*server)->Shutdown(options.drain_grace);
@@ -164,6 +199,7 @@ int main(int argc, char** argv) {
   }
   if (arguments.print_settings) return Print(seedlm::server::PrintSettings());
   if (arguments.print_metrics) return Print(seedlm::server::PrintMetrics());
+  if (arguments.hash_token) return HashToken();
   if (!arguments.check_health.empty()) {
     const absl::Status health = seedlm::server::CheckHealth(arguments.check_health, kHealthTimeout);
     return health.ok() ? Print("SERVING\n") : Fail(kExitUnhealthy, health);

@@ -13,6 +13,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "kernels/registry/registry.h"
+#include "server/auth/token_file.h"
 #include "server/credentials.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
@@ -22,12 +23,13 @@
 #include "server/rpc/artifact_rpc.h"
 #include "server/rpc/call_metrics.h"
 #include "server/rpc/compression_rpc.h"
+#include "server/rpc/door.h"
 #include "server/rpc/job_conversion.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_service.h"
 #include "server/scheduler/scheduler.h"
-#include "server/storage/artifact_store.h"
+#include "server/storage/artifact_stores.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/storage_roots.h"
 #include "spdlog/logger.h"
@@ -99,18 +101,21 @@ struct Server::Parts {
   Parts(DataDir dir, std::shared_ptr<spdlog::logger> logger)
       : log(std::move(logger)),
         data_dir(std::move(dir)),
-        artifacts(data_dir, [this](const std::string& message) {
-          if (log != nullptr) log->warn("{}", message);
-        }) {}
+        artifacts(data_dir, [this](const std::string& message) { Warn(message); }) {}
+  void Warn(const std::string& message) const {
+    if (log != nullptr) log->warn("{}", message);
+  }
   absl::Status Compose(const ServerOptions& options);
-  absl::Status CheckTls(const TlsFiles& files) const;
+  absl::Status OpenDoor(const ServerOptions& options);
   absl::Status Listen(std::vector<ListenAddress> listen, const ServerOptions& options);
   absl::Status ServeMetrics(const std::string& address);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
   PrometheusMetrics metrics;
   DataDir data_dir;
-  ArtifactStore artifacts;
+  std::unique_ptr<TokenFile> tokens;  // null: none are needed
+  std::optional<Door> door;
+  ArtifactStores artifacts;
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
   std::optional<SourceLocator> locator;
@@ -142,19 +147,19 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   locator.emplace(artifacts, *roots);
 
   backend::SetIndexOptions({options.index_memory, options.index_cache});
-  const BackendDoor door = MakeDoor(options.backend);
-  if (const auto preferred = door.open("auto"); !preferred.ok()) return preferred.status();
+  const BackendDoor backends = MakeDoor(options.backend);
+  if (const auto preferred = backends.open("auto"); !preferred.ok()) return preferred.status();
   SchedulerOptions scheduling;
   scheduling.threads = options.threads;
   scheduling.cancel_on_shutdown = options.cancel_on_shutdown;
   scheduling.max_active_jobs = options.max_active_jobs;
   scheduler = std::make_unique<Scheduler>(
-      Scheduler::Parts{store.get(), &events, &*locator, door, log, &metrics}, scheduling);
+      Scheduler::Parts{store.get(), &events, &*locator, backends, log, &metrics}, scheduling);
   jobs = std::make_unique<JobService>(
       JobService::Parts{store.get(), &events, scheduler.get(), &*locator});
 
   compression_rpc = std::make_unique<CompressionRpc>(
-      *jobs, call_pool, planning_pool,
+      *door, *jobs, call_pool, planning_pool,
       ServiceLimits{kVersion, options.max_active_jobs,
                     scheduling.shard_weights * int64_t{sizeof(float)}},
       WatchOptions{.keep_alive = options.watch_keep_alive});
@@ -162,17 +167,23 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   artifact_service =
       std::make_unique<ArtifactService>(ArtifactService::Parts{&artifacts, store.get(), &*locator});
   artifact_rpc =
-      std::make_unique<ArtifactRpc>(artifacts, *artifact_service, stream_pool, verify_pool);
+      std::make_unique<ArtifactRpc>(*door, artifacts, *artifact_service, stream_pool, verify_pool);
   return absl::OkStatus();
 }
 
-absl::Status Server::Parts::CheckTls(const TlsFiles& files) const {
-  if (!files.on()) return absl::OkStatus();
-  const absl::StatusOr<std::vector<std::string>> warnings = CheckTlsFiles(files);
-  if (!warnings.ok()) return warnings.status();
-  for (const std::string& warning : *warnings) {
-    if (log != nullptr) log->warn("{}", warning);
+absl::Status Server::Parts::OpenDoor(const ServerOptions& options) {
+  if (options.tls.on()) {
+    const absl::StatusOr<std::vector<std::string>> warnings = CheckTlsFiles(options.tls);
+    if (!warnings.ok()) return warnings.status();
+    for (const std::string& warning : *warnings) Warn(warning);
   }
+  if (!options.tokens.empty()) {
+    auto opened =
+        TokenFile::Open(options.tokens, [this](const std::string& message) { Warn(message); });
+    if (!opened.ok()) return opened.status();
+    tokens = *std::move(opened);
+  }
+  door.emplace(tokens.get());
   return absl::OkStatus();
 }
 
@@ -229,8 +240,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   std::unique_ptr<Server> server(
       new Server(std::make_unique<Parts>(*std::move(data_dir), options.log)));
   Parts& parts = *server->parts_;
+  if (absl::Status status = parts.OpenDoor(options); !status.ok()) return status;
   if (absl::Status status = parts.Compose(options); !status.ok()) return status;
-  if (absl::Status status = parts.CheckTls(options.tls); !status.ok()) return status;
   auto listen = FreeAddresses(options.listen);
   if (!listen.ok()) return listen.status();
   // Before any call can come in: Start takes up what the store holds.
@@ -252,6 +263,10 @@ std::string Server::metrics_address() const {
   return parts_->metrics_endpoint == nullptr ? "" : parts_->metrics_endpoint->address();
 }
 
+absl::Status Server::ReloadTokens() {
+  return parts_->tokens == nullptr ? absl::OkStatus() : parts_->tokens->Reload();
+}
+
 std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return parts_->grpc_server->InProcessChannel(grpc::ChannelArguments());
 }
@@ -266,9 +281,7 @@ void Server::Shutdown(std::chrono::milliseconds grace) {
     if (parts_->scheduler != nullptr) {
       parts_->scheduler->Shutdown();
       const absl::Status saved = backend::SaveIndex();
-      if (!saved.ok() && parts_->log != nullptr) {
-        parts_->log->warn("{}", std::string(saved.message()));
-      }
+      if (!saved.ok()) parts_->Warn(std::string(saved.message()));
     }
     if (parts_->grpc_server != nullptr) {
       parts_->grpc_server->Shutdown(std::chrono::system_clock::now() + grace);

@@ -32,6 +32,9 @@ class Server {
   // HOST:PORT of the metrics, the port filled in; empty: there are none.
   std::string metrics_address() const;
 
+  // Reads the token file now. On an error, which names the file, the tokens stay as they were.
+  absl::Status ReloadTokens();
+
   // A channel without a socket. Must not be used after Shutdown.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 

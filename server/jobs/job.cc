@@ -65,4 +65,9 @@ absl::StatusOr<std::string> ParseJobName(std::string_view name) {
   return std::string(id);
 }
 
+absl::Status NoSuchJob(std::string_view name) {
+  return absl::NotFoundError(
+      absl::StrCat("no job named '", std::string(name), "'; `list` shows those there are"));
+}
+
 }  // namespace seedlm::server

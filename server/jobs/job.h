@@ -174,4 +174,7 @@ inline std::string IdOf(const std::string& job_name) {
 // The same of what a client says. INVALID_ARGUMENT if it is not of that form.
 absl::StatusOr<std::string> ParseJobName(std::string_view name);
 
+// NOT_FOUND, also for a job that the caller must not know of.
+absl::Status NoSuchJob(std::string_view name);
+
 }  // namespace seedlm::server

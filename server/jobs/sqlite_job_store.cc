@@ -15,11 +15,6 @@ namespace {
 
 constexpr char kColumns[] = "SELECT id, state, last_sequence, record FROM jobs ";
 
-absl::Status NoSuchJob(std::string_view name) {
-  return absl::NotFoundError(
-      absl::StrCat("no job named '", std::string(name), "'; `list` shows those there are"));
-}
-
 // The WHERE clause of a page: one EXISTS for each label.
 std::string PageSql(const JobQuery& query) {
   std::string sql = absl::StrCat(kColumns, "WHERE id < ?");

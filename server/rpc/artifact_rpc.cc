@@ -51,16 +51,16 @@ grpc::ServerWriteReactor<v1::ReadArtifactResponse>* ArtifactRpc::ReadArtifact(
 grpc::ServerUnaryReactor* ArtifactRpc::ListArtifacts(grpc::CallbackServerContext* context,
                                                      const v1::ListArtifactsRequest* request,
                                                      v1::ListArtifactsResponse* response) {
-  return AnswerOn(pool_, door_, Right::kRead, context, [=, this](const Caller& caller) {
-    return List(caller, *request, *response);
-  });
+  return AnswerOn(pool_, door_, Right::kRead, context,
+                  [=, this](const Caller& caller) { return List(caller, *request, *response); });
 }
 
 absl::Status ArtifactRpc::List(const Caller& caller, const v1::ListArtifactsRequest& request,
                                v1::ListArtifactsResponse& response) const {
   int size = request.page_size();
   while (true) {
-    const absl::StatusOr<ArtifactPage> page = service_.List(caller.owner, size, request.page_token());
+    const absl::StatusOr<ArtifactPage> page =
+        service_.List(caller.owner, size, request.page_token());
     if (!page.ok()) return page.status();
     response.Clear();
     for (const ArtifactRecord& record : page->artifacts) {
@@ -95,8 +95,7 @@ grpc::ServerUnaryReactor* ArtifactRpc::VerifyArtifact(grpc::CallbackServerContex
     if (!id.ok()) return id.status();
     VerifyRequest wanted{.name = request->name()};
     if (request->has_sample_blocks()) wanted.sample = request->sample_blocks();
-    const absl::StatusOr<ArtifactCheck> check =
-        service_.Verify(OwnerOf(caller, *id), wanted, stop);
+    const absl::StatusOr<ArtifactCheck> check = service_.Verify(OwnerOf(caller, *id), wanted, stop);
     if (check.ok()) *response = ToProto(*check);
     return check.status();
   });

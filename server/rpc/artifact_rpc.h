@@ -20,11 +20,7 @@ class ArtifactRpc final : public v1::ArtifactService::CallbackService {
   // `pool`: for chunks and short calls; `verify_pool`: for VerifyArtifact, which takes minutes.
   ArtifactRpc(const Door& door, ArtifactStores& stores, ArtifactService& service, WorkPool& pool,
               WorkPool& verify_pool)
-      : door_(door),
-        stores_(stores),
-        service_(service),
-        pool_(pool),
-        verify_pool_(verify_pool) {}
+      : door_(door), stores_(stores), service_(service), pool_(pool), verify_pool_(verify_pool) {}
 
   grpc::ServerReadReactor<v1::WriteArtifactRequest>* WriteArtifact(
       grpc::CallbackServerContext* context, v1::WriteArtifactResponse* response) override;

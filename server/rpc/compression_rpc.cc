@@ -6,6 +6,7 @@
 #include "server/admission/limits.h"
 #include "server/rpc/codec_conversion.h"
 #include "server/rpc/job_conversion.h"
+#include "server/rpc/refused_call.h"
 #include "server/rpc/status_mapping.h"
 #include "server/rpc/unary_call.h"
 #include "server/scheduler/policy.h"
@@ -24,41 +25,43 @@ absl::Status Answer(const absl::StatusOr<JobRecord>& job, v1::Job& response) {
 grpc::ServerUnaryReactor* CompressionRpc::CreateJob(grpc::CallbackServerContext* context,
                                                     const v1::CreateJobRequest* request,
                                                     v1::Job* response) {
-  return AnswerOnBounded(planning_pool_, context, [this, context, request, response] {
-    return Create(*context, *request, *response);
-  });
+  return AnswerOnBounded(
+      planning_pool_, door_, Right::kWrite, context,
+      [=, this](const Caller& caller) { return Create(caller, *context, *request, *response); });
 }
 
-absl::Status CompressionRpc::Create(const grpc::CallbackServerContext& context,
+absl::Status CompressionRpc::Create(const Caller& caller,
+                                    const grpc::CallbackServerContext& context,
                                     const v1::CreateJobRequest& request, v1::Job& response) {
   const absl::StatusOr<JobRequest> job = FromProto(request.job());
   if (!job.ok()) return job.status();
   if (absl::Status status = CheckRequestId(request.request_id()); !status.ok()) return status;
-  return Answer(service_.Create(*job, request.request_id(), request.validate_only(),
-                                [&context] { return CheckAwaited(context).ok(); }),
+  return Answer(Jobs(caller).Create(*job, request.request_id(), request.validate_only(),
+                                    [&context] { return CheckAwaited(context).ok(); }),
                 response);
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::GetJob(grpc::CallbackServerContext* context,
                                                  const v1::GetJobRequest* request,
                                                  v1::Job* response) {
-  return AnswerOn(pool_, context, [this, request, response] {
-    return Answer(service_.Get(request->name()), *response);
+  return AnswerOn(pool_, door_, Right::kRead, context, [=, this](const Caller& caller) {
+    return Answer(Jobs(caller).Get(request->name()), *response);
   });
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::ListJobs(grpc::CallbackServerContext* context,
                                                    const v1::ListJobsRequest* request,
                                                    v1::ListJobsResponse* response) {
-  return AnswerOn(pool_, context, [this, request, response] { return List(*request, *response); });
+  return AnswerOn(pool_, door_, Right::kRead, context,
+                  [=, this](const Caller& caller) { return List(caller, *request, *response); });
 }
 
-absl::Status CompressionRpc::List(const v1::ListJobsRequest& request,
+absl::Status CompressionRpc::List(const Caller& caller, const v1::ListJobsRequest& request,
                                   v1::ListJobsResponse& response) {
   absl::StatusOr<JobQuery> query = FromProto(request);
   if (!query.ok()) return query.status();
   while (true) {
-    const absl::StatusOr<JobPage> page = service_.List(*query);
+    const absl::StatusOr<JobPage> page = Jobs(caller).List(*query);
     if (!page.ok()) return page.status();
     response.Clear();
     for (const JobRecord& job : page->jobs) *response.add_jobs() = ToProto(job);
@@ -72,20 +75,22 @@ absl::Status CompressionRpc::List(const v1::ListJobsRequest& request,
 grpc::ServerUnaryReactor* CompressionRpc::CancelJob(grpc::CallbackServerContext* context,
                                                     const v1::CancelJobRequest* request,
                                                     v1::Job* response) {
-  return AnswerOn(pool_, context, [this, request, response] {
-    return Answer(service_.Cancel(request->name()), *response);
+  return AnswerOn(pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
+    return Answer(Jobs(caller).Cancel(request->name()), *response);
   });
 }
 
 grpc::ServerWriteReactor<v1::JobEvent>* CompressionRpc::WatchJob(
-    grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
-  return WatchReactor::Start({&service_, &pool_, &watchers_, watch_}, *request);
+    grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
+  absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kRead);
+  if (!caller.ok()) return new RefusedWrite<v1::JobEvent>(caller.status());
+  return WatchReactor::Start({&service_, &pool_, &watchers_, watch_, *std::move(caller)}, *request);
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerContext* context,
                                                           const v1::GetCapabilitiesRequest*,
                                                           v1::Capabilities* response) {
-  return AnswerOn(pool_, context, [this, response] {
+  return AnswerOn(pool_, door_, Right::kRead, context, [this, response](const Caller&) {
     response->set_version(limits_.version);
     for (const v1::Profile profile : AllProfiles()) response->add_profiles(profile);
     for (const BackendUse& use : service_.Backends()) {
@@ -108,15 +113,16 @@ grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* CompressionRpc::ResumeJob(grpc::CallbackServerContext* context,
                                                     const v1::ResumeJobRequest* request,
                                                     v1::Job* response) {
-  return AnswerOn(pool_, context, [this, request, response] {
-    return Answer(service_.Resume(request->name()), *response);
+  return AnswerOn(pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
+    return Answer(Jobs(caller).Resume(request->name()), *response);
   });
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::DeleteJob(grpc::CallbackServerContext* context,
                                                     const v1::DeleteJobRequest* request,
                                                     google::protobuf::Empty*) {
-  return AnswerOn(pool_, context, [this, request] { return service_.Delete(request->name()); });
+  return AnswerOn(pool_, door_, Right::kWrite, context,
+                  [=, this](const Caller& caller) { return Jobs(caller).Delete(request->name()); });
 }
 
 }  // namespace seedlm::server

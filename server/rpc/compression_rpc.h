@@ -6,6 +6,8 @@
 
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/compression_service.grpc.pb.h"
+#include "server/rpc/door.h"
+#include "server/rpc/owned_jobs.h"
 #include "server/rpc/watch_reactor.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/job_service.h"
@@ -24,9 +26,10 @@ class CompressionRpc final : public v1::CompressionService::CallbackService {
  public:
   // `planning_pool`: for CreateJob alone, which reads headers, so that it does not hold up calls
   // that only ask the store.
-  CompressionRpc(JobService& service, WorkPool& pool, WorkPool& planning_pool, ServiceLimits limits,
-                 WatchOptions watch)
-      : service_(service),
+  CompressionRpc(const Door& door, JobService& service, WorkPool& pool, WorkPool& planning_pool,
+                 ServiceLimits limits, WatchOptions watch)
+      : door_(door),
+        service_(service),
         pool_(pool),
         planning_pool_(planning_pool),
         limits_(std::move(limits)),
@@ -59,10 +62,13 @@ class CompressionRpc final : public v1::CompressionService::CallbackService {
                                       google::protobuf::Empty* response) override;
 
  private:
-  absl::Status Create(const grpc::CallbackServerContext& context,
+  OwnedJobs Jobs(const Caller& caller) const { return {service_, caller}; }
+  absl::Status Create(const Caller& caller, const grpc::CallbackServerContext& context,
                       const v1::CreateJobRequest& request, v1::Job& response);
-  absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse& response);
+  absl::Status List(const Caller& caller, const v1::ListJobsRequest& request,
+                    v1::ListJobsResponse& response);
 
+  const Door& door_;
   JobService& service_;
   WorkPool& pool_;
   WorkPool& planning_pool_;

@@ -1,9 +1,11 @@
 #include "server/rpc/door.h"
 
+#include <iterator>
 #include <optional>
 #include <string>
 
 #include "absl/strings/match.h"
+#include "grpcpp/server_context.h"
 #include "server/errors/reason.h"
 
 namespace seedlm::server {

@@ -24,8 +24,8 @@ inline absl::Status CheckAwaited(const grpc::CallbackServerContext& context) {
 }
 
 // What a pool runs for a call: `handler`, which is given the caller, fills the response and returns
-// absl::Status, unless the client has given up while it waited its turn. gRPC keeps context, request and response until
-// then.
+// absl::Status, unless the client has given up while it waited its turn. gRPC keeps context,
+// request and response until then.
 template <class Handler>
 std::function<void()> AnswerTask(grpc::CallbackServerContext* context,
                                  grpc::ServerUnaryReactor* reactor, Handler handler,

@@ -8,6 +8,7 @@
 #include "server/errors/reason.h"
 #include "server/rpc/guarded.h"
 #include "server/rpc/job_conversion.h"
+#include "server/rpc/owned_jobs.h"
 #include "server/rpc/status_mapping.h"
 
 namespace seedlm::server {
@@ -93,7 +94,7 @@ void WatchReactor::Begin() {
 }
 
 absl::Status WatchReactor::TakeSnapshot() {
-  const absl::StatusOr<JobRecord> job = parts_.service->Get(name_);
+  const absl::StatusOr<JobRecord> job = OwnedJobs(*parts_.service, parts_.caller).Get(name_);
   if (!job.ok()) return job.status();
   v1::JobEvent event = EventNow();
   event.set_sequence(job->last_sequence);

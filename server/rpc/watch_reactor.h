@@ -17,6 +17,7 @@
 #include "grpcpp/alarm.h"
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/compression_service.grpc.pb.h"
+#include "server/auth/caller.h"
 #include "server/jobs/job_events.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/job_service.h"
@@ -53,6 +54,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::JobEvent>,
     WorkPool* pool = nullptr;
     WatcherSet* watchers = nullptr;
     WatchOptions options;
+    Caller caller = {};
   };
   // Begins a stream; it owns itself until gRPC is done with it.
   static WatchReactor* Start(const Parts& parts, const v1::WatchJobRequest& request);

@@ -20,11 +20,12 @@ constexpr char kPrefix[] = "artifacts/";
 
 // The job that made a result; none: it was uploaded, or its job is not known any more.
 absl::StatusOr<std::optional<JobRecord>> MakerOf(JobStore& jobs, std::string_view owner,
-                                                  const std::string& id) {
+                                                 const std::string& id) {
   absl::StatusOr<JobRecord> job = jobs.Get(absl::StrCat("jobs/", id));
   if (absl::IsNotFound(job.status())) return std::optional<JobRecord>();
   if (!job.ok()) return job.status();
-  if (job->request.owner != owner || job->output_artifact != absl::StrCat(kPrefix, id)) return std::optional<JobRecord>();
+  if (job->request.owner != owner || job->output_artifact != absl::StrCat(kPrefix, id))
+    return std::optional<JobRecord>();
   return std::optional<JobRecord>(*std::move(job));
 }
 
@@ -62,7 +63,8 @@ absl::Status CheckAgainst(const verify::PackedCheckpoint& packed, const format::
 
 }  // namespace
 
-absl::StatusOr<ArtifactRecord> ArtifactService::Describe(std::string_view owner, const std::string& id) {
+absl::StatusOr<ArtifactRecord> ArtifactService::Describe(std::string_view owner,
+                                                         const std::string& id) {
   const absl::StatusOr<ArtifactContent> content = parts_.artifacts->Of(owner).Content(id);
   if (!content.ok()) return content.status();
   ArtifactRecord record;
@@ -84,7 +86,8 @@ absl::StatusOr<ArtifactRecord> ArtifactService::Describe(std::string_view owner,
   return record;
 }
 
-absl::StatusOr<ArtifactPage> ArtifactService::List(std::string_view owner, int page_size, std::string_view page_token) {
+absl::StatusOr<ArtifactPage> ArtifactService::List(std::string_view owner, int page_size,
+                                                   std::string_view page_token) {
   if (page_size < 0) return InvalidField("page_size", "is negative");
   // A token is the name of the last artifact of the page.
   std::string after;
@@ -95,7 +98,8 @@ absl::StatusOr<ArtifactPage> ArtifactService::List(std::string_view owner, int p
   }
   const auto size =
       static_cast<size_t>(page_size == 0 ? kDefaultPage : std::min(page_size, kMaxPage));
-  absl::StatusOr<std::vector<std::string>> ids = parts_.artifacts->Of(owner).ListIds(after, size + 1);
+  absl::StatusOr<std::vector<std::string>> ids =
+      parts_.artifacts->Of(owner).ListIds(after, size + 1);
   if (!ids.ok()) return ids.status();
   ArtifactPage page;
   if (ids->size() > size) {
@@ -127,7 +131,8 @@ absl::Status ArtifactService::Delete(std::string_view owner, std::string_view na
   return parts_.artifacts->Of(owner).Delete(*id);
 }
 
-absl::StatusOr<ArtifactCheck> ArtifactService::Verify(std::string_view owner, const VerifyRequest& request,
+absl::StatusOr<ArtifactCheck> ArtifactService::Verify(std::string_view owner,
+                                                      const VerifyRequest& request,
                                                       const std::stop_token& stop) {
   const absl::StatusOr<std::string> id = ParseArtifactName(request.name, "name");
   if (!id.ok()) return id.status();
@@ -141,7 +146,8 @@ absl::StatusOr<ArtifactCheck> ArtifactService::Verify(std::string_view owner, co
 
   ArtifactCheck check;
   if (job->has_value()) {
-    absl::Status status = CheckSums(**job, parts_.artifacts->Of(owner).ResultPath(*id), stop, check);
+    absl::Status status =
+        CheckSums(**job, parts_.artifacts->Of(owner).ResultPath(*id), stop, check);
     if (!status.ok()) return status;
   }
   const absl::StatusOr<verify::PackedCheckpoint> packed = verify::OpenPackedCheckpoint(*path);

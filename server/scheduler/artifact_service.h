@@ -47,8 +47,8 @@ struct VerifyRequest {
 };
 inline constexpr int kMaxSample = 10'000;
 
-// Thread-safe. Methods block for file and database I/O. `owner`: whose artifacts are meant; those of
-// others are NOT_FOUND.
+// Thread-safe. Methods block for file and database I/O. `owner`: whose artifacts are meant; those
+// of others are NOT_FOUND.
 class ArtifactService {
  public:
   // All must outlive the service.
@@ -61,7 +61,8 @@ class ArtifactService {
 
   // `page_size`: as JobQuery. `page_token`: the next_page_token before; INVALID_ARGUMENT for
   // another.
-  absl::StatusOr<ArtifactPage> List(std::string_view owner, int page_size, std::string_view page_token);
+  absl::StatusOr<ArtifactPage> List(std::string_view owner, int page_size,
+                                    std::string_view page_token);
 
   // Errors: INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (ARTIFACT_IN_USE: a job
   // that has not ended reads or makes it), ABORTED (UPLOAD_BUSY).
@@ -72,7 +73,8 @@ class ArtifactService {
   // `stop`, CANCELLED. What is wrong with the artifact is in the answer and no error. Errors:
   // INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (still arriving, or no compressed
   // checkpoint).
-  absl::StatusOr<ArtifactCheck> Verify(std::string_view owner, const VerifyRequest& request, const std::stop_token& stop);
+  absl::StatusOr<ArtifactCheck> Verify(std::string_view owner, const VerifyRequest& request,
+                                       const std::stop_token& stop);
 
  private:
   absl::StatusOr<ArtifactRecord> Describe(std::string_view owner, const std::string& id);

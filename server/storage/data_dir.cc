@@ -70,7 +70,7 @@ absl::StatusOr<DataDir> DataDir::Open(const std::string& path) {
   absl::StatusOr<UniqueFd> lock = Lock(absolute);
   if (!lock.ok()) return lock.status();
   DataDir data_dir(std::move(absolute), *std::move(lock));
-  for (const std::string& directory : 
+  for (const std::string& directory :
        {data_dir.FoldersOf("").artifacts(), data_dir.FoldersOf("").uploads(), data_dir.owners()}) {
     if (absl::Status status = MakeDirectory(directory); !status.ok()) return status;
   }

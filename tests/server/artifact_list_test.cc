@@ -16,7 +16,7 @@ using Code = absl::StatusCode;
 struct Fixture {
   TemporaryDirectory scratch;
   DataDir data_dir = DataDir::Open(scratch / "data").value();
-  ArtifactStore store{data_dir};
+  ArtifactStore store{data_dir.FoldersOf("")};
 
   // Bytes of a file, which is finished or goes on arriving.
   void Put(const ArtifactFile& file, const std::string& content, bool finish = true) {
@@ -38,7 +38,7 @@ TEST_CASE_METHOD(Fixture, "artifacts: finished and arriving ones, in order, page
   Put({"a", "c"}, "1");
   Put({"a", "z"}, "1234567", false);
   Put({"c", "z"}, "12", false);
-  std::filesystem::create_directory(data_dir.artifacts() + "/.deleted-x");
+  std::filesystem::create_directory(data_dir.FoldersOf("").artifacts() + "/.deleted-x");
   CHECK(Ids() == std::vector<std::string>{"a", "b", "c"});
   CHECK(Ids("", 2) == std::vector<std::string>{"a", "b"});
   CHECK(Ids("b") == std::vector<std::string>{"c"});
@@ -62,7 +62,8 @@ TEST_CASE_METHOD(Fixture, "artifacts: a deleted one is gone, and its name is fre
   CHECK(Ids() == std::vector<std::string>{"b"});
   CHECK_THAT(store.Delete("a"), IsStatus(Code::kNotFound, {"artifacts/a"}));
   CHECK_THAT(store.QueryWriteStatus({"a", "z"}).status(), IsStatus(Code::kNotFound, {}));
-  for (const std::string& parent : {data_dir.artifacts(), data_dir.uploads()}) {
+  for (const std::string& parent :
+       {data_dir.FoldersOf("").artifacts(), data_dir.FoldersOf("").uploads()}) {
     for (const std::string& name : ListTree(parent)) CHECK(name[0] == 'b');
   }
   Put({"a", "d/y"}, "new");
@@ -94,12 +95,12 @@ TEST_CASE_METHOD(Fixture, "artifacts: a download that runs comes to its end") {
 }
 
 TEST_CASE_METHOD(Fixture, "artifacts: what a killed server was deleting goes at the next start") {
-  WriteText(data_dir.artifacts() + "/.deleted-a/x", "1");
-  WriteText(data_dir.uploads() + "/.deleted-a/y", "1");
+  WriteText(data_dir.FoldersOf("").artifacts() + "/.deleted-a/x", "1");
+  WriteText(data_dir.FoldersOf("").uploads() + "/.deleted-a/y", "1");
   Put({"b", "x"}, "1");
   store.SweepDeleted();
-  CHECK(ListTree(data_dir.artifacts()) == std::set<std::string>{"b", "b/x"});
-  CHECK(ListTree(data_dir.uploads()).empty());
+  CHECK(ListTree(data_dir.FoldersOf("").artifacts()) == std::set<std::string>{"b", "b/x"});
+  CHECK(ListTree(data_dir.FoldersOf("").uploads()).empty());
 }
 
 }  // namespace

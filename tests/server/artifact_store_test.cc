@@ -45,7 +45,7 @@ struct Fixture {
 
   TemporaryDirectory directory;
   DataDir data_dir = DataDir::Open(directory / "data").value();
-  ArtifactStore store{data_dir};
+  ArtifactStore store{data_dir.FoldersOf("")};
   const ArtifactFile file{"id", "sub/model.safetensors"};
 };
 
@@ -71,7 +71,7 @@ TEST_CASE_METHOD(Fixture, "a file arrives in chunks, is finished, and is read fr
     CHECK_THAT(store.OpenRead(file, offset).status(),
                IsStatus(Code::kOutOfRange, {name, std::to_string(offset), "11"}));
   }
-  CHECK(ListTree(data_dir.uploads()).empty());
+  CHECK(ListTree(data_dir.FoldersOf("").uploads()).empty());
 }
 
 TEST_CASE_METHOD(Fixture, "an upload that broke off goes on where it stopped") {
@@ -205,7 +205,7 @@ TEST_CASE_METHOD(Fixture, "nothing is uploaded under the id of a result to come"
 TEST_CASE_METHOD(Fixture, "a name that cannot be synced is a warning: the file is finished") {
   std::vector<std::string> warnings;
   ArtifactStore shaky(
-      data_dir, [&](const std::string& message) { warnings.push_back(message); },
+      data_dir.FoldersOf(""), [&](const std::string& message) { warnings.push_back(message); },
       [](const std::string&) { return absl::InternalError("the disk does not answer"); });
   Upload upload = shaky.OpenUpload(file).value();
   REQUIRE(Append(upload, 0, "abc").ok());

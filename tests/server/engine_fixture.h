@@ -17,7 +17,7 @@
 #include "server/jobs/sqlite_job_store.h"
 #include "server/scheduler/job_service.h"
 #include "server/scheduler/scheduler.h"
-#include "server/storage/artifact_store.h"
+#include "server/storage/artifact_stores.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/storage_roots.h"
 #include "tests/server/checkpoints.h"
@@ -40,9 +40,10 @@ class Engine {
   Engine(const std::string& directory, std::shared_ptr<FakeBackend> fake, SchedulerOptions options,
          const WrapStore& wrap, const FaultPoint& fault_point = {})
       : data_dir_(DataDir::Open(directory + "/data").value()),
-        artifacts(data_dir_),
+        stores_(data_dir_),
+        artifacts(stores_.Of("")),
         roots_(StorageRoots::Create({directory}).value()),
-        locator_(artifacts, roots_) {
+        locator_(stores_, roots_) {
     store = SqliteJobStore::Open(data_dir_.database(), SystemNow).value();
     if (wrap) store = wrap(std::move(store));
     BackendDoor door;
@@ -91,9 +92,10 @@ class Engine {
 
  private:
   DataDir data_dir_;
+  ArtifactStores stores_;
 
  public:
-  ArtifactStore artifacts;
+  ArtifactStore& artifacts;
   std::unique_ptr<JobStore> store;
   JobEvents events;
 

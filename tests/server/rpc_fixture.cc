@@ -221,6 +221,11 @@ grpc::Status RpcFixture::Watch(const std::string& name, int64_t after,
 
 grpc::Status RpcFixture::Upload(const UploadPlan& plan, v1::WriteArtifactResponse* response) {
   grpc::ClientContext context;
+  return Upload(context, plan, response);
+}
+
+grpc::Status RpcFixture::Upload(grpc::ClientContext& context, const UploadPlan& plan,
+                                v1::WriteArtifactResponse* response) {
   const auto writer = artifacts_->WriteArtifact(&context, response);
   v1::WriteArtifactRequest request;
   request.set_resource_name(plan.resource);

@@ -103,6 +103,8 @@ class RpcFixture {
                      std::vector<v1::JobEvent>* events);
 
   grpc::Status Upload(const UploadPlan& plan, v1::WriteArtifactResponse* response);
+  grpc::Status Upload(grpc::ClientContext& context, const UploadPlan& plan,
+                      v1::WriteArtifactResponse* response);
   grpc::Status Query(const std::string& resource, v1::QueryWriteStatusResponse* response);
   // Checks the CRC-32C and offset of each chunk.
   grpc::Status Download(const std::string& resource, int64_t offset, std::string* data);
