@@ -1,7 +1,9 @@
-"""Who gets in, and what the others are told: TLS, certificates, both programs as a user starts them."""
+"""Who gets in, and what the others are told: TLS and tokens, both programs as a user starts them."""
 
+import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import unittest
@@ -101,6 +103,59 @@ class Tls(EndToEnd):
         for args in ((), ("--tls-ca", self.ca + ".pem")):
             self.fails(run("list", "--server", "127.0.0.1:1", *args), UNAVAILABLE, "127.0.0.1:1",
                        "refused")
+
+
+class Tokens(EndToEnd):
+    def digest(self, token):
+        hashed = subprocess.run([harness.SERVER, "--hash-token"], input=token + "\n", text=True,
+                                capture_output=True, check=True, timeout=60)
+        self.assertEqual(hashed.stdout, hashlib.sha256(token.encode()).hexdigest() + "\n")
+        return hashed.stdout.strip()
+
+    def test_owners_through_the_command_line(self):
+        source = small_file(self.path("in.safetensors"))
+        with open(self.path("tokens"), "w") as f:
+            f.write(f"{self.digest('token-of-alice-1')} alice user\n"
+                    f"{self.digest('token-of-bob-1234')} bob readonly\n")
+        os.chmod(self.path("tokens"), 0o600)
+        alice, bob = ({"SEEDLM_TOKEN": t} for t in ("token-of-alice-1", "token-of-bob-1234"))
+        with self.server("--tokens", self.path("tokens")) as server:
+            self.fails(server.run("list"), NOT_LET_IN, "token", "SEEDLM_TOKEN")
+            self.fails(server.run("list", env={"SEEDLM_TOKEN": "a-guess"}), NOT_LET_IN, "--tokens")
+            wrong = server.run("list", env={"SEEDLM_TOKEN": "two words"})
+            self.fails(wrong, harness.INVALID, "SEEDLM_TOKEN")
+            self.assertNotIn("two words", wrong.err)
+            job = self.ok(server.run("submit", source, env=alice)).out.strip()
+            self.ok(server.run("wait", job, env=alice))
+            self.ok(server.run("fetch", job, self.path("out.safetensors"), env=alice))
+            self.fails(server.run("status", job, env=bob), harness.NOT_FOUND, job)
+            self.assertNotIn(job, self.ok(server.run("list", env=bob)).out)
+            self.fails(server.run("submit", source, env=bob), NOT_LET_IN, "readonly")
+
+            with open(self.path("tokens"), "w") as f:
+                f.write(f"{self.digest('another-of-alice')} alice user\n")
+            server.process.send_signal(signal.SIGHUP)
+            harness.wait_for(lambda: server.run("list", env=alice).code == NOT_LET_IN)
+            self.assertIn(job, self.ok(server.run("list", env={
+                "SEEDLM_TOKEN": "another-of-alice"})).out)
+
+    def test_a_token_that_can_be_guessed_is_not_hashed(self):
+        for text in ("", "\n", "short\n"):
+            refused = subprocess.run([harness.SERVER, "--hash-token"], input=text, text=True,
+                                     capture_output=True, timeout=60)
+            self.assertEqual((refused.returncode, refused.stdout), (2, ""))
+
+    def test_a_wrong_token_file_keeps_the_server_from_starting(self):
+        with open(self.path("tokens"), "w") as f:
+            f.write("token-in-the-clear alice user\n")
+        for path, word in ((self.path("tokens"), ":1: "), (self.path("none"), "No such file")):
+            refused = subprocess.run(
+                [harness.SERVER, "--listen", "127.0.0.1:0", "--data-dir", self.path("data"),
+                 "--tokens", path], capture_output=True, text=True, timeout=60)
+            self.assertEqual(refused.returncode, 3, refused.stderr)
+            self.assertIn(path, refused.stderr)
+            self.assertIn(word, refused.stderr)
+            self.assertNotIn("in-the-clear", refused.stderr)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ TEST_CASE("a data directory is made with what belongs in it") {
   const auto data_dir = DataDir::Open(directory / "data/");
   REQUIRE(data_dir.ok());
   CHECK(data_dir->path() == directory / "data");
-  CHECK(std::filesystem::is_directory(data_dir->artifacts()));
-  CHECK(std::filesystem::is_directory(data_dir->uploads()));
+  CHECK(std::filesystem::is_directory(data_dir->FoldersOf("").artifacts()));
+  CHECK(std::filesystem::is_directory(data_dir->FoldersOf("").uploads()));
   const auto mode = std::filesystem::status(data_dir->path()).permissions();
   CHECK((mode & std::filesystem::perms::all) == std::filesystem::perms::owner_all);
 }
