@@ -27,10 +27,16 @@ struct ServerOptions {
   // TLS on all TCP addresses; a Unix socket has the permissions of its file instead.
   TlsFiles tls;
   std::chrono::milliseconds tls_refresh{60'000};  // the files are read again so often
-  std::string tokens;     // file of who may call (auth/token_table.h); empty: everybody may do all
-  bool insecure = false;  // allows plaintext on addresses that other machines reach
-  int threads = 0;        // of workers; 0: one for each hardware thread
-  std::string backend = "auto";             // what jobs that ask for "auto" run on
+  std::string tokens;  // file of who may call (auth/token_table.h); empty: everybody may do all
+  int max_connections = 1000;   // open at a time; over that they are closed at once
+  int max_owner_jobs = 0;       // of one owner, waiting and running; 0: as max_active_jobs
+  int max_owner_uploads = 64;   // streams of one owner at a time
+  int64_t max_owner_bytes = 0;  // of one owner's artifacts, finished and arriving; 0: no limit
+  std::chrono::milliseconds upload_idle{60'000};  // an upload on which nothing comes is ended
+  int64_t rpc_memory = int64_t{512} << 20;        // bytes that gRPC may hold of messages in flight
+  bool insecure = false;         // allows plaintext on addresses that other machines reach
+  int threads = 0;               // of workers; 0: one for each hardware thread
+  std::string backend = "auto";  // what jobs that ask for "auto" run on
   int64_t index_memory = int64_t{1} << 30;  // bytes for the lists of the cell index; 0: no index
   std::string index_cache;                  // directory that keeps them for later; empty: none
   int max_active_jobs = 1000;               // waiting and running, over that RESOURCE_EXHAUSTED

@@ -1,4 +1,6 @@
 // seedlm-server: a server of its own process, until SIGTERM or SIGINT.
+#include <sys/resource.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -156,6 +158,14 @@ int HashToken() {
   return Print(seedlm::server::ToHex(seedlm::server::DigestOf(token)) + "\n");
 }
 
+// Connections and files need descriptors, and the usual 1024 are few: up to what the system allows.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int Run(ServerOptions options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return Fail(kExitUsage, status);
   SetUpLog(options);
@@ -168,6 +178,7 @@ int Run(ServerOptions options) {
   sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
 
   const auto server = Server::Start(options);
   if (!server.ok()) return Fail(kExitCannotStart, server.status());

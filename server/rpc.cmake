@@ -2,8 +2,8 @@ find_package(CLI11 REQUIRED)
 
 # The composition root: a library, which the client embeds, and the program.
 seedlm_room(seedlm_server
-  SOURCES credentials.cc health_check.cc live_metrics.cc server.cc
-  PUBLIC seedlm_auth seedlm_config seedlm_rpc absl::status absl::statusor gRPC::grpc++
+  SOURCES acceptor.cc credentials.cc health_check.cc live_metrics.cc server.cc
+  PUBLIC seedlm_admission seedlm_auth seedlm_config seedlm_rpc absl::status absl::statusor gRPC::grpc++
          spdlog::spdlog
   PRIVATE seedlm_metrics seedlm_registry seedlm_jobs seedlm_scheduler seedlm_storage absl::strings
           gRPC::grpc++_reflection)

@@ -9,10 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/resource_quota.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "kernels/registry/registry.h"
+#include "server/acceptor.h"
+#include "server/admission/owner_gate.h"
 #include "server/auth/token_file.h"
 #include "server/credentials.h"
 #include "server/jobs/job_events.h"
@@ -51,7 +54,13 @@ constexpr int kMaxConcurrentStreams = 4096;  // of one connection
 constexpr int kKeepAliveMs = 60'000;         // a dead client is noticed within 80 s
 constexpr int kKeepAliveTimeoutMs = 20'000;
 constexpr int kMinPingIntervalMs = 10'000;  // clients that ping more often are cut off
+constexpr int kMaxMetadataBytes = 8 << 10;  // gRPC's default, said aloud
+constexpr int kHandshakeMs = 20'000;        // TLS and HTTP/2 must stand by then
+constexpr int kConnectionIdleMs = 600'000;  // without calls; clients come again by themselves
+constexpr int kMaxReflectionThreads = 16;   // only reflection takes threads of gRPC's own
 constexpr int kMessageSlack = 64 << 10;     // names and framing around 4 MiB of data
+
+using ConnectionTaker = grpc::experimental::ExternalConnectionAcceptor;
 
 constexpr const char* kServices[] = {"seedlm.v1.CompressionService", "seedlm.v1.ArtifactService"};
 
@@ -70,44 +79,57 @@ BackendDoor MakeDoor(const std::string& preferred) {
   return door;
 }
 
-// Before any job is taken up: an address in use must not start one. And gRPC would take a Unix
-// socket away from the server that answers there.
-absl::StatusOr<std::vector<ListenAddress>> FreeAddresses(const std::vector<std::string>& texts) {
-  std::vector<ListenAddress> addresses;
+// Before any job is taken up: an address in use must not start one.
+absl::StatusOr<std::vector<ListenSocket>> OpenSockets(const std::vector<std::string>& texts) {
+  std::vector<ListenSocket> sockets;
   for (const std::string& text : texts) {
-    absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+    const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
     if (!address.ok()) return address.status();
-    if (absl::Status status = CheckFree(*address); !status.ok()) return status;
-    addresses.push_back(*std::move(address));
+    absl::StatusOr<ListenSocket> socket = ListenSocket::Open(*address);
+    if (!socket.ok()) return socket.status();
+    sockets.push_back(*std::move(socket));
   }
-  return addresses;
+  return sockets;
 }
 
-void SetLimits(grpc::ServerBuilder& builder) {
+int OwnerJobs(const ServerOptions& options) {
+  return options.max_owner_jobs == 0 ? options.max_active_jobs : options.max_owner_jobs;
+}
+
+void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes) + kMessageSlack);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // two servers on a port: an error
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kConnectionIdleMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepAliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  grpc::ResourceQuota quota("seedlm");
+  quota.Resize(static_cast<size_t>(options.rpc_memory));
+  quota.SetMaxThreads(kMaxReflectionThreads);
+  builder.SetResourceQuota(quota);
 }
 
 }  // namespace
 
 // In the order of construction; destroyed in the reverse.
 struct Server::Parts {
-  Parts(DataDir dir, std::shared_ptr<spdlog::logger> logger)
-      : log(std::move(logger)),
+  Parts(DataDir dir, const ServerOptions& options)
+      : log(options.log),
         data_dir(std::move(dir)),
-        artifacts(data_dir, [this](const std::string& message) { Warn(message); }) {}
+        artifacts(
+            data_dir, [this](const std::string& message) { Warn(message); },
+            options.max_owner_bytes),
+        uploads("uploads", "OWNER_UPLOADS", options.max_owner_uploads) {}
   void Warn(const std::string& message) const {
     if (log != nullptr) log->warn("{}", message);
   }
   absl::Status Compose(const ServerOptions& options);
   absl::Status OpenDoor(const ServerOptions& options);
-  absl::Status Listen(std::vector<ListenAddress> listen, const ServerOptions& options);
+  absl::Status Listen(std::vector<ListenSocket> sockets, const ServerOptions& options);
   absl::Status ServeMetrics(const std::string& address);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
@@ -116,6 +138,7 @@ struct Server::Parts {
   std::unique_ptr<TokenFile> tokens;  // null: none are needed
   std::optional<Door> door;
   ArtifactStores artifacts;
+  OwnerGate uploads;
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
   std::optional<SourceLocator> locator;
@@ -132,6 +155,7 @@ struct Server::Parts {
   std::vector<std::string> addresses;
   std::atomic<bool> draining = false;
   std::unique_ptr<grpc::Server> grpc_server;
+  std::unique_ptr<Acceptor> acceptor;                 // hands connections to the above
   std::unique_ptr<MetricsEndpoint> metrics_endpoint;  // answers from all the above
   std::once_flag shut_down;
 };
@@ -153,6 +177,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   scheduling.threads = options.threads;
   scheduling.cancel_on_shutdown = options.cancel_on_shutdown;
   scheduling.max_active_jobs = options.max_active_jobs;
+  scheduling.max_owner_jobs = OwnerJobs(options);
   scheduler = std::make_unique<Scheduler>(
       Scheduler::Parts{store.get(), &events, &*locator, backends, log, &metrics}, scheduling);
   jobs = std::make_unique<JobService>(
@@ -161,13 +186,16 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   compression_rpc = std::make_unique<CompressionRpc>(
       *door, *jobs, call_pool, planning_pool,
       ServiceLimits{kVersion, options.max_active_jobs,
-                    scheduling.shard_weights * int64_t{sizeof(float)}},
+                    scheduling.shard_weights * int64_t{sizeof(float)}, kMaxMetadataBytes,
+                    OwnerJobs(options), options.max_owner_uploads, options.max_owner_bytes,
+                    std::chrono::duration<double>(options.upload_idle).count()},
       WatchOptions{.keep_alive = options.watch_keep_alive});
   artifacts.SweepDeleted();
   artifact_service =
       std::make_unique<ArtifactService>(ArtifactService::Parts{&artifacts, store.get(), &*locator});
-  artifact_rpc =
-      std::make_unique<ArtifactRpc>(*door, artifacts, *artifact_service, stream_pool, verify_pool);
+  artifact_rpc = std::make_unique<ArtifactRpc>(
+      ArtifactRpc::Parts{&*door, &artifacts, artifact_service.get(), &stream_pool, &verify_pool,
+                         &uploads, options.upload_idle});
   return absl::OkStatus();
 }
 
@@ -187,19 +215,27 @@ absl::Status Server::Parts::OpenDoor(const ServerOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status Server::Parts::Listen(std::vector<ListenAddress> listen,
+absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
                                    const ServerOptions& options) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  SetLimits(builder);
+  SetLimits(options, builder);
   const std::shared_ptr<grpc::ServerCredentials> plaintext = grpc::InsecureServerCredentials();
   const std::shared_ptr<grpc::ServerCredentials> secure =
       options.tls.on() ? MakeTlsCredentials(options.tls, options.tls_refresh) : plaintext;
-  std::vector<int> ports(listen.size());
-  for (size_t i = 0; i < listen.size(); ++i) {
-    builder.AddListeningPort(listen[i].ToString(), listen[i].is_unix ? plaintext : secure,
-                             &ports[i]);
+  std::vector<Acceptor::Door> doors;
+  for (ListenSocket& socket : sockets) {
+    addresses.push_back(socket.address().ToString());
+    std::shared_ptr<ConnectionTaker> taker = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        socket.address().is_unix ? plaintext : secure);
+    doors.push_back({std::move(socket), [taker](int listener, int connection) {
+                       ConnectionTaker::NewConnectionParameters parameters;
+                       parameters.listener_fd = listener;
+                       parameters.fd = connection;
+                       taker->HandleNewConnection(&parameters);
+                     }});
   }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(std::make_unique<CallMetricsFactory>(metrics));
@@ -207,17 +243,12 @@ absl::Status Server::Parts::Listen(std::vector<ListenAddress> listen,
   builder.RegisterService(compression_rpc.get());
   builder.RegisterService(artifact_rpc.get());
   grpc_server = builder.BuildAndStart();
-  for (size_t i = 0; i < listen.size(); ++i) {
-    if (grpc_server == nullptr) {  // gRPC logs the reason and does not return it: look again
-      if (absl::Status status = CheckFree(listen[i]); !status.ok()) return status;
-    }
-    if (!listen[i].is_unix) listen[i].port = static_cast<uint16_t>(ports[i]);
-    addresses.push_back(listen[i].ToString());
-  }
   if (grpc_server == nullptr) return absl::InternalError("gRPC could not start");
   for (const char* service : kServices) {
     grpc_server->GetHealthCheckService()->SetServingStatus(service, true);
   }
+  acceptor =
+      std::make_unique<Acceptor>(std::move(doors), static_cast<size_t>(options.max_connections));
   return absl::OkStatus();
 }
 
@@ -238,19 +269,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   auto data_dir = DataDir::Open(options.data_dir);
   if (!data_dir.ok()) return data_dir.status();
   std::unique_ptr<Server> server(
-      new Server(std::make_unique<Parts>(*std::move(data_dir), options.log)));
+      new Server(std::make_unique<Parts>(*std::move(data_dir), options)));
   Parts& parts = *server->parts_;
   if (absl::Status status = parts.OpenDoor(options); !status.ok()) return status;
   if (absl::Status status = parts.Compose(options); !status.ok()) return status;
-  auto listen = FreeAddresses(options.listen);
-  if (!listen.ok()) return listen.status();
+  auto sockets = OpenSockets(options.listen);
+  if (!sockets.ok()) return sockets.status();
   // Before any call can come in: Start takes up what the store holds.
   if (absl::Status status = parts.scheduler->Start(); !status.ok()) return status;
   const absl::Status deleted = parts.jobs->FinishDeletions();
   if (!deleted.ok() && options.log != nullptr) {
     options.log->warn("files of a deleted job are left: {}", std::string(deleted.message()));
   }
-  if (absl::Status status = parts.Listen(*std::move(listen), options); !status.ok()) return status;
+  if (absl::Status status = parts.Listen(*std::move(sockets), options); !status.ok()) return status;
   if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;
   return server;
 }
@@ -283,6 +314,7 @@ void Server::Shutdown(std::chrono::milliseconds grace) {
       const absl::Status saved = backend::SaveIndex();
       if (!saved.ok()) parts_->Warn(std::string(saved.message()));
     }
+    parts_->acceptor.reset();
     if (parts_->grpc_server != nullptr) {
       parts_->grpc_server->Shutdown(std::chrono::system_clock::now() + grace);
     }

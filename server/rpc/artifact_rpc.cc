@@ -1,5 +1,7 @@
 #include "server/rpc/artifact_rpc.h"
 
+#include <utility>
+
 #include "server/rpc/artifact_conversion.h"
 #include "server/rpc/cancellable_call.h"
 #include "server/rpc/download_reactor.h"
@@ -13,45 +15,51 @@ namespace seedlm::server {
 // An admin reads and deletes what anybody has; to everybody else the names of others are unknown.
 std::string ArtifactRpc::OwnerOf(const Caller& caller, std::string_view id) const {
   if (caller.role != Role::kAdmin) return caller.owner;
-  return stores_.Holder(id, caller.owner).value_or(caller.owner);
+  return parts_.stores->Holder(id, caller.owner).value_or(caller.owner);
 }
 
 grpc::ServerReadReactor<v1::WriteArtifactRequest>* ArtifactRpc::WriteArtifact(
     grpc::CallbackServerContext* context, v1::WriteArtifactResponse* response) {
-  const absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kWrite);
+  const absl::StatusOr<Caller> caller = parts_.door->Admit(*context, Right::kWrite);
   if (!caller.ok()) return new RefusedRead<v1::WriteArtifactRequest>(caller.status());
-  return new UploadReactor(stores_.Of(caller->owner), pool_, context, response);
+  absl::StatusOr<OwnerGate::Place> place = parts_.uploads->Enter(caller->owner);
+  if (!place.ok()) return new RefusedRead<v1::WriteArtifactRequest>(place.status());
+  return new UploadReactor(
+      {&parts_.stores->Of(caller->owner), parts_.pool, *std::move(place), parts_.upload_idle},
+      context, response);
 }
 
 grpc::ServerUnaryReactor* ArtifactRpc::QueryWriteStatus(grpc::CallbackServerContext* context,
                                                         const v1::QueryWriteStatusRequest* request,
                                                         v1::QueryWriteStatusResponse* response) {
-  return AnswerOn(pool_, door_, Right::kRead, context, [=, this](const Caller& caller) {
-    const absl::StatusOr<ArtifactFile> file = ParseArtifactFileName(request->resource_name());
-    if (!file.ok()) return file.status();
-    const absl::StatusOr<WriteStatus> written = stores_.Of(caller.owner).QueryWriteStatus(*file);
-    if (!written.ok()) return written.status();
-    response->set_committed_size(written->committed_size);
-    response->set_complete(written->complete);
-    return absl::OkStatus();
-  });
+  return AnswerOn(
+      *parts_.pool, *parts_.door, Right::kRead, context, [=, this](const Caller& caller) {
+        const absl::StatusOr<ArtifactFile> file = ParseArtifactFileName(request->resource_name());
+        if (!file.ok()) return file.status();
+        const absl::StatusOr<WriteStatus> written =
+            parts_.stores->Of(caller.owner).QueryWriteStatus(*file);
+        if (!written.ok()) return written.status();
+        response->set_committed_size(written->committed_size);
+        response->set_complete(written->complete);
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerWriteReactor<v1::ReadArtifactResponse>* ArtifactRpc::ReadArtifact(
     grpc::CallbackServerContext* context, const v1::ReadArtifactRequest* request) {
-  const absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kRead);
+  const absl::StatusOr<Caller> caller = parts_.door->Admit(*context, Right::kRead);
   if (!caller.ok()) return new RefusedWrite<v1::ReadArtifactResponse>(caller.status());
   return new DownloadReactor(
       [this, caller = *caller](const ArtifactFile& file) -> const ArtifactStore& {
-        return stores_.Of(OwnerOf(caller, file.id));
+        return parts_.stores->Of(OwnerOf(caller, file.id));
       },
-      pool_, request);
+      *parts_.pool, request);
 }
 
 grpc::ServerUnaryReactor* ArtifactRpc::ListArtifacts(grpc::CallbackServerContext* context,
                                                      const v1::ListArtifactsRequest* request,
                                                      v1::ListArtifactsResponse* response) {
-  return AnswerOn(pool_, door_, Right::kRead, context,
+  return AnswerOn(*parts_.pool, *parts_.door, Right::kRead, context,
                   [=, this](const Caller& caller) { return List(caller, *request, *response); });
 }
 
@@ -60,7 +68,7 @@ absl::Status ArtifactRpc::List(const Caller& caller, const v1::ListArtifactsRequ
   int size = request.page_size();
   while (true) {
     const absl::StatusOr<ArtifactPage> page =
-        service_.List(caller.owner, size, request.page_token());
+        parts_.service->List(caller.owner, size, request.page_token());
     if (!page.ok()) return page.status();
     response.Clear();
     for (const ArtifactRecord& record : page->artifacts) {
@@ -78,24 +86,26 @@ absl::Status ArtifactRpc::List(const Caller& caller, const v1::ListArtifactsRequ
 grpc::ServerUnaryReactor* ArtifactRpc::DeleteArtifact(grpc::CallbackServerContext* context,
                                                       const v1::DeleteArtifactRequest* request,
                                                       google::protobuf::Empty*) {
-  return AnswerOn(pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
-    const absl::StatusOr<std::string> id = ParseArtifactName(request->name(), "name");
-    if (!id.ok()) return id.status();
-    return service_.Delete(OwnerOf(caller, *id), request->name());
-  });
+  return AnswerOn(
+      *parts_.pool, *parts_.door, Right::kWrite, context, [=, this](const Caller& caller) {
+        const absl::StatusOr<std::string> id = ParseArtifactName(request->name(), "name");
+        if (!id.ok()) return id.status();
+        return parts_.service->Delete(OwnerOf(caller, *id), request->name());
+      });
 }
 
 grpc::ServerUnaryReactor* ArtifactRpc::VerifyArtifact(grpc::CallbackServerContext* context,
                                                       const v1::VerifyArtifactRequest* request,
                                                       v1::VerifyArtifactResponse* response) {
-  const absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kRead);
+  const absl::StatusOr<Caller> caller = parts_.door->Admit(*context, Right::kRead);
   if (!caller.ok()) return AnswerNow(context, caller.status());
-  return CancellableCall::Start(verify_pool_, [=, this, caller = *caller](const auto& stop) {
+  return CancellableCall::Start(*parts_.verify_pool, [=, this, caller = *caller](const auto& stop) {
     const absl::StatusOr<std::string> id = ParseArtifactName(request->name(), "name");
     if (!id.ok()) return id.status();
     VerifyRequest wanted{.name = request->name()};
     if (request->has_sample_blocks()) wanted.sample = request->sample_blocks();
-    const absl::StatusOr<ArtifactCheck> check = service_.Verify(OwnerOf(caller, *id), wanted, stop);
+    const absl::StatusOr<ArtifactCheck> check =
+        parts_.service->Verify(OwnerOf(caller, *id), wanted, stop);
     if (check.ok()) *response = ToProto(*check);
     return check.status();
   });

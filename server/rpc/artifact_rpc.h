@@ -1,12 +1,14 @@
 // seedlm.v1.ArtifactService on the artifact store. The proto's comments are the contract.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
+#include "server/admission/owner_gate.h"
 #include "server/rpc/door.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/artifact_service.h"
@@ -17,10 +19,16 @@ namespace seedlm::server {
 // Thread-safe. Parts must outlive the gRPC server.
 class ArtifactRpc final : public v1::ArtifactService::CallbackService {
  public:
-  // `pool`: for chunks and short calls; `verify_pool`: for VerifyArtifact, which takes minutes.
-  ArtifactRpc(const Door& door, ArtifactStores& stores, ArtifactService& service, WorkPool& pool,
-              WorkPool& verify_pool)
-      : door_(door), stores_(stores), service_(service), pool_(pool), verify_pool_(verify_pool) {}
+  struct Parts {
+    const Door* door = nullptr;
+    ArtifactStores* stores = nullptr;
+    ArtifactService* service = nullptr;
+    WorkPool* pool = nullptr;         // for chunks and short calls
+    WorkPool* verify_pool = nullptr;  // for VerifyArtifact, which takes minutes
+    OwnerGate* uploads = nullptr;
+    std::chrono::milliseconds upload_idle{60'000};
+  };
+  explicit ArtifactRpc(Parts parts) : parts_(parts) {}
 
   grpc::ServerReadReactor<v1::WriteArtifactRequest>* WriteArtifact(
       grpc::CallbackServerContext* context, v1::WriteArtifactResponse* response) override;
@@ -45,11 +53,7 @@ class ArtifactRpc final : public v1::ArtifactService::CallbackService {
   // Whose artifact `id` is meant by this caller.
   std::string OwnerOf(const Caller& caller, std::string_view id) const;
 
-  const Door& door_;
-  ArtifactStores& stores_;
-  ArtifactService& service_;
-  WorkPool& pool_;
-  WorkPool& verify_pool_;
+  const Parts parts_;
 };
 
 }  // namespace seedlm::server

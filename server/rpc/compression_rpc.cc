@@ -106,6 +106,11 @@ grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerCo
     response->set_max_queued_jobs(limits_.max_active_jobs);
     response->set_shard_bytes(limits_.shard_bytes);
     response->set_max_row_weights(kMaxRowWeights);
+    response->set_max_metadata_bytes(limits_.max_metadata_bytes);
+    response->set_max_owner_jobs(limits_.max_owner_jobs);
+    response->set_max_owner_uploads(limits_.max_owner_uploads);
+    response->set_max_owner_bytes(limits_.max_owner_bytes);
+    response->set_upload_idle_seconds(limits_.upload_idle_seconds);
     return absl::OkStatus();
   });
 }

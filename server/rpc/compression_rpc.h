@@ -19,6 +19,11 @@ struct ServiceLimits {
   std::string version;
   int max_active_jobs = 0;
   int64_t shard_bytes = 0;
+  int64_t max_metadata_bytes = 0;
+  int max_owner_jobs = 0;
+  int max_owner_uploads = 0;
+  int64_t max_owner_bytes = 0;
+  double upload_idle_seconds = 0;
 };
 
 // Thread-safe. Service and pools must outlive the gRPC server.

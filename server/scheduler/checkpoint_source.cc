@@ -113,6 +113,10 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
   return target;
 }
 
+absl::Status SourceLocator::CheckRoom(const JobRequest& request, int64_t bytes) const {
+  return artifacts_.Of(request.owner).CheckRoom(bytes);
+}
+
 ResultReservation SourceLocator::ReserveResult(const JobRequest& request,
                                                std::string_view id) const {
   if (!request.destination.managed) return {};

@@ -42,6 +42,9 @@ class SourceLocator {
   // `directory` is not known and stays false.
   absl::StatusOr<SinkTarget> Target(const JobRequest& request, std::string_view id) const;
 
+  // Whether a managed result of so many bytes has room among its owner's. ArtifactStore::CheckRoom.
+  absl::Status CheckRoom(const JobRequest& request, int64_t bytes) const;
+
   // Keeps others from uploading to the artifact that the job will make, if it makes one.
   ResultReservation ReserveResult(const JobRequest& request, std::string_view id) const;
 

@@ -69,6 +69,7 @@ class JobRun {
   JobRun(JobRecord job, const RunContext& context);
 
   const std::string& name() const { return job_.name; }
+  const std::string& owner() const { return job_.request.owner; }
   int priority() const { return job_.request.priority; }
   int64_t create_time_ns() const { return job_.create_time_ns; }
 

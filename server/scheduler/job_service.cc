@@ -113,7 +113,12 @@ absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std
   job.estimate.seconds = parts_.scheduler->EstimateSeconds((*backend)->name(), request.spec.profile,
                                                            request.spec.fit, job.estimate.weights);
   job.progress.weights_total = job.estimate.weights;
-  if (request.destination.managed) job.output_artifact = "artifacts/" + id;
+  if (request.destination.managed) {
+    job.output_artifact = "artifacts/" + id;
+    absl::Status status =
+        parts_.locator->CheckRoom(request, job.estimate.output_bytes + job.estimate.scratch_bytes);
+    if (!status.ok()) return status;
+  }
   return job;
 }
 
@@ -138,7 +143,7 @@ absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
   if (!earlier.ok()) return earlier.status();
   if (earlier->has_value()) return **std::move(earlier);
   if (parts_.scheduler->stopping()) return Stopping();
-  absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob();
+  absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob(request.owner);
   if (!place.ok()) return place.status();
   const absl::StatusOr<std::string> id = MakeId();
   if (!id.ok()) return id.status();
@@ -197,7 +202,7 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name) {
     return absl::FailedPreconditionError(
         absl::StrCat(job->name, " has SUCCEEDED: there is nothing to resume"));
   }
-  absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob();
+  absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob(job->request.owner);
   if (!place.ok()) return place.status();
   if (parts_.scheduler->stopping()) return Stopping();
   Progress progress;

@@ -54,4 +54,15 @@ absl::Status CheckQueue(int64_t active_jobs, int64_t max_active_jobs) {
       kQueueRetry);
 }
 
+absl::Status CheckOwnerQueue(int64_t active_jobs, int64_t max_owner_jobs) {
+  if (active_jobs < max_owner_jobs) return absl::OkStatus();
+  return WithRetryAfter(
+      WithReason(absl::ResourceExhaustedError(
+                     absl::StrCat(active_jobs,
+                                  " jobs of this owner are waiting or running, the limit of one "
+                                  "owner: try again when one has ended")),
+                 "OWNER_QUEUE_FULL", {{"limit", absl::StrCat(max_owner_jobs)}}),
+      kQueueRetry);
+}
+
 }  // namespace seedlm::server

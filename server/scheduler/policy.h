@@ -45,5 +45,7 @@ absl::Status CheckRowLengths(const format::CompressionPlan& plan);
 
 // RESOURCE_EXHAUSTED, reason QUEUE_FULL, with a retry hint, when no further job may be queued.
 absl::Status CheckQueue(int64_t active_jobs, int64_t max_active_jobs);
+// The same of one owner's jobs, reason OWNER_QUEUE_FULL.
+absl::Status CheckOwnerQueue(int64_t active_jobs, int64_t max_owner_jobs);
 
 }  // namespace seedlm::server

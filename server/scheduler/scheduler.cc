@@ -63,18 +63,24 @@ absl::Status Scheduler::Recover() {
 Scheduler::Place::~Place() {
   if (scheduler_ == nullptr) return;
   const std::lock_guard lock(scheduler_->mutex_);
-  --scheduler_->places_;
+  scheduler_->places_.erase(scheduler_->places_.find(owner_));
 }
 
-absl::StatusOr<Scheduler::Place> Scheduler::AdmitJob() {
+absl::StatusOr<Scheduler::Place> Scheduler::AdmitJob(std::string_view owner) {
   const std::lock_guard lock(mutex_);
   // Whoever sees that a job has ended may count on its place.
-  const auto active =
-      std::count_if(jobs_.begin(), jobs_.end(), [](const auto& run) { return !run->ended(); });
-  absl::Status status = CheckQueue(active + places_, options_.max_active_jobs);
+  int64_t active = static_cast<int64_t>(places_.size());
+  int64_t of_owner = static_cast<int64_t>(places_.count(owner));
+  for (const auto& run : jobs_) {
+    if (run->ended()) continue;
+    ++active;
+    if (run->owner() == owner) ++of_owner;
+  }
+  absl::Status status = CheckQueue(active, options_.max_active_jobs);
+  if (status.ok()) status = CheckOwnerQueue(of_owner, options_.max_owner_jobs);
   if (!status.ok()) return status;
-  ++places_;
-  return Place(this);
+  places_.emplace(owner);
+  return Place(this, std::string(owner));
 }
 
 absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
@@ -96,7 +102,9 @@ absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
                         "SERVER_DRAINING");
     }
     jobs_.push_back(std::make_shared<JobRun>(job, context));
-    if (std::exchange(place.scheduler_, nullptr) != nullptr) --places_;
+    if (std::exchange(place.scheduler_, nullptr) != nullptr) {
+      places_.erase(places_.find(place.owner_));
+    }
   }
   work_ready_.notify_all();
   return absl::OkStatus();

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -61,6 +62,7 @@ struct SchedulerOptions {
   // (embedded server) cancels them.
   bool cancel_on_shutdown = false;
   int max_active_jobs = std::numeric_limits<int>::max();  // that wait or run; see AdmitJob
+  int max_owner_jobs = std::numeric_limits<int>::max();   // of one owner
   // How a job's end is stored that the store does not take: again after this time, which doubles
   // up to kMaxStoreRetry, until Shutdown has tried for `store_patience`.
   std::chrono::milliseconds store_retry{100};
@@ -102,17 +104,21 @@ class Scheduler : private WorkQueue {
   class Place {
    public:
     Place() : scheduler_(nullptr) {}  // of a job that an earlier server admitted
-    Place(Place&& other) noexcept : scheduler_(std::exchange(other.scheduler_, nullptr)) {}
+    Place(Place&& other) noexcept
+        : scheduler_(std::exchange(other.scheduler_, nullptr)), owner_(std::move(other.owner_)) {}
     Place& operator=(Place&&) = delete;
     ~Place();
 
    private:
     friend class Scheduler;
-    explicit Place(Scheduler* scheduler) : scheduler_(scheduler) {}
+    Place(Scheduler* scheduler, std::string owner)
+        : scheduler_(scheduler), owner_(std::move(owner)) {}
     Scheduler* scheduler_;
+    std::string owner_;
   };
-  // RESOURCE_EXHAUSTED as CheckQueue: jobs that wait or run and places given away count.
-  absl::StatusOr<Place> AdmitJob();
+  // RESOURCE_EXHAUSTED as CheckQueue, of all and of the owner's: jobs that wait or run and places
+  // given away count.
+  absl::StatusOr<Place> AdmitJob(std::string_view owner);
 
   // `job`: stored, QUEUED. UNAVAILABLE after Shutdown began.
   absl::Status Enqueue(const JobRecord& job, Place place = {});
@@ -159,7 +165,8 @@ class Scheduler : private WorkQueue {
   std::condition_variable_any work_ready_;
   std::vector<std::shared_ptr<JobRun>> jobs_;  // in the order of creation; guarded by mutex_
   bool stopping_ = false;                      // guarded by mutex_
-  int places_ = 0;                             // given away by AdmitJob; guarded by mutex_
+  // Given away by AdmitJob: owners, one entry a place. Guarded by mutex_.
+  std::multiset<std::string, std::less<>> places_;
   std::condition_variable_any end_unstored_;
   // Of jobs_, those whose end the store has not taken yet; guarded by mutex_.
   std::vector<std::shared_ptr<JobRun>> unstored_;

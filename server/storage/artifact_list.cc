@@ -20,6 +20,10 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kDeletedPrefix = ".deleted-";  // no id begins with a dot
 
+// Walking through a hundred thousand files takes a moment: not for every chunk.
+constexpr std::chrono::seconds kMeasureAgain{10};
+constexpr std::chrono::seconds kMeasureBeforeRefusing{1};
+
 bool Exists(const std::string& path) {
   struct stat info {};
   return lstat(path.c_str(), &info) == 0;
@@ -96,6 +100,40 @@ absl::StatusOr<ArtifactContent> ArtifactStore::Content(std::string_view id) cons
   std::sort(content.files.begin(), content.files.end(),
             [](const ArtifactEntry& a, const ArtifactEntry& b) { return a.path < b.path; });
   return content;
+}
+
+absl::Status ArtifactStore::CheckRoomLocked(int64_t bytes) {
+  if (max_bytes_ == 0) return absl::OkStatus();
+  const auto over = [&] { return used_bytes_ + bytes > max_bytes_; };
+  const auto age = std::chrono::steady_clock::now() - measured_;
+  if (measured_ == std::chrono::steady_clock::time_point() || age > kMeasureAgain ||
+      (over() && age > kMeasureBeforeRefusing)) {
+    int64_t used = 0;
+    const auto add = [&used](const std::string&, int64_t size) { used += size; };
+    absl::Status status = ForEachFile(folders_.artifacts(), add);
+    if (status.ok()) status = ForEachFile(folders_.uploads(), add);
+    if (!status.ok()) return status;
+    used_bytes_ = used;
+    measured_ = std::chrono::steady_clock::now();
+  }
+  if (!over()) return absl::OkStatus();
+  return WithReason(
+      absl::ResourceExhaustedError(absl::StrCat(
+          "artifacts of this owner have ", used_bytes_, " bytes, and ", bytes,
+          " more are over the limit of ", max_bytes_, ": delete what is not needed any more")),
+      "OWNER_BYTES", {{"limit", absl::StrCat(max_bytes_)}});
+}
+
+absl::Status ArtifactStore::CheckRoom(int64_t bytes) {
+  const std::lock_guard lock(usage_mutex_);
+  return CheckRoomLocked(bytes);
+}
+
+absl::Status ArtifactStore::Charge(int64_t bytes) {
+  const std::lock_guard lock(usage_mutex_);
+  absl::Status status = CheckRoomLocked(bytes);
+  if (status.ok()) used_bytes_ += bytes;
+  return status;
 }
 
 absl::Status ArtifactStore::Delete(std::string_view id) {

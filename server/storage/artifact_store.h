@@ -4,6 +4,7 @@
 //   DATA_DIR/artifacts/ID/PATH  a finished file; never changes
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -126,11 +127,15 @@ class ArtifactStore {
   // Told of what went wrong but fails nothing, such as a name that may not outlive a power cut.
   using Warn = std::function<void(const std::string& message)>;
 
+  // `max_bytes`: of all files, finished and arriving; 0: no limit.
   // REQUIRES: the two directories exist, and nobody else has a store on them.
   explicit ArtifactStore(
       ArtifactFolders folders, Warn warn = [](const std::string&) {},
-      SyncFunction sync = SyncDirectory)
-      : folders_(std::move(folders)), warn_(std::move(warn)), sync_(std::move(sync)) {}
+      SyncFunction sync = SyncDirectory, int64_t max_bytes = 0)
+      : folders_(std::move(folders)),
+        warn_(std::move(warn)),
+        sync_(std::move(sync)),
+        max_bytes_(max_bytes) {}
 
   // Errors: FAILED_PRECONDITION (the file is finished, or the artifact is a job's result), ABORTED
   // (another upload of this file is open), INVALID_ARGUMENT (a component of the path is a file),
@@ -160,6 +165,10 @@ class ArtifactStore {
   // Makes the room that a killed server's Delete did not come to make. At the start.
   void SweepDeleted() const;
 
+  // RESOURCE_EXHAUSTED, reason OWNER_BYTES, naming the limit: so many bytes more would be over it.
+  // Files are measured again after 10 s at most, as results are written past the store.
+  absl::Status CheckRoom(int64_t bytes);
+
   // Directory of the artifact that a job makes; it does not exist until the job commits it.
   std::string ResultPath(std::string_view id) const;
   // From now on the id is the job's, until the reservation ends; a result that was committed by
@@ -173,10 +182,17 @@ class ArtifactStore {
   std::string FinalPath(const ArtifactFile& file) const;
   std::string PartialPath(const ArtifactFile& file) const;
   void Close(const ArtifactFile& file);
+  // CheckRoom, and the bytes count from now on.
+  absl::Status Charge(int64_t bytes);
+  absl::Status CheckRoomLocked(int64_t bytes);  // REQUIRES: usage_mutex_ is held
 
   const ArtifactFolders folders_;
   const Warn warn_;
   const SyncFunction sync_;
+  const int64_t max_bytes_;
+  std::mutex usage_mutex_;
+  int64_t used_bytes_ = 0;                               // guarded by usage_mutex_
+  std::chrono::steady_clock::time_point measured_ = {};  // guarded by usage_mutex_
   mutable std::mutex mutex_;
   std::set<std::string> open_;      // partial paths of open uploads; guarded by mutex_
   std::set<std::string> reserved_;  // ids of results to come; guarded by mutex_

@@ -21,10 +21,12 @@ namespace seedlm::server {
 // Thread-safe.
 class ArtifactStores {
  public:
-  // REQUIRES: `data_dir` outlives the stores.
+  // `max_owner_bytes`: ArtifactStore's max_bytes, of each. REQUIRES: `data_dir` outlives the
+  // stores.
   explicit ArtifactStores(
-      const DataDir& data_dir, ArtifactStore::Warn warn = [](const std::string&) {})
-      : data_dir_(data_dir), warn_(std::move(warn)) {}
+      const DataDir& data_dir, ArtifactStore::Warn warn = [](const std::string&) {},
+      int64_t max_owner_bytes = 0)
+      : data_dir_(data_dir), warn_(std::move(warn)), max_owner_bytes_(max_owner_bytes) {}
 
   // Makes the owner's directories if need be; where that fails, the store's own errors say so.
   // The reference lives as long as the stores. REQUIRES: a name that may be a directory's.
@@ -43,6 +45,7 @@ class ArtifactStores {
 
   const DataDir& data_dir_;
   const ArtifactStore::Warn warn_;
+  const int64_t max_owner_bytes_;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<ArtifactStore>, std::less<>> stores_;  // guarded by mutex_
 };

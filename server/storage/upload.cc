@@ -74,7 +74,9 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
                                                        "again")),
                       "CHECKSUM_MISMATCH");
   }
-  absl::Status status = WriteAll(fd_.get(), data, path);
+  absl::Status status = store_->Charge(static_cast<int64_t>(data.size()));
+  if (!status.ok()) return status;
+  status = WriteAll(fd_.get(), data, path);
   if (!status.ok()) {
     // Wholly or not at all. Should this fail too, the committed size is what the file has.
     struct stat info {};
