@@ -99,17 +99,22 @@ Json ToJson(const v1::Estimate& estimate) {
 }
 
 Json ToJson(const v1::TensorResult& tensor) {
-  return {{"name", tensor.name()},
-          {"rows", tensor.rows()},
-          {"columns", tensor.columns()},
-          {"relative_error", tensor.relative_error()},
-          {"max_error", tensor.max_error()},
-          {"bits_per_weight", tensor.bits_per_weight()},
-          {"seconds", tensor.seconds()},
-          {"backend", tensor.backend()},
-          {"sha256", tensor.sha256()},
-          {"squared_error", tensor.squared_error()},
-          {"squared_weights", tensor.squared_weights()}};
+  Json json = {{"name", tensor.name()},
+               {"rows", tensor.rows()},
+               {"columns", tensor.columns()},
+               {"relative_error", tensor.relative_error()},
+               {"max_error", tensor.max_error()},
+               {"bits_per_weight", tensor.bits_per_weight()},
+               {"seconds", tensor.seconds()},
+               {"backend", tensor.backend()},
+               {"sha256", tensor.sha256()},
+               {"squared_error", tensor.squared_error()},
+               {"squared_weights", tensor.squared_weights()},
+               {"source_bytes", tensor.source_bytes()},
+               {"packed_bytes", tensor.packed_bytes()}};
+  json["level_blocks"] = Json::array();
+  for (const int64_t blocks : tensor.level_blocks()) json["level_blocks"].push_back(blocks);
+  return json;
 }
 
 Json ToJson(const v1::Job& job) {

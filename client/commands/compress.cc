@@ -12,6 +12,7 @@
 #include "client/leftovers.h"
 #include "client/output.h"
 #include "client/output_path.h"
+#include "client/report/report_file.h"
 #include "client/session.h"
 #include "client/transfer.h"
 
@@ -22,6 +23,7 @@ struct Options {
   std::string in, out;
   ServerChoice server;
   SpecOptions spec;
+  std::string report;
   bool force = false;
   bool json = false;
 };
@@ -97,6 +99,10 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   }
   const auto paths = CheckPaths(options);
   if (!paths.ok()) return paths.status();
+  if (!options.report.empty()) {
+    absl::Status status = CheckReportFile(options.report, options.force);
+    if (!status.ok()) return status;
+  }
   const auto session = Start(options);
   if (!session.ok()) return session.status();
   if (session->embedded == nullptr) {  // before a long upload
@@ -118,6 +124,11 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
     bar.Clear();
     if (!fetched.ok()) return fetched;
   }
+  if (!options.report.empty()) {
+    absl::Status status = WriteReport(*session->jobs, followed->job.name(), options.report,
+                                      options.force, interrupt.token());
+    if (!status.ok()) return status;
+  }
   const auto summary = Summarize(paths->in, paths->out, *followed);
   if (!summary.ok()) return summary.status();
   PrintOut(options.json ? JsonLine(ToJson(*summary)) : ToText(*summary));
@@ -134,7 +145,10 @@ void AddCompress(CLI::App& app, Action& chosen) {
       ->required();
   AddSpecOptions(*sub, options->spec);
   AddServerOption(*sub, options->server);
-  sub->add_flag("--force", options->force, "Replace OUT if it exists");
+  sub->add_option("--report", options->report,
+                  "Write the job's figures and pictures there, as HTML")
+      ->type_name("FILE");
+  sub->add_flag("--force", options->force, "Replace OUT, and the report, if they exist");
   sub->add_flag("--json", options->json, "The summary as JSON");
   sub->callback([&chosen, options] {
     chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };

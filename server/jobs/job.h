@@ -150,6 +150,9 @@ struct TensorResult {
   std::string sha256;        // over the planes packed, level, scale, shape
   double squared_error = 0;  // sums over the weights: what relative_error is made of
   double squared_weights = 0;
+  int64_t source_bytes = 0;             // of the tensor in the source
+  int64_t packed_bytes = 0;             // of its planes
+  std::vector<int64_t> level_blocks{};  // 16: how many blocks use each level; empty: not counted
 };
 
 struct StateChange {

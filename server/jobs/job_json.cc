@@ -24,7 +24,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Progress, weights_done, weights_
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OutputFile, path, size, sha256)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TensorResult, name, rows, columns, relative_error,
                                                 max_error, bits_per_weight, seconds, backend,
-                                                sha256, squared_error, squared_weights)
+                                                sha256, squared_error, squared_weights,
+                                                source_bytes, packed_bytes, level_blocks)
 
 namespace {
 

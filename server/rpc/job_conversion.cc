@@ -71,6 +71,9 @@ v1::TensorResult ToProto(const TensorResult& result) {
   proto.set_sha256(result.sha256);
   proto.set_squared_error(result.squared_error);
   proto.set_squared_weights(result.squared_weights);
+  proto.set_source_bytes(result.source_bytes);
+  proto.set_packed_bytes(result.packed_bytes);
+  for (const int64_t blocks : result.level_blocks) proto.add_level_blocks(blocks);
   return proto;
 }
 

@@ -233,11 +233,11 @@ absl::Status JobRun::FinishTensor(TensorRun& tensor) {
   absl::Status status = WriteScales(tensor.spec(), tensor.info(), out);
   if (!status.ok()) return status;
   if (!tensor.was_finished()) {
-    absl::StatusOr<std::string> sha256 =
+    absl::StatusOr<PlaneSummary> planes =
         SumPlanes(tensor.spec().profile, tensor.info(), out, stop_.get_token());
-    if (!sha256.ok()) return sha256.status();
+    if (!planes.ok()) return planes.status();
     const std::lock_guard lock(mutex_);
-    log_.Add(FinishedTensor{tensor.id(), tensor.Result(backend_->name(), *std::move(sha256))});
+    log_.Add(FinishedTensor{tensor.id(), tensor.Result(backend_->name(), *std::move(planes))});
   }
   status = log_.Commit();
   for (const std::string& plane : PlanesOf(tensor.spec().profile, tensor.info())) {

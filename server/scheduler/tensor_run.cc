@@ -11,6 +11,8 @@ namespace {
 
 // Norms cost little: larger pieces than shards.
 constexpr int64_t kMeasureWeights = int64_t{1} << 20;
+// N_scale and N_shape: 16 float32 and two int64.
+constexpr int64_t kScaleAndShapeBytes = 16 * sizeof(float) + 2 * sizeof(int64_t);
 
 }  // namespace
 
@@ -71,7 +73,7 @@ bool TensorRun::AddShard(const PieceRecord& shard) {
   return ++shards_done_ == shards_.count();
 }
 
-TensorResult TensorRun::Result(std::string_view backend, std::string sha256) const {
+TensorResult TensorRun::Result(std::string_view backend, PlaneSummary planes) const {
   PieceRecord total;
   for (const PieceRecord& shard : done_) {
     total.squared_error += shard.squared_error;
@@ -91,9 +93,12 @@ TensorResult TensorRun::Result(std::string_view backend, std::string sha256) con
       8.0 * static_cast<double>(packed_row_bytes()) / static_cast<double>(columns());
   result.seconds = total.seconds;
   result.backend = std::string(backend);
-  result.sha256 = std::move(sha256);
+  result.sha256 = std::move(planes.sha256);
   result.squared_error = total.squared_error;
   result.squared_weights = total.squared_weights;
+  result.source_bytes = static_cast<int64_t>(info().byte_size());
+  result.packed_bytes = rows() * packed_row_bytes() + kScaleAndShapeBytes;
+  result.level_blocks.assign(planes.level_blocks.begin(), planes.level_blocks.end());
   return result;
 }
 

@@ -68,7 +68,7 @@ class TensorRun {
   // True: that was the last one.
   bool AddShard(const PieceRecord& shard);
   // REQUIRES: all shards are added.
-  TensorResult Result(std::string_view backend, std::string sha256) const;
+  TensorResult Result(std::string_view backend, PlaneSummary planes) const;
 
  private:
   TensorRows Rows(const Pieces& pieces, int64_t piece) const;

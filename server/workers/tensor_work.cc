@@ -102,8 +102,9 @@ absl::Status NotFinite(absl::Status status, const TensorRows& rows,
        {"column", std::string(absl::StrCat(index % weights.columns))}});
 }
 
+// `levels`: counts the plane, if not null.
 absl::Status SumPlane(const TensorOutput& out, const std::string& plane, Sha256& sum,
-                      std::stop_token stop) {
+                      LevelCounter* levels, std::stop_token stop) {
   const uint64_t size = out.sink->layout(out.output).Find(plane).byte_size();
   std::vector<std::byte> buffer(std::min<uint64_t>(kReadBackBytes, size));
   for (uint64_t offset = 0; offset < size; offset += buffer.size()) {
@@ -113,6 +114,7 @@ absl::Status SumPlane(const TensorOutput& out, const std::string& plane, Sha256&
       return status;
     }
     sum.Update(buffer);
+    if (levels != nullptr) levels->Add(buffer);
   }
   return absl::OkStatus();
 }
@@ -205,14 +207,18 @@ absl::Status WriteScales(const backend::EncodeSpec& spec, const format::TensorIn
   return out.sink->Write(out.output, names.shape, 0, std::as_bytes(std::span(shape)));
 }
 
-absl::StatusOr<std::string> SumPlanes(const codec::Profile& profile,
-                                      const format::TensorInfo& tensor, const TensorOutput& out,
-                                      std::stop_token stop) {
+absl::StatusOr<PlaneSummary> SumPlanes(const codec::Profile& profile,
+                                       const format::TensorInfo& tensor, const TensorOutput& out,
+                                       std::stop_token stop) {
+  const format::PlaneNames names(tensor.name);
+  const std::string& with_levels = profile.level_in_word() ? names.packed : names.level;
+  LevelCounter levels(profile, tensor.shape[1]);
   Sha256 sum;
   for (const std::string& plane : PlanesOf(profile, tensor)) {
-    if (absl::Status status = SumPlane(out, plane, sum, stop); !status.ok()) return status;
+    absl::Status status = SumPlane(out, plane, sum, plane == with_levels ? &levels : nullptr, stop);
+    if (!status.ok()) return status;
   }
-  return sum.HexDigest();
+  return PlaneSummary{sum.HexDigest(), levels.blocks()};
 }
 
 absl::StatusOr<uint32_t> CopyBytes(const format::SafetensorsFile& file,

@@ -14,6 +14,7 @@
 #include "kernels/codec/level_design.h"
 #include "kernels/format/safetensors.h"
 #include "server/storage/checkpoint_sink.h"
+#include "server/workers/level_counter.h"
 
 namespace seedlm::server {
 
@@ -67,11 +68,15 @@ std::vector<std::string> PlanesOf(const codec::Profile& profile, const format::T
 absl::Status WriteScales(const backend::EncodeSpec& spec, const format::TensorInfo& tensor,
                          const TensorOutput& out);
 
-// SHA-256 over the planes in the order of PlanesOf, as they are in the output. CANCELLED soon after
-// `stop`.
-absl::StatusOr<std::string> SumPlanes(const codec::Profile& profile,
-                                      const format::TensorInfo& tensor, const TensorOutput& out,
-                                      std::stop_token stop);
+// What the planes of a tensor hold, as they are in the output.
+struct PlaneSummary {
+  std::string sha256;  // over them, in the order of PlanesOf
+  LevelBlocks level_blocks{};
+};
+// CANCELLED soon after `stop`.
+absl::StatusOr<PlaneSummary> SumPlanes(const codec::Profile& profile,
+                                       const format::TensorInfo& tensor, const TensorOutput& out,
+                                       std::stop_token stop);
 
 // Copies bytes [offset, offset + length) of a tensor that passes through. Returns their CRC-32C.
 absl::StatusOr<uint32_t> CopyBytes(const format::SafetensorsFile& file,

@@ -7,8 +7,8 @@ import subprocess
 import urllib.request
 
 import harness
-from harness import (NOT_FOUND, SERVER, TIMEOUT_S, EndToEnd, read, small_file, tensor, to_bytes,
-                     write_safetensors)
+from harness import (EXISTS, NOT_FOUND, SERVER, TIMEOUT_S, EndToEnd, read, run, small_file, tensor,
+                     to_bytes, write_safetensors)
 
 REPOSITORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -134,6 +134,33 @@ class Sight(EndToEnd):
                  taken], capture_output=True, text=True, timeout=TIMEOUT_S)
             self.assertEqual(refused.returncode, 3)
             self.assertIn(taken, refused.stderr)
+
+    def test_a_report_of_a_job(self):
+        source = self.path("in.safetensors")
+        hostile = "layers.0.<script>alert(1)</script>.weight"
+        write_safetensors(source, {hostile: tensor("F32", (64, 96), 1),
+                                   "layers.1.up.weight": tensor("BF16", (96, 63), 2)})
+        page = self.path("report.html")
+        with self.server() as server:
+            job = self.ok(server.run("submit", source)).out.strip()
+            self.ok(server.run("wait", job))
+            self.ok(server.run("report", job, "-o", page))
+            text = read(page).decode()
+            self.fails(server.run("report", job, "-o", page), EXISTS, page, "--force")
+            self.ok(server.run("report", job, "-o", page, "--force"))
+            self.assertEqual(read(page).decode(), text)  # the same events, the same bytes
+            self.fails(server.run("report", "jobs/none", "-o", self.path("n.html")), NOT_FOUND)
+            self.fails(server.run("report", job, "-o", self.path("no", "n.html")), NOT_FOUND)
+            status = self.ok(server.run("status", job, "--json")).json()
+        self.assertEqual(text.count("<svg "), 4)  # errors, sizes, levels, time
+        self.assertNotIn("<script", text)
+        self.assertIn("&lt;script&gt;alert(1)", text)
+        self.assertIn(status["name"], text)
+        self.assertIn("SUCCEEDED", text)
+        # Of a run in the process, too.
+        other = self.path("other.html")
+        self.ok(run("compress", source, self.path("out.safetensors"), "--report", other))
+        self.assertEqual(read(other).decode().count("<svg "), 4)
 
     def check_health(self, address):
         return subprocess.run([SERVER, "--check-health", address], capture_output=True, text=True,

@@ -67,7 +67,8 @@ TEST_CASE("every kind of event survives its JSON") {
         JobState::kCancelled);
   event.body = Warning{"slow disk"};
   CHECK(std::get<Warning>(EventFromJson(EventToJson(event))->body).message == "slow disk");
-  event.body = TensorResult{"t", 3, 4, 0.1, 1e-300, 4.0, 2.5, "cpu", "ab", 0.25, 1e300};
+  event.body =
+      TensorResult{"t", 3, 4, 0.1, 1e-300, 4.0, 2.5, "cpu", "ab", 0.25, 1e300, 48, 86, {7, 0, 9}};
   const auto tensor = std::get<TensorResult>(EventFromJson(EventToJson(event))->body);
   CHECK(tensor.relative_error == 0.1);
   CHECK(tensor.max_error == 1e-300);
@@ -75,6 +76,9 @@ TEST_CASE("every kind of event survives its JSON") {
   CHECK(tensor.sha256 == "ab");
   CHECK(tensor.squared_error == 0.25);
   CHECK(tensor.squared_weights == 1e300);
+  CHECK(tensor.source_bytes == 48);
+  CHECK(tensor.packed_bytes == 86);
+  CHECK(tensor.level_blocks == std::vector<int64_t>{7, 0, 9});
 }
 
 TEST_CASE("a message with bytes that are not UTF-8 can be stored") {

@@ -213,11 +213,19 @@ TEST_CASE("events keep number, time and body") {
   result.relative_error = 0.1;
   result.squared_error = 0.01;
   result.squared_weights = 1;
+  result.source_bytes = 48;
+  result.packed_bytes = 86;
+  result.level_blocks = {7, 0, 9};
   const v1::JobEvent tensor = ToProto(JobEvent{8, 0, result});
   CHECK(tensor.tensor().name() == "a.weight");
   CHECK(tensor.tensor().relative_error() == 0.1);
   CHECK(tensor.tensor().squared_error() == 0.01);
   CHECK(tensor.tensor().squared_weights() == 1);
+  CHECK(tensor.tensor().source_bytes() == 48);
+  CHECK(tensor.tensor().packed_bytes() == 86);
+  CHECK(std::vector<int64_t>(tensor.tensor().level_blocks().begin(),
+                             tensor.tensor().level_blocks().end()) ==
+        std::vector<int64_t>{7, 0, 9});
   CHECK(ToProto(JobEvent{9, 0, Warning{"slow disk"}}).warning() == "slow disk");
 }
 

@@ -59,7 +59,7 @@ TEST_CASE("the sums do not depend on the order in which shards are finished") {
     Fixture f;
     while (f.run->HasShard()) (void)f.run->TakeShard();
     for (const int64_t index : order) f.run->AddShard(sums_of(index));
-    return f.run->Result("cpu", "sum");
+    return f.run->Result("cpu", {"sum", {1, 2}});
   };
   const TensorResult forward = result_of({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
   const TensorResult mixed = result_of({9, 3, 1, 7, 0, 8, 2, 6, 5, 4});
@@ -73,6 +73,10 @@ TEST_CASE("the sums do not depend on the order in which shards are finished") {
   CHECK(forward.rows == 100);
   CHECK(forward.columns == 64);
   CHECK(forward.backend == "cpu");
+  CHECK(forward.level_blocks.size() == 16);
+  CHECK(forward.level_blocks[1] == 2);
+  CHECK(forward.source_bytes == 100 * 64 * 4);
+  CHECK(forward.packed_bytes == 100 * forward.bits_per_weight * 64 / 8 + 80);
   CHECK(forward.sha256 == "sum");
 }
 

@@ -5,11 +5,14 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <string>
 
+#include "kernels/codec/bitpack.h"
 #include "server/errors/reason.h"
 #include "server/storage/crc32c.h"
 #include "server/storage/sha256.h"
+#include "server/workers/level_counter.h"
 #include "tests/server/checkpoints.h"
 #include "tests/server/fake_backend.h"
 #include "tests/server/status_matcher.h"
@@ -79,7 +82,7 @@ TEST_CASE("a finished tensor has its scale and shape, and the sum of what is in 
   for (int i = 0; i < codec::kLevels; ++i) f.spec.levels.scale[i] = static_cast<float>(i + 1);
   REQUIRE(EncodeRows(f.fake, f.spec, f.Rows(0, 70), out, {}).ok());
   REQUIRE(WriteScales(f.spec, *f.tensor, out).ok());
-  const absl::StatusOr<std::string> sum = SumPlanes(profile, *f.tensor, out, {});
+  const absl::StatusOr<PlaneSummary> sum = SumPlanes(profile, *f.tensor, out, {});
   REQUIRE(sum.ok());
   const std::string scale = f.Plane("a.weight_scale");
   const std::string shape = f.Plane("a.weight_shape");
@@ -91,7 +94,41 @@ TEST_CASE("a finished tensor has its scale and shape, and the sum of what is in 
   all += scale + shape;
   Sha256 expected;
   expected.Update(std::as_bytes(std::span(all)));
-  CHECK(*sum == expected.HexDigest());
+  CHECK(sum->sha256 == expected.HexDigest());
+  CHECK(std::accumulate(sum->level_blocks.begin(), sum->level_blocks.end(), int64_t{0}) ==
+        70 * profile.blocks_per_row(64));
+}
+
+TEST_CASE("levels are counted in their plane, however it is cut, and padding is not") {
+  for (const codec::Profile& profile : codec::kProfiles) {
+    for (const int64_t blocks : {1, 4, 7}) {
+      constexpr int64_t kRows = 5;
+      const int64_t row_bytes = profile.level_in_word() ? 4 * blocks : (blocks + 1) / 2;
+      std::vector<std::byte> plane(static_cast<size_t>(kRows * row_bytes));
+      LevelBlocks expected{};
+      for (int64_t row = 0; row < kRows; ++row) {
+        std::byte* const begin = plane.data() + row * row_bytes;
+        for (int64_t block = 0; block < blocks; ++block) {
+          const auto level = static_cast<uint32_t>((3 * row + 5 * block + 1) % 16);
+          ++expected[level];
+          if (profile.level_in_word()) {
+            const uint32_t word = level << 28 | 0x0BADF00D;
+            std::memcpy(begin + 4 * block, &word, sizeof(word));
+          } else {
+            codec::PutLevelNibble(reinterpret_cast<uint8_t*>(begin), block, level);
+          }
+        }
+      }
+      for (const size_t cut : {size_t{1}, size_t{3}, plane.size()}) {
+        LevelCounter counter(profile, blocks * profile.block);
+        for (size_t at = 0; at < plane.size(); at += cut) {
+          counter.Add(std::span(plane).subspan(at, std::min(cut, plane.size() - at)));
+        }
+        INFO(std::string(profile.name) << ", " << blocks << " blocks, cut " << cut);
+        CHECK(counter.blocks() == expected);
+      }
+    }
+  }
 }
 
 TEST_CASE("a tensor that passes through is copied in pieces") {
