@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Goes through the steps of docker/Dockerfile where there is no engine, in bare Debian roots.
 
-Usage: docker/check-image.py [--cache DIR] [--keep] TARGET DIR
+Usage: docker/check-image.py [--cache DIR] [--staged DIR] [--keep] TARGET DIR
 
 For each stage that TARGET needs a root is made with debootstrap below DIR, and its COPY and RUN steps
 are done there. Then the image's program is started the way a container would start it (its user, its
@@ -9,7 +9,8 @@ ENTRYPOINT and CMD), asked by its HEALTHCHECK until that succeeds, and sent its 
 end with exit code 0. What COPY takes is the committed HEAD.
 
 Needs root, debootstrap, and a Debian 12 mirror: MIRROR=url, or what this machine's apt uses.
---cache DIR stands for `RUN --mount=type=cache`. --keep leaves the roots there. Stages that come from
+--cache DIR stands for `RUN --mount=type=cache`. --staged DIR is what docker/stage-image.sh laid out from a
+build on this machine, also Debian 12: the stages that build are then not gone through. --keep leaves the roots there. Stages that come from
 another distribution than Debian (the cuda target) cannot be checked here and are refused.
 """
 
@@ -75,8 +76,8 @@ def mirror():
 
 
 class Roots:
-    def __init__(self, directory, cache):
-        self.directory, self.cache = directory, cache
+    def __init__(self, directory, cache, staged):
+        self.directory, self.cache, self.staged = directory, cache, staged
         self.sources = mirror()
         self.bare = directory / "bare"
         self.done = {}
@@ -130,7 +131,7 @@ class Roots:
             fail(f"stage {name} is built on {stage['base']}, which cannot be made here")
         for word, rest in stage["steps"]:
             source = re.match(r"--from=(\S+)", rest) if word == "COPY" else None
-            if source:
+            if source and not self.staged:
                 self.stage(stages, source.group(1))
         if not self.bare.exists():
             self.make_bare()
@@ -153,10 +154,11 @@ class Roots:
     def do_copy(self, state, _, rest):
         *options, rest = re.fullmatch(r"(--from=\S+ )?(.*)", rest).groups()
         *sources, target = rest.split()
-        origin = self.done[options[0].strip()[7:]]["root"] if options[0] else self.context
+        built = options[0] and not self.staged
+        origin = self.done[options[0].strip()[7:]]["root"] if built else self.context
         place = state["root"] / os.path.join(state["directory"], target).lstrip("/")
         for source in sources:
-            path = origin / source.lstrip("/")
+            path = self.staged if options[0] and self.staged else origin / source.lstrip("/")
             if path.is_dir():
                 shutil.copytree(path, place, dirs_exist_ok=True, symlinks=True)
             else:
@@ -206,6 +208,7 @@ def check_container(roots, state):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=pathlib.Path)
+    parser.add_argument("--staged", type=pathlib.Path)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("target")
     parser.add_argument("directory", type=pathlib.Path)
@@ -219,7 +222,8 @@ def main():
     if any(arguments.directory.iterdir()):
         fail(f"{arguments.directory} is not empty: name a new directory")
     cache = arguments.cache.resolve() if arguments.cache else None
-    roots = Roots(arguments.directory.resolve(), cache)
+    staged = arguments.staged.resolve() if arguments.staged else None
+    roots = Roots(arguments.directory.resolve(), cache, staged)
     try:
         state = roots.stage(stages, arguments.target)
         size = subprocess.run(["du", "-sxm", state["root"]], capture_output=True, text=True).stdout
