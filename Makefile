@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test test-slow bench lint tidy format asan tsan fuzz cuda check-bare
+.PHONY: help deps lint-deps build demo test test-slow bench lint tidy format asan tsan fuzz cuda check-bare check-image
 
 JOBS := $(shell nproc)
 MODEL ?=
@@ -21,6 +21,7 @@ help:
 	@echo 'make fuzz        build the fuzz programs with clang, run each for FUZZ_SECONDS'
 	@echo 'make cuda        the plug-in for NVIDIA GPUs and cuda_check; registers and spills (needs nvcc, no GPU)'
 	@echo 'make check-bare  run demo and test in a fresh Debian 12 root (SCRATCH=dir; as root)'
+	@echo 'make check-image go through the steps of the image in fresh roots, and start it (SCRATCH=dir; as root)'
 
 deps:
 	@docker/install-deps.sh --build-only
@@ -71,3 +72,6 @@ cuda: deps
 
 check-bare:
 	docker/check-bare-root.sh $(SCRATCH)
+
+check-image:
+	docker/check-image.py cpu $(or $(SCRATCH),$(shell mktemp -d /var/tmp/seedlm-image.XXXXXX))
