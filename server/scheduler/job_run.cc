@@ -89,7 +89,7 @@ Work JobRun::TakeStreamLocked() {
 
 Work JobRun::Guarded(std::function<absl::Status()> piece) {
   return [this, piece = std::move(piece)] {
-    const LogScope scope({{"job", name()}});
+    const LogScope scope({{"job", name()}, {"owner", job_.request.owner}});
     absl::Status status;
     try {
       status = piece();

@@ -89,7 +89,7 @@ JobUpdate JobRun::EndingLocked() const {
 }
 
 bool JobRun::Conclude() {
-  const LogScope scope({{"job", name()}});
+  const LogScope scope({{"job", name()}, {"owner", job_.request.owner}});
   {
     const std::lock_guard lock(mutex_);
     ending_ = EndingLocked();
@@ -138,7 +138,7 @@ void JobRun::DropStaged() {
 }
 
 bool JobRun::StoreEnd() {
-  const LogScope scope({{"job", name()}});
+  const LogScope scope({{"job", name()}, {"owner", job_.request.owner}});
   Reach(context_.fault_point, "end.storing");
   absl::Status stored;
   try {
