@@ -83,14 +83,14 @@ TEST_CASE("the sums do not depend on the order in which shards are finished") {
 TEST_CASE("an all-zero tensor has no error") {
   Fixture f;
   while (f.run->HasShard()) f.run->AddShard({0, f.run->TakeShard().index});
-  CHECK(f.run->Result("cpu", "").relative_error == 0);
+  CHECK(f.run->Result("cpu", {}).relative_error == 0);
 }
 
 TEST_CASE("bits a weight, by profile") {
   const auto bits = [](const codec::Profile& profile) {
     Fixture f(profile);
     while (f.run->HasShard()) f.run->AddShard({0, f.run->TakeShard().index});
-    return f.run->Result("cpu", "").bits_per_weight;
+    return f.run->Result("cpu", {}).bits_per_weight;
   };
   CHECK(bits(codec::k4bit) == 4.0);
   CHECK(bits(codec::k4_5bit) == 4.5);
