@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "hardware/sim/command.h"
 #include "hardware/sim/hls_decoder.h"
 #include "kernels/codec/narrow.h"
 #include "kernels/codec/profile.h"
@@ -126,6 +127,9 @@ absl::StatusOr<std::vector<Matrix>> MatricesOf(const CompressedModel& model) {
       return Refuse(tensor, path,
                     absl::StrCat("profile ", std::string(tensor.profile.name),
                                  "; the matrix-vector unit reads 4bit"));
+    }
+    if (const auto levels = ToIntegerLevels(tensor.scale); !levels.ok()) {
+      return Refuse(tensor, path, std::string(levels.status().message()));
     }
     matrices.push_back({tensor.name, tensor.rows, tensor.columns, false});
     return CheckRows(tensor, path);

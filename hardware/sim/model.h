@@ -24,7 +24,7 @@ struct CompressedModel {
 
 // The products of one token, in the order of the file, each with a vector of its own; `4bit` only,
 // which the units are made for. Errors: INVALID_ARGUMENT naming file and tensor: another profile, a
-// row that is no multiple of the block.
+// row that is no multiple of the block, levels that the unit cannot take.
 absl::StatusOr<std::vector<Matrix>> MatricesOf(const CompressedModel& model);
 
 struct TensorCheck {

@@ -1,0 +1,69 @@
+// What the lockstep programs share: a clocked model, randomly patient streams, the codec's answer.
+// Plain programs, not Catch2: they print what they matched and return non-zero on a difference.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace seedlm::hardware {
+
+using Random = std::mt19937_64;
+
+[[noreturn]] inline void Fail(const std::string& what) {
+  std::fprintf(stderr, "lockstep: FAILED: %s\n", what.c_str());
+  std::exit(1);
+}
+
+// When a stream offers or accepts: always, or with a given chance a cycle. Once it offers, it goes
+// on until it is taken, as AXI4-Stream demands.
+class Patience {
+ public:
+  // `percent`: chance a cycle; 100: always.
+  Patience(Random* random, int percent) : random_(random), percent_(percent) {}
+  bool Draw() {
+    if (!on_) on_ = percent_ >= 100 || static_cast<int>((*random_)() % 100) < percent_;
+    return on_;
+  }
+  void Taken() { on_ = false; }
+
+ private:
+  Random* random_;
+  int percent_;
+  bool on_ = false;
+};
+
+// Values in the order in which they are to be sent; `words` 32-bit words each.
+struct Beats {
+  std::vector<uint32_t> data;
+  std::vector<bool> last;
+  int words = 1;
+  size_t sent = 0;
+
+  size_t count() const { return data.size() / static_cast<size_t>(words); }
+  bool left() const { return sent < count(); }
+  const uint32_t* next() const { return &data[sent * static_cast<size_t>(words)]; }
+  bool next_is_last() const { return !last.empty() && last[sent]; }
+};
+
+template <class Port>
+void Drive(Port& port, const uint32_t* words, int count) {
+  for (int i = 0; i < count; ++i) port[static_cast<size_t>(i)] = words[i];
+}
+
+template <class Model>
+void Reset(Model& model) {
+  model.rst = 1;
+  for (int i = 0; i < 4; ++i) {
+    model.clk = 0;
+    model.eval();
+    model.clk = 1;
+    model.eval();
+  }
+  model.rst = 0;
+}
+
+}  // namespace seedlm::hardware
