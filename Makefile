@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test test-slow bench lint tidy format asan tsan fuzz cuda check-bare check-image
+.PHONY: help deps lint-deps build demo test test-slow bench hardware lint tidy format asan tsan fuzz cuda check-bare check-image
 
 JOBS := $(shell nproc)
 MODEL ?=
@@ -14,6 +14,7 @@ help:
 	@echo 'make test        build everything and run all tests'
 	@echo 'make test-slow   the index search against the scan of all seeds, a million blocks and more'
 	@echo 'make bench       measure the search and whole files, write kernels/bench/results/DATE-*.json'
+	@echo 'make hardware    C simulation, RTL in lockstep, proof, areas, table of cycles'
 	@echo 'make lint        clang-format, import law, file sizes, shellcheck'
 	@echo 'make tidy        clang-tidy over kernels, server and client'
 	@echo 'make format      rewrite the sources the way clang-format wants them'
@@ -49,6 +50,11 @@ bench: deps
 	cmake --preset cpu
 	cmake --build --preset cpu -j $(JOBS) --target seedlm bench_search bench_index
 	kernels/bench/run_all.sh build/cpu
+
+hardware:
+	docker/install-deps.sh --hardware
+	hardware/fetch-hls-headers.sh
+	hardware/check.sh
 
 lint: lint-deps
 	tests/lint/run.sh

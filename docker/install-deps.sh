@@ -23,7 +23,7 @@ build_packages=(
   python3 python3-pip python3-venv
 )
 lint_packages=(clang clang-format clang-tidy libclang-rt-dev shellcheck)
-hardware_packages=(boolector verilator yosys)
+hardware_packages=(verilator yosys z3)
 
 case "${1-}" in
   --build-only) packages=("${build_packages[@]}") ;;

@@ -15,34 +15,37 @@ inline void multiply_fp16_rows(hls::stream<port_t>& words,
   const int kWordsPerChunk = kChunk / kHalvesPerPort;
   units.write(2 * Float16Activation::kUnit);
   bool not_finite = false;
-ROWS:
-  for (ap_uint<32> row = 0; row < rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min = 512 max = 28672 avg = 4096
-    ap_int<kFp16Accumulator> accumulator = 0;
-  WORDS:
-    for (ap_uint<16> i = 0; i < chunks * kWordsPerChunk; ++i) {
+  ap_int<kFp16Accumulator> accumulator = 0;
+  ap_uint<16> chunk = 0;
+  ap_uint<2> part = 0;  // of the chunk
+WORDS:
+  for (ap_uint<32> i = 0; i < rows * chunks * kWordsPerChunk; ++i) {
 #pragma HLS PIPELINE II = 1
-#pragma HLS LOOP_TRIPCOUNT min = 16 max = 1024 avg = 128
-      const port_t word = words.read();
-      ap_int<86> total = 0;
-    WEIGHTS:
-      for (int k = 0; k < kHalvesPerPort; ++k) {
+#pragma HLS LOOP_TRIPCOUNT min = 8192 max = 7340032 avg = 524288
+    const port_t word = words.read();
+    ap_int<86> total = 0;
+  WEIGHTS:
+    for (int k = 0; k < kHalvesPerPort; ++k) {
 #pragma HLS UNROLL
-        const Float16Activation::stored_t w = Float16Activation::store(word, k, not_finite);
-        const Float16Activation::stored_t x =
-            vector[i / kWordsPerChunk][(i % kWordsPerChunk) * kHalvesPerPort + k];
-        const ap_int<15> w_digits = w(14, 0);
-        const ap_int<15> x_digits = x(14, 0);
-        const ap_int<30> product = w_digits * x_digits;
+      const Float16Activation::stored_t w = Float16Activation::store(word, k, not_finite);
+      const Float16Activation::stored_t x = vector[chunk][part * kHalvesPerPort + k];
+      const ap_int<15> w_digits = w(14, 0);
+      const ap_int<15> x_digits = x(14, 0);
+      const ap_int<30> product = w_digits * x_digits;
 #pragma HLS BIND_OP variable = product op = mul impl = dsp latency = 2
-        const ap_uint<4> coarse = w(17, 15) + x(17, 15);
-        total += ap_int<86>(product) << (4 * coarse.to_int());
-      }
-      accumulator += total;
-      if (i == chunks * kWordsPerChunk - 1) sums.write(accumulator);
+      const ap_uint<4> coarse = w(17, 15) + x(17, 15);
+      total += ap_int<86>(product) << (4 * coarse.to_int());
     }
+    const bool first = chunk == 0 && part == 0;
+    accumulator =
+        first ? ap_int<kFp16Accumulator>(total) : ap_int<kFp16Accumulator>(accumulator + total);
+    if (part == kWordsPerChunk - 1) {
+      if (chunk == chunks - 1) sums.write(accumulator);
+      chunk = chunk == chunks - 1 ? ap_uint<16>(0) : ap_uint<16>(chunk + 1);
+    }
+    ++part;
   }
-  *status = vector_flags.read() | (not_finite ? kNotFinite : 0);
+  *status = vector_flags.read() | ap_uint<4>(not_finite ? kNotFinite : 0);
 }
 
 inline void gemv_fp16_processes(const port_t* weights, const port_t* activations,

@@ -77,16 +77,21 @@ void multiply_rows(hls::stream<port_t>& words, typename A::stored_t vector[kMaxC
   // With powers of two the digits are common to all levels, and the caller's row scale has them.
   units.write(exponent_t(table.unit + A::kUnit + (kPowersOfTwo ? 23 : 0)));
   bool zero_seed = false;
-ROWS:
-  for (ap_uint<32> row = 0; row < rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min = 512 max = 28672 avg = 4096
-    ap_int<A::kAccumulatorBits> accumulator = 0;
-  CHUNKS:
-    for (ap_uint<16> chunk = 0; chunk < chunks; ++chunk) {
+  ap_int<A::kAccumulatorBits> accumulator = 0;
+  ap_uint<16> chunk = 0;
+  // One loop over all rows: the pipeline does not drain between two of them.
+WORDS:
+  for (ap_uint<32> i = 0; i < rows * chunks; ++i) {
 #pragma HLS PIPELINE II = 1
-#pragma HLS LOOP_TRIPCOUNT min = 4 max = 256 avg = 32
-      accumulator += word_dot<A, kPowersOfTwo>(words.read(), vector[chunk], table, zero_seed);
-      if (chunk == chunks - 1) sums.write(accumulator);
+#pragma HLS LOOP_TRIPCOUNT min = 2048 max = 1835008 avg = 131072
+    const ap_int<A::kAccumulatorBits> total =
+        word_dot<A, kPowersOfTwo>(words.read(), vector[chunk], table, zero_seed);
+    accumulator = chunk == 0 ? total : ap_int<A::kAccumulatorBits>(accumulator + total);
+    if (chunk == chunks - 1) {
+      sums.write(accumulator);
+      chunk = 0;
+    } else {
+      ++chunk;
     }
   }
   ap_uint<4> flags = vector_flags.read();

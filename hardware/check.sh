@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Everything that can be checked of the hardware without a vendor's tools: `make hardware`. Stops at the
+# first failure.
+#
+#   hardware/check.sh [STAGE..]     of: build csim lockstep proof area table; all of them without
+#
+# Needs what docker/install-deps.sh --hardware installs, and AMD's headers
+# (hardware/fetch-hls-headers.sh).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+build=$root/build/hardware  # the RTL with all its 16 lanes; the other programs come from build/cpu
+work=$build/work
+seedlm=$root/build/cpu/client/seedlm
+simulator=$root/build/cpu/hardware/sim/seedlm-fpga-sim
+mkdir -p "$work"
+
+# A matrix with Gaussian weights, compressed at 4 and 3 bits by the product itself.
+models() {
+  [[ -e "$work/back-3.safetensors" ]] && return
+  python3 - "$work/in.safetensors" <<'PYTHON'
+import array, json, random, struct, sys
+rows, columns = 192, 1536
+source = random.Random(1)
+data = array.array("f", (source.gauss(0, 0.02) for _ in range(rows * columns))).tobytes()
+header = json.dumps({"layers.0.up.weight": {"dtype": "F32", "shape": [rows, columns],
+                                            "data_offsets": [0, len(data)]}}).encode()
+with open(sys.argv[1], "wb") as file:
+    file.write(struct.pack("<Q", len(header)) + header + data)
+PYTHON
+  local bits
+  for bits in 4 3; do
+    "$seedlm" compress "$work/in.safetensors" "$work/out-$bits.safetensors" --bits $bits --force
+    "$seedlm" decompress "$work/out-$bits.safetensors" "$work/back-$bits.safetensors" \
+      --dtype f16 --force
+  done
+}
+
+stage_build() {
+  cmake --preset cpu >"$work/cmake.log"
+  cmake --build --preset cpu -j "$(nproc)" --target seedlm seedlm-fpga-sim hls_test_bench \
+    fpga_sim_test
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSEEDLM_SERVICE=OFF \
+    -DSEEDLM_RTL_LANES=16 >"$work/cmake.log"
+  cmake --build "$build" -j "$(nproc)" --target decoder_lockstep gemv_lockstep lane_exhaustive
+}
+
+stage_csim() {
+  local bits
+  models
+  "$root/build/cpu/tests/hardware/fpga_sim_test" --warn NoTests
+  for bits in 4 3; do
+    "$root/build/cpu/hardware/hls/hls_test_bench" tests/vectors "$work/out-$bits.safetensors" \
+      "$work/back-$bits.safetensors"
+  done
+  "$simulator" --model "$work/out-4.safetensors" --check
+}
+
+stage_lockstep() {
+  models
+  "$build/tests/hardware/decoder_lockstep" --blocks 1400000
+  "$build/tests/hardware/decoder_lockstep" --model "$work/out-4.safetensors"
+  "$build/tests/hardware/decoder_lockstep" --model "$work/out-3.safetensors"
+  "$build/tests/hardware/gemv_lockstep" --matrices 400
+  "$build/tests/hardware/gemv_lockstep" --model "$work/out-4.safetensors"
+  "$build/tests/hardware/gemv_lockstep" --cycles 128 --cycles 512
+  "$build/tests/hardware/lane_exhaustive"
+}
+
+stage_proof() { hardware/formal/prove.sh "$work/formal"; }
+stage_area() { python3 hardware/rtl/area.py --work "$work/area" --json "$work/area.json"; }
+stage_table() { python3 hardware/table.py --sim "$simulator"; }
+
+stages=("$@")
+[[ $# -gt 0 ]] || stages=(build csim lockstep proof area table)
+for stage in "${stages[@]}"; do
+  declare -F "stage_$stage" >/dev/null || {
+    echo "check.sh: no stage '$stage'; there are build csim lockstep proof area table" >&2
+    exit 2
+  }
+  echo "== hardware: $stage"
+  started=$SECONDS
+  "stage_$stage"
+  echo "== hardware: $stage passed after $((SECONDS - started)) s"
+done
