@@ -126,6 +126,7 @@ TEST_CASE("a link that is swung round after the job was admitted leads nowhere, 
   // A slow job holds both workers, so that the second is looked at again when it begins.
   WriteCheckpoint(fixture.root() / "slow.safetensors", SlowTensors());
   const std::string slow = fixture.MustCreateSlow();
+  fixture.AwaitState(slow, v1::JOB_STATE_RUNNING);
   const std::string name = fixture.MustCreate(fixture.FileJob("real/in.safetensors", "out"));
   fs::remove_all(fixture.root() / "real");
   fs::create_directory_symlink(outside.path(), fixture.root() / "real");
@@ -227,25 +228,25 @@ TEST_CASE("slow writer: an upload on which nothing comes is ended, and what arri
 }
 
 TEST_CASE("an upload that keeps sending outlives the time that silence may take") {
-  RpcFixture fixture([](ServerOptions& options) { options.upload_idle = milliseconds(400); });
+  RpcFixture fixture([](ServerOptions& options) { options.upload_idle = milliseconds(2000); });
   grpc::ClientContext context;
   v1::WriteArtifactResponse response;
   const auto writer = fixture.artifacts().WriteArtifact(&context, &response);
   v1::WriteArtifactRequest request;
   request.set_resource_name("artifacts/steady/files/x");
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 12; ++i) {
     request.set_offset(i);
     request.set_data("x");
     request.set_crc32c(Crc32c("x"));
     request.set_finish(false);
     REQUIRE(writer->Write(request));
-    std::this_thread::sleep_for(milliseconds(50));
+    std::this_thread::sleep_for(milliseconds(250));
   }
   writer->WritesDone();
   CHECK(writer->Finish().error_code() == Code::INVALID_ARGUMENT);  // no finish: all was taken
   v1::QueryWriteStatusResponse progress;
   REQUIRE(fixture.Query("artifacts/steady/files/x", &progress).ok());
-  CHECK(progress.committed_size() == 20);
+  CHECK(progress.committed_size() == 12);
 }
 
 TEST_CASE("an owner has so many uploads at a time, and so many bytes") {

@@ -167,6 +167,9 @@ grpc::Status CallEmpty(const std::shared_ptr<grpc::Channel>& channel, const std:
   const grpc::Slice empty;
   call->WriteLast(grpc::ByteBuffer(&empty, 1), grpc::WriteOptions(), nullptr);
   wait();
+  grpc::ByteBuffer reply;  // if there is one, the status waits behind it
+  call->Read(&reply, nullptr);
+  wait();
   grpc::Status status;
   call->Finish(&status, nullptr);
   wait();
