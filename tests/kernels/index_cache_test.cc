@@ -81,7 +81,7 @@ TEST_CASE_METHOD(CacheTest, "lists come back as they were") {
     REQUIRE(a.bytes == b.bytes);
     CHECK(std::equal(a.code, a.code + a.bytes, b.code));
   }
-  MemoryBudget little(1000);  // room for a few
+  MemoryBudget little(6000);  // room for a few
   CellIndex part(codec::k4bit, resolution, kMargin, little);
   CHECK(LoadLists(path(), part).ok());
   CHECK(part.lists() < 20);
