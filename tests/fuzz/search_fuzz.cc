@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/backend/weight_blocks.h"
+#include "kernels/codec/bitpack.h"
 #include "kernels/codec/level_design.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cpu/index_search.h"

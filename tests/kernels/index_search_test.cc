@@ -8,72 +8,21 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend/weight_blocks.h"
-#include "kernels/codec/level_design.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/search/index_store.h"
 #include "kernels/search/lattice.h"
+#include "tests/kernels/index_compare.h"
 #include "tests/kernels/test_weights.h"
 
 namespace seedlm::cpu {
 namespace {
 
-using codec::Candidate;
 using codec::Fit;
 using codec::Profile;
 using codec::ScaleRule;
 using testing::Kind;
 
 const Profile* const kIndexed[] = {&codec::k4bit, &codec::k3bit, &codec::k4_5bit};
-
-struct Blocks {
-  std::vector<float> weights;  // [places, C]
-  std::vector<uint32_t> places;
-  std::vector<Candidate> best;
-
-  Batch Start(const backend::EncodeSpec& spec) {
-    const size_t width = static_cast<size_t>(spec.profile.block);
-    places.clear();
-    best.resize(weights.size() / width);
-    for (size_t i = 0; i < best.size(); ++i) {
-      const codec::BlockTask task = codec::MakeTask(spec.profile, &weights[i * width]);
-      best[i] = codec::InitialCandidate(spec.fit, task);
-      if (task.squared_norm > 0) places.push_back(static_cast<uint32_t>(i));
-    }
-    return {weights.data(), places, best.data()};
-  }
-};
-
-codec::LevelTable LevelsFor(const Profile& profile, ScaleRule rule,
-                            const std::vector<float>& weights) {
-  codec::NormHistogram histogram;
-  for (size_t i = 0; i < weights.size(); i += static_cast<size_t>(profile.block)) {
-    histogram.Add(profile, &weights[i], static_cast<int64_t>(i));
-  }
-  return codec::DesignLevels(profile, rule, histogram);
-}
-
-// Encodes by index and by scan and compares; returns what the index did.
-IndexStatistics Compare(const SearchKernels& kernels, const backend::EncodeSpec& spec,
-                        search::CellIndex& index, const std::vector<float>& weights) {
-  Blocks by_index{weights, {}, {}}, by_scan{weights, {}, {}};
-  IndexSearch search(kernels, spec, index);
-  REQUIRE(search.Run(by_index.Start(spec), {}).ok());
-  ExhaustiveSearch scan(kernels, spec);
-  REQUIRE(scan.Run(by_scan.Start(spec), {}).ok());
-  size_t different = 0;
-  for (size_t i = 0; i < by_scan.best.size(); ++i) {
-    const Candidate &a = by_index.best[i], &b = by_scan.best[i];
-    const bool same = a.error == b.error && a.seed == b.seed && a.remainder == b.remainder;
-    different += !same;
-    if (!same && different < 4) {
-      UNSCOPED_INFO("block " << i << ": seed " << a.seed << " error " << a.error << ", not seed "
-                             << b.seed << " error " << b.error);
-    }
-  }
-  CHECK(different == 0);
-  return search.statistics();
-}
 
 // Blocks that are hard in some way: on the border of two cells, on a centre, in a hole of the
 // lattice, exactly a code of a seed (error 0, several seeds), of an ill-conditioned seed, nearly
