@@ -1,4 +1,5 @@
 // The scalar model of a tensor core, and what the margin proof takes from it.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <random>
