@@ -1,45 +1,116 @@
 #include "client/embedded_server.h"
 
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <system_error>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "client/leftovers.h"
 #include "client/temporary_directory.h"
 #include "server/server.h"
 
 namespace seedlm::client {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr std::chrono::seconds kGrace{5};
+
+// seedlm/compress below XDG_STATE_HOME, or below .local/state in HOME; empty where neither is set.
+std::string StateDirectory() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value != nullptr ? value : "");
+  };
+  if (const std::string state = variable("XDG_STATE_HOME"); !state.empty()) {
+    return absl::StrCat(state, "/seedlm/compress");
+  }
+  const std::string home = variable("HOME");
+  return home.empty() ? "" : absl::StrCat(home, "/.local/state/seedlm/compress");
+}
+
+// Where the server lives: a directory that goes with it, or one that may stay.
+class Home {
+ public:
+  explicit Home(TemporaryDirectory scratch) : scratch_(std::move(scratch)) {}
+  explicit Home(std::string state) : state_(std::move(state)) { RegisterLeftover(state_); }
+  Home(Home&& other) noexcept
+      : scratch_(std::move(other.scratch_)), state_(std::exchange(other.state_, {})) {}
+  Home& operator=(Home&&) = delete;
+  ~Home() {
+    std::error_code ignored;
+    if (state_.empty()) return;
+    fs::remove_all(state_, ignored);
+    ForgetLeftover(state_);
+  }
+
+  const std::string& path() const { return scratch_.has_value() ? scratch_->path() : state_; }
+  bool may_stay() const { return !scratch_.has_value(); }
+  void Stay() {
+    ForgetLeftover(state_);
+    state_.clear();
+  }
+
+ private:
+  std::optional<TemporaryDirectory> scratch_;
+  std::string state_;  // empty: nothing to remove
+};
 
 class InProcessServer : public EmbeddedServer {
  public:
   // The order matters: the server lives in the directory.
-  InProcessServer(TemporaryDirectory data_dir, std::unique_ptr<server::Server> server)
-      : data_dir_(std::move(data_dir)), server_(std::move(server)) {}
-  ~InProcessServer() override { server_->Shutdown(kGrace); }
+  InProcessServer(Home home, std::unique_ptr<server::Server> server)
+      : home_(std::move(home)), server_(std::move(server)) {}
+  ~InProcessServer() override {
+    server_->Shutdown(kGrace);
+    server_.reset();  // closes the database before the directory goes
+  }
 
   std::shared_ptr<grpc::Channel> channel() const override { return server_->InProcessChannel(); }
+  bool has_state() const override { return home_.may_stay(); }
+  void KeepState() override {
+    if (home_.may_stay()) home_.Stay();
+  }
 
  private:
-  TemporaryDirectory data_dir_;
+  Home home_;
   std::unique_ptr<server::Server> server_;
 };
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<EmbeddedServer>> EmbeddedServer::Start(const Options& options) {
-  auto data_dir = TemporaryDirectory::Create(TemporaryDirectory::SystemParent(), "seedlm");
-  if (!data_dir.ok()) return data_dir.status();
+absl::StatusOr<std::unique_ptr<EmbeddedServer>> StartIn(Home home,
+                                                        const EmbeddedServer::Options& options) {
   server::ServerOptions server_options;  // no log: the command itself says what goes wrong
-  server_options.data_dir = data_dir->path();
+  server_options.data_dir = home.path();
   server_options.storage_roots = {"/"};
   server_options.threads = options.threads;
   server_options.index_memory = options.index_memory;
   if (options.index_cache) server_options.index_cache = server::DefaultIndexCache();
   server_options.cancel_on_shutdown = true;
   auto server = server::Server::Start(server_options);
-  if (!server.ok()) return server.status();
-  return std::make_unique<InProcessServer>(*std::move(data_dir), *std::move(server));
+  if (!server.ok()) {
+    home.Stay();  // somebody else's, perhaps
+    return server.status();
+  }
+  return std::make_unique<InProcessServer>(std::move(home), *std::move(server));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EmbeddedServer>> EmbeddedServer::Start(const Options& options) {
+  if (const std::string state = StateDirectory(); !options.resume_key.empty() && !state.empty()) {
+    std::error_code error;
+    fs::create_directories(state, error);
+    if (!error) {
+      auto server = StartIn(Home(absl::StrCat(state, "/", options.resume_key)), options);
+      if (server.ok()) return server;
+    }
+  }
+  auto scratch = TemporaryDirectory::Create(TemporaryDirectory::SystemParent(), "seedlm");
+  if (!scratch.ok()) return scratch.status();
+  return StartIn(Home(*std::move(scratch)), options);
 }
 
 }  // namespace seedlm::client

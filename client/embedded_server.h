@@ -14,21 +14,30 @@ class Channel;
 
 namespace seedlm::client {
 
-// Runs until it is destroyed; then its data directory is removed. That lies in the system's
-// temporary directory, never beside an output: SQLite needs a file system with locks, and NFS has
-// none to rely on. It stays small: outputs are built where they will be. Reads and writes file://
-// URIs anywhere on this machine, as the user may.
+// Runs until it is destroyed; then its data directory is removed, unless KeepState was called or
+// the process was killed. That lies in the user's state directory or the system's temporary one,
+// never beside an output: SQLite needs a file system with locks, and NFS has none to rely on. It
+// stays small: outputs are built where they will be. Reads and writes file:// URIs anywhere on this
+// machine, as the user may.
 class EmbeddedServer {
  public:
   struct Options {
     int threads = 0;                          // workers of every backend; 0: one a core
     int64_t index_memory = int64_t{1} << 30;  // as the server's --index-memory
     bool index_cache = false;                 // keep the index in the user's cache directory
+    // What belongs together: a server that is given the same key finds the jobs of one that was
+    // killed or kept its state. Where the state directory cannot be used, as by another process
+    // that has the key, nothing is found and nothing kept. Empty: the same.
+    std::string resume_key = {};
   };
   static absl::StatusOr<std::unique_ptr<EmbeddedServer>> Start(const Options& options);
   virtual ~EmbeddedServer() = default;
 
   virtual std::shared_ptr<grpc::Channel> channel() const = 0;
+
+  // Whether a later server with the same key will find this one's jobs, if KeepState is called.
+  virtual bool has_state() const = 0;
+  virtual void KeepState() = 0;
 };
 
 }  // namespace seedlm::client

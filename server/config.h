@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "server/auth/tls_files.h"
+#include "server/errors/fault_point.h"
 
 namespace spdlog {
 class logger;
@@ -37,14 +38,20 @@ struct ServerOptions {
   bool insecure = false;         // allows plaintext on addresses that other machines reach
   int threads = 0;               // of workers; 0: one for each hardware thread
   std::string backend = "auto";  // what jobs that ask for "auto" run on
-  int64_t index_memory = int64_t{1} << 30;  // bytes for the lists of the cell index; 0: no index
-  std::string index_cache;                  // directory that keeps them for later; empty: none
-  int max_active_jobs = 1000;               // waiting and running, over that RESOURCE_EXHAUSTED
+  int64_t index_memory = int64_t{1} << 30;   // bytes for the lists of the cell index; 0: no index
+  std::string index_cache;                   // directory that keeps them for later; empty: none
+  int max_active_jobs = 1000;                // waiting and running, over that RESOURCE_EXHAUSTED
+  std::chrono::milliseconds retain_jobs{0};  // after their end; 0: for ever
   // Shutdown cancels jobs that have not ended, instead of leaving them for the next start.
   bool cancel_on_shutdown = false;
   std::chrono::milliseconds watch_keep_alive{15'000};  // WatchJob says something at least so often
   std::string metrics;  // "HOST:PORT" of the endpoint for Prometheus, plaintext; empty: none
   std::shared_ptr<spdlog::logger> log;  // null: the server is silent
+
+  // For tests; no setting leads here.
+  int64_t shard_weights = 0;                       // 0: kDefaultShardWeights
+  std::chrono::milliseconds commit_interval{100};  // see SchedulerOptions
+  FaultPoint fault_point;
 
   // What the program does with a server; Server itself does not look at these.
   std::string log_format = "text";              // of `log`, or "json"

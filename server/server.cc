@@ -31,6 +31,7 @@
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_service.h"
+#include "server/scheduler/retention.h"
 #include "server/scheduler/scheduler.h"
 #include "server/storage/artifact_stores.h"
 #include "server/storage/data_dir.h"
@@ -145,6 +146,7 @@ struct Server::Parts {
   JobEvents events;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<JobService> jobs;
+  std::optional<Retention> retention;
   std::unique_ptr<ArtifactService> artifact_service;
   WorkPool call_pool{kCallThreads};
   WorkPool stream_pool{kStreamThreads};
@@ -178,10 +180,15 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   scheduling.cancel_on_shutdown = options.cancel_on_shutdown;
   scheduling.max_active_jobs = options.max_active_jobs;
   scheduling.max_owner_jobs = OwnerJobs(options);
+  scheduling.commit_interval = options.commit_interval;
+  if (options.shard_weights > 0) scheduling.shard_weights = options.shard_weights;
   scheduler = std::make_unique<Scheduler>(
-      Scheduler::Parts{store.get(), &events, &*locator, backends, log, &metrics}, scheduling);
-  jobs = std::make_unique<JobService>(
-      JobService::Parts{store.get(), &events, scheduler.get(), &*locator});
+      Scheduler::Parts{store.get(), &events, &*locator, backends, log, &metrics,
+                       RenamePublisher::Make, options.fault_point},
+      scheduling);
+  jobs = std::make_unique<JobService>(JobService::Parts{store.get(), &events, scheduler.get(),
+                                                        &*locator, RenamePublisher::Make,
+                                                        options.fault_point});
 
   compression_rpc = std::make_unique<CompressionRpc>(
       *door, *jobs, call_pool, planning_pool,
@@ -280,6 +287,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   const absl::Status deleted = parts.jobs->FinishDeletions();
   if (!deleted.ok() && options.log != nullptr) {
     options.log->warn("files of a deleted job are left: {}", std::string(deleted.message()));
+  }
+  if (options.retain_jobs.count() > 0) {
+    parts.retention.emplace(Retention::Parts{parts.store.get(), parts.jobs.get(), Now, options.log},
+                            options.retain_jobs);
   }
   if (absl::Status status = parts.Listen(*std::move(sockets), options); !status.ok()) return status;
   if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;

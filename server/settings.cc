@@ -56,6 +56,8 @@ std::vector<Setting> MakeSettings() {
        "none: it must be given"},
       {"storage-root", "Storage", TextList(FIELD(storage_roots), "DIR"),
        "Jobs read and write file:// below this; as a flag, repeatable", "nowhere"},
+      {"retain-jobs", "Storage", Duration(FIELD(retain_jobs), milliseconds(0), hours(87'600)),
+       "Jobs are deleted so long after their end, with results that the server keeps; 0: never"},
 
       // ---- How it works.
       {"threads", "Work", Integer(FIELD(threads), "threads", 0, 4096),

@@ -9,7 +9,7 @@
 #include "client/job_json.h"
 #include "client/job_report.h"
 #include "client/job_request.h"
-#include "client/leftovers.h"
+#include "client/local_job.h"
 #include "client/output.h"
 #include "client/output_path.h"
 #include "client/report/report_file.h"
@@ -49,11 +49,12 @@ absl::StatusOr<Paths> CheckPaths(const Options& options) {
   return paths;
 }
 
-absl::StatusOr<Session> Start(const Options& options) {
+absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
   if (!options.server.empty()) return Connect(options.server);
   return StartEmbedded({.threads = options.spec.threads,
                         .index_memory = options.spec.index_memory,
-                        .index_cache = true});
+                        .index_cache = true,
+                        .resume_key = ResumeKey(paths.out)});
 }
 
 // Uploads where the server cannot read IN itself.
@@ -83,12 +84,9 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
   const auto request = MakeRequest(options, paths, session, transfer);
   bar.Clear();
   if (!request.ok()) return request.status();
+  if (session.embedded != nullptr) return RunLocalJob(session, *request, paths.out, interrupt);
   const auto job = session.jobs->CreateJob(*request, interrupt.token());
-  if (session.embedded != nullptr && absl::IsCancelled(job.status())) {
-    return absl::CancelledError("interrupted; nothing was written");  // it ends with this process
-  }
   if (!job.ok()) return job.status();
-  if (session.embedded != nullptr) RegisterLeftover(PartialOutput(paths.out, job->name()));
   return FollowJob(*session.jobs, job->name(), {.cancel_on_interrupt = true}, interrupt);
 }
 
@@ -103,7 +101,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
     absl::Status status = CheckReportFile(options.report, options.force);
     if (!status.ok()) return status;
   }
-  const auto session = Start(options);
+  const auto session = Start(options, *paths);
   if (!session.ok()) return session.status();
   if (session->embedded == nullptr) {  // before a long upload
     const auto there = session->jobs->GetCapabilities(interrupt.token());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/format/text.h"
@@ -18,10 +19,10 @@ std::optional<size_t> PickJob(std::span<const JobView> jobs) {
   std::optional<size_t> best;
   for (size_t i = 0; i < jobs.size(); ++i) {
     if (!jobs[i].has_work) continue;
-    if (!best.has_value() || jobs[i].priority > jobs[*best].priority ||
-        (jobs[i].priority == jobs[*best].priority && jobs[i].order < jobs[*best].order)) {
-      best = i;
-    }
+    const auto rank = [&](size_t job) {  // less is sooner
+      return std::tuple(jobs[job].served, -jobs[job].priority, jobs[job].order);
+    };
+    if (!best.has_value() || rank(i) < rank(*best)) best = i;
   }
   return best;
 }

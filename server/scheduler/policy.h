@@ -11,14 +11,16 @@
 namespace seedlm::server {
 
 struct JobView {
-  int priority = 0;
+  int priority = 0;       // among the owner's own jobs
   int64_t order = 0;      // of creation, ascending
   bool has_work = false;  // a piece can be handed out now
+  int64_t served = 0;     // of the workers' time, to the job's owner: see OwnerShares
 };
 
-// Index of the job whose work is handed out next: of those that have some, the highest priority,
-// then the oldest. So a job that waits for its own last pieces does not keep workers from the next
-// job. None: there is nothing to do.
+// Index of the job whose work is handed out next: of those that have some, one of the owner who was
+// served least, of these the highest priority, then the oldest. So nobody gets ahead of another
+// owner by calling everything urgent, and a job that waits for its own last pieces does not keep
+// workers from the next job. None: there is nothing to do.
 std::optional<size_t> PickJob(std::span<const JobView> jobs);
 
 // A range cut into equal pieces but for the last. Piece i is [i * size, min(total, (i + 1) *

@@ -102,6 +102,7 @@ absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
                         "SERVER_DRAINING");
     }
     jobs_.push_back(std::make_shared<JobRun>(job, context));
+    shares_.Enter(job.request.owner);
     if (std::exchange(place.scheduler_, nullptr) != nullptr) {
       places_.erase(places_.find(place.owner_));
     }
@@ -114,7 +115,9 @@ std::shared_ptr<JobRun> Scheduler::PickLocked() const {
   std::vector<JobView> views;
   views.reserve(jobs_.size());
   int64_t order = 0;  // jobs are queued in the order of their creation
-  for (const auto& run : jobs_) views.push_back({run->priority(), order++, run->HasWork()});
+  for (const auto& run : jobs_) {
+    views.push_back({run->priority(), order++, run->HasWork(), shares_.Served(run->owner())});
+  }
   const std::optional<size_t> pick = PickJob(views);
   return pick.has_value() ? jobs_[*pick] : nullptr;
 }
@@ -129,9 +132,14 @@ std::optional<Work> Scheduler::Take(std::stop_token stop) {
     }
     if (std::optional<Work> work = run->Take()) {
       return [this, run = std::move(run), work = *std::move(work)] {
+        const auto begin = std::chrono::steady_clock::now();
         work();
+        const std::chrono::nanoseconds taken = std::chrono::steady_clock::now() - begin;
         if (run->ClaimEnd()) Conclude(run);
-        { const std::lock_guard changed(mutex_); }  // no waiter is between its look and its sleep
+        {
+          const std::lock_guard changed(mutex_);  // no waiter is between its look and its sleep
+          shares_.Charge(run->owner(), taken.count());
+        }
         work_ready_.notify_all();
       };
     }
@@ -139,11 +147,16 @@ std::optional<Work> Scheduler::Take(std::stop_token stop) {
   return std::nullopt;
 }
 
+void Scheduler::RemoveLocked(const std::shared_ptr<JobRun>& run) {
+  std::erase(jobs_, run);
+  shares_.Leave(run->owner());
+}
+
 void Scheduler::Conclude(const std::shared_ptr<JobRun>& run) {
   const bool stored = run->Conclude();
   const std::lock_guard lock(mutex_);
   if (stored) {
-    std::erase(jobs_, run);
+    RemoveLocked(run);
   } else {
     unstored_.push_back(run);
     end_unstored_.notify_all();
@@ -160,7 +173,7 @@ bool Scheduler::TryStoreEnds() {
     if (!run->StoreEnd()) continue;
     const std::lock_guard lock(mutex_);
     std::erase(unstored_, run);
-    std::erase(jobs_, run);
+    RemoveLocked(run);
   }
   const std::lock_guard lock(mutex_);
   return unstored_.empty();

@@ -27,6 +27,7 @@
 #include "server/jobs/job_store.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
+#include "server/scheduler/owner_shares.h"
 #include "server/scheduler/rate_table.h"
 #include "server/storage/rename_publisher.h"
 #include "server/workers/worker_pool.h"
@@ -146,7 +147,8 @@ class Scheduler : private WorkQueue {
 
  private:
   std::optional<Work> Take(std::stop_token stop) override;
-  std::shared_ptr<JobRun> PickLocked() const;  // REQUIRES: mutex_ is held
+  std::shared_ptr<JobRun> PickLocked() const;  // REQUIRES: mutex_ is held, as for all ..Locked
+  void RemoveLocked(const std::shared_ptr<JobRun>& run);  // from jobs_
   void Conclude(const std::shared_ptr<JobRun>& run);
   void StoreEnds(std::stop_token stop);  // of unstored_, until `stop`
   // One attempt for each of unstored_; true: none is left.
@@ -167,6 +169,7 @@ class Scheduler : private WorkQueue {
   bool stopping_ = false;                      // guarded by mutex_
   // Given away by AdmitJob: owners, one entry a place. Guarded by mutex_.
   std::multiset<std::string, std::less<>> places_;
+  OwnerShares shares_;  // of jobs_; guarded by mutex_
   std::condition_variable_any end_unstored_;
   // Of jobs_, those whose end the store has not taken yet; guarded by mutex_.
   std::vector<std::shared_ptr<JobRun>> unstored_;

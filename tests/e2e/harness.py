@@ -4,6 +4,7 @@ The programs come from the environment: SEEDLM and SEEDLM_SERVER_PROGRAM.
 """
 
 import array
+import atexit
 import contextlib
 import json
 import math
@@ -22,6 +23,10 @@ SEEDLM = os.environ.get("SEEDLM", "seedlm")
 SERVER = os.environ.get("SEEDLM_SERVER_PROGRAM", "seedlm-server")
 TIMEOUT_S = 60
 
+# Where compress keeps what it needs to go on after a kill.
+STATE = tempfile.mkdtemp(prefix="seedlm-e2e-state-")
+atexit.register(shutil.rmtree, STATE, ignore_errors=True)
+
 OK, CHECK_FAILED, USAGE, INVALID, NOT_FOUND, EXISTS = 0, 1, 2, 3, 4, 5
 UNAVAILABLE, STORAGE, CANCELLED, NOT_LET_IN, INTERRUPTED = 6, 7, 8, 9, 130
 
@@ -30,7 +35,7 @@ def environment(**more):
     """Without what would lead a test astray."""
     astray = ("SEEDLM_SERVER", "SEEDLM_TOKEN", "SEEDLM_CA")
     kept = {k: v for k, v in os.environ.items() if k not in astray}
-    return {**kept, **more}
+    return {**kept, "XDG_STATE_HOME": STATE, **more}
 
 
 def start(*args, env=None, **kwargs):

@@ -1,8 +1,11 @@
 """Commands that need no server: compress, decompress, inspect, estimate, devices."""
 
+import contextlib
+import glob
 import json
 import os
 import signal
+import sqlite3
 import time
 import unittest
 
@@ -11,6 +14,92 @@ from harness import (EXISTS, NOT_FOUND, EndToEnd, read, read_safetensors, run, s
                      small_directory, small_file, tree)
 
 PACKED = "layers.0.up.weight"
+
+
+def recorded_pieces(state):
+    """How many pieces of work a compress that runs has recorded so far."""
+    for path in glob.glob(os.path.join(state, "seedlm/compress/*/jobs.sqlite")):
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            try:
+                return database.execute("SELECT count(*) FROM work_pieces").fetchone()[0]
+            except sqlite3.OperationalError:  # it is being made
+                return 0
+    return 0
+
+
+class GoingOn(EndToEnd):
+    """compress is killed, and the same command goes on."""
+
+    def setUp(self):
+        super().setUp()
+        self.state = self.path("state")
+        self.source = self.path("in.safetensors")
+        harness.write_safetensors(self.source, {
+            f"{i}.weight": harness.tensor("F32", (16, 64), i) for i in range(12)})
+
+    def compress(self, *more, env=None, **kwargs):
+        return harness.start("compress", self.source, self.path("out"), "--include", "*",
+                             "--threads", "1", "--backend", "reference", *more,
+                             env={"XDG_STATE_HOME": self.state, **(env or {})}, **kwargs)
+
+    def killed_after(self, pieces):
+        process = self.compress()
+        harness.wait_for(lambda: recorded_pieces(self.state) >= pieces, 60)
+        process.kill()
+        process.communicate()
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def expected(self, *more):
+        out = self.path("expected")
+        self.ok(run("compress", self.source, out, "--include", "*", *more))
+        return read(out)
+
+    def test_the_same_command_goes_on(self):
+        self.killed_after(3)
+        self.killed_after(6)
+        process = self.compress("--json")
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertIn("goes on where an earlier run", err)
+        self.assertEqual(len(json.loads(out)["tensors"]), 12)
+        self.assertEqual(read(self.path("out")), self.expected())
+        self.assertEqual(self.listing(), ["expected", "in.safetensors", "out", "state"])
+        self.assertEqual(os.listdir(os.path.join(self.state, "seedlm/compress")), [])
+
+    def test_other_options_begin_anew(self):
+        self.killed_after(3)
+        process = self.compress("--scale", "pow2")
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertNotIn("goes on", err)
+        self.assertEqual(read(self.path("out")), self.expected("--scale", "pow2"))
+
+    def test_another_source_begins_anew(self):
+        self.killed_after(3)
+        harness.write_safetensors(self.source, {
+            f"{i}.weight": harness.tensor("F32", (16, 64), 100 + i) for i in range(12)})
+        process = self.compress()
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(read(self.path("out")), self.expected())
+        self.assertEqual(self.listing(), ["expected", "in.safetensors", "out", "state"])
+
+    def test_an_interrupt_leaves_nothing(self):
+        process = self.compress()
+        harness.wait_for(lambda: recorded_pieces(self.state) >= 2, 60)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, harness.INTERRUPTED, err)
+        self.assertEqual(self.listing(), ["in.safetensors", "state"])
+        self.assertEqual(os.listdir(os.path.join(self.state, "seedlm/compress")), [])
+
+    def test_without_a_state_directory_it_works_all_the_same(self):
+        with open(self.state, "w") as f:
+            f.write("a file")
+        process = self.compress()
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(read(self.path("out")), self.expected())
 
 
 class Compress(EndToEnd):

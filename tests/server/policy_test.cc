@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/errors/reason.h"
+#include "server/scheduler/owner_shares.h"
 #include "server/scheduler/scheduler.h"
 #include "tests/server/status_matcher.h"
 
@@ -14,7 +15,7 @@ namespace {
 TEST_CASE("which job is next") {
   struct Case {
     std::string what;
-    std::vector<JobView> jobs;  // {priority, order, has_work}
+    std::vector<JobView> jobs;  // {priority, order, has_work, served}
     std::optional<size_t> next;
   };
   const std::vector<Case> cases = {
@@ -25,6 +26,10 @@ TEST_CASE("which job is next") {
       {"priority before age", {{0, 1, true}, {1, 2, true}}, 1},
       {"negative priorities last", {{-1, 1, true}, {0, 2, true}}, 1},
       {"workers do not wait for the first job", {{9, 1, false}, {0, 2, true}}, 1},
+      {"who was served least", {{0, 1, true, 7}, {0, 2, true, 5}, {0, 3, true, 6}}, 1},
+      {"no priority gets ahead of another owner", {{100, 1, true, 7}, {-100, 2, true, 5}}, 1},
+      {"priority within an owner", {{0, 1, true, 5}, {1, 2, true, 5}, {9, 3, true, 6}}, 1},
+      {"who was served least but has nothing", {{0, 1, false, 0}, {0, 2, true, 9}}, 1},
       {"age among the most urgent", {{3, 5, true}, {3, 4, true}, {1, 1, true}, {3, 2, false}}, 1},
   };
   for (const Case& c : cases) {
@@ -94,6 +99,65 @@ TEST_CASE("a full queue is not now, not never") {
     CHECK(absl::IsResourceExhausted(status));
     CHECK(ReasonOf(status) == "QUEUE_FULL");
     CHECK(RetryAfterOf(status) == std::chrono::seconds(10));
+  }
+}
+
+TEST_CASE("shares of the workers' time") {
+  OwnerShares shares;
+  CHECK(shares.Served("a") == 0);
+  shares.Charge("a", 5);  // nobody
+  CHECK(shares.Served("a") == 0);
+  shares.Enter("a");
+  shares.Enter("a");
+  shares.Charge("a", 100);
+  CHECK(shares.Served("a") == 100);
+  CHECK(shares.Jobs("a") == 2);
+  SECTION("who comes later begins with the least, not with nothing") {
+    shares.Enter("b");
+    CHECK(shares.Served("b") == 100);
+    shares.Charge("a", 50);
+    shares.Enter("c");
+    CHECK(shares.Served("c") == 100);
+  }
+  SECTION("a job less is not forgotten, the last one is") {
+    shares.Leave("a");
+    CHECK(shares.Served("a") == 100);
+    shares.Leave("a");
+    CHECK(shares.Served("a") == 0);
+    CHECK(shares.Jobs("a") == 0);
+  }
+}
+
+// Owners with many jobs and with one, pieces of unequal length: after every piece nobody is behind
+// another by more than the longest piece of each.
+TEST_CASE("who has work is never far behind") {
+  struct Owner {
+    std::string name;
+    int jobs;
+    int64_t piece;
+  };
+  const std::vector<Owner> owners = {{"many", 50, 30}, {"long", 2, 100}, {"one", 1, 7}};
+  OwnerShares shares;
+  for (const Owner& owner : owners) {
+    for (int i = 0; i < owner.jobs; ++i) shares.Enter(owner.name);
+  }
+  for (int step = 0; step < 2000; ++step) {
+    std::vector<JobView> views;
+    std::vector<const Owner*> of;
+    for (const Owner& owner : owners) {
+      for (int i = 0; i < owner.jobs; ++i) {
+        const auto order = static_cast<int64_t>(views.size());
+        views.push_back({owner.name == "many" ? 100 : 0, order, true, shares.Served(owner.name)});
+        of.push_back(&owner);
+      }
+    }
+    const Owner& next = *of[PickJob(views).value()];
+    shares.Charge(next.name, next.piece);
+    for (const Owner& a : owners) {
+      for (const Owner& b : owners) {
+        REQUIRE(shares.Served(a.name) - shares.Served(b.name) <= a.piece);
+      }
+    }
   }
 }
 

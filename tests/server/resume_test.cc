@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "server/errors/reason.h"
+#include "server/scheduler/retention.h"
 #include "server/storage/sink_target.h"
 #include "tests/server/engine_fixture.h"
 #include "tests/server/status_matcher.h"
@@ -279,7 +280,63 @@ TEST_CASE_METHOD(ResumeFixture, "a full queue holds resumed jobs back as it does
   CHECK(engine->WaitForEnd(other).state == JobState::kSucceeded);
 }
 
+TEST_CASE_METHOD(ResumeFixture, "an owner fills only the owner's part of the queue") {
+  options.max_owner_jobs = 1;
+  JobRequest request = Request("in", "o");
+  request.owner = "ada";
+  const std::string name = CreateHeld(0, request);
+  request = Request("in", "o2");
+  request.owner = "ada";
+  const absl::Status status = engine->service->Create(request, "", false).status();
+  CHECK_THAT(status, IsStatus(Code::kResourceExhausted, {"of this owner"}));
+  request.owner = "bob";
+  const absl::StatusOr<JobRecord> other = engine->service->Create(request, "", false);
+  REQUIRE(other.ok());
+  Release();
+  CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
+  CHECK(engine->WaitForEnd(other->name).request.owner == "bob");
+}
+
+TEST_CASE_METHOD(ResumeFixture, "an owner with many jobs does not keep another one waiting") {
+  JobRequest request = Request("in", "first");
+  request.owner = "many";
+  std::vector<std::string> names = {CreateHeld(0, request)};
+  for (int i = 0; i < 5; ++i) {
+    request = Request("in", "many" + std::to_string(i));
+    request.owner = "many";
+    request.priority = 100;
+    names.push_back(Create(request));
+  }
+  request = Request("in", "single");
+  request.owner = "single";
+  const std::string single = Create(request);
+  Release();
+  const JobRecord job = engine->WaitForEnd(single);
+  REQUIRE(job.state == JobState::kSucceeded);
+  int later = 0;
+  for (const std::string& name : names) {
+    later += engine->WaitForEnd(name).end_time_ns > job.end_time_ns;
+  }
+  CHECK(later >= 3);  // of six jobs of the same size that were there before it
+}
+
 // ---- Deletion.
+
+TEST_CASE_METHOD(ResumeFixture, "jobs are deleted when their time is over") {
+  Start(options);
+  const JobRecord old = Run(Request("in", "old"));
+  const JobRecord young = Run(Request("in", "young"));
+  const std::string running = CreateHeld(0, Request("in", "running"));
+  REQUIRE(old.end_time_ns < young.end_time_ns);
+  REQUIRE(DeleteEndedBefore(*engine->store, *engine->service, old.end_time_ns).ok());
+  CHECK(absl::IsNotFound(engine->service->Get(old.name).status()));
+  CHECK(engine->service->Get(young.name).ok());
+  REQUIRE(DeleteEndedBefore(*engine->store, *engine->service, SystemNow()).ok());
+  CHECK(absl::IsNotFound(engine->service->Get(young.name).status()));
+  CHECK(engine->service->Get(running).ok());
+  Release();
+  CHECK(engine->WaitForEnd(running).state == JobState::kSucceeded);
+}
 
 TEST_CASE_METHOD(ResumeFixture, "a deleted job leaves nothing but an output of the user's") {
   const std::string name = CancelHeld(3);

@@ -175,6 +175,34 @@ TEST_CASE("100 watchers at once all see the same") {
   }
 }
 
+// Through the channel without a socket: what is left is the server's own part.
+TEST_CASE("1,000 watchers on one job all see the same") {
+  RpcFixture fixture;
+  const std::string slow = fixture.MustCreateSlow();
+  v1::WatchJobRequest request;
+  request.set_name(fixture.MustCreate(ManyTensors(fixture)));
+  const auto stub = v1::CompressionService::NewStub(fixture.server().InProcessChannel());
+  constexpr size_t kWatchers = 1000;
+  std::vector<grpc::ClientContext> contexts(kWatchers);
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::JobEvent>>> readers;
+  v1::JobEvent event;
+  for (grpc::ClientContext& context : contexts) {
+    readers.push_back(stub->WatchJob(&context, request));
+    REQUIRE(readers.back()->Read(&event));
+    REQUIRE(event.snapshot().state() != v1::JOB_STATE_SUCCEEDED);
+  }
+  v1::Job job;
+  REQUIRE(fixture.Cancel(slow, &job).ok());
+  int all_seen = 0;
+  for (const auto& reader : readers) {
+    std::vector<v1::JobEvent> events;
+    while (reader->Read(&event)) events.push_back(event);
+    CHECK(reader->Finish().ok());
+    all_seen += Sequences(events) == OneTo(3 + 12);  // QUEUED, RUNNING, 12 tensors, SUCCEEDED
+  }
+  CHECK(all_seen == kWatchers);
+}
+
 // An ended job whose events are over 16 MiB: far more than the connection and gRPC take in advance.
 std::string StoreLargeJob(RpcFixture& fixture, int warnings) {
   fixture.Stop();
