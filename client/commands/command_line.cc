@@ -38,6 +38,7 @@ void Declare(CLI::App& app, Action& chosen) {
   AddResume(app, chosen);
   AddDelete(app, chosen);
   AddFetch(app, chosen);
+  AddArtifacts(app, chosen);
   AddReport(app, chosen);
 }
 

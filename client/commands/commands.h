@@ -26,6 +26,7 @@ void AddList(CLI::App& app, Action& chosen);
 void AddCancel(CLI::App& app, Action& chosen);
 void AddResume(CLI::App& app, Action& chosen);
 void AddDelete(CLI::App& app, Action& chosen);
+void AddArtifacts(CLI::App& app, Action& chosen);
 void AddFetch(CLI::App& app, Action& chosen);
 void AddReport(CLI::App& app, Action& chosen);
 void AddDevices(CLI::App& app, Action& chosen);

@@ -123,6 +123,30 @@ class Remote(EndToEnd):
             self.assertNotIn(job, self.ok(server.run("list", "--state", "FAILED")).out)
             self.assertIn("relative error", self.ok(server.run("watch", job)).out)
 
+    def test_artifacts_are_listed_verified_and_deleted(self):
+        source = small_file(self.path("in.safetensors"))
+        with self.server() as server:
+            job = self.ok(server.run("submit", source)).out.strip()
+            self.ok(server.run("wait", job))
+            listed = self.ok(server.run("artifacts", "list", "--json")).json()["artifacts"]
+            self.assertEqual(sorted(a["job"] for a in listed), ["", job])
+            self.assertTrue(all(a["size"] > 0 and a["arriving_files"] == 0 for a in listed))
+            result = next(a["name"] for a in listed if a["job"])
+            upload = next(a["name"] for a in listed if not a["job"])
+            self.assertIn(result, self.ok(server.run("artifacts", "list")).out)
+            checked = self.ok(server.run("artifacts", "verify", result, "--json")).json()
+            self.assertEqual((checked["ok"], checked["compared"], checked["problems"]),
+                             (True, True, []))
+            self.assertEqual(len(checked["tensors"]), 2)
+            self.assertIn("layers.0.up.weight",
+                          self.ok(server.run("artifacts", "verify", result)).out)
+            self.ok(server.run("artifacts", "delete", upload))
+            self.assertIn("not compared", self.ok(server.run("artifacts", "verify", result)).out)
+            self.ok(server.run("artifacts", "delete", result.rpartition("/")[2]))
+            self.fails(server.run("artifacts", "delete", result), NOT_FOUND, result)
+            self.assertEqual(self.ok(server.run("artifacts", "list", "--json")).json(),
+                             {"artifacts": []})
+
     def test_a_request_id_gives_the_same_job(self):
         source = small_file(self.path("in.safetensors"))
         with self.server() as server:

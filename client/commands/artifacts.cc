@@ -1,0 +1,183 @@
+// seedlm artifacts: what a server keeps, and how to be rid of it.
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/artifact_client.h"
+#include "client/commands/commands.h"
+#include "client/job_json.h"
+#include "client/output.h"
+#include "client/session.h"
+#include "client/table.h"
+#include "client/text.h"
+
+namespace seedlm::client {
+namespace {
+
+struct Options {
+  ServerChoice server;
+  std::vector<std::string> names;
+  int sample = 4;
+  bool json = false;
+};
+
+std::string TextList(const std::vector<v1::Artifact>& artifacts) {
+  Table table({{"ARTIFACT"},
+               {"FILES", Align::kRight},
+               {"SIZE", Align::kRight},
+               {"ARRIVING", Align::kRight},
+               {"MADE BY"}});
+  for (const v1::Artifact& artifact : artifacts) {
+    table.AddRow({artifact.name(), absl::StrCat(artifact.file_count()),
+                  FormatBytes(static_cast<uint64_t>(artifact.size())),
+                  artifact.arriving_files() > 0
+                      ? FormatBytes(static_cast<uint64_t>(artifact.arriving_bytes()))
+                      : "",
+                  artifact.job().empty() ? "an upload" : artifact.job()});
+  }
+  return table.Render();
+}
+
+nlohmann::ordered_json ToJson(const v1::Artifact& artifact) {
+  nlohmann::ordered_json json = {{"name", artifact.name()},
+                                 {"job", artifact.job()},
+                                 {"size", artifact.size()},
+                                 {"file_count", artifact.file_count()},
+                                 {"arriving_files", artifact.arriving_files()},
+                                 {"arriving_bytes", artifact.arriving_bytes()}};
+  json["files"] = nlohmann::ordered_json::array();
+  for (const v1::OutputFile& file : artifact.files()) {
+    json["files"].push_back(
+        {{"path", file.path()}, {"size", file.size()}, {"sha256", file.sha256()}});
+  }
+  return json;
+}
+
+absl::StatusOr<ExitCode> List(const Options& options, const Interrupt& interrupt) {
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
+  ArtifactClient client(session->channel, session->address);
+  const auto artifacts = client.List(interrupt.token());
+  if (!artifacts.ok()) return artifacts.status();
+  if (!options.json) {
+    PrintOut(TextList(*artifacts));
+    return kOk;
+  }
+  nlohmann::ordered_json json;
+  json["artifacts"] = nlohmann::ordered_json::array();
+  for (const v1::Artifact& artifact : *artifacts) json["artifacts"].push_back(ToJson(artifact));
+  PrintOut(JsonLine(json));
+  return kOk;
+}
+
+absl::StatusOr<ExitCode> Delete(const Options& options, const Interrupt& interrupt) {
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
+  ArtifactClient client(session->channel, session->address);
+  for (const std::string& name : options.names) {
+    absl::Status status = client.Delete(ArtifactName(name), interrupt.token());
+    if (!status.ok()) return status;
+  }
+  return kOk;
+}
+
+std::string ToText(const v1::VerifyArtifactResponse& checked) {
+  Table table(
+      {{"TENSOR"}, {"SHAPE"}, {"RELATIVE ERROR", Align::kRight}, {"MAX ERROR", Align::kRight}});
+  for (const v1::TensorResult& tensor : checked.tensors()) {
+    table.AddRow({tensor.name(), FormatShape(std::array{tensor.rows(), tensor.columns()}),
+                  absl::StrFormat("%.4f", tensor.relative_error()),
+                  absl::StrFormat("%.4g", tensor.max_error())});
+  }
+  if (!checked.compared()) {
+    return absl::StrCat("not compared with its source: ", checked.why_not_compared(), "\n",
+                        checked.files_summed(), " files have the sums that the job recorded\n");
+  }
+  table.AddRow({"all", "", absl::StrFormat("%.4f", checked.relative_error()), ""});
+  return absl::StrCat(table.Render(), checked.passed_through(),
+                      " other tensors are byte-identical\n");
+}
+
+nlohmann::ordered_json ToJson(const v1::VerifyArtifactResponse& checked) {
+  nlohmann::ordered_json json;
+  json["ok"] = checked.problem_count() == 0;
+  json["compared"] = checked.compared();
+  json["why_not_compared"] = checked.why_not_compared();
+  json["files_summed"] = checked.files_summed();
+  json["tensors"] = nlohmann::ordered_json::array();
+  for (const v1::TensorResult& tensor : checked.tensors()) {
+    json["tensors"].push_back({{"name", tensor.name()},
+                               {"rows", tensor.rows()},
+                               {"columns", tensor.columns()},
+                               {"relative_error", tensor.relative_error()},
+                               {"max_error", tensor.max_error()}});
+  }
+  json["relative_error"] = checked.relative_error();
+  json["passed_through"] = checked.passed_through();
+  json["problems"] = nlohmann::ordered_json::array();
+  for (const std::string& problem : checked.problems()) json["problems"].push_back(problem);
+  return json;
+}
+
+absl::StatusOr<ExitCode> Verify(const Options& options, const Interrupt& interrupt) {
+  const auto session = Connect(options.server);
+  if (!session.ok()) return session.status();
+  ArtifactClient client(session->channel, session->address);
+  v1::VerifyArtifactRequest request;
+  request.set_name(ArtifactName(options.names.front()));
+  request.set_sample_blocks(options.sample);
+  const auto checked = client.Verify(request, interrupt.token());
+  if (!checked.ok()) return checked.status();
+  if (options.json) {
+    PrintOut(JsonLine(ToJson(*checked)));
+  } else if (checked->problem_count() == 0) {
+    PrintOut(ToText(*checked));
+  }
+  for (const std::string& problem : checked->problems()) {
+    PrintError(absl::StrCat(request.name(), ": ", problem, "; compress it again"));
+  }
+  return checked->problem_count() == 0 ? kOk : kCheckFailed;
+}
+
+using Command = absl::StatusOr<ExitCode> (*)(const Options&, const Interrupt&);
+
+CLI::App* AddCommand(CLI::App& parent, const char* name, const char* what, Command command,
+                     const std::shared_ptr<Options>& options, Action& chosen) {
+  CLI::App* sub = parent.add_subcommand(name, what);
+  AddServerOption(*sub, options->server);
+  sub->callback([&chosen, options, command] {
+    chosen = [options, command](const Interrupt& interrupt) {
+      return command(*options, interrupt);
+    };
+  });
+  return sub;
+}
+
+}  // namespace
+
+void AddArtifacts(CLI::App& app, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* artifacts =
+      app.add_subcommand("artifacts", "Uploads and results that the server keeps");
+  artifacts->require_subcommand(1);
+  CLI::App* list = AddCommand(*artifacts, "list", "All of them", List, options, chosen);
+  list->add_flag("--json", options->json, "JSON");
+  CLI::App* remove = AddCommand(*artifacts, "delete", "Delete some and make their room free",
+                                Delete, options, chosen);
+  remove->add_option("ARTIFACT", options->names, "The name, artifacts/ID, or ID")->required();
+  CLI::App* verify = AddCommand(*artifacts, "verify",
+                                "Check a result on the server, against its source if that is still "
+                                "there; exit code 1 if it fails",
+                                Verify, options, chosen);
+  verify->add_option("ARTIFACT", options->names, "The name, artifacts/ID, or ID")
+      ->required()
+      ->expected(1);
+  verify->add_option("--sample", options->sample, "Blocks of each tensor to encode again")
+      ->check(CLI::Range(0, 10'000))
+      ->default_str("4");
+  verify->add_flag("--json", options->json, "JSON");
+}
+
+}  // namespace seedlm::client
