@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test test-slow bench hardware lint tidy format asan tsan fuzz cuda check-bare check-image
+.PHONY: help deps lint-deps build demo test test-s3 test-slow bench bench-transfer hardware lint tidy format asan tsan fuzz cuda check-bare check-image
 
 JOBS := $(shell nproc)
 MODEL ?=
@@ -12,8 +12,10 @@ FUZZ_SECONDS ?= 60
 help:
 	@echo 'make demo        compress a real model through the server and verify it (MODEL=path: your own)'
 	@echo 'make test        build everything and run all tests'
+	@echo 'make test-s3     the S3 tests against a Ceph RADOS gateway, which is installed and started'
 	@echo 'make test-slow   the index search against the scan of all seeds, a million blocks and more'
 	@echo 'make bench       measure the search and whole files, write kernels/bench/results/DATE-*.json'
+	@echo 'make bench-transfer  uploads and downloads on loopback beside a bare gRPC stream'
 	@echo 'make hardware    C simulation, RTL in lockstep, proof, areas, table of cycles'
 	@echo 'make lint        clang-format, import law, file sizes, shellcheck'
 	@echo 'make tidy        clang-tidy over kernels, server and client'
@@ -43,6 +45,12 @@ demo: deps
 test: build
 	ctest --preset cpu -j $(JOBS)
 
+test-s3:
+	@docker/install-deps.sh --s3
+	cmake --preset cpu
+	cmake --build --preset cpu -j $(JOBS) --target seedlm seedlm-server
+	tests/s3/ceph.sh ctest --preset cpu -R '^e2e_s3_test$$'
+
 test-slow: build
 	SEEDLM_TEST_MODEL="$${MODEL:-$$(client/fetch_model.sh || true)}" \
 	  ctest --preset cpu -C slow -L slow
@@ -56,6 +64,11 @@ hardware:
 	docker/install-deps.sh --hardware
 	hardware/fetch-hls-headers.sh
 	hardware/check.sh
+
+bench-transfer: deps
+	cmake --preset cpu
+	cmake --build --preset cpu -j $(JOBS) --target bench_transfer
+	build/cpu/tests/bench/bench_transfer
 
 lint: lint-deps
 	tests/lint/run.sh

@@ -1,5 +1,14 @@
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <span>
+#include <system_error>
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include "client/checksum.h"
 #include "client/leftovers.h"
@@ -14,10 +23,31 @@
 namespace seedlm::client {
 namespace {
 
-absl::Status Stopped() { return absl::CancelledError("interrupted; nothing was written"); }
+constexpr size_t kReadBytes = size_t{1} << 20;
+constexpr size_t kNameDigits = 16;  // of a temporary name, see leftovers.h
+
+absl::Status Stopped() {
+  return absl::CancelledError("interrupted; fetch it again to go on where it stopped");
+}
 
 format::IfExists Existing(bool force) {
   return force ? format::IfExists::kReplace : format::IfExists::kFail;
+}
+
+// Whether what has come is worth keeping for another try.
+bool MayGoOn(const absl::Status& status) {
+  return absl::IsCancelled(status) || IsRetryable(status) || absl::IsDeadlineExceeded(status);
+}
+
+// A hidden name beside `path`: the same for the same content and name, so that a client that was
+// killed is gone on from.
+std::string WorkingName(const std::string& path, const std::string& content) {
+  const std::filesystem::path full(path);
+  Sha256 hash;
+  hash.Update(absl::StrCat(full.filename().string(), "\n", content));
+  const std::string name =
+      absl::StrCat(".seedlm-", hash.HexDigest().substr(0, kNameDigits), ".tmp");
+  return (full.parent_path() / name).string();
 }
 
 // A file on its way here: what has arrived, and its hash so far.
@@ -38,9 +68,77 @@ struct Arriving {
     const auto* bytes = reinterpret_cast<const std::byte*>(chunk.data().data());
     absl::Status status =
         target.WriteAt(static_cast<uint64_t>(received), {bytes, chunk.data().size()});
-    received += size;
+    if (status.ok()) received += size;
     return status;
   }
+
+  // Sums what an earlier process received.
+  absl::Status TakeUp(const std::stop_token& stop) {
+    std::string piece(kReadBytes, '\0');
+    for (const auto end = static_cast<int64_t>(target.written()); received < end;) {
+      if (stop.stop_requested()) return Stopped();
+      const auto size = std::min(static_cast<int64_t>(piece.size()), end - received);
+      const std::span<char> part(piece.data(), static_cast<size_t>(size));
+      absl::Status status =
+          target.ReadAt(static_cast<uint64_t>(received), std::as_writable_bytes(part));
+      if (!status.ok()) return status;
+      hash.Update({part.data(), part.size()});
+      received += size;
+    }
+    return absl::OkStatus();
+  }
+};
+
+// Takes chunks on a thread of its own while the next one is read: two messages, never more.
+class ChunkDrain {
+ public:
+  explicit ChunkDrain(Arriving& arriving)
+      : arriving_(arriving), taker_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+  // Where the next chunk is to be read into. Null: taking one has failed, Finish says how.
+  v1::ReadArtifactResponse* Next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return waiting_ < chunks_.size() || !error_.ok(); });
+    return error_.ok() ? &chunks_[next_ % chunks_.size()] : nullptr;
+  }
+  // What Next gave has been read.
+  void Put() {
+    const std::lock_guard lock(mutex_);
+    ++next_;
+    ++waiting_;
+    changed_.notify_all();
+  }
+  // Waits until all is taken. Nothing may be put afterwards.
+  absl::Status Finish() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return waiting_ == 0 || !error_.ok(); });
+    return error_;
+  }
+
+ private:
+  void Run(const std::stop_token& stop) {
+    for (size_t i = 0;; ++i) {
+      {
+        std::unique_lock lock(mutex_);
+        if (!changed_.wait(lock, stop, [this] { return waiting_ > 0; })) return;
+      }
+      absl::Status status = arriving_.Take(chunks_[i % chunks_.size()]);
+      const std::lock_guard lock(mutex_);
+      --waiting_;
+      error_ = std::move(status);
+      changed_.notify_all();
+      if (!error_.ok()) return;
+    }
+  }
+
+  Arriving& arriving_;  // the thread's own until Finish
+  std::array<v1::ReadArtifactResponse, 2> chunks_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  size_t next_ = 0;     // chunks that were put; guarded by mutex_
+  size_t waiting_ = 0;  // to be taken, or being taken; guarded by mutex_
+  absl::Status error_;  // guarded by mutex_
+  std::jthread taker_;  // last: everything above is there when it begins
 };
 
 class Downloader {
@@ -53,8 +151,11 @@ class Downloader {
 
   absl::Status FetchFile(const v1::OutputFile& file, const std::string& path,
                          format::IfExists if_exists);
+  // The file was fetched before, by a process that did not come to its end.
+  void Skip(const v1::OutputFile& file) { meter_.Found(file.size(), file.path()); }
 
  private:
+  absl::Status FetchInto(const v1::OutputFile& file, const format::AtomicFile& target);
   absl::Status ReadRest(Arriving& arriving);
 
   const TransferContext& context_;
@@ -65,9 +166,27 @@ class Downloader {
 
 absl::Status Downloader::FetchFile(const v1::OutputFile& file, const std::string& path,
                                    format::IfExists if_exists) {
-  auto target = format::AtomicFile::Create(path, static_cast<uint64_t>(file.size()), if_exists);
+  auto target = format::AtomicFile::Resume(path, WorkingName(path, file.sha256()),
+                                           static_cast<uint64_t>(file.size()), if_exists);
   if (!target.ok()) return target.status();
-  Arriving arriving{file, *target};
+  const bool resumed = target->written() > 0;
+  const int64_t before = meter_.done();
+  absl::Status status = FetchInto(file, *target);
+  if (absl::IsDataLoss(status) && resumed) {
+    // Perhaps it was what an earlier process left: a power cut can do that.
+    meter_.Found(before - meter_.done(), file.path());
+    status = target->Clear();
+    if (status.ok()) status = FetchInto(file, *target);
+  }
+  if (status.ok()) return target->Commit();
+  if (MayGoOn(status)) target->Keep();
+  return status;
+}
+
+absl::Status Downloader::FetchInto(const v1::OutputFile& file, const format::AtomicFile& target) {
+  Arriving arriving{file, target};
+  if (absl::Status status = arriving.TakeUp(context_.stop); !status.ok()) return status;
+  meter_.Found(arriving.received, file.path());
   int failed = 0;
   int damaged = 0;
   while (arriving.received < file.size()) {
@@ -83,11 +202,9 @@ absl::Status Downloader::FetchFile(const v1::OutputFile& file, const std::string
     if (!delay) return status;
     SleepUnlessStopped(*delay, context_.stop);
   }
-  if (arriving.hash.HexDigest() != file.sha256()) {
-    return absl::DataLossError(
-        absl::StrCat(file.path(), ": its SHA-256 is not the job's; fetch it again"));
-  }
-  return target->Commit();
+  if (arriving.hash.HexDigest() == file.sha256()) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat(file.path(), ": its SHA-256 is not the job's; fetch it again"));
 }
 
 absl::Status Downloader::ReadRest(Arriving& arriving) {
@@ -99,13 +216,21 @@ absl::Status Downloader::ReadRest(Arriving& arriving) {
   request.set_offset(arriving.received);
   const auto stream = stub_->ReadArtifact(&context, request);
   absl::Status taken;
-  v1::ReadArtifactResponse chunk;
-  while (taken.ok() && stream->Read(&chunk)) {
-    watchdog.Feed();
-    taken = arriving.Take(chunk);
-    if (taken.ok()) meter_.Moved(static_cast<int64_t>(chunk.data().size()), arriving.file.path());
+  const int64_t before = arriving.received;
+  int64_t moved = 0;
+  {
+    ChunkDrain drain(arriving);
+    while (v1::ReadArtifactResponse* chunk = drain.Next()) {
+      if (!stream->Read(chunk)) break;
+      watchdog.Feed();
+      moved += static_cast<int64_t>(chunk->data().size());
+      meter_.Moved(static_cast<int64_t>(chunk->data().size()), arriving.file.path());
+      drain.Put();
+    }
+    taken = drain.Finish();
   }
   if (!taken.ok()) {
+    meter_.Found(arriving.received - before - moved, arriving.file.path());
     context.TryCancel();
     stream->Finish();
     return taken;
@@ -123,11 +248,17 @@ absl::Status Downloader::ReadRest(Arriving& arriving) {
   return status;
 }
 
-absl::Status FetchDirectory(Downloader& downloader, const v1::Job& job, const std::string& out,
-                            bool force) {
-  auto staged = format::StagedDirectory::Create(out, Existing(force));
-  if (!staged.ok()) return staged.status();
-  RegisterLeftover(staged->working_path());
+// Whether an earlier process fetched this file of the directory, whole.
+bool IsThere(const v1::OutputFile& file, const std::string& path, const std::stop_token& stop) {
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  if (error || size != static_cast<uintmax_t>(file.size())) return false;
+  const auto sum = FileSha256(path, stop);
+  return sum.ok() && *sum == file.sha256();
+}
+
+absl::Status FetchFiles(const TransferContext& context, Downloader& downloader, const v1::Job& job,
+                        const format::StagedDirectory& staged) {
   for (const auto& file : job.output_files()) {
     if (!IsSafeRelativePath(file.path())) {
       return absl::InvalidArgumentError(
@@ -135,12 +266,33 @@ absl::Status FetchDirectory(Downloader& downloader, const v1::Job& job, const st
                        "': a path that leaves its directory, refused; "
                        "do not trust this server"));
     }
-    const auto path = staged->PathFor(file.path());
+    const auto path = staged.PathFor(file.path());
     if (!path.ok()) return path.status();
-    absl::Status status = downloader.FetchFile(file, *path, format::IfExists::kFail);
+    if (IsThere(file, *path, context.stop)) {
+      downloader.Skip(file);
+      continue;
+    }
+    absl::Status status = downloader.FetchFile(file, *path, format::IfExists::kReplace);
     if (!status.ok()) return status;
   }
-  absl::Status status = staged->Commit();
+  return absl::OkStatus();
+}
+
+absl::Status FetchDirectory(const TransferContext& context, Downloader& downloader,
+                            const v1::Job& job, const std::string& out, bool force) {
+  std::string content;
+  for (const auto& file : job.output_files()) {
+    absl::StrAppend(&content, file.sha256(), " ", file.path(), "\n");
+  }
+  auto staged = format::StagedDirectory::Resume(out, WorkingName(out, content), Existing(force));
+  if (!staged.ok()) return staged.status();
+  RegisterLeftover(staged->working_path());
+  absl::Status status = FetchFiles(context, downloader, job, *staged);
+  if (status.ok()) {
+    status = staged->Commit();
+  } else if (MayGoOn(status)) {
+    staged->Keep();
+  }
   ForgetLeftover(staged->working_path());
   return status;
 }
@@ -170,7 +322,7 @@ absl::Status Fetch(const TransferContext& context, const v1::Job& job, const std
   int64_t total = 0;
   for (const auto& file : job.output_files()) total += file.size();
   Downloader downloader(context, job.output_artifact(), total);
-  if (!IsSingleFile(job)) return FetchDirectory(downloader, job, out, force);
+  if (!IsSingleFile(job)) return FetchDirectory(context, downloader, job, out, force);
   return downloader.FetchFile(job.output_files(0), out, Existing(force));
 }
 

@@ -51,8 +51,11 @@ void SetSource(const UploadedArtifact& artifact, v1::Job& job);
 absl::Status CheckResult(const v1::Job& job);
 
 // Writes the result of a job that SUCCEEDED, kept by the server, to `out` (absolute; checked by
-// CheckOutput before): a file if IsSingleFile(job), otherwise a directory.
-// Errors: those of CheckResult; DATA_LOSS if a checksum is wrong.
+// CheckOutput before): a file if IsSingleFile(job), otherwise a directory. What came before an
+// interrupt, a kill or a server that stays away is kept under a hidden name beside `out`, and a
+// later call for the same content goes on there.
+// Errors: those of CheckResult; DATA_LOSS if a checksum is wrong; ABORTED if another process
+// fetches the same to the same place.
 absl::Status Fetch(const TransferContext& context, const v1::Job& job, const std::string& out,
                    bool force);
 

@@ -3,9 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <filesystem>
+#include <mutex>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -101,6 +105,78 @@ class Reader {
   int error_;
 };
 
+// The chunks of a file from `offset` on, as messages of a stream, in order. The next one is read
+// and summed on a thread of its own while the last one is sent: two messages, never more.
+class ChunkFeed {
+ public:
+  ChunkFeed(const LocalFile& file, int64_t offset)
+      : file_(file),
+        offset_(offset),
+        in_(file.path),
+        reader_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+  // Valid until the next call. After the message with `finish` nothing may be asked for.
+  absl::StatusOr<const v1::WriteArtifactRequest*> Next() {
+    std::unique_lock lock(mutex_);
+    if (taken_) {
+      --filled_;
+      changed_.notify_all();
+    }
+    taken_ = true;
+    changed_.wait(lock, [this] { return filled_ > 0 || !error_.ok(); });
+    if (filled_ == 0) return error_;
+    return &requests_[next_++ % requests_.size()];
+  }
+
+ private:
+  void Run(const std::stop_token& stop) {
+    bool more = true;
+    for (size_t i = 0; more; ++i) {
+      {
+        std::unique_lock lock(mutex_);
+        if (!changed_.wait(lock, stop, [this] { return filled_ < requests_.size(); })) return;
+      }
+      v1::WriteArtifactRequest& request = requests_[i % requests_.size()];
+      const absl::Status status = Fill(request, i == 0);
+      more = status.ok() && !request.finish();
+      const std::lock_guard lock(mutex_);
+      if (status.ok()) {
+        ++filled_;
+      } else {
+        error_ = status;
+      }
+      changed_.notify_all();
+    }
+  }
+
+  absl::Status Fill(v1::WriteArtifactRequest& request, bool first) {
+    request.set_resource_name(first ? file_.resource : "");
+    const int64_t wanted =
+        std::clamp<int64_t>(file_.size - offset_, 0, static_cast<int64_t>(kChunkBytes));
+    request.mutable_data()->resize(static_cast<size_t>(wanted));
+    absl::Status status = in_.Read(offset_, *request.mutable_data());
+    if (!status.ok()) return status;
+    request.set_offset(offset_);
+    request.set_crc32c(Crc32c(request.data()));
+    offset_ += wanted;
+    request.set_finish(offset_ >= file_.size);
+    if (request.finish()) request.set_sha256(file_.sha256);
+    return absl::OkStatus();
+  }
+
+  const LocalFile& file_;
+  int64_t offset_;  // of the next chunk to be read; the thread's own
+  const Reader in_;
+  std::array<v1::WriteArtifactRequest, 2> requests_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  size_t filled_ = 0;    // messages that are ready or being sent; guarded by mutex_
+  size_t next_ = 0;      // guarded by mutex_
+  bool taken_ = false;   // the last one is being sent; guarded by mutex_
+  absl::Status error_;   // guarded by mutex_
+  std::jthread reader_;  // last: everything above is there when it begins
+};
+
 class Uploader {
  public:
   Uploader(const TransferContext& context, int64_t total)
@@ -165,24 +241,14 @@ absl::Status Uploader::Send(const LocalFile& file) {
 
 absl::Status Uploader::WriteChunks(grpc::ClientWriter<v1::WriteArtifactRequest>& stream,
                                    const LocalFile& file, int64_t offset, Watchdog& watchdog) {
-  const Reader in(file.path);
-  v1::WriteArtifactRequest request;
-  request.set_resource_name(file.resource);
+  ChunkFeed feed(file, offset);
   while (true) {
-    const int64_t wanted =
-        std::clamp<int64_t>(file.size - offset, 0, static_cast<int64_t>(kChunkBytes));
-    request.mutable_data()->resize(static_cast<size_t>(wanted));
-    if (absl::Status status = in.Read(offset, *request.mutable_data()); !status.ok()) return status;
-    request.set_offset(offset);
-    request.set_crc32c(Crc32c(request.data()));
-    offset += wanted;
-    request.set_finish(offset >= file.size);
-    if (request.finish()) request.set_sha256(file.sha256);
-    if (!stream.Write(request)) return absl::OkStatus();  // the end of the stream says why
+    const auto request = feed.Next();
+    if (!request.ok()) return request.status();
+    if (!stream.Write(**request)) return absl::OkStatus();  // the end of the stream says why
     watchdog.Feed();
-    meter_.Moved(wanted, file.relative);
-    if (request.finish()) return absl::OkStatus();
-    request.clear_resource_name();
+    meter_.Moved(static_cast<int64_t>((*request)->data().size()), file.relative);
+    if ((*request)->finish()) return absl::OkStatus();
   }
 }
 

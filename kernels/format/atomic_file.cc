@@ -51,12 +51,43 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path, uint64_t 
   return file;
 }
 
+absl::StatusOr<AtomicFile> AtomicFile::Resume(const std::string& path,
+                                              const std::string& temporary_path, uint64_t size,
+                                              IfExists if_exists) {
+  if (absl::Status status = CheckTarget(path, if_exists); !status.ok()) return status;
+  AtomicFile file;
+  file.path_ = path;
+  file.if_exists_ = if_exists;
+  file.fd_ = open(temporary_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+  if (file.fd_ < 0) return ErrnoToStatus(errno, path, "create");
+  if (absl::Status status = LockForOne(file.fd_, path); !status.ok()) return status;
+  file.temporary_path_ = temporary_path;  // ours from here on
+  file.keep_ = true;                      // an error takes nothing away from an earlier process
+  struct stat info {};
+  if (fstat(file.fd_, &info) != 0) return ErrnoToStatus(errno, path, "examine");
+  file.written_ = static_cast<uint64_t>(info.st_size);
+  if (file.written_ > size) {
+    if (absl::Status status = file.Clear(); !status.ok()) return status;
+  }
+  // The length says how much has come, so that it must not grow by the reservation.
+  if (absl::Status status = ReserveBeyondEnd(file.fd_, path, size); !status.ok()) return status;
+  file.keep_ = false;
+  return file;
+}
+
+absl::Status AtomicFile::Clear() {
+  written_ = 0;
+  return ftruncate(fd_, 0) == 0 ? absl::OkStatus() : ErrnoToStatus(errno, path_, "truncate");
+}
+
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept { *this = std::move(other); }
 
 AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(temporary_path_, other.temporary_path_);
   std::swap(fd_, other.fd_);
+  std::swap(written_, other.written_);
+  std::swap(keep_, other.keep_);
   std::swap(if_exists_, other.if_exists_);
   return *this;
 }
@@ -65,7 +96,7 @@ AtomicFile::~AtomicFile() { Abandon(); }
 
 void AtomicFile::Abandon() {
   if (fd_ >= 0) close(fd_);
-  if (!temporary_path_.empty()) (void)unlink(temporary_path_.c_str());
+  if (!temporary_path_.empty() && !keep_) (void)unlink(temporary_path_.c_str());
   fd_ = -1;
   temporary_path_.clear();
 }

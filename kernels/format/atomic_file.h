@@ -26,11 +26,22 @@ class AtomicFile {
   // RESOURCE_EXHAUSTED (disk full), INVALID_ARGUMENT (a directory), naming the path.
   static absl::StatusOr<AtomicFile> Create(const std::string& path, uint64_t size,
                                            IfExists if_exists);
+  // As Create, for bytes that come in order and may take more than one process: they are kept at
+  // `temporary_path`, in the same directory, of which written() bytes are there already. ABORTED if
+  // another process has it open.
+  static absl::StatusOr<AtomicFile> Resume(const std::string& path,
+                                           const std::string& temporary_path, uint64_t size,
+                                           IfExists if_exists);
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&& other) noexcept;
   ~AtomicFile();
 
   const std::string& path() const { return path_; }
+  uint64_t written() const { return written_; }  // found by Resume; 0 after Create
+  // Destroyed without Commit, what was written stays for a later Resume.
+  void Keep() { keep_ = true; }
+  // Forgets all that was written. After Resume only.
+  absl::Status Clear();
 
   // REQUIRES: offset + bytes.size() <= size.
   absl::Status WriteAt(uint64_t offset, std::span<const std::byte> bytes) const;
@@ -46,6 +57,8 @@ class AtomicFile {
   std::string path_;
   std::string temporary_path_;
   int fd_ = -1;
+  uint64_t written_ = 0;
+  bool keep_ = false;
   IfExists if_exists_ = IfExists::kFail;
 };
 

@@ -1,6 +1,7 @@
 #include "kernels/format/file_io.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -48,7 +49,10 @@ absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
   return absl::OkStatus();
 }
 
-absl::Status ReserveSpace(int fd, const std::string& path, uint64_t size) {
+namespace {
+
+// `mode`: of fallocate(2).
+absl::Status Reserve(int fd, const std::string& path, uint64_t size, int mode) {
   struct stat info {};
   if (fstat(fd, &info) != 0) return ErrnoToStatus(errno, path, "examine");
   const uint64_t held = std::min(size, static_cast<uint64_t>(info.st_blocks) * kStatBlock);
@@ -65,12 +69,29 @@ absl::Status ReserveSpace(int fd, const std::string& path, uint64_t size) {
   const off_t length = static_cast<off_t>(size);
   int result = 0;
   do {
-    result = fallocate(fd, 0, 0, length);
+    result = fallocate(fd, mode, 0, length);
   } while (result != 0 && errno == EINTR);
   if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
-    result = length > info.st_size ? ftruncate(fd, length) : 0;
+    result = mode == 0 && length > info.st_size ? ftruncate(fd, length) : 0;
   }
   return result == 0 ? absl::OkStatus() : ErrnoToStatus(errno, path, "reserve space");
+}
+
+}  // namespace
+
+absl::Status ReserveSpace(int fd, const std::string& path, uint64_t size) {
+  return Reserve(fd, path, size, 0);
+}
+
+absl::Status ReserveBeyondEnd(int fd, const std::string& path, uint64_t size) {
+  return Reserve(fd, path, size, FALLOC_FL_KEEP_SIZE);
+}
+
+absl::Status LockForOne(int fd, const std::string& path) {
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+  if (errno != EWOULDBLOCK) return ErrnoToStatus(errno, path, "lock");
+  return absl::AbortedError(
+      Cat(Printable(path), ": another process is writing it; wait for that one"));
 }
 
 }  // namespace seedlm::format

@@ -21,5 +21,10 @@ absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
 // elsewhere only the length is set. What the file holds stays. RESOURCE_EXHAUSTED, before what is
 // left of the disk is filled, when it does not fit.
 absl::Status ReserveSpace(int fd, const std::string& path, uint64_t size);
+// The same without making the file longer.
+absl::Status ReserveBeyondEnd(int fd, const std::string& path, uint64_t size);
+
+// Keeps other processes off a file or directory until `fd` is closed. ABORTED if one has it.
+absl::Status LockForOne(int fd, const std::string& path);
 
 }  // namespace seedlm::format

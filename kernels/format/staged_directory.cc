@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -10,14 +11,15 @@
 #include <utility>
 
 #include "kernels/format/durable_rename.h"
+#include "kernels/format/file_io.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
 
 namespace fs = std::filesystem;
 
-absl::StatusOr<StagedDirectory> StagedDirectory::Create(const std::string& path,
-                                                        IfExists if_exists) {
+absl::StatusOr<StagedDirectory> StagedDirectory::Check(const std::string& path,
+                                                       IfExists if_exists) {
   StagedDirectory directory;
   directory.path_ = path;
   directory.if_exists_ = if_exists;
@@ -31,9 +33,31 @@ absl::StatusOr<StagedDirectory> StagedDirectory::Create(const std::string& path,
   } else if (errno != ENOENT) {
     return ErrnoToStatus(errno, path, "create");
   }
-  const std::string staging = TemporaryNameBeside(directory.path_);
+  return directory;
+}
+
+absl::StatusOr<StagedDirectory> StagedDirectory::Create(const std::string& path,
+                                                        IfExists if_exists) {
+  absl::StatusOr<StagedDirectory> directory = Check(path, if_exists);
+  if (!directory.ok()) return directory;
+  const std::string staging = TemporaryNameBeside(directory->path_);
   if (mkdir(staging.c_str(), 0777) != 0) return ErrnoToStatus(errno, path, "create");
-  directory.working_path_ = staging;
+  directory->working_path_ = staging;
+  return directory;
+}
+
+absl::StatusOr<StagedDirectory> StagedDirectory::Resume(const std::string& path,
+                                                        const std::string& working_path,
+                                                        IfExists if_exists) {
+  absl::StatusOr<StagedDirectory> directory = Check(path, if_exists);
+  if (!directory.ok()) return directory;
+  if (mkdir(working_path.c_str(), 0777) != 0 && errno != EEXIST) {
+    return ErrnoToStatus(errno, path, "create");
+  }
+  directory->lock_ = open(working_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (directory->lock_ < 0) return ErrnoToStatus(errno, path, "create");
+  if (absl::Status status = LockForOne(directory->lock_, path); !status.ok()) return status;
+  directory->working_path_ = working_path;
   return directory;
 }
 
@@ -43,11 +67,14 @@ StagedDirectory& StagedDirectory::operator=(StagedDirectory&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(working_path_, other.working_path_);
   std::swap(if_exists_, other.if_exists_);
+  std::swap(lock_, other.lock_);
+  std::swap(keep_, other.keep_);
   return *this;
 }
 
 StagedDirectory::~StagedDirectory() {
-  if (working_path_.empty()) return;
+  if (lock_ >= 0) close(lock_);
+  if (working_path_.empty() || keep_) return;
   std::error_code error;  // nobody to tell; what stays is hidden
   fs::remove_all(working_path_, error);
 }

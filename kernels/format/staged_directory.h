@@ -17,11 +17,18 @@ class StagedDirectory {
   // Errors: ALREADY_EXISTS (kFail), NOT_FOUND (no such parent), PERMISSION_DENIED,
   // INVALID_ARGUMENT (`path` is a file).
   static absl::StatusOr<StagedDirectory> Create(const std::string& path, IfExists if_exists);
+  // As Create, with a hidden name of the caller's beside `path`, where an earlier process may have
+  // left files. ABORTED if another process has it.
+  static absl::StatusOr<StagedDirectory> Resume(const std::string& path,
+                                                const std::string& working_path,
+                                                IfExists if_exists);
   StagedDirectory(StagedDirectory&& other) noexcept;
   StagedDirectory& operator=(StagedDirectory&& other) noexcept;
   ~StagedDirectory();
 
   const std::string& working_path() const { return working_path_; }
+  // Destroyed without Commit, what is there stays for a later Resume.
+  void Keep() { keep_ = true; }
 
   // working_path()/relative_path, its directories made. REQUIRES: no ".." in relative_path.
   absl::StatusOr<std::string> PathFor(const std::string& relative_path) const;
@@ -31,9 +38,12 @@ class StagedDirectory {
 
  private:
   StagedDirectory() = default;
+  static absl::StatusOr<StagedDirectory> Check(const std::string& path, IfExists if_exists);
   int PutInPlace() const;  // 0 or an errno; afterwards an old directory is at working_path_
   std::string path_;
   std::string working_path_;  // empty after Commit
+  int lock_ = -1;             // of Resume
+  bool keep_ = false;
   IfExists if_exists_ = IfExists::kFail;
 };
 

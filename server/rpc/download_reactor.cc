@@ -13,43 +13,81 @@ namespace seedlm::server {
 DownloadReactor::DownloadReactor(StoreOf store_of, WorkPool& pool,
                                  const v1::ReadArtifactRequest* request)
     : store_of_(std::move(store_of)), pool_(pool), request_(request) {
-  PostNextChunk();
+  PostChunk(responses_[reading_]);
 }
 
 void DownloadReactor::OnWriteDone(bool ok) {
-  if (ok) {
-    PostNextChunk();
-  } else {
-    Finish(ToGrpcStatus(absl::CancelledError("the client has gone")));
+  {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok) {
+      ended_ = true;
+      filled_ = false;
+      end_ = absl::CancelledError("the client has gone");
+    }
   }
+  GoOn();
 }
 
-void DownloadReactor::PostNextChunk() {
-  pool_.Post([this] {
+// REQUIRES: filling_ was set for it.
+void DownloadReactor::PostChunk(v1::ReadArtifactResponse& response) {
+  pool_.Post([this, &response] {
     absl::StatusOr<bool> more = false;
     const absl::Status status = Guarded([&] {
-      more = ReadChunk();
+      more = ReadChunk(response);
       return more.status();
     });
-    if (status.ok() && *more) {
-      StartWrite(&response_);
-    } else {
-      Finish(ToGrpcStatus(status));
-    }
+    ChunkDone(status.ok() ? more : absl::StatusOr<bool>(status));
   });
 }
 
-absl::StatusOr<bool> DownloadReactor::ReadChunk() {
+void DownloadReactor::ChunkDone(const absl::StatusOr<bool>& more) {
+  {
+    const std::lock_guard lock(mutex_);
+    filling_ = false;
+    if (!ended_) {  // else the client has gone
+      filled_ = more.ok() && *more;
+      ended_ = !filled_;
+      end_ = more.status();
+    }
+  }
+  GoOn();
+}
+
+void DownloadReactor::GoOn() {
+  const v1::ReadArtifactResponse* response = nullptr;
+  v1::ReadArtifactResponse* other = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (writing_ || filling_) return;  // who finishes that comes here again
+    if (filled_) {
+      response = &responses_[reading_];
+      reading_ = 1 - reading_;
+      other = &responses_[reading_];
+      filled_ = false;
+      writing_ = filling_ = true;
+    }
+  }
+  if (response == nullptr) {
+    Finish(ToGrpcStatus(end_));
+    return;
+  }
+  // filling_ keeps OnWriteDone from going on before the next chunk is posted.
+  StartWrite(response);
+  PostChunk(*other);
+}
+
+absl::StatusOr<bool> DownloadReactor::ReadChunk(v1::ReadArtifactResponse& response) {
   if (!reader_.has_value()) {
     if (absl::Status status = OpenFile(); !status.ok()) return status;
   }
-  response_.set_offset(reader_->offset());
-  std::string& data = *response_.mutable_data();
+  response.set_offset(reader_->offset());
+  std::string& data = *response.mutable_data();
   data.resize(static_cast<size_t>(std::min(kReadChunkBytes, reader_->size() - reader_->offset())));
   const absl::StatusOr<size_t> bytes = reader_->Read(data);
   if (!bytes.ok()) return bytes.status();
   data.resize(*bytes);
-  response_.set_crc32c(Crc32c(data));
+  response.set_crc32c(Crc32c(data));
   return *bytes > 0;
 }
 

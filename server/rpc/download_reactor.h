@@ -1,8 +1,11 @@
-// One ReadArtifact stream: a finished file in chunks, one in memory at a time.
+// One ReadArtifact stream: a finished file in chunks.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -16,8 +19,8 @@ namespace seedlm::server {
 
 inline constexpr int64_t kReadChunkBytes = int64_t{1} << 20;
 
-// Alternates between a chunk (the pool's threads) and a write (gRPC's), so no lock is needed. A
-// cancelled call shows as a write that fails.
+// While a chunk is written (gRPC's threads) the next one is read and summed (the pool's): two
+// chunks, never more. A cancelled call shows as a write that fails.
 class DownloadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactResponse> {
  public:
   // Owns itself until gRPC is done with it. `request` is gRPC's and valid until then; the
@@ -30,16 +33,27 @@ class DownloadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRe
   void OnDone() override { delete this; }
 
  private:
-  void PostNextChunk();
-  // False: the file is at its end.
-  absl::StatusOr<bool> ReadChunk();
+  void PostChunk(v1::ReadArtifactResponse& response);  // to be filled
+  void ChunkDone(const absl::StatusOr<bool>& more);
+  // Sends the chunk that is there, or ends the stream, if nothing is under way.
+  void GoOn();
+  // False: the file is at its end. One thread at a time.
+  absl::StatusOr<bool> ReadChunk(v1::ReadArtifactResponse& response);
   absl::Status OpenFile();
 
   const StoreOf store_of_;
   WorkPool& pool_;
   const v1::ReadArtifactRequest* const request_;
   std::optional<ArtifactReader> reader_;
-  v1::ReadArtifactResponse response_;
+  std::array<v1::ReadArtifactResponse, 2> responses_;
+
+  std::mutex mutex_;      // guards all below
+  size_t reading_ = 0;    // the response that is being filled, or was
+  bool filling_ = true;   // a chunk is on the pool
+  bool filled_ = false;   // responses_[reading_] waits to be sent
+  bool writing_ = false;  // the other one is under way
+  bool ended_ = false;    // no more chunks: end_ says why
+  absl::Status end_;
 };
 
 }  // namespace seedlm::server

@@ -182,6 +182,54 @@ TEST_CASE("a download that stays damaged or is another file leaves nothing") {
   }
 }
 
+TEST_CASE("a download that was interrupted goes on where it stopped") {
+  const std::string content = std::string(2500, 'a') + std::string(2500, 'b');
+  const ScratchDirectory scratch;
+  FakeArtifacts service;
+  service.content = content;
+  ServiceHost host(service);
+  v1::Job job = Finished("model.safetensors", content);
+  if (GENERATE(false, true)) SetSource({"artifacts/in", true}, job);  // a directory
+  std::stop_source stop;
+  TransferContext context = Context(host);
+  context.stop = stop.get_token();
+  context.on_progress = [&](const ProgressView& view) {
+    if (view.done >= 2000) stop.request_stop();
+  };
+  CHECK(absl::IsCancelled(Fetch(context, job, scratch / "out", false)));
+  CHECK_FALSE(fs::exists(scratch / "out"));
+  CHECK_FALSE(fs::is_empty(scratch.path()));
+  // For another name, or other content, it is of no use.
+  std::vector<ProgressView> seen;
+  REQUIRE(Fetch(Context(host, &seen), job, scratch / "other", false).ok());
+  CHECK(seen.front().done == 0);
+  seen.clear();
+  REQUIRE(Fetch(Context(host, &seen), job, scratch / "out", false).ok());
+  CHECK(seen.front().done >= 1000);
+  CHECK(seen.back().done == 5000);
+  const std::string out = scratch / (IsSingleFile(job) ? "out" : "out/model.safetensors");
+  CHECK(ReadAll(out) == content);
+  CHECK(std::distance(fs::directory_iterator(scratch.path()), {}) == 2);
+}
+
+TEST_CASE("two processes do not fetch the same to the same place") {
+  const std::string content(5000, 'a');
+  const ScratchDirectory scratch;
+  FakeArtifacts service;
+  service.content = content;
+  ServiceHost host(service);
+  const v1::Job job = Finished("model.safetensors", content);
+  absl::Status second;
+  TransferContext context = Context(host);
+  context.on_progress = [&](const ProgressView& view) {
+    if (view.done == 5000 && second.ok()) {
+      second = Fetch(Context(host), job, scratch / "out", false);
+    }
+  };
+  CHECK(Fetch(context, job, scratch / "out", false).ok());
+  CHECK(absl::IsAborted(second));
+}
+
 TEST_CASE("a directory that was submitted is fetched as one, a file as a file") {
   const std::string content = "x";
   v1::Job job = Finished("model.safetensors", content);
