@@ -2,11 +2,11 @@
 # Installs what building, testing and linting need on a bare Debian 12. Ubuntu 24.04 has the same
 # package names, but see README.md beside this file.
 #
-#   docker/install-deps.sh [--build-only | --hardware]
+#   docker/install-deps.sh [--build-only | --hardware | --s3]
 #
 # --build-only leaves out what only lint and fuzzing need; --hardware is that and the tools of
-# `make hardware` (Verilator, Yosys, a solver). Asks nothing; does nothing (no network) when
-# all is there. Uses sudo when it is not run by root. The CUDA toolkit is optional and not installed
+# `make hardware` (Verilator, Yosys, a solver), --s3 that and the S3 server of `make test-s3`. Asks
+# nothing; does nothing (no network) when all is there. Uses sudo when it is not run by root. The CUDA toolkit is optional and not installed
 # here.
 set -euo pipefail
 
@@ -24,13 +24,15 @@ build_packages=(
 )
 lint_packages=(clang clang-format clang-tidy libclang-rt-dev shellcheck)
 hardware_packages=(verilator yosys z3)
+s3_packages=(ceph-mon ceph-osd radosgw)
 
 case "${1-}" in
   --build-only) packages=("${build_packages[@]}") ;;
   --hardware) packages=("${build_packages[@]}" "${hardware_packages[@]}") ;;
+  --s3) packages=("${build_packages[@]}" "${s3_packages[@]}") ;;
   "") packages=("${build_packages[@]}" "${lint_packages[@]}") ;;
   *)
-    echo "install-deps.sh: unknown argument '$1'; it takes --build-only, --hardware or nothing" >&2
+    echo "install-deps.sh: unknown argument '$1'; it takes --build-only, --hardware, --s3 or nothing" >&2
     exit 2
     ;;
 esac

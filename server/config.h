@@ -10,6 +10,8 @@
 #include "absl/status/status.h"
 #include "server/auth/tls_files.h"
 #include "server/errors/fault_point.h"
+#include "server/storage/s3/options.h"
+#include "server/storage/s3_publisher.h"
 
 namespace spdlog {
 class logger;
@@ -44,6 +46,9 @@ struct ServerOptions {
   std::chrono::milliseconds retain_jobs{0};  // after their end; 0: for ever
   // Shutdown cancels jobs that have not ended, instead of leaving them for the next start.
   bool cancel_on_shutdown = false;
+  s3::Options s3;  // where s3:// destinations are; without credentials there are none
+  std::string s3_addressing = "auto";  // "path", "virtual-host": see s3::Addressing
+  S3Transfer s3_transfer;
   std::chrono::milliseconds watch_keep_alive{15'000};  // WatchJob says something at least so often
   std::string metrics;  // "HOST:PORT" of the endpoint for Prometheus, plaintext; empty: none
   std::shared_ptr<spdlog::logger> log;  // null: the server is silent

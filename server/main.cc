@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
@@ -81,9 +82,11 @@ void Describe(CLI::App& app, Arguments& arguments) {
   app.footer(kFooter);
 }
 
-// Defaults, the file, the flags: the later win.
+// Defaults, the environment (S3), the file, the flags: the later win.
 absl::StatusOr<ServerOptions> MakeOptions(const Arguments& arguments) {
   ServerOptions options = seedlm::server::DefaultOptions();
+  options.s3 = seedlm::server::s3::FromEnvironment(
+      options.s3, [](const char* name) { return static_cast<const char*>(std::getenv(name)); });
   if (!arguments.config.empty()) {
     absl::Status status = seedlm::server::ApplyConfigFile(arguments.config, options);
     if (!status.ok()) return status;

@@ -35,6 +35,8 @@
 #include "server/scheduler/scheduler.h"
 #include "server/storage/artifact_stores.h"
 #include "server/storage/data_dir.h"
+#include "server/storage/rename_publisher.h"
+#include "server/storage/s3_destination.h"
 #include "server/storage/storage_roots.h"
 #include "spdlog/logger.h"
 
@@ -129,6 +131,7 @@ struct Server::Parts {
     if (log != nullptr) log->warn("{}", message);
   }
   absl::Status Compose(const ServerOptions& options);
+  absl::Status OpenS3(const ServerOptions& options);
   absl::Status OpenDoor(const ServerOptions& options);
   absl::Status Listen(std::vector<ListenSocket> sockets, const ServerOptions& options);
   absl::Status ServeMetrics(const std::string& address);
@@ -142,6 +145,7 @@ struct Server::Parts {
   OwnerGate uploads;
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
+  std::unique_ptr<S3Destination> s3;  // before what makes publishers
   std::optional<SourceLocator> locator;
   JobEvents events;
   std::unique_ptr<Scheduler> scheduler;
@@ -170,7 +174,13 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   auto confined = StorageRoots::Create(options.storage_roots, data_dir.path());
   if (!confined.ok()) return confined.status();
   roots.emplace(*std::move(confined));
-  locator.emplace(artifacts, *roots);
+  if (absl::Status status = OpenS3(options); !status.ok()) return status;
+  locator.emplace(artifacts, *roots, *s3);
+  const PublisherFactory make_publisher =
+      [this](const SinkTarget& target) -> absl::StatusOr<std::unique_ptr<Publisher>> {
+    if (target.s3.has_value()) return s3->MakePublisher(target);
+    return RenamePublisher::Make(target);
+  };
 
   backend::SetIndexOptions({options.index_memory, options.index_cache});
   const BackendDoor backends = MakeDoor(options.backend);
@@ -182,13 +192,12 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   scheduling.max_owner_jobs = OwnerJobs(options);
   scheduling.commit_interval = options.commit_interval;
   if (options.shard_weights > 0) scheduling.shard_weights = options.shard_weights;
-  scheduler = std::make_unique<Scheduler>(
-      Scheduler::Parts{store.get(), &events, &*locator, backends, log, &metrics,
-                       RenamePublisher::Make, options.fault_point},
-      scheduling);
-  jobs = std::make_unique<JobService>(JobService::Parts{store.get(), &events, scheduler.get(),
-                                                        &*locator, RenamePublisher::Make,
-                                                        options.fault_point});
+  scheduler =
+      std::make_unique<Scheduler>(Scheduler::Parts{store.get(), &events, &*locator, backends, log,
+                                                   &metrics, make_publisher, options.fault_point},
+                                  scheduling);
+  jobs = std::make_unique<JobService>(JobService::Parts{
+      store.get(), &events, scheduler.get(), &*locator, make_publisher, options.fault_point});
 
   compression_rpc = std::make_unique<CompressionRpc>(
       *door, *jobs, call_pool, planning_pool,
@@ -203,6 +212,17 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   artifact_rpc = std::make_unique<ArtifactRpc>(
       ArtifactRpc::Parts{&*door, &artifacts, artifact_service.get(), &stream_pool, &verify_pool,
                          &uploads, options.upload_idle});
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::OpenS3(const ServerOptions& options) {
+  s3::Options server = options.s3;
+  if (options.s3_addressing == "path") server.addressing = s3::Addressing::kPath;
+  if (options.s3_addressing == "virtual-host") server.addressing = s3::Addressing::kVirtualHost;
+  auto opened = S3Destination::Open(data_dir, server, options.s3_transfer,
+                                    [this](const std::string& message) { Warn(message); });
+  if (!opened.ok()) return opened.status();
+  s3 = *std::move(opened);
   return absl::OkStatus();
 }
 

@@ -12,6 +12,7 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
+constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kGiB = int64_t{1} << 30;
 
 #define FIELD(member) \
@@ -58,6 +59,20 @@ std::vector<Setting> MakeSettings() {
        "Jobs read and write file:// below this; as a flag, repeatable", "nowhere"},
       {"retain-jobs", "Storage", Duration(FIELD(retain_jobs), milliseconds(0), hours(87'600)),
        "Jobs are deleted so long after their end, with results that the server keeps; 0: never"},
+      {"s3-endpoint", "Storage", Text(FIELD(s3.endpoint), "URL"),
+       "The S3 server of s3:// destinations, the only one that is asked; keys come from the AWS_* "
+       "variables and are no settings",
+       "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's of the region"},
+      {"s3-region", "Storage", Text(FIELD(s3.region), "REGION"), "The region of the buckets",
+       "AWS_REGION, AWS_DEFAULT_REGION, or us-east-1"},
+      {"s3-addressing", "Storage", Choice(FIELD(s3_addressing), {"auto", "path", "virtual-host"}),
+       "ENDPOINT/BUCKET or BUCKET.ENDPOINT; auto: by path, but for Amazon's endpoints"},
+      {"s3-ca", "Storage", Text(FIELD(s3.ca_bundle), "FILE"),
+       "PEM: who may vouch for the S3 server", "AWS_CA_BUNDLE, or the system's"},
+      {"s3-part-size", "Storage", Size(FIELD(s3_transfer.part_bytes), 5 * kMiB, kGiB),
+       "Outputs leave in parts of this size; larger where 10,000 would not do"},
+      {"s3-parallel", "Storage", Integer(FIELD(s3_transfer.parallel), "parts", 1, 64),
+       "Parts of one job that are on their way at a time"},
 
       // ---- How it works.
       {"threads", "Work", Integer(FIELD(threads), "threads", 0, 4096),

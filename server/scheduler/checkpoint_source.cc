@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
@@ -106,6 +107,15 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
     target.result = true;
     return target;
   }
+  if (absl::StartsWith(destination.uri, "s3://")) {
+    absl::StatusOr<s3::Location> location = s3::ParseUri(destination.uri);
+    if (!location.ok()) return ForField(location.status(), "job.destination.uri");
+    target.path = absl::StrCat(s3_.StagingParent(), "/", target.id);
+    target.directory = true;
+    target.overwrite = destination.overwrite;
+    target.s3 = *std::move(location);
+    return target;
+  }
   absl::StatusOr<std::string> path = roots_.ResolveOutputUri(destination.uri);
   if (!path.ok()) return ForField(path.status(), "job.destination.uri");
   target.path = *std::move(path);
@@ -151,7 +161,9 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(const JobR
   planned->plan = *std::move(plan);
   absl::Status status = CheckRowLengths(planned->plan);
   if (!status.ok()) return status;
-  status = CheckTarget(planned->target, planned->checkpoint.path, PathsOf(planned->plan));
+  const SinkTarget& to = planned->target;
+  status = to.s3.has_value() ? s3_.Check(to)
+                             : CheckTarget(to, planned->checkpoint.path, PathsOf(planned->plan));
   if (!status.ok()) return ForField(status, "job.destination.uri");
   return planned;
 }

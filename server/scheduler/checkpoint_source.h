@@ -11,6 +11,7 @@
 #include "server/jobs/job.h"
 #include "server/storage/artifact_stores.h"
 #include "server/storage/checkpoint_sink.h"
+#include "server/storage/s3_destination.h"
 #include "server/storage/storage_roots.h"
 
 namespace seedlm::server {
@@ -23,15 +24,16 @@ struct PlannedJob {
   SinkTarget target;
 };
 
-// Immutable, thread-safe. Store and roots must outlive it.
+// Immutable, thread-safe. Its parts must outlive it.
 class SourceLocator {
  public:
-  SourceLocator(ArtifactStores& artifacts, const StorageRoots& roots)
-      : artifacts_(artifacts), roots_(roots) {}
+  SourceLocator(ArtifactStores& artifacts, const StorageRoots& roots, const S3Destination& s3)
+      : artifacts_(artifacts), roots_(roots), s3_(s3) {}
 
-  // Opens the source, plans, and checks the target. Reads headers only. `id`: of the job.
+  // Opens the source, plans, and checks the target; asks the S3 server for an s3:// one. Reads
+  // headers only. `id`: of the job.
   // Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ALREADY_EXISTS, FAILED_PRECONDITION,
-  // UNIMPLEMENTED, each naming the thing.
+  // UNIMPLEMENTED, UNAVAILABLE (the S3 server), each naming the thing.
   absl::StatusOr<std::unique_ptr<const PlannedJob>> Plan(const JobRequest& request,
                                                          std::string_view id) const;
 
@@ -55,6 +57,7 @@ class SourceLocator {
 
   ArtifactStores& artifacts_;
   const StorageRoots& roots_;
+  const S3Destination& s3_;
 };
 
 }  // namespace seedlm::server

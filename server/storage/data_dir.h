@@ -37,6 +37,7 @@ class DataDir {
   ArtifactFolders FoldersOf(std::string_view owner) const {
     return ArtifactFolders(owner.empty() ? path_ : owners() + "/" + std::string(owner));
   }
+  std::string s3() const { return path_ + "/s3"; }  // made when it is needed
   std::string database() const { return path_ + "/jobs.sqlite"; }
 
  private:

@@ -1,6 +1,7 @@
 // The final name of a job's output, before and after there is one.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -8,15 +9,18 @@
 
 #include "absl/status/status.h"
 #include "kernels/format/compression_plan.h"
+#include "server/storage/s3/options.h"
 
 namespace seedlm::server {
 
 struct SinkTarget {
-  std::string path;        // absolute final name, resolved
+  // Absolute final name, resolved. Of an output at an S3 server: where it is staged, and no more.
+  std::string path;
   bool directory = false;  // what the final name becomes
   bool overwrite = false;
-  bool result = false;  // an artifact of the server's own: marked as a job's result
-  std::string id;       // of the job, part of the staging name
+  bool result = false;               // an artifact of the server's own: marked as a job's result
+  std::string id;                    // of the job, part of the staging name
+  std::optional<s3::Location> s3{};  // objects below this, see S3Publisher
 };
 
 // PARENT/.NAME.ID.seedlm-partial: where the output is built. Hidden, on the same file system, and a

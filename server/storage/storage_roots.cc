@@ -155,7 +155,8 @@ absl::StatusOr<std::string> StorageRoots::ResolveUri(std::string_view uri) const
   if (uri.starts_with(kS3Scheme)) {
     return WithReason(
         absl::UnimplementedError(absl::StrCat(
-            "'", format::Printable(uri), "': s3:// is not available in this version; use file://")),
+            "'", format::Printable(uri),
+            "': s3:// sources are not available in this version; upload it, or use file://")),
         "NOT_IMPLEMENTED");
   }
   if (!uri.starts_with(kFileScheme)) return Malformed(uri, "is not a file:// URI");

@@ -28,7 +28,8 @@ class StorageRoots {
   absl::StatusOr<std::string> Resolve(std::string_view path) const;
 
   // Resolve for "file:///PATH", percent-encoding undone. INVALID_ARGUMENT for another scheme, a
-  // host, a broken escape. UNIMPLEMENTED for s3://.
+  // host, a broken escape. UNIMPLEMENTED for s3://: those
+  // that are written do not come here.
   absl::StatusOr<std::string> ResolveUri(std::string_view uri) const;
 
   // ResolveUri for what is to be written or replaced: strictly below a root, and around none.

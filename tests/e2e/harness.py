@@ -200,12 +200,12 @@ def read(path):
 # --- servers --------------------------------------------------------------------------------------
 
 class Server:
-    def __init__(self, directory, *args):
+    def __init__(self, directory, *args, env=None):
         self.log_path = os.path.join(directory, "server.log")
         self.log = open(self.log_path, "a")
         self.process = subprocess.Popen(
             [SERVER, "--listen", "127.0.0.1:0", "--data-dir", os.path.join(directory, "data"), *args],
-            stdout=subprocess.DEVNULL, stderr=self.log, env=environment())
+            stdout=subprocess.DEVNULL, stderr=self.log, env=environment(**(env or {})))
         self.addresses = self.wait_for_addresses()
         self.address = self.addresses[0]
 

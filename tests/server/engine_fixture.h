@@ -43,7 +43,8 @@ class Engine {
         stores_(data_dir_),
         artifacts(stores_.Of("")),
         roots_(StorageRoots::Create({directory}).value()),
-        locator_(stores_, roots_) {
+        s3_(S3Destination::Open(data_dir_, {}, {}, [](const std::string&) {}).value()),
+        locator_(stores_, roots_, *s3_) {
     store = SqliteJobStore::Open(data_dir_.database(), SystemNow).value();
     if (wrap) store = wrap(std::move(store));
     BackendDoor door;
@@ -101,6 +102,7 @@ class Engine {
 
  private:
   StorageRoots roots_;
+  std::unique_ptr<S3Destination> s3_;
   SourceLocator locator_;
 
  public:

@@ -173,7 +173,7 @@ TEST_CASE("CreateJob refuses what can never work, and says why") {
   SECTION("s3") {
     job->mutable_destination()->set_uri("s3://bucket/prefix");
     const grpc::Status status = fixture.Create(request, &created);
-    CHECK(status.error_code() == grpc::StatusCode::UNIMPLEMENTED);
+    CHECK(status.error_code() == grpc::StatusCode::FAILED_PRECONDITION);
     CHECK(Contains(status.error_message(), "s3://"));
   }
   SECTION("an override to another profile") {

@@ -75,8 +75,8 @@ struct Client::Call {
   const Body* body = nullptr;
   bool late_error = false;  // a status 200 may carry an <Error>
   size_t max_answer = kMaxAnswerBytes;
-  int max_attempts = 0;  // 0: the options'
-  bool* repeated = nullptr;
+  int max_attempts = 0;      // 0: the options'
+  bool* repeated = nullptr;  // set when it is sent again; then it is never sent again unnoticed
 
   std::string what() const {
     return object.key.empty() ? absl::StrCat("s3://", object.bucket) : ToUri(object);
@@ -133,6 +133,7 @@ absl::StatusOr<HttpAnswer> Client::SendOnce(const Call& call, const std::string&
                                                               {options_.region, "s3", time}));
   request.body = call.body;
   request.max_answer = call.max_answer;
+  request.fresh = call.repeated != nullptr;
   return transport_.Send(request, stop);
 }
 

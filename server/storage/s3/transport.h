@@ -36,6 +36,9 @@ struct HttpRequest {
   NameValues headers;
   const Body* body = nullptr;  // none: nothing is sent
   size_t max_answer = 0;       // bytes; a longer answer is an error
+  // On a connection of its own. On one that was kept open and turns out to be closed, libcurl sends
+  // a request again without a word; so this is for those that must not arrive twice unnoticed.
+  bool fresh = false;
 };
 
 struct HttpAnswer {

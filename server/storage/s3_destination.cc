@@ -1,0 +1,50 @@
+#include "server/storage/s3_destination.h"
+
+#include <ctime>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/storage/s3_ledger.h"
+#include "server/storage/tree.h"
+
+namespace seedlm::server {
+
+absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir& data_dir,
+                                                                   const s3::Options& options,
+                                                                   const S3Transfer& transfer,
+                                                                   Warn warn) {
+  if (absl::Status status = s3::EndpointOf(options).status(); !status.ok()) {
+    return absl::InvalidArgumentError(std::string(status.message()));
+  }
+  std::unique_ptr<S3Destination> destination(new S3Destination(data_dir.s3(), transfer));
+  absl::Status made = MakeDirectories(data_dir.path(), data_dir.s3());
+  if (!made.ok()) return made;
+  const std::vector<std::string> left = S3Ledger::Find(data_dir.s3());
+  absl::StatusOr<std::unique_ptr<s3::Client>> client = s3::Client::Create(options);
+  if (!client.ok()) {
+    destination->why_not_ = client.status();
+    if (!left.empty()) {
+      warn(absl::StrCat(data_dir.s3(), ": ", left.size(),
+                        " jobs left uploads open, which cannot be aborted: ",
+                        std::string(client.status().message())));
+    }
+    return destination;
+  }
+  destination->client_ = *std::move(client);
+  destination->sweeper_ = std::make_unique<S3Sweeper>(*destination->client_, std::move(warn));
+  for (const std::string& path : left) destination->sweeper_->Take(path);
+  return destination;
+}
+
+absl::Status S3Destination::Check(const SinkTarget& target, const std::stop_token& stop) const {
+  return why_not_.ok() ? S3Publisher::Check(*client_, target, stop) : why_not_;
+}
+
+std::unique_ptr<Publisher> S3Destination::MakePublisher(const SinkTarget& target) const {
+  return std::make_unique<S3Publisher>(
+      target, S3Publisher::Parts{why_not_, client_.get(), sweeper_.get(), directory_, transfer_,
+                                 [] { return static_cast<int64_t>(std::time(nullptr)); }});
+}
+
+}  // namespace seedlm::server

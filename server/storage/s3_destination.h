@@ -1,0 +1,53 @@
+// The S3 server that a seedlm server may write to.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/storage/data_dir.h"
+#include "server/storage/publisher.h"
+#include "server/storage/s3_publisher.h"
+
+namespace seedlm::server {
+
+// Thread-safe.
+class S3Destination {
+ public:
+  using Warn = std::function<void(const std::string& message)>;
+
+  // Uploads that an earlier server left open are aborted in the background. Without credentials it
+  // refuses every target. Errors: INVALID_ARGUMENT for an endpoint that is none; of the disk.
+  // REQUIRES: `data_dir` outlives it.
+  static absl::StatusOr<std::unique_ptr<S3Destination>> Open(const DataDir& data_dir,
+                                                             const s3::Options& options,
+                                                             const S3Transfer& transfer, Warn warn);
+
+  // Where jobs stage what goes to S3: below the data directory.
+  std::string StagingParent() const { return directory_; }
+
+  // FAILED_PRECONDITION (S3_NOT_CONFIGURED); else as S3Publisher::Check.
+  absl::Status Check(const SinkTarget& target, const std::stop_token& stop = {}) const;
+
+  // Where nothing is configured, one that can only discard. REQUIRES: target.s3 is set; this
+  // outlives the answer.
+  std::unique_ptr<Publisher> MakePublisher(const SinkTarget& target) const;
+
+  // No upload is left to be aborted; for tests.
+  bool idle() const { return sweeper_ == nullptr || sweeper_->idle(); }
+
+ private:
+  S3Destination(std::string directory, const S3Transfer& transfer)
+      : directory_(std::move(directory)), transfer_(transfer) {}
+
+  const std::string directory_;  // DATA_DIR/s3: staged outputs and ledgers
+  const S3Transfer transfer_;
+  absl::Status why_not_;                // OK: it is configured
+  std::unique_ptr<s3::Client> client_;  // null unless configured
+  std::unique_ptr<S3Sweeper> sweeper_;
+};
+
+}  // namespace seedlm::server

@@ -1,0 +1,315 @@
+// Outputs that leave for an S3 server while they grow.
+#include "server/storage/s3_publisher.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <thread>
+
+#include "server/storage/sha256.h"
+#include "tests/server/fake_s3.h"
+#include "tests/server/status_matcher.h"
+#include "tests/server/temporary_directory.h"
+
+namespace seedlm::server {
+namespace {
+
+using Code = absl::StatusCode;
+using Json = nlohmann::json;
+
+constexpr int64_t kPart = s3::kMinPartBytes;
+const char kModel[] = "model.safetensors";
+
+std::string Data(size_t size, uint32_t state) {
+  std::string data(size, '\0');
+  for (char& byte : data) {
+    state = state * 1664525 + 1013904223;
+    byte = static_cast<char>(state >> 24);
+  }
+  return data;
+}
+
+// A staged output: a model of two parts and a little, config.json, an index, a note below.
+struct Fixture {
+  Fixture() {
+    std::filesystem::create_directories(scratch / "ledgers");
+    files = {{"config.json", "{}"},
+             {kModel, Data(2 * kPart + 77, 1)},
+             {"model.safetensors.index.json", "{\"weight_map\": {}}"},
+             {"onnx/note.txt", "copied"}};
+    target.path = scratch / "ledgers/1";
+    target.directory = true;
+    target.id = "1";
+    target.s3 = s3::Location{"models", "out/tiny"};
+    Connect(fake.options());
+  }
+  void Connect(const s3::Options& options) {
+    sweeper.reset();
+    client = FakeS3::Connect(options);
+    sweeper = std::make_unique<S3Sweeper>(
+        *client, [](const std::string&) {}, std::chrono::milliseconds(20));
+  }
+  std::unique_ptr<S3Publisher> Make() {
+    return std::make_unique<S3Publisher>(
+        target,
+        S3Publisher::Parts{
+            absl::OkStatus(), client.get(), sweeper.get(), scratch / "ledgers", {kPart, 2}, [] {
+              return std::time(nullptr);
+            }});
+  }
+  // Stages the files and begins.
+  absl::Status Begin(S3Publisher& publisher) {
+    Staging staging;
+    staging.directory = StagingPath(target);
+    staging.outputs = {kModel};
+    for (const auto& [path, content] : files) {
+      WriteText(staging.directory + "/" + path, content);
+      staging.paths.insert(path);
+    }
+    return publisher.Begin(staging);
+  }
+  absl::Status AllIsFinal(S3Publisher& publisher) {
+    const auto size = static_cast<uint64_t>(files.at(kModel).size());
+    for (uint64_t offset = 0; offset < size; offset += 1'000'000) {
+      absl::Status status =
+          publisher.RangeIsFinal({0, offset, std::min<uint64_t>(1'000'000, size - offset)});
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+  std::vector<StoredFile> Stored() const {
+    std::vector<StoredFile> stored;
+    for (const auto& [path, content] : files) {
+      stored.push_back({path, static_cast<int64_t>(content.size()), s3::Sha256Hex(content)});
+    }
+    return stored;
+  }
+  absl::Status Whole(S3Publisher& publisher) {
+    absl::Status status = Begin(publisher);
+    if (status.ok()) status = AllIsFinal(publisher);
+    if (status.ok()) status = publisher.Publish(Stored(), {});
+    return status;
+  }
+  // What is visible in the bucket is this job's output, or nothing.
+  void CheckVisible(bool all) const {
+    const Json objects = fake.State()["objects"];
+    if (!all) {
+      CHECK(objects.empty());
+      return;
+    }
+    REQUIRE(objects.size() == files.size());
+    for (const auto& [path, content] : files) {
+      const std::string key = "models/out/tiny/" + path;
+      INFO(key);
+      REQUIRE(objects.contains(key));
+      CHECK(objects[key]["sha256"] == s3::Sha256Hex(content));
+      CHECK(objects[key]["owner"] == "jobs/1");
+    }
+  }
+  void AwaitNoOrphans() const {
+    while (!sweeper->idle()) std::this_thread::yield();
+    CHECK(fake.State()["uploads"].empty());
+    CHECK(S3Ledger::Find(scratch / "ledgers").empty());
+  }
+
+  FakeS3 fake;
+  TemporaryDirectory scratch;
+  std::map<std::string, std::string> files;
+  SinkTarget target;
+  std::unique_ptr<s3::Client> client;
+  std::unique_ptr<S3Sweeper> sweeper;
+};
+
+TEST_CASE_METHOD(Fixture,
+                 "s3 sink: parts leave while the rest is not there yet; objects at the end") {
+  const auto publisher = Make();
+  REQUIRE(Begin(*publisher) == absl::OkStatus());
+  // The second part is whole first.
+  REQUIRE(publisher->RangeIsFinal({0, kPart - 1, kPart + 1}).ok());
+  while (fake.Calls("UploadPart") == 0) std::this_thread::yield();
+  CheckVisible(false);
+  REQUIRE(publisher->RangeIsFinal({0, 0, kPart - 1}).ok());
+  REQUIRE(publisher->RangeIsFinal({0, 2 * kPart, 77}).ok());
+  REQUIRE(publisher->Publish(Stored(), {}) == absl::OkStatus());
+  CheckVisible(true);
+  CHECK(fake.Calls("UploadPart") == 3);
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: the whole way, with nothing left over") {
+  auto publisher = Make();
+  REQUIRE(Whole(*publisher) == absl::OkStatus());
+  CheckVisible(true);
+  CHECK(*publisher->WasPublished("", Stored(), {}));
+  publisher.reset();
+  AwaitNoOrphans();
+  // A later attempt, after a kill before the success was recorded, recognises it.
+  CHECK(*Make()->WasPublished("", Stored(), {}));
+  auto other = Stored();
+  other[0].size += 1;
+  CHECK_FALSE(*Make()->WasPublished("", other, {}));
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: what passes does not fail the job") {
+  const Json fault = GENERATE(
+      Json{{"operation", "UploadPart"}, {"action", "cut"}, {"times", 3}},
+      Json{{"operation", "UploadPart"}, {"action", "status"}, {"status", 503}, {"times", 3}},
+      Json{{"operation", "CreateUpload"}, {"action", "lose_answer"}},
+      Json{{"operation", "CompleteUpload"}, {"action", "lose_answer"}},
+      Json{{"operation", "PutObject"}, {"action", "lose_answer"}},
+      Json{{"operation", "*"}, {"action", "no_etag"}, {"times", 100}});
+  INFO(fault.dump());
+  auto publisher = Make();
+  fake.Fail(Json::array({fault}));
+  REQUIRE(Whole(*publisher) == absl::OkStatus());
+  CheckVisible(true);
+  publisher.reset();
+  AwaitNoOrphans();  // of a repeated CreateUpload, too
+  CHECK(fake.State()["fired"] >= 1);
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "s3 sink: what does not pass fails it, named, with nothing visible or left") {
+  struct Row {
+    Json fault;
+    Code code;
+    const char* words;
+  };
+  const Row row = GENERATE(
+      Row{{{"operation", "UploadPart"},
+           {"action", "status"},
+           {"status", 403},
+           {"code", "AccessDenied"},
+           {"skip", 1}},
+          Code::kPermissionDenied,
+          "AccessDenied"},
+      Row{{{"operation", "CreateUpload"}, {"action", "status"}, {"status", 400}, {"code", "Odd"}},
+          Code::kFailedPrecondition,
+          "Odd"},
+      Row{{{"operation", "UploadPart"}, {"action", "status"}, {"status", 503}, {"times", 99}},
+          Code::kUnavailable,
+          "503"},
+      Row{{{"operation", "CompleteUpload"}, {"action", "status"}, {"status", 403}},
+          Code::kPermissionDenied,
+          "403"},
+      // When some objects are there already.
+      Row{{{"operation", "PutObject"}, {"action", "status"}, {"status", 403}, {"skip", 2}},
+          Code::kPermissionDenied,
+          "403"});
+  INFO(row.fault.dump());
+  s3::Options options = fake.options();
+  options.retry.max_attempts = 3;
+  Connect(options);
+  auto publisher = Make();
+  fake.Fail(Json::array({row.fault}));
+  CHECK_THAT(Whole(*publisher), IsStatus(row.code, {"s3://models/out/tiny/", row.words}));
+  CheckVisible(false);
+  publisher.reset();
+  fake.Fail(Json::array());
+  AwaitNoOrphans();
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: a job that is stopped leaves nothing") {
+  auto publisher = Make();
+  REQUIRE(Begin(*publisher) == absl::OkStatus());
+  REQUIRE(AllIsFinal(*publisher) == absl::OkStatus());
+  std::stop_source stop;
+  stop.request_stop();
+  CHECK(absl::IsCancelled(publisher->Publish(Stored(), stop.get_token())));
+  CheckVisible(false);
+  publisher.reset();
+  AwaitNoOrphans();
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: what a killed server left is aborted by the next") {
+  // Its ledger, as the disk has it: one upload with its id, one whose answer never came, a line
+  // cut.
+  const auto known = client->CreateUpload({"models", "out/tiny/a"}, "jobs/1", {});
+  REQUIRE(client->CreateUpload({"models", "out/tiny/b"}, "jobs/1", {}).ok());
+  REQUIRE(client->CreateUpload({"models", "out/tiny/bystander"}, "jobs/2", {}).ok());
+  auto ledger = S3Ledger::Create(scratch / "ledgers", "1", "models");
+  REQUIRE((*ledger)->Begin("out/tiny/a", std::time(nullptr)).ok());
+  REQUIRE((*ledger)->Opened("out/tiny/a", *known).ok());
+  REQUIRE((*ledger)->Begin("out/tiny/b", std::time(nullptr)).ok());
+  std::ofstream((*ledger)->path(), std::ios::app) << "{\"begin\": \"out/ti";
+  fake.Fail(Json::array({Json{{"action", "status"}, {"status", 503}, {"times", 20}}}));
+  sweeper->Take((*ledger)->path());
+  while (!sweeper->idle()) std::this_thread::yield();
+  const Json uploads = fake.State()["uploads"];
+  REQUIRE(uploads.size() == 1);
+  CHECK(uploads[0]["key"] == "out/tiny/bystander");
+  CHECK(S3Ledger::Find(scratch / "ledgers").empty());
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "s3 sink: an upload of the same key from long before is somebody else's") {
+  REQUIRE(client->CreateUpload({"models", "out/tiny/b"}, "jobs/1", {}).ok());
+  auto ledger = S3Ledger::Create(scratch / "ledgers", "1", "models");
+  REQUIRE((*ledger)->Begin("out/tiny/b", std::time(nullptr) + 3600).ok());
+  REQUIRE(SweepLedger(*client, (*ledger)->path(), {}) == absl::OkStatus());
+  CHECK(fake.State()["uploads"].size() == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: a prefix with something at it is refused, or written over") {
+  REQUIRE(
+      client->PutObject({"models", "out/tiny/zebra"}, s3::BodyOf("x"), s3::Existing::kKeep, "", {})
+          .ok());
+  REQUIRE(
+      client->PutObject({"models", "out/tiny-2/x"}, s3::BodyOf("x"), s3::Existing::kKeep, "", {})
+          .ok());
+  const absl::Status refused = Begin(*Make());
+  CHECK_THAT(refused, IsStatus(Code::kAlreadyExists, {"s3://models/out/tiny/zebra"}));
+  CHECK(ReasonOf(refused) == "OUTPUT_EXISTS");
+  target.overwrite = true;
+  CHECK(Whole(*Make()) == absl::OkStatus());
+  CHECK(Whole(*Make()) == absl::OkStatus());
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: an object that appears meanwhile is not replaced") {
+  auto publisher = Make();
+  REQUIRE(Begin(*publisher) == absl::OkStatus());
+  REQUIRE(AllIsFinal(*publisher) == absl::OkStatus());
+  REQUIRE(client
+              ->PutObject({"models", "out/tiny/config.json"}, s3::BodyOf("theirs"),
+                          s3::Existing::kKeep, "", {})
+              .ok());
+  CHECK_THAT(publisher->Publish(Stored(), {}),
+             IsStatus(Code::kAlreadyExists, {"s3://models/out/tiny/config.json"}));
+  const Json objects = fake.State()["objects"];
+  REQUIRE(objects.size() == 1);
+  CHECK(objects["models/out/tiny/config.json"]["sha256"] == s3::Sha256Hex("theirs"));
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: bytes that never became final are an error, not a hole") {
+  auto publisher = Make();
+  REQUIRE(Begin(*publisher) == absl::OkStatus());
+  REQUIRE(publisher->RangeIsFinal({0, 0, kPart}).ok());
+  CHECK_THAT(publisher->Publish(Stored(), {}), IsStatus(Code::kInternal, {kModel, "final"}));
+  CheckVisible(false);
+}
+
+TEST_CASE("ledger: what is open, and a file that is none") {
+  const TemporaryDirectory scratch;
+  auto ledger = S3Ledger::Create(scratch.path(), "job", "bucket");
+  REQUIRE(ledger.status() == absl::OkStatus());
+  CHECK((*S3Ledger::Create(scratch.path(), "job", "bucket"))->path() != (*ledger)->path());
+  REQUIRE((*ledger)->Begin("a\"\n/b", 7).ok());
+  REQUIRE((*ledger)->Opened("a\"\n/b", "id+/=").ok());
+  REQUIRE((*ledger)->Begin("c", 8).ok());
+  auto content = S3Ledger::Read((*ledger)->path());
+  REQUIRE(content.status() == absl::OkStatus());
+  CHECK(content->bucket == "bucket");
+  REQUIRE(content->open.size() == 2);
+  CHECK(content->open[0].key == "a\"\n/b");
+  CHECK(content->open[0].upload_id == "id+/=");
+  CHECK(content->open[1].begun == 8);
+  REQUIRE((*ledger)->Closed("a\"\n/b").ok());
+  CHECK(S3Ledger::Read((*ledger)->path())->open.size() == 1);
+  for (const char* text : {"garbage\n", "[]\n", "{}\n", "{\"open\": \"x\", \"id\": \"y\"}\n",
+                           "{\"begin\": \"x\"}\n", "{\"begin\": 1, \"time\": \"x\"}\n"}) {
+    WriteText(scratch / "bad.ledger", text);
+    CHECK_THAT(S3Ledger::Read(scratch / "bad.ledger").status(),
+               IsStatus(Code::kInternal, {"bad.ledger"}));
+  }
+}
+
+}  // namespace
+}  // namespace seedlm::server
