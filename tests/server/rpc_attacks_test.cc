@@ -169,8 +169,9 @@ TEST_CASE("header bomb, HTTP/2: more metadata than the limit is refused, and the
       context.AddMetadata("x-bomb-" + std::to_string(j), std::string(4096, 'x'));
     }
     v1::Capabilities capabilities;
-    CHECK(fixture.jobs().GetCapabilities(&context, {}, &capabilities).error_code() ==
-          Code::RESOURCE_EXHAUSTED);
+    // The call is refused, or the connection closed while the headers are still on their way.
+    const Code code = fixture.jobs().GetCapabilities(&context, {}, &capabilities).error_code();
+    CHECK((code == Code::RESOURCE_EXHAUSTED || code == Code::UNAVAILABLE));
   }
   CHECK(PingSucceedsSoon(fixture));
 }
