@@ -4,11 +4,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/leftovers.h"
+#include "client/output.h"
 #include "client/temporary_directory.h"
 #include "server/server.h"
 
@@ -65,7 +67,8 @@ class InProcessServer : public EmbeddedServer {
   InProcessServer(Home home, std::unique_ptr<server::Server> server)
       : home_(std::move(home)), server_(std::move(server)) {}
   ~InProcessServer() override {
-    server_->Shutdown(kGrace);
+    const std::string not_kept = server_->Shutdown(kGrace);
+    if (!not_kept.empty()) PrintNote(absl::StrCat("warning: ", not_kept));
     server_.reset();  // closes the database before the directory goes
   }
 

@@ -36,6 +36,16 @@ absl::Status Convert(const google::rpc::Status& from, absl::StatusCode code, std
   return status;
 }
 
+// gRPC's text without what `address` says already: "Connection refused".
+absl::string_view WithoutNoise(absl::string_view text) {
+  constexpr absl::string_view kAll = "failed to connect to all addresses; last error: ";
+  constexpr absl::string_view kOne = "Failed to connect to remote host: ";
+  if (const size_t at = text.rfind(kOne); at != absl::string_view::npos) {
+    return text.substr(at + kOne.size());
+  }
+  return absl::StripPrefix(text, kAll);
+}
+
 }  // namespace
 
 absl::Status FromRpc(const grpc::Status& status, const std::string& address) {
@@ -46,8 +56,7 @@ absl::Status FromRpc(const grpc::Status& status, const std::string& address) {
   const auto code = static_cast<absl::StatusCode>(status.error_code());
   std::string message = status.error_message();
   if (!answered && code == absl::StatusCode::kUnavailable) {
-    constexpr absl::string_view kNoise = "failed to connect to all addresses; last error: ";
-    message = absl::StrCat("cannot reach ", address, ": ", absl::StripPrefix(message, kNoise),
+    message = absl::StrCat("cannot reach ", address, ": ", WithoutNoise(message),
                            "; start it with seedlm-server, or mend --server");
   } else if (!answered && code == absl::StatusCode::kDeadlineExceeded) {
     message = absl::StrCat(address, ": no answer in time; try again");

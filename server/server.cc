@@ -333,7 +333,8 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return parts_->grpc_server->InProcessChannel(grpc::ChannelArguments());
 }
 
-void Server::Shutdown(std::chrono::milliseconds grace) {
+std::string Server::Shutdown(std::chrono::milliseconds grace) {
+  std::string not_kept;
   std::call_once(parts_->shut_down, [&] {
     parts_->draining = true;
     if (parts_->grpc_server != nullptr) {
@@ -342,14 +343,15 @@ void Server::Shutdown(std::chrono::milliseconds grace) {
     }
     if (parts_->scheduler != nullptr) {
       parts_->scheduler->Shutdown();
-      const absl::Status saved = backend::SaveIndex();
-      if (!saved.ok()) parts_->Warn(std::string(saved.message()));
+      not_kept = std::string(backend::SaveIndex().message());
+      if (!not_kept.empty()) parts_->Warn(not_kept);
     }
     parts_->acceptor.reset();
     if (parts_->grpc_server != nullptr) {
       parts_->grpc_server->Shutdown(std::chrono::system_clock::now() + grace);
     }
   });
+  return not_kept;
 }
 
 }  // namespace seedlm::server

@@ -41,8 +41,9 @@ class Server {
   // Drains: admits nothing, says NOT_SERVING, ends watches, stops the workers within a shard, waits
   // until `grace` is over for calls that run, and cancels those. Jobs that have not ended go on
   // when a server starts on the same data directory, or are CANCELLED with cancel_on_shutdown.
-  // Idempotent.
-  void Shutdown(std::chrono::milliseconds grace);
+  // Idempotent. Returns what could not be kept for the next start, for people, mostly "": the
+  // index's cache; it is in the log too.
+  std::string Shutdown(std::chrono::milliseconds grace);
 
  private:
   struct Parts;

@@ -1,5 +1,6 @@
 #include "kernels/registry/registry.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
@@ -64,6 +65,20 @@ void SetIndexOptions(const IndexOptions& options) { SharedIndex::Get().Set(optio
 IndexUsage ReadIndexUsage() {
   const auto store = SharedIndex::Get().Use();
   return {store->lists(), store->memory() - store->memory_left(), store->memory()};
+}
+
+double PlannedScans(std::string_view backend, const codec::Profile& profile, int64_t blocks) {
+  // Only the CPU's search goes through the index. Blocks are searched in parts of a shard at a
+  // time.
+  constexpr int64_t kUsualBatch = int64_t{1} << 16;
+  double least = static_cast<double>(blocks);
+  if (backend != "cpu" || blocks < 1) return least;
+  const search::IndexState state{0, SharedIndex::Get().Use()->memory_left()};
+  for (const search::Resolution& resolution : search::Resolutions(profile)) {
+    least = std::min(least,
+                     search::ModelCost(resolution, {std::min(blocks, kUsualBatch), blocks}, state));
+  }
+  return least;
 }
 
 absl::Status SaveIndex() { return SharedIndex::Get().Use()->Save(); }

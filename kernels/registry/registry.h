@@ -42,6 +42,11 @@ struct IndexUsage {
 };
 IndexUsage ReadIndexUsage();  // thread-safe
 
+// What a job of `blocks` blocks costs with the backend of that name, in scans of all seeds for one
+// block: less than `blocks` where its index pays. By the model that the search itself chooses by,
+// as if no list were there yet, so that it is an upper bound. Thread-safe.
+double PlannedScans(std::string_view backend, const codec::Profile& profile, int64_t blocks);
+
 // Writes what the index has learnt to its cache. UNAVAILABLE, naming the file: it cannot be
 // written; nothing is tried again then.
 absl::Status SaveIndex();

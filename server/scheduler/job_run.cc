@@ -208,7 +208,7 @@ absl::StatusOr<PieceRecord> JobRun::Encode(const TensorRun& tensor, const Tensor
                          shard.rows.row_count * tensor.columns(), sums->seconds);
   CountShard(tensor, shard, *sums);
   context_.log->debug("encoded in {:.3f} s; {}", sums->seconds, sums->search);
-  if (!sums->warning.empty()) context_.log->warn("{}", sums->warning);
+  if (!sums->warning.empty()) Warn(sums->warning);
   return PieceRecord{tensor.id(),           shard.index,     sums->crc32c, sums->squared_error,
                      sums->squared_weights, sums->max_error, sums->seconds};
 }
@@ -311,9 +311,13 @@ absl::Status JobRun::Commit() {
       "the output is published, but may not outlive a power "
       "cut: ",
       sink_->publish_warning().message());
+  Warn(warning);
+  return absl::OkStatus();
+}
+
+void JobRun::Warn(const std::string& warning) const {
   context_.log->warn("{}", warning);
   (void)context_.store->AppendEvent(name(), Warning{warning});  // it is in the log
-  return absl::OkStatus();
 }
 
 void JobRun::SetPublished(int64_t done, int64_t total) {

@@ -114,6 +114,7 @@ class JobRun {
   absl::Status Open();
   absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
   absl::Status Stream(TensorRun& tensor, const TensorRun::Shard& shard);
+  void Warn(const std::string& warning) const;  // in the log and among the job's events
   void CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
                   const ShardSums& sums) const;
   absl::Status CopyPiece(Copy& copy, int64_t piece);

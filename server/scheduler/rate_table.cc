@@ -8,8 +8,8 @@ namespace {
 // Share of the newest shard in the moving mean.
 constexpr double kNewest = 0.1;
 
-// Blocks a second and thread before anything was measured: two digits of what one core with AVX2
-// did for 4bit/optimal (kernels/bench). No promise.
+// Blocks a second and thread by the scan of all seeds, before anything was measured: two digits of
+// what one core with AVX2 did for 4bit/optimal (kernels/bench). No promise.
 struct Default {
   std::string_view backend;
   double blocks_per_second;
@@ -33,7 +33,7 @@ void RateTable::Record(std::string_view backend, const codec::Profile& profile, 
 }
 
 double RateTable::WeightsPerSecond(std::string_view backend, const codec::Profile& profile,
-                                   codec::Fit fit) const {
+                                   codec::Fit fit, double scans) const {
   {
     const std::lock_guard lock(mutex_);
     if (const auto it = measured_.find(Key(backend, profile, fit)); it != measured_.end()) {
@@ -41,7 +41,7 @@ double RateTable::WeightsPerSecond(std::string_view backend, const codec::Profil
     }
   }
   for (const Default& known : kDefaults) {
-    if (known.backend == backend) return known.blocks_per_second * profile.block;
+    if (known.backend == backend) return known.blocks_per_second * profile.block / scans;
   }
   return 0;
 }

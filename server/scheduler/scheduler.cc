@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "kernels/registry/registry.h"
 #include "server/errors/reason.h"
 #include "server/log/log_scope.h"
 #include "server/scheduler/job_run.h"
@@ -291,7 +292,10 @@ absl::StatusOr<std::shared_ptr<const backend::Backend>> Scheduler::OpenBackend(
 
 double Scheduler::EstimateSeconds(std::string_view backend, const codec::Profile& profile,
                                   codec::Fit fit, int64_t weights) const {
-  const double rate = rates_.WeightsPerSecond(backend, profile, fit);
+  const int64_t blocks = std::max<int64_t>(1, weights / profile.block);
+  const double scans =
+      backend::PlannedScans(backend, profile, blocks) / static_cast<double>(blocks);
+  const double rate = rates_.WeightsPerSecond(backend, profile, fit, scans);
   return rate > 0 ? static_cast<double>(weights) / (rate * threads_) : 0;
 }
 

@@ -28,6 +28,12 @@ TEST_CASE("a server that is not there is named, with the way out") {
       FromRpc(grpc::Status(grpc::StatusCode::UNAVAILABLE, "connection refused"), "127.0.0.1:1");
   CHECK(absl::IsUnavailable(status));
   CHECK(absl::StartsWith(status.message(), "cannot reach 127.0.0.1:1: connection refused; start"));
+  const grpc::Status long_winded(
+      grpc::StatusCode::UNAVAILABLE,
+      "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to "
+      "connect to remote host: Connection refused");
+  CHECK(absl::StartsWith(FromRpc(long_winded, "127.0.0.1:1").message(),
+                         "cannot reach 127.0.0.1:1: Connection refused; start"));
 }
 
 TEST_CASE("a server's own words are kept, with the reason") {

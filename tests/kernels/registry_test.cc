@@ -32,6 +32,21 @@ TEST_CASE("auto takes the first of the list, names are honoured", "[registry]") 
   unsetenv("SEEDLM_CUDA_PLUGIN");
 }
 
+TEST_CASE("a large job is planned with fewer scans than blocks, where there is an index for it") {
+  SetIndexOptions({int64_t{1} << 30, ""});
+  constexpr int64_t kLarge = 25'000'000;
+  CHECK(PlannedScans("cpu", codec::k4bit, kLarge) < 0.1 * kLarge);
+  CHECK(PlannedScans("cpu", codec::k3bit, kLarge) < kLarge);
+  CHECK(PlannedScans("cpu", codec::k2bit, kLarge) == kLarge);  // has no cells
+  CHECK(PlannedScans("reference", codec::k4bit, kLarge) == kLarge);
+  for (const int64_t few : {int64_t{0}, int64_t{1}, int64_t{100}}) {
+    CHECK(PlannedScans("cpu", codec::k4bit, few) == static_cast<double>(few));
+  }
+  SetIndexOptions({0, ""});
+  CHECK(PlannedScans("cpu", codec::k4bit, kLarge) == kLarge);
+  SetIndexOptions({int64_t{1} << 30, ""});
+}
+
 TEST_CASE("an unknown backend is refused with the known ones", "[registry]") {
   const auto refused = OpenBackend("tpu");
   CHECK(refused.status().code() == absl::StatusCode::kInvalidArgument);

@@ -24,6 +24,14 @@ TEST_CASE("known backends have a rate from the start, the fast one the higher") 
   CHECK(reference == 460 * codec::k4bit.block);
 }
 
+TEST_CASE("an index makes the first guess higher, and what is measured stays as it is") {
+  RateTable rates;
+  CHECK(rates.WeightsPerSecond("cpu", codec::k4bit, kOptimal, 0.02) ==
+        Approx(50 * rates.WeightsPerSecond("cpu", codec::k4bit, kOptimal)));
+  rates.Record("cpu", codec::k4bit, kOptimal, 100, 1.0);
+  CHECK(rates.WeightsPerSecond("cpu", codec::k4bit, kOptimal, 0.02) == 100);
+}
+
 TEST_CASE("what is measured replaces the first guess and then moves slowly") {
   RateTable rates;
   rates.Record("cpu", codec::k4bit, kOptimal, 100, 1.0);
