@@ -292,11 +292,16 @@ absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const st
     std::error_code error;
     file.size = static_cast<int64_t>(fs::file_size(file.path, error));
     if (error) return format::ErrnoToStatus(error.value(), file.path, "read");
-    auto digest = FileSha256(file.path, context.stop);
+    total += file.size;
+  }
+  TransferMeter meter(context, total);  // of the sums, which take a while too
+  for (LocalFile& file : local->files) {
+    auto digest = Sha256OfFile(file.path, context.stop, [&](int64_t bytes) {
+      meter.Moved(bytes, absl::StrCat("checksum of ", file.relative));
+    });
     if (!digest.ok()) return context.stop.stop_requested() ? Stopped() : digest.status();
     file.sha256 = *std::move(digest);
     all.Update(absl::StrCat(file.sha256, " ", file.relative, "\n"));
-    total += file.size;
   }
   UploadedArtifact artifact{absl::StrCat("artifacts/", all.HexDigest().substr(0, kIdDigits)),
                             local->is_directory};

@@ -17,6 +17,7 @@ import tempfile
 LAW = {
     "kernels/codec": [],
     "kernels/format": ["kernels/codec"],
+    "kernels/checksum": ["kernels/format"],
     "kernels/verify": ["kernels/format", "kernels/codec"],
     "kernels/search": ["kernels/codec"],
     "kernels/backend": ["kernels/codec"],
@@ -35,7 +36,7 @@ LAW = {
     "server/jobs": ["server/errors", "kernels/codec"],  # profile.h: the words of a request
     "server/admission": ["server/errors", "server/jobs", "kernels/format", "kernels/codec"],
     "server/storage/s3": ["server/errors"],
-    "server/storage": ["server/errors", "server/storage/s3", "kernels/format"],
+    "server/storage": ["server/errors", "server/storage/s3", "kernels/checksum", "kernels/format"],
     "server/workers": ["server/errors", "server/storage", "kernels/backend", "kernels/codec",
                        "kernels/format"],
     "server/scheduler": ["server/errors", "server/jobs", "server/log", "server/metrics",
@@ -48,7 +49,7 @@ LAW = {
                "server/log", "server/metrics", "server/rpc", "server/scheduler", "server/storage",
                "server/storage/s3",
                "server/workers", "kernels/registry", "kernels/backend"],
-    "client": ["client/commands", "proto", "kernels/verify", "kernels/format", "kernels/codec"],
+    "client": ["client/commands", "proto", "kernels/checksum", "kernels/verify", "kernels/format", "kernels/codec"],
     "client/commands": ["client", "proto", "kernels/verify", "kernels/format", "kernels/codec"],
 }
 

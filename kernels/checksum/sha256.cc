@@ -1,4 +1,4 @@
-#include "server/storage/sha256.h"
+#include "kernels/checksum/sha256.h"
 
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -12,12 +12,18 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
-#include "server/storage/unique_fd.h"
 
-namespace seedlm::server {
+namespace seedlm::checksum {
 namespace {
 
 constexpr size_t kReadBytes = size_t{1} << 20;
+
+struct ScopedFd {
+  const int fd;
+  ~ScopedFd() {
+    if (fd >= 0) close(fd);
+  }
+};
 
 }  // namespace
 
@@ -34,6 +40,8 @@ void Sha256::Update(std::span<const std::byte> bytes) {
   (void)EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());  // SHA-256 cannot fail here
 }
 
+void Sha256::Update(std::string_view bytes) { Update(std::as_bytes(std::span(bytes))); }
+
 std::string Sha256::HexDigest() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;
@@ -43,15 +51,15 @@ std::string Sha256::HexDigest() {
 
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path, std::stop_token stop,
                                          const BytesDone& bytes_done) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return format::ErrnoToStatus(errno, path, "open");
+  const ScopedFd file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) return format::ErrnoToStatus(errno, path, "open");
   Sha256 sum;
   std::vector<std::byte> buffer(kReadBytes);
   while (true) {
     if (stop.stop_requested()) {
       return absl::CancelledError(absl::StrCat(format::Printable(path), ": stopped on request"));
     }
-    const ssize_t count = read(fd.get(), buffer.data(), buffer.size());
+    const ssize_t count = read(file.fd, buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return format::ErrnoToStatus(errno, path, "read");
     if (count == 0) return sum.HexDigest();
@@ -60,4 +68,4 @@ absl::StatusOr<std::string> Sha256OfFile(const std::string& path, std::stop_toke
   }
 }
 
-}  // namespace seedlm::server
+}  // namespace seedlm::checksum

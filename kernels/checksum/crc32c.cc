@@ -1,11 +1,11 @@
-#include "server/storage/crc32c.h"
+#include "kernels/checksum/crc32c.h"
 
 #include <isa-l/crc.h>
 
 #include <algorithm>
 #include <cstddef>
 
-namespace seedlm::server {
+namespace seedlm::checksum {
 
 uint32_t Crc32c(std::string_view data) { return ExtendCrc32c(0, std::as_bytes(std::span(data))); }
 
@@ -23,4 +23,4 @@ uint32_t ExtendCrc32c(uint32_t crc, std::span<const std::byte> bytes) {
   return ~crc;
 }
 
-}  // namespace seedlm::server
+}  // namespace seedlm::checksum
