@@ -32,12 +32,37 @@ Seconds Summary(std::vector<double> seconds) {
   return {seconds.front(), seconds[seconds.size() / 2]};
 }
 
-// Multiply-adds of float32 (rung 1) or float64 (rung 0) for a block's scan of all seeds.
+// Multiply-adds of a block's search, of float64 for rung 0; of rung 2 those of its sample, as its
+// products are counted in another unit.
 double FmaPerBlock(SearchMethod method, const Profile& profile) {
-  const double entries = profile.rank * (profile.rank + 1) / 2;
-  const double pair = method == SearchMethod::kNaive ? profile.block * profile.rank + profile.rank
-                                                     : profile.block + entries + profile.rank;
-  return pair * profile.seed_count();
+  const double whole = profile.block * profile.rank + profile.rank;
+  const double sliding = profile.block + profile.rank * (profile.rank + 1) / 2 + profile.rank;
+  constexpr double kScanned = 3200;  // seeds of a list, about (4bit, Gaussian)
+  switch (method) {
+    case SearchMethod::kNaive:
+      return whole * profile.seed_count();
+    case SearchMethod::kSliding:
+      return sliding * profile.seed_count();
+    case SearchMethod::kTensor:
+      return sliding * cuda::kTensorTuning.sample_segments * cuda::kScan.segment;
+    case SearchMethod::kCells:
+      break;
+  }
+  return whole * (kScanned + cuda::kCellTuning.top_seeds);
+}
+
+const char* Rung(SearchMethod method) {
+  switch (method) {
+    case SearchMethod::kNaive:
+      return "0 naive";
+    case SearchMethod::kSliding:
+      return "1 sliding";
+    case SearchMethod::kTensor:
+      return "2 tensor";
+    case SearchMethod::kCells:
+      break;
+  }
+  return "3 cells";
 }
 
 cudaError_t TimeSearch(SearchMethod method, const Profile& profile, Fit fit, ScaleRule rule,
