@@ -83,8 +83,8 @@ int Run(const Options& options) {
   result["small"] = options.small;
 
   const int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  const CheckSizes sizes = options.small ? CheckSizes{3, 3, 2, threads}
-                                         : CheckSizes{2048, options.blocks, 4096, threads};
+  const CheckSizes sizes = options.small ? CheckSizes{3, 3, 2, threads, false}
+                                         : CheckSizes{2048, options.blocks, 4096, threads, true};
   bool failed = false;
   error = CheckAll(sizes, device.multiProcessorCount, result["checks"], failed);
   if (error != cudaSuccess) return Fail(error, "checking codes");

@@ -58,14 +58,6 @@ std::vector<SearchPlan> Plans(SearchPlan usual) {
   return {usual, narrow, odd};
 }
 
-// The rungs above the naive one that a profile has.
-std::vector<std::pair<const char*, SearchMethod>> Fast(const DeviceSearch& device) {
-  std::vector<std::pair<const char*, SearchMethod>> rungs{{"sliding", SearchMethod::kSliding},
-                                                          {"tensor", SearchMethod::kTensor}};
-  if (device.tables().cells.exists()) rungs.emplace_back("cells", SearchMethod::kCells);
-  return rungs;
-}
-
 class Checker {
  public:
   Checker(const CheckSizes& sizes, int processors, ordered_json& checks, bool& failed)
@@ -75,9 +67,10 @@ class Checker {
     const Problem problem = MakeProblem(profile, fit, rule, sizes_.reference_blocks, 1);
     const std::vector<CodeWord> expected = ReferenceCodes(problem, sizes_.threads);
     DeviceSearch device(profile, problem.count(), processors_);
-    for (const auto& [name, method] : Fast(device)) {
+    for (const auto& [name, method] : FastRungs(device, profile)) {
       int64_t differences = 0;
-      for (const SearchPlan& plan : Plans(device.plan())) {
+      for (const SearchPlan& plan :
+           sizes_.all ? Plans(device.plan()) : std::vector{device.plan()}) {
         differences += Differences(device.Codes(method, problem, plan), expected);
       }
       Report({{"check", std::string(name) + " = reference"},
@@ -94,7 +87,7 @@ class Checker {
         MakeProblem(profile, Fit::kOptimal, ScaleRule::kFitted, sizes_.blocks, 2);
     DeviceSearch device(profile, problem.count(), processors_);
     const auto naive = device.Codes(SearchMethod::kNaive, problem, device.plan());
-    for (const auto& [name, method] : Fast(device)) {
+    for (const auto& [name, method] : FastRungs(device, profile)) {
       const auto codes = device.Codes(method, problem, device.plan());
       Report({{"check", std::string(name) + " = naive"}, {"profile", profile.name}},
              problem.count(), Differences(naive, codes));
@@ -163,6 +156,17 @@ class Checker {
   }
 
  private:
+  // The rungs above the naive one that a profile has.
+  std::vector<std::pair<const char*, SearchMethod>> FastRungs(const DeviceSearch& device,
+                                                              const codec::Profile& profile) const {
+    std::vector<std::pair<const char*, SearchMethod>> rungs{{"sliding", SearchMethod::kSliding}};
+    if (sizes_.all || profile.name == codec::k4bit.name) {
+      rungs.emplace_back("tensor", SearchMethod::kTensor);
+    }
+    if (device.tables().cells.exists()) rungs.emplace_back("cells", SearchMethod::kCells);
+    return rungs;
+  }
+
   cudaError_t Decode(const codec::Profile& profile, const std::vector<uint32_t>& words,
                      const std::vector<uint8_t>& levels, const std::vector<float>& scale,
                      int64_t rows, int64_t columns, std::vector<float>& out) {
@@ -219,6 +223,8 @@ cudaError_t CheckAll(const CheckSizes& sizes, int processors, ordered_json& chec
          {std::pair{Fit::kOptimal, ScaleRule::kFitted}, std::pair{Fit::kOptimal, ScaleRule::kPow2},
           std::pair{Fit::kOptimal, ScaleRule::kPaper}, std::pair{Fit::kNearest, ScaleRule::kPow2},
           std::pair{Fit::kNearest, ScaleRule::kPaper}}) {
+      const bool usual = rule == (fit == Fit::kOptimal ? ScaleRule::kFitted : ScaleRule::kPaper);
+      if (!sizes.all && !usual) continue;
       if (const cudaError_t error = checker.AgainstReference(profile, fit, rule);
           error != cudaSuccess) {
         return error;

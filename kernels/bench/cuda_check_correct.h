@@ -13,6 +13,7 @@ struct CheckSizes {
   int64_t blocks;            // of each profile, where the rungs are compared with each other
   int64_t gemm_blocks;
   int threads;  // of the host
+  bool all;     // every fit, scale and plan; else a few, tensor cores for 4bit only
 };
 
 // One JSON object a check: what, blocks, differences, and for a GEMM that was not run why. Sets
