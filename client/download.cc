@@ -253,7 +253,7 @@ bool IsThere(const v1::OutputFile& file, const std::string& path, const std::sto
   std::error_code error;
   const uintmax_t size = std::filesystem::file_size(path, error);
   if (error || size != static_cast<uintmax_t>(file.size())) return false;
-  const auto sum = FileSha256(path, stop);
+  const auto sum = Sha256OfFile(path, stop);
   return sum.ok() && *sum == file.sha256();
 }
 

@@ -239,7 +239,7 @@ int main(int argc, char** argv) {
     v1::OutputFile* file = job.add_output_files();
     file->set_path("model.safetensors");
     file->set_size(size);
-    const auto sum = client::FileSha256(path, {});
+    const auto sum = client::Sha256OfFile(path);
     Check(sum.status());
     file->set_sha256(*sum);
     bare_down.push_back(BareDownload(*bare, size));

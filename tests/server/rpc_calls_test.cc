@@ -10,6 +10,7 @@
 #include "google/rpc/status.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "server/rpc/compression_rpc.h"
+#include "server/rpc/door.h"
 #include "server/rpc/work_pool.h"
 #include "tests/server/engine_fixture.h"
 
@@ -44,7 +45,7 @@ struct BusyFixture : EngineFixture {
   BusyFixture() {
     WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
     Compose();
-    rpc = std::make_unique<CompressionRpc>(*engine->service, calls, planning, ServiceLimits{},
+    rpc = std::make_unique<CompressionRpc>(door, *engine->service, calls, planning, ServiceLimits{},
                                            WatchOptions{});
     grpc::ServerBuilder builder;
     builder.RegisterService(rpc.get());
@@ -77,6 +78,7 @@ struct BusyFixture : EngineFixture {
   }
 
   std::atomic<bool> let_go = false;
+  const Door door{nullptr};  // open to all
   std::unique_ptr<CompressionRpc> rpc;
   WorkPool calls{1};
   WorkPool planning{1, 1};
