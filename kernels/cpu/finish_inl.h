@@ -213,6 +213,9 @@ class Finisher {
   }
 
   struct Lanes {
+    // Written out, as an implicit one would not be compiled for this instruction set (NEON).
+    HWY_INLINE Lanes() {}
+
     int first;  // level of lane 0
     V limit, sigma, inverse_sigma;
     V q[P];
