@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test test-s3 test-slow bench bench-transfer hardware lint tidy format asan tsan fuzz cuda check-bare check-image
+.PHONY: help deps lint-deps build demo test test-s3 test-slow faults bench bench-transfer hardware lint tidy format asan tsan fuzz cuda check-bare check-image
 
 JOBS := $(shell nproc)
 MODEL ?=
@@ -14,6 +14,7 @@ help:
 	@echo 'make test        build everything and run all tests'
 	@echo 'make test-s3     the S3 tests against a Ceph RADOS gateway, which is installed and started'
 	@echo 'make test-slow   the index search against the scan of all seeds, a million blocks and more'
+	@echo 'make faults      kill -9, full disks, damaged files, jumping clocks: minutes (mounts as root)'
 	@echo 'make bench       measure the search and whole files, write kernels/bench/results/DATE-*.json'
 	@echo 'make bench-transfer  uploads and downloads on loopback beside a bare gRPC stream'
 	@echo 'make hardware    C simulation, RTL in lockstep, proof, areas, table of cycles'
@@ -50,6 +51,10 @@ test-s3:
 	cmake --preset cpu
 	cmake --build --preset cpu -j $(JOBS) --target seedlm seedlm-server
 	tests/s3/ceph.sh ctest --preset cpu -R '^e2e_s3_test$$'
+
+faults: lint-deps build
+	SEEDLM=build/cpu/client/seedlm SEEDLM_SERVER_PROGRAM=build/cpu/server/seedlm-server \
+	  PYTHONDONTWRITEBYTECODE=1 tests/faults/faults.py
 
 test-slow: build
 	SEEDLM_TEST_MODEL="$${MODEL:-$$(client/fetch_model.sh || true)}" \
