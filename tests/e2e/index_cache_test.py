@@ -18,7 +18,7 @@ ROWS, COLUMNS = 1536, 1024
 class IndexCache(EndToEnd):
     @classmethod
     def setUpClass(cls):
-        cls.tensor = harness.tensor("BF16", (ROWS, COLUMNS), 7)
+        cls.tensor = harness.tensor("F32", (ROWS, COLUMNS), 7)
 
     def setUp(self):
         super().setUp()
