@@ -49,7 +49,7 @@ def write_checkpoint(path, layers):
 
 def run(seedlm, source, scratch, cache, threads):
     """One row: what a process did from start to end."""
-    output = os.path.join(scratch, "out")
+    output = os.path.join(scratch, "compressed-" + os.path.basename(os.path.normpath(source)))
     command = [seedlm, "compress", source, output, "--threads", str(threads), "--force", "--json"]
     environment = dict(os.environ, XDG_CACHE_HOME=cache, XDG_STATE_HOME=scratch)
     start = time.perf_counter()
