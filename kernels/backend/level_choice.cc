@@ -59,12 +59,14 @@ std::vector<Stratum> DrawSample(const Profile& profile, const NormHistogram& his
 
 // The objective of each sampled block under a table.
 absl::StatusOr<std::vector<double>> Errors(const Backend& backend, const EncodeSpec& spec,
-                                           const Stratum& stratum, std::stop_token stop) {
+                                           const Stratum& stratum, std::stop_token stop,
+                                           std::string* warning) {
   const Profile& profile = spec.profile;
   const WeightRows blocks{WeightType::kF32, stratum.count, profile.block,
                           reinterpret_cast<const std::byte*>(stratum.blocks.data())};
   const auto shard = backend.Encode(spec, blocks, stop);
   if (!shard.ok()) return shard.status();
+  if (warning != nullptr && !shard->warning.empty()) *warning = shard->warning;
   const auto level_bytes = static_cast<size_t>(codec::LevelRowBytes(profile, 1));
   std::vector<double> errors;
   for (size_t i = 0; i < shard->words.size(); ++i) {
@@ -83,13 +85,13 @@ absl::StatusOr<std::vector<double>> Errors(const Backend& backend, const EncodeS
 // (weight 1) are exact.
 absl::StatusOr<bool> IsBetter(const Backend& backend, const EncodeSpec& fitted,
                               const EncodeSpec& pow2, const std::vector<Stratum>& strata,
-                              std::stop_token stop) {
+                              std::stop_token stop, std::string* warning) {
   double difference = 0;
   double variance = 0;
   for (const Stratum& stratum : strata) {
-    const auto a = Errors(backend, fitted, stratum, stop);
+    const auto a = Errors(backend, fitted, stratum, stop, warning);
     if (!a.ok()) return a.status();
-    const auto b = Errors(backend, pow2, stratum, stop);
+    const auto b = Errors(backend, pow2, stratum, stop, warning);
     if (!b.ok()) return b.status();
     const double n = static_cast<double>(stratum.count);
     double sum = 0, sum_of_squares = 0;
@@ -113,13 +115,13 @@ absl::StatusOr<bool> IsBetter(const Backend& backend, const EncodeSpec& fitted,
 absl::StatusOr<LevelTable> ChooseLevels(const Backend& backend, const Profile& profile,
                                         codec::Fit fit, codec::ScaleRule rule,
                                         const NormHistogram& histogram, std::stop_token stop,
-                                        int64_t blocks_to_come) {
+                                        int64_t blocks_to_come, std::string* warning) {
   const LevelTable proposed = codec::DesignLevels(profile, rule, histogram);
   if (rule != codec::ScaleRule::kFitted || histogram.empty()) return proposed;
   const LevelTable octaves = codec::DesignLevels(profile, codec::ScaleRule::kPow2, histogram);
-  const auto better =
-      IsBetter(backend, {profile, fit, proposed, blocks_to_come},
-               {profile, fit, octaves, blocks_to_come}, DrawSample(profile, histogram), stop);
+  const auto better = IsBetter(backend, {profile, fit, proposed, blocks_to_come},
+                               {profile, fit, octaves, blocks_to_come},
+                               DrawSample(profile, histogram), stop, warning);
   if (!better.ok()) return better.status();
   if (*better) return proposed;
   // The same sixteen levels, ascending as those of a fitted table are.

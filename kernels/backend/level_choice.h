@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stop_token>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend/backend.h"
@@ -15,13 +16,15 @@ namespace seedlm::backend {
 // The sample is drawn from the blocks that the histogram kept, each bin of norms in proportion to
 // its energy: 0.5 % of the blocks and at least 64, encoded twice. So the choice costs 1 % of the
 // tensor's encoding, and more for tensors of fewer than some 12,000 blocks.
-// `blocks_to_come`: the hint of EncodeSpec, for the encoding of the sample.
+// `blocks_to_come`: the hint of EncodeSpec, for the encoding of the sample. `warning`, if not null,
+// becomes the last of EncodedShard's that was not empty.
 // A pure function of (profile, fit, rule, tensor): every backend encodes the sample to the same
 // bytes. Errors: those of Backend::Encode.
 absl::StatusOr<codec::LevelTable> ChooseLevels(const Backend& backend,
                                                const codec::Profile& profile, codec::Fit fit,
                                                codec::ScaleRule rule,
                                                const codec::NormHistogram& histogram,
-                                               std::stop_token stop, int64_t blocks_to_come = 0);
+                                               std::stop_token stop, int64_t blocks_to_come = 0,
+                                               std::string* warning = nullptr);
 
 }  // namespace seedlm::backend

@@ -68,6 +68,8 @@ CellIndex& IndexStore::At(const codec::Profile& profile, size_t resolution) {
     if (!cache_.empty() && !cache_failed_) {
       const absl::Status status = LoadLists(CachePath(*held.index), *held.index);
       if (!status.ok() && !absl::IsNotFound(status)) warning_ = std::string(status.message());
+      // What cannot even be read is not written: one warning is enough.
+      if (absl::IsUnavailable(status)) cache_failed_ = true;
       held.cached = held.index->lists();
     }
   }

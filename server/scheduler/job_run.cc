@@ -127,10 +127,12 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
     context_.events->SetProgress(name(), ProgressLocked());
   }
   if (whole == nullptr) return absl::OkStatus();
+  std::string warning;
   const absl::StatusOr<codec::LevelTable> levels =
       backend::ChooseLevels(*backend_, profile, job_.request.spec.fit, job_.request.spec.scale,
-                            *whole, stop_.get_token(), tensor.spec().blocks_to_come);
+                            *whole, stop_.get_token(), tensor.spec().blocks_to_come, &warning);
   if (!levels.ok()) return levels.status();
+  if (!warning.empty()) Warn(warning);
 
   log_.Add(LevelsRecord{tensor.id(), *levels});
   if (absl::Status status = log_.Commit(); !status.ok()) return status;
