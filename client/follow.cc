@@ -58,6 +58,7 @@ class Follower {
 
  private:
   void Show() {
+    if (options_.on_progress) options_.on_progress(followed_.job.progress());
     if (options_.show_progress && !options_.json && followed_.job.progress().weights_total() > 0) {
       bar_.Update(ToView(followed_.job.progress()));
     }
@@ -138,8 +139,10 @@ absl::Status AfterInterrupt(const v1::Job& job, const FollowOptions& options,
         job.name(), ": no longer watched, it goes on; stop it with seedlm cancel ", job.name()));
   }
   if (options.cancel_on_interrupt && job.state() == v1::JOB_STATE_CANCELLED) {
-    return absl::CancelledError(
-        "interrupted, the job was cancelled and nothing written; start it again");
+    return absl::CancelledError(absl::StrCat("interrupted, ", job.name(),
+                                             " was cancelled and nothing written; it goes on with "
+                                             "seedlm resume ",
+                                             job.name()));
   }
   return absl::OkStatus();
 }

@@ -1,6 +1,7 @@
 // Watches one job to its end and shows how it goes.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct FollowOptions {
   bool json = false;          // every event as a line of JSON on stdout, nothing else
   // What an interrupt does: cancel the job and wait for that, or leave it running.
   bool cancel_on_interrupt = false;
+  std::function<void(const v1::Progress&)> on_progress = {};  // called as it comes
 };
 
 struct Followed {

@@ -28,12 +28,18 @@ sigset_t Signals() {
   return set;
 }
 
-[[noreturn]] void LeaveAtOnce() {
+// What became of what the process was writing.
+std::string EndOfLeftovers() {
+  if (LeftoversAreKept()) {
+    return "what is done is kept: the same command goes on where this one stopped";
+  }
   RegisterOpenOutputs();
   const std::vector<std::string> left = RemoveLeftovers();
-  PrintError(absl::StrCat(
-      "interrupted twice, left at once; ",
-      left.empty() ? "nothing partial is left" : "remove " + absl::StrJoin(left, " and ")));
+  return left.empty() ? "nothing partial is left" : "remove " + absl::StrJoin(left, " and ");
+}
+
+[[noreturn]] void LeaveAtOnce() {
+  PrintError(absl::StrCat("interrupted twice, left at once; ", EndOfLeftovers()));
   _exit(kInterrupted);
 }
 

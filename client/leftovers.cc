@@ -23,6 +23,7 @@ constexpr size_t kHexDigits = 16;  // in a temporary name of kernels/format
 struct Registry {
   std::mutex mutex;
   std::set<std::string> paths;  // guarded by mutex
+  bool kept = false;            // guarded by mutex
 };
 
 Registry& TheRegistry() {
@@ -90,10 +91,23 @@ std::string PartialOutput(const std::string& out, const std::string& job_name) {
   return (path.parent_path() / name).string();
 }
 
+void KeepLeftovers() {
+  Registry& registry = TheRegistry();
+  const std::lock_guard lock(registry.mutex);
+  registry.kept = true;
+}
+
+bool LeftoversAreKept() {
+  Registry& registry = TheRegistry();
+  const std::lock_guard lock(registry.mutex);
+  return registry.kept;
+}
+
 std::vector<std::string> RemoveLeftovers() {
   Registry& registry = TheRegistry();
   const std::lock_guard lock(registry.mutex);
   std::vector<std::string> left;
+  if (registry.kept) return left;
   for (const std::string& path : registry.paths) {
     // A thread that still works may add a file while the directory is emptied.
     std::error_code error = std::make_error_code(std::errc::directory_not_empty);

@@ -18,6 +18,10 @@ void RegisterOpenOutputs();
 // Where the server in the process builds `out` (absolute): see server/storage/sink_target.h.
 std::string PartialOutput(const std::string& out, const std::string& job_name);
 
+// From now on RemoveLeftovers removes nothing: the same command will go on from what is there.
+void KeepLeftovers();
+bool LeftoversAreKept();
+
 // Removes all that is registered. Returns what could not be removed.
 std::vector<std::string> RemoveLeftovers();
 

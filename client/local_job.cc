@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/checksum.h"
 #include "client/leftovers.h"
 #include "client/output.h"
@@ -46,9 +47,8 @@ class LocalJob {
       if (absl::Status status = Forget(jobs_); !status.ok()) return status;
       followed = RunOnce(out);
     }
-    if (!followed.ok()) {
-      (void)Forget(jobs_);  // interrupted, mostly; what stays is hidden
-    } else if (MayGoOn(followed->job)) {
+    if (!followed.ok()) return AfterError(followed.status(), out);
+    if (MayGoOn(followed->job)) {
       session_.embedded->KeepState();
       PrintNote("what is done is kept: the same command goes on where this one stopped");
     } else if (followed->job.state() != v1::JOB_STATE_SUCCEEDED) {
@@ -64,8 +64,14 @@ class LocalJob {
       return absl::CancelledError("interrupted; nothing was written");
     }
     if (!job.ok()) return job.status();
-    RegisterLeftover(PartialOutput(out, job->name()));
-    return FollowJob(jobs_, job->name(), {.cancel_on_interrupt = true}, interrupt_);
+    name_ = job->name();
+    RegisterLeftover(PartialOutput(out, name_));
+    const auto on_progress = [this](const v1::Progress& progress) {
+      // As after kill -9, a second interrupt loses nothing that is done.
+      if (progress.shards_done() > 0 && session_.embedded->has_state()) KeepLeftovers();
+    };
+    return FollowJob(jobs_, name_, {.cancel_on_interrupt = true, .on_progress = on_progress},
+                     interrupt_);
   }
 
   absl::StatusOr<v1::Job> CreateOrTakeUp() {
@@ -83,10 +89,30 @@ class LocalJob {
     return job;
   }
 
-  // Not what is wrong with the request or the source, and only if something is done.
+  // Interrupted, mostly: then the same command may go on, or is told to begin anew.
+  absl::Status AfterError(const absl::Status& error, const std::string& out) {
+    if (absl::IsCancelled(error) && !name_.empty()) {
+      const auto job = jobs_.GetJob(name_, {});
+      if (job.ok() && MayGoOn(*job)) {
+        session_.embedded->KeepState();
+        return absl::CancelledError(
+            absl::StrCat("interrupted; what is done is kept in ", PartialOutput(out, name_),
+                         ": the same command goes on where this one stopped"));
+      }
+    }
+    (void)Forget(jobs_);  // what stays is hidden
+    return absl::IsCancelled(error)
+               ? absl::CancelledError("interrupted; nothing was done yet, and nothing is left")
+               : error;
+  }
+
+  // Not what is wrong with the request or the source, and only if something is done, or was by an
+  // earlier run.
   bool MayGoOn(const v1::Job& job) const {
-    return session_.embedded->has_state() && job.state() == v1::JOB_STATE_FAILED &&
-           job.progress().shards_done() > 0 &&
+    if (!session_.embedded->has_state()) return false;
+    if (job.progress().shards_done() == 0 && !taken_up_) return false;
+    if (job.state() == v1::JOB_STATE_CANCELLED) return true;
+    return job.state() == v1::JOB_STATE_FAILED &&
            job.error().code() != static_cast<int>(absl::StatusCode::kInvalidArgument) &&
            job.error().code() != static_cast<int>(absl::StatusCode::kFailedPrecondition);
   }
@@ -95,7 +121,8 @@ class LocalJob {
   JobClient& jobs_;
   v1::CreateJobRequest request_;
   const Interrupt& interrupt_;
-  bool taken_up_ = false;
+  bool taken_up_ = false;  // an earlier run of the command left it
+  std::string name_;       // of the job; empty: there is none yet
 };
 
 }  // namespace

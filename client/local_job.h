@@ -1,5 +1,5 @@
 // A job of the server in the process, which goes on with what an earlier run of the same command
-// left when it was killed or failed.
+// left when it was killed, interrupted or failed.
 #pragma once
 
 #include <string>
@@ -16,9 +16,9 @@ namespace seedlm::client {
 std::string ResumeKey(const std::string& out);
 
 // Creates the job, or takes up the one that was left of the same request, and follows it to its
-// end. One of another request, or of a source that is another one by now, is deleted first. After a
-// failure that can be mended what is done is kept, and a note says so; after an interrupt nothing
-// is. Errors: those of FollowJob and CreateJob. REQUIRES: session.embedded, started with
+// end. One of another request, or of a source that is another one by now, is deleted first. After
+// an interrupt, or a failure that can be mended, what is done is kept, and the error or a note says
+// so. Errors: those of FollowJob and CreateJob. REQUIRES: session.embedded, started with
 // ResumeKey(out); `request` has no request_id.
 absl::StatusOr<Followed> RunLocalJob(const Session& session, v1::CreateJobRequest request,
                                      const std::string& out, const Interrupt& interrupt);

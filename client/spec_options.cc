@@ -1,11 +1,18 @@
 #include "client/spec_options.h"
 
 #include <CLI/CLI.hpp>
+#include <map>
+#include <string>
 
 namespace seedlm::client {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+
+// As the server's settings: powers of two by their own names, and MB is none of them.
+const std::map<std::string, int64_t> kSizes{
+    {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", int64_t{1} << 40}};
+constexpr int64_t kMaxIndexMemory = int64_t{1} << 40;
 
 v1::Profile ProfileFor(const std::string& bits) {
   if (bits == "2") return v1::PROFILE_2BIT;
@@ -48,7 +55,8 @@ void AddSpecOptions(CLI::App& app, SpecOptions& options) {
                  "Memory for the search's index in the process, such as 512MiB; 0: none. "
                  "Default 1GiB. No effect with --server")
       ->type_name("BYTES")
-      ->transform(CLI::AsSizeValue(false));
+      ->transform(CLI::AsNumberWithUnit(kSizes))
+      ->check(CLI::Range(int64_t{0}, kMaxIndexMemory));
   app.parse_complete_callback([&options] {
     if (options.fit == "nearest" && options.scale == "fitted") {
       throw CLI::ValidationError("--fit nearest",

@@ -25,9 +25,8 @@ struct SpecOptions {
   int64_t index_memory = int64_t{1} << 30;  // bytes; 0: no index
 };
 
-// Adds --bits, --fit, --scale, --include, --exclude, --backend, --threads,
-// --index-memory. Options that exclude
-// each other are a parse error. REQUIRES: `options` outlives `app`.
+// Adds --bits, --fit, --scale, --include, --exclude, --backend, --threads, --index-memory. Options
+// that exclude each other are a parse error. REQUIRES: `options` outlives `app`.
 void AddSpecOptions(CLI::App& app, SpecOptions& options);
 
 v1::CompressionSpec ToSpec(const SpecOptions& options);

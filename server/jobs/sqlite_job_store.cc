@@ -38,9 +38,14 @@ absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(const std::
       new SqliteJobStore(*std::move(database), std::move(clock)));
 }
 
-absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::ReadRow(const Statement& statement) {
+absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::ReadRow(const Statement& statement) const {
   absl::StatusOr<JobRecord> job = JobFromJson(statement.Text(3));
-  if (!job.ok()) return job.status();
+  if (!job.ok()) {
+    return absl::InternalError(
+        absl::StrCat(database_.path(), ": job ", statement.Int(0), ": ", job.status().message(),
+                     "; the job database is damaged: restore it, or move it away to start with an "
+                     "empty one"));
+  }
   job->state = static_cast<JobState>(statement.Int(1));
   job->last_sequence = statement.Int(2);
   return Row{statement.Int(0), *std::move(job)};

@@ -59,7 +59,7 @@ class SqliteJobStore final : public JobStore {
       : clock_(std::move(clock)), database_(std::move(database)) {}
 
   // REQUIRES of all: mutex_ is held.
-  static absl::StatusOr<Row> ReadRow(const Statement& statement);
+  absl::StatusOr<Row> ReadRow(const Statement& statement) const;
   absl::StatusOr<Row> Find(std::string_view name);
   absl::StatusOr<std::optional<JobRecord>> FindByRequest(const RequestKey& key);
   absl::StatusOr<Row> AddJob(JobRecord job, const RequestKey& key);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
 #include "server/storage/artifact_name.h"
@@ -76,8 +77,22 @@ absl::StatusOr<std::unique_ptr<CheckpointSink>> CheckpointSink::Open(
   const bool resume = options.resume;
   std::unique_ptr<CheckpointSink> sink(
       new CheckpointSink(std::move(target), checkpoint, plan, std::move(options)));
-  if (absl::Status status = sink->Prepare(resume); !status.ok()) return status;
+  if (absl::Status status = sink->Prepare(resume); !status.ok()) return sink->Named(status);
   return sink;
+}
+
+absl::Status CheckpointSink::Named(const absl::Status& status) const {
+  if (status.ok() || target_.s3.has_value()) return status;
+  const std::string output = format::Printable(target_.path);
+  std::vector<std::pair<std::string, std::string>> names{{format::Printable(staging_), output}};
+  if (!target_.directory && plan_.outputs.size() == 1) {  // longer, so it wins
+    const std::string path = absl::StrCat(staging_, "/", plan_.outputs[0].relative_path);
+    names.emplace_back(format::Printable(path), output);
+  }
+  absl::Status named(status.code(), absl::StrReplaceAll(status.message(), names));
+  status.ForEachPayload(
+      [&named](absl::string_view type, const absl::Cord& value) { named.SetPayload(type, value); });
+  return named;
 }
 
 absl::Status CheckpointSink::Prepare(bool resume) {
@@ -143,7 +158,7 @@ absl::Status CheckpointSink::Write(size_t output, std::string_view tensor, uint6
   }
   absl::Status status = files_[output].WriteAt(layout(output).FileOffset(tensor) + offset, bytes);
   if (status.ok()) bytes_written_ += static_cast<int64_t>(bytes.size());
-  return status;
+  return Named(status);
 }
 
 absl::Status CheckpointSink::Read(size_t output, std::string_view tensor, uint64_t offset,
@@ -153,7 +168,7 @@ absl::Status CheckpointSink::Read(size_t output, std::string_view tensor, uint64
 
 absl::Status CheckpointSink::Sync() {
   for (StagedFile& file : files_) {
-    if (absl::Status status = file.Sync(); !status.ok()) return status;
+    if (absl::Status status = file.Sync(); !status.ok()) return Named(status);
   }
   return absl::OkStatus();
 }
@@ -220,6 +235,13 @@ int64_t CheckpointSink::BytesToCommit() const {
 
 absl::StatusOr<std::vector<StoredFile>> CheckpointSink::Commit(std::stop_token stop,
                                                                const CommitHooks& hooks) {
+  auto files = SyncAndPublish(std::move(stop), hooks);
+  if (!files.ok()) return Named(files.status());
+  return files;
+}
+
+absl::StatusOr<std::vector<StoredFile>> CheckpointSink::SyncAndPublish(std::stop_token stop,
+                                                                       const CommitHooks& hooks) {
   if (stop.stop_requested()) return Stopped(target_);
   if (absl::Status status = Sync(); !status.ok()) return status;
   Reach(fault_point_, "commit.synced");

@@ -45,7 +45,8 @@ struct CommitHooks {
 };
 
 // Write, Read and TensorIsFinal are thread-safe; the others are not. Destroyed without Commit or
-// Keep, nothing remains.
+// Keep, nothing remains. Errors name the output that was asked for, not the hidden name under which
+// it is built; but for Read, and for S3, where what is staged is elsewhere.
 class CheckpointSink {
  public:
   // Makes the staging directory, every output file with its header (space reserved) and the
@@ -91,6 +92,7 @@ class CheckpointSink {
  private:
   CheckpointSink(SinkTarget target, const format::Checkpoint& checkpoint,
                  const format::CompressionPlan& plan, SinkOptions options);
+  absl::Status Named(const absl::Status& status) const;
   absl::Status Prepare(bool resume);
   absl::Status StageOutputs();
   absl::Status WriteSmallFile(const std::string& relative_path, const std::string& content);
@@ -99,6 +101,8 @@ class CheckpointSink {
   absl::StatusOr<std::vector<StoredFile>> SumFiles(std::stop_token stop,
                                                    const BytesDone& bytes_done) const;
   int64_t BytesToCommit() const;
+  absl::StatusOr<std::vector<StoredFile>> SyncAndPublish(std::stop_token stop,
+                                                         const CommitHooks& hooks);
 
   const SinkTarget target_;
   const std::string staging_;

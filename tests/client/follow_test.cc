@@ -30,7 +30,8 @@ TEST_CASE("what an interrupt ended is said as it is") {
   const absl::Status ours =
       AfterInterrupt(InState(v1::JOB_STATE_CANCELLED), {.cancel_on_interrupt = true}, {});
   CHECK(absl::IsCancelled(ours));
-  CHECK(absl::StrContains(ours.message(), "was cancelled"));
+  CHECK(absl::StrContains(ours.message(), "jobs/1 was cancelled"));
+  CHECK(absl::StrContains(ours.message(), "seedlm resume jobs/1"));
   // Cancelled by somebody else while it was watched: its own end.
   CHECK(AfterInterrupt(InState(v1::JOB_STATE_CANCELLED), {}, {}).ok());
   const absl::Status watched = AfterInterrupt(InState(v1::JOB_STATE_RUNNING), {}, {});

@@ -52,6 +52,19 @@ TEST_CASE("every option arrives") {
   CHECK(ToSpec(Parse("m --bits 3").options).profile() == v1::PROFILE_3BIT);
 }
 
+TEST_CASE("sizes are written as for the server") {
+  const auto memory = [](const std::string& text) {
+    const Parsed parsed = Parse("m --index-memory " + text);
+    CHECK(parsed.error.empty());
+    return parsed.options.index_memory;
+  };
+  CHECK(Parse("m").options.index_memory == int64_t{1} << 30);
+  CHECK(memory("0") == 0);
+  CHECK(memory("1025") == 1025);
+  CHECK(memory("512MiB") == int64_t{512} << 20);
+  CHECK(memory("2GiB") == int64_t{2} << 30);
+}
+
 TEST_CASE("a pattern does not swallow the input that follows it") {
   const Parsed parsed = Parse("--include a model");
   REQUIRE(parsed.error.empty());
@@ -72,6 +85,9 @@ TEST_CASE("what is not known is refused by name") {
   CHECK(Parse("m --scale log").error.find("--scale") != std::string::npos);
   CHECK(Parse("m --threads -1").error.find("--threads") != std::string::npos);
   CHECK(Parse("m --threads many").error.find("--threads") != std::string::npos);
+  CHECK(Parse("m --index-memory 512MB").error.find("--index-memory") != std::string::npos);
+  CHECK(Parse("m --index-memory 2TiB").error.find("--index-memory") != std::string::npos);
+  CHECK(Parse("m --index-memory -1").error.find("--index-memory") != std::string::npos);
   CHECK(Parse("m --colour red").error.find("--colour") != std::string::npos);
 }
 

@@ -38,8 +38,9 @@ def environment(**more):
     return {**kept, "XDG_STATE_HOME": STATE, **more}
 
 
-def start(*args, env=None, **kwargs):
-    return subprocess.Popen([SEEDLM, *map(str, args)], stdout=subprocess.PIPE,
+def start(*args, env=None, within=(), **kwargs):
+    """`within`: what the command line begins with, such as nsenter."""
+    return subprocess.Popen([*within, SEEDLM, *map(str, args)], stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, env=environment(**(env or {})), **kwargs)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -54,9 +55,22 @@ class GoingOn(EndToEnd):
         self.ok(run("compress", self.source, out, "--include", "*", *more))
         return read(out)
 
+    def interrupted_after(self, pieces, *signals):
+        process = self.compress()
+        harness.wait_for(lambda: recorded_pieces(self.state) >= pieces, 60)
+        for number in signals:
+            process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, harness.INTERRUPTED, err)
+        self.assertRegex(err, "seedlm: error: interrupted.*; .* kept.*: the same command goes on")
+        self.assertFalse(os.path.exists(self.path("out")))
+        self.assertGreaterEqual(recorded_pieces(self.state), pieces)
+
     def test_the_same_command_goes_on(self):
-        self.killed_after(3)
-        self.killed_after(6)
+        self.killed_after(2)
+        self.killed_after(4)
+        self.interrupted_after(6, signal.SIGINT)
+        self.interrupted_after(8, signal.SIGINT, signal.SIGTERM)  # leaves at once
         process = self.compress("--json")
         out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
@@ -84,14 +98,15 @@ class GoingOn(EndToEnd):
         self.assertEqual(read(self.path("out")), self.expected())
         self.assertEqual(self.listing(), ["expected", "in.safetensors", "out", "state"])
 
-    def test_an_interrupt_leaves_nothing(self):
+    def test_what_an_interrupt_left_may_be_removed(self):
+        self.interrupted_after(3, signal.SIGINT)
+        staged = glob.glob(self.path(".out.*.seedlm-partial"))
+        self.assertEqual(len(staged), 1)
+        shutil.rmtree(staged[0])
         process = self.compress()
-        harness.wait_for(lambda: recorded_pieces(self.state) >= 2, 60)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        self.assertEqual(process.returncode, harness.INTERRUPTED, err)
-        self.assertEqual(self.listing(), ["in.safetensors", "state"])
-        self.assertEqual(os.listdir(os.path.join(self.state, "seedlm/compress")), [])
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(read(self.path("out")), self.expected())
 
     def test_without_a_state_directory_it_works_all_the_same(self):
         with open(self.state, "w") as f:

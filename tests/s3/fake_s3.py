@@ -21,10 +21,12 @@ A rule: {"operation": "UploadPart" ("*": all), "times": 1, "skip": 0, "action": 
 """
 
 import argparse
+import contextlib
 import hashlib
 import http.server
 import json
 import re
+import socket
 import socketserver
 import threading
 import time
@@ -292,14 +294,36 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
+    def __init__(self, address, store):
+        super().__init__(address, type("BoundHandler", (Handler,), {"store": store}))
+        self.store = store
+        self.connections = set()
+
+    def get_request(self):
+        connection, address = super().get_request()
+        self.connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request):
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def end(self):
+        """Takes no more connections and cuts those there are."""
+        self.shutdown()
+        self.server_close()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request, client_address):
         pass  # a client that was killed in the middle of a request
 
 
-def start(buckets, port=0):
-    """A server on loopback, its threads running; .server_address[1] is the port."""
-    handler = type("BoundHandler", (Handler,), {"store": Store(buckets)})
-    server = Server(("127.0.0.1", port), handler)
+def start(buckets, port=0, store=None):
+    """A server on loopback, its threads running; .server_address[1] is the port. `store`: what an
+    earlier one had."""
+    server = Server(("127.0.0.1", port), store or Store(buckets))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 

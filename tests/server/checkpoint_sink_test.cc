@@ -253,7 +253,15 @@ TEST_CASE_METHOD(Fixture, "a full disk is refused before the first weight, by na
     const FileSizeLimit limit(1024);
     status = OpenSink(Target("o.safetensors")).status();
   }
-  CHECK_THAT(status, IsStatus(Code::kResourceExhausted, {directory / "out/", "in.safetensors"}));
+  CHECK_THAT(status, IsStatus(Code::kResourceExhausted, {directory / "out/o.safetensors: "}));
+  CHECK(Outputs().empty());
+  PlanDirectory();
+  {
+    const FileSizeLimit limit(64);
+    status = OpenSink(Target("o")).status();
+  }
+  CHECK_THAT(status, IsStatus(Code::kResourceExhausted, {directory / "out/o/"}));
+  CHECK_FALSE(absl::StrContains(status.message(), "seedlm-partial"));
   CHECK(Outputs().empty());
 }
 

@@ -306,6 +306,20 @@ TEST_CASE_METHOD(StoreFixture, "a damaged store is refused and left alone") {
   CHECK(ReadText(path()) == damaged);
 }
 
+TEST_CASE_METHOD(StoreFixture, "a record that is no record any more is refused by store and row") {
+  Add("jobs/a");
+  Add("jobs/b");
+  store_.reset();
+  Execute(path(), "UPDATE jobs SET record = substr(record, 1, 20) WHERE name = 'jobs/b'");
+  const std::string before = ReadText(path());
+  Reopen();  // its pages are sound
+  CHECK_THAT(store_->Unfinished().status(),
+             IsStatus(absl::StatusCode::kInternal, {path(), "job 2", "damaged", "restore it"}));
+  CHECK(store_->Get("jobs/a").ok());
+  store_.reset();
+  CHECK(ReadText(path()) == before);
+}
+
 TEST_CASE("another program's database is refused and left alone") {
   const TemporaryDirectory directory;
   const std::string path = directory / "notes.sqlite";

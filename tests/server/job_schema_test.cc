@@ -1,0 +1,174 @@
+// Stores of an earlier schema. What is in them stands here as that version wrote it.
+#include "server/jobs/job_schema.h"
+
+#include <sqlite3.h>
+
+#include <catch2/catch.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/errors/reason.h"
+#include "server/jobs/sqlite_job_store.h"
+#include "tests/server/status_matcher.h"
+#include "tests/server/temporary_directory.h"
+
+namespace seedlm::server {
+namespace {
+
+using Code = absl::StatusCode;
+
+constexpr char kSchema1[] = R"(
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  request_id TEXT UNIQUE,
+  body_hash TEXT,
+  state INTEGER NOT NULL,
+  last_sequence INTEGER NOT NULL,
+  record TEXT NOT NULL
+);
+CREATE INDEX jobs_by_state ON jobs (state, id);
+CREATE TABLE labels (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (job, key)
+) WITHOUT ROWID;
+CREATE INDEX labels_by_value ON labels (key, value, job);
+CREATE TABLE events (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  sequence INTEGER NOT NULL,
+  time_ns INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (job, sequence)
+) WITHOUT ROWID;
+PRAGMA application_id = 1397048652;
+PRAGMA user_version = 1;
+)";
+
+// A job that has SUCCEEDED and one that was RUNNING when its server ended, ids 1 and 3.
+constexpr char kRows1[] = R"(
+INSERT INTO jobs VALUES (1, 'jobs/old', 'r1', 'hash1', 3, 4, '{
+  "attempt":2,"create_time_ns":100,"end_time_ns":900,"error_code":0,"error_message":"",
+  "error_reason":"","estimate":{"bits_per_weight":4.0,"input_bytes":8192,"output_bytes":1100,
+  "scratch_bytes":0,"seconds":0.5,"skipped":[{"name":"norm","reason":"no matrix"}],"weights":2048},
+  "etag":"4","name":"jobs/old","output_artifact":"artifacts/o","output_files":[
+  {"path":"model.safetensors","sha256":"abc","size":1100}],"progress":{"bytes_written":1100,
+  "current_tensor":"a","eta_seconds":0.0,"shards_done":1,"shards_total":1,"tensors_done":1,
+  "tensors_total":1,"weights_done":2048,"weights_per_second":10.0,"weights_total":2048},
+  "request":{"destination":{"managed":true,"overwrite":false,"uri":""},"labels":{"team":"x"},
+  "priority":3,"source":{"artifact":"artifacts/i","uri":""},"spec":{"backend":"auto","exclude":[],
+  "fit":"optimal","include":["*"],"profile":"4bit","scale":"fitted","skip":[]}},
+  "start_time_ns":200}');
+INSERT INTO labels VALUES (1, 'team', 'x');
+INSERT INTO events VALUES (1, 1, 100, '{"state":1}'), (1, 2, 200, '{"state":2}'),
+  (1, 3, 800, '{"tensor":{"backend":"cpu","bits_per_weight":4.0,"columns":64,"max_error":0.1,
+  "name":"a","relative_error":0.2,"rows":32,"seconds":0.1,"sha256":"def"}}'),
+  (1, 4, 900, '{"state":3}');
+INSERT INTO jobs VALUES (3, 'jobs/busy', NULL, NULL, 2, 2, '{"attempt":1,"create_time_ns":300,
+  "end_time_ns":0,"name":"jobs/busy","etag":"2","request":{"destination":{"managed":false,
+  "overwrite":true,"uri":"file:///x"},"labels":{},"priority":0,"source":{"artifact":"",
+  "uri":"file:///y"},"spec":{"backend":"cpu","exclude":[],"fit":"nearest","include":[],
+  "profile":"3bit","scale":"pow2","skip":[]}},"start_time_ns":400}');
+INSERT INTO events VALUES (3, 1, 300, '{"state":1}'), (3, 2, 400, '{"state":2}');
+)";
+
+class Schema1 {
+ public:
+  Schema1() {
+    Execute(kSchema1);
+    Execute(kRows1);
+  }
+  void Execute(const std::string& sql) {
+    sqlite3* database = nullptr;
+    REQUIRE(sqlite3_open(path().c_str(), &database) == SQLITE_OK);
+    CHECK(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(database);
+  }
+  absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open() const {
+    return SqliteJobStore::Open(path(), [] { return int64_t{5000}; });
+  }
+  std::string path() const { return directory_ / "jobs.sqlite"; }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
+TEST_CASE_METHOD(Schema1, "jobs of the first schema are there, whole") {
+  for (int start = 0; start < 2; ++start) {  // the second finds it migrated
+    CAPTURE(start);
+    auto store = Open();
+    REQUIRE(store.ok());
+    const JobRecord old = (*store)->Get("jobs/old").value();
+    CHECK(old.state == JobState::kSucceeded);
+    CHECK(old.attempt == 2);
+    CHECK(old.end_time_ns == 900);
+    CHECK(old.request.owner.empty());
+    CHECK(old.request.priority == 3);
+    CHECK(old.request.spec.include == std::vector<std::string>{"*"});
+    CHECK(old.estimate.weights == 2048);
+    REQUIRE(old.output_files.size() == 1);
+    CHECK(old.output_files[0].sha256 == "abc");
+    CHECK(old.last_sequence == 4);
+
+    const auto events = (*store)->ReadEvents("jobs/old", 0, 10).value();
+    REQUIRE(events.size() == 4);
+    const auto& tensor = std::get<TensorResult>(events[2].body);
+    CHECK(tensor.relative_error == 0.2);
+    CHECK(tensor.level_blocks.empty());
+
+    JobQuery query;
+    query.labels = {{"team", "x"}};
+    query.owner = "";
+    REQUIRE((*store)->List(query)->jobs.size() == 1);
+    CHECK((*store)->EndedBefore(900, 10).value() == std::vector<std::string>{"jobs/old"});
+    CHECK((*store)->EndedBefore(899, 10)->empty());
+  }
+}
+
+TEST_CASE_METHOD(Schema1, "request ids of the first schema are remembered") {
+  auto store = Open();
+  REQUIRE(store.ok());
+  CHECK((*store)->FindRequest({"r1", "hash1"}).value()->name == "jobs/old");
+  CHECK_THAT((*store)->FindRequest({"r1", "other"}).status(),
+             IsStatus(Code::kAlreadyExists, {"r1", "jobs/old"}));
+  CHECK_FALSE((*store)->FindRequest({"r1", "hash1", "alice"})->has_value());
+}
+
+TEST_CASE_METHOD(Schema1, "what was running goes on, and new jobs have new ids") {
+  auto store = Open();
+  REQUIRE(store.ok());
+  const std::vector<JobRecord> unfinished = (*store)->Unfinished().value();
+  REQUIRE(unfinished.size() == 1);
+  CHECK(unfinished[0].name == "jobs/busy");
+  CHECK(unfinished[0].request.spec.scale == codec::ScaleRule::kPow2);
+  CHECK_FALSE((*store)->ReadWork("jobs/busy")->identity.has_value());
+  REQUIRE((*store)->Update("jobs/busy", {JobState::kQueued, {}, {}, {}}).ok());
+  REQUIRE((*store)->BeginWork("jobs/busy", {"source", "layout"}).ok());
+  WorkBatch batch;
+  batch.pieces.push_back({0, 0, 7});
+  REQUIRE((*store)->RecordWork("jobs/busy", batch).ok());
+  CHECK((*store)->ReadWork("jobs/busy")->pieces.size() == 1);
+
+  JobRecord job;
+  job.name = "jobs/new";
+  REQUIRE((*store)->Insert(job, {}).ok());
+  CHECK((*store)->List({})->jobs[0].name == "jobs/new");  // newest first
+  CHECK((*store)->BeginDelete("jobs/old").ok());
+}
+
+TEST_CASE_METHOD(Schema1, "a migration that cannot end changes no table") {
+  Execute("CREATE TABLE work_pieces (mine TEXT); INSERT INTO work_pieces VALUES ('kept')");
+  CHECK_THAT(Open().status(), IsStatus(Code::kInternal, {path(), "work_pieces"}));
+  Execute(
+      "INSERT INTO jobs (name, request_id, state, last_sequence, record) "
+      "VALUES ('still', 'of schema 1', 1, 0, '{}')");
+  Execute("DELETE FROM jobs WHERE name = 'still'; DROP TABLE work_pieces");
+  const auto store = Open();
+  REQUIRE(store.ok());
+  CHECK((*store)->Get("jobs/old").ok());
+}
+
+}  // namespace
+}  // namespace seedlm::server
