@@ -15,7 +15,8 @@
 // the time, never the result.
 //
 // Blocks above the highest level are bounded from the other side (LinearBound): there the
-// coefficients end at -8 and 7 long before the projection is reached.
+// coefficients end at -8 and 7 long before the projection is reached. Where they are so far above
+// that float64 hardly tells codes apart, the computed objective itself is bounded (CanWin).
 #pragma once
 
 #include <cmath>
@@ -123,23 +124,26 @@ SEEDLM_HD inline double LargestLevel(const LevelTable& levels) {
   return largest;
 }
 
-// A block so far above the highest level that no code changes it: |D_c| <= 2^-56 |w_c| wherever w_c
-// is not 0, so w_c - D_c rounds to w_c, and every step of the objective is at least the zero
-// code's. Without this the margins, which are relative to |w|, would let every code be compared.
+// A block so far above the highest level that no code has a smaller objective than the zero code:
+// |D_c| <= 2^20 s, and every step of the objective (the difference, the fused multiply-add) rounds
+// monotonically, so smaller differences give the least value it can have.
 SEEDLM_HD inline bool IsOutOfReach(const Profile& profile, const BlockTask& task,
                                    const LevelTable& levels) {
   const double longest = 0x1p20 * LargestLevel(levels);  // |S| <= 2^20
+  double least = 0;
   for (int c = 0; c < profile.block; ++c) {
-    const double w = fabs(static_cast<double>(task.weights[c]));
-    if (w > 0 && w * 0x1p-56 < longest) return false;
+    const double d = fmax(fabs(static_cast<double>(task.weights[c])) - longest, 0.0);
+    least = fma(d, d, least);
   }
-  return true;
+  return least >= task.squared_norm;
 }
 
 // The least error that a seed can reach with coefficients in [-8, 7]: with y = A^T w,
 //   |w - D|^2 >= |w|^2 - 2 s y.q >= |w|^2 - 2 s sum_p max(-8 y_p, 7 y_p).
-// Margins: w.d exceeds w.D by at most 2^-24 |w| |D| <= 2^-24 |w| s 2^22 (see Enumerate), float64
-// adds less than as much again, and the computed objective lies within 2^-44 |w|^2 of the true one.
+// Margins: w.d exceeds w.D by at most 2^-24 |w| |D| <= 2^-24 |w| s 2^22 (see Enumerate), and
+// float64 adds less than as much again. |w|^2 and the objective are sums of at most 16 terms with
+// at most 2 roundings each before they are added, so each is within 19 2^-53 of the true one: 2^-47
+// |w|^2.
 class LinearBound {
  public:
   SEEDLM_HD LinearBound(const Profile& profile, const BlockTask& task, const Basis& basis)
@@ -153,10 +157,17 @@ class LinearBound {
 
   // No code of level scale `s` has a computed error below this.
   SEEDLM_HD double LeastError(double s) const {
-    return squared_norm_ * (1 - 0x1p-44) - 2 * s * gain_;
+    return squared_norm_ * (1 - kRounding) - 2 * s * gain_;
+  }
+
+  // The margin is no longer small beside what it has to tell apart: the block is some 2^37 times
+  // above the level.
+  SEEDLM_HD bool IsCoarse(double s) const {
+    return squared_norm_ * (64 * kRounding) > 2 * s * gain_;
   }
 
  private:
+  static constexpr double kRounding = 0x1p-47;
   double squared_norm_;
   double gain_;
 };
@@ -176,6 +187,7 @@ struct CoefficientSearch {
   Candidate& best;
   double inverse_diagonal[kMaxRank];  // 1 / R_pp, 0 where that is 0
   double radius;                      // largest |z - s R q| that can still matter; < 0: none
+  bool coarse;                        // float64 blurs `radius`: ask CanWin at every step
 
   SEEDLM_HD void Prepare() {
     for (int p = 0; p < profile.rank; ++p) {
@@ -225,6 +237,26 @@ struct CoefficientSearch {
     if (level >= 0) Compare(level, q);
   }
 
+  // Whether a code of level scale `s` with the coefficients q_p, q_{p+1}, .. can replace the best.
+  // The least value its objective can compute to, without a margin (see IsOutOfReach): each decoded
+  // weight goes as far towards the block's as the coefficients below p can take it.
+  SEEDLM_HD bool CanWin(float s, int p, const int* q) const {
+    double least = 0;
+    for (int c = 0; c < profile.block; ++c) {
+      const float w = task.weights[c];
+      int32_t furthest = 0;
+      for (int j = 0; j < profile.rank; ++j) {
+        const int32_t a = w < 0 ? -basis.at[c][j] : basis.at[c][j];
+        const int towards = a < 0 ? kMinCoefficient : kMaxCoefficient;
+        furthest += a * (j < p ? towards : q[j]);
+      }
+      const double decoded = static_cast<float>(furthest) * s;
+      const double d = fmax(fabs(static_cast<double>(w)) - decoded, 0.0);
+      least = fma(d, d, least);
+    }
+    return least < best.error || (least == best.error && seed <= best.seed);
+  }
+
   // Compares one code by the objective itself.
   SEEDLM_HD void Compare(int level, const int* q) {
     BlockCode code;
@@ -260,7 +292,7 @@ struct CoefficientSearch {
       const double limit = (radius + slack) * (radius + slack);
       const double residual = offset[p] - s * factor.r[p][p] * q[p];
       const double squared = above[p + 1] + residual * residual;
-      if (squared > limit) {
+      if (squared > limit || (coarse && !CanWin(levels.scale[static_cast<size_t>(level)], p, q))) {
         ++q[p];
       } else if (p == 0) {
         Compare(level, q);
@@ -339,11 +371,14 @@ SEEDLM_HD inline void EvaluateSeed(const Profile& profile, Fit fit, const BlockT
   const LinearBound bound(profile, task, basis);
   if (bound.LeastError(LargestLevel(levels)) > best.error) return;
   internal::CoefficientSearch search{profile, task, levels, seed, basis, factor,
-                                     z,       gap,  best,   {},   0};
+                                     z,       gap,  best,   {},   0,     false};
   search.Prepare();
   search.TryGuesses();
   for (int level = 0; level < kLevels; ++level) {
-    if (bound.LeastError(levels.scale[static_cast<size_t>(level)]) > best.error) continue;
+    const float s = levels.scale[static_cast<size_t>(level)];
+    if (bound.LeastError(s) > best.error) continue;
+    search.coarse = bound.IsCoarse(s);
+    if (search.coarse && !search.CanWin(s, profile.rank, nullptr)) continue;
     search.Enumerate(level);
   }
 }
