@@ -44,6 +44,7 @@ struct ServerOptions {
   std::string index_cache;                   // directory that keeps them for later; empty: none
   int max_active_jobs = 1000;                // waiting and running, over that RESOURCE_EXHAUSTED
   std::chrono::milliseconds retain_jobs{0};  // after their end; 0: for ever
+  std::chrono::milliseconds retain_uploads{0};  // after their last byte; 0: for ever
   // Shutdown cancels jobs that have not ended, instead of leaving them for the next start.
   bool cancel_on_shutdown = false;
   s3::Options s3;  // where s3:// destinations are; without credentials there are none

@@ -8,9 +8,20 @@
 
 namespace seedlm::server {
 
-// `address`: HOST:PORT or unix:PATH, plaintext. OK if it answers SERVING within `timeout`.
-// Errors, naming the address: INVALID_ARGUMENT (no address); UNAVAILABLE (nobody answers, or it
-// says something else, such as NOT_SERVING while it drains); DEADLINE_EXCEEDED.
-absl::Status CheckHealth(const std::string& address, std::chrono::milliseconds timeout);
+struct HealthCheck {
+  std::string address;  // HOST:PORT or unix:PATH
+  // PEM files. `ca`: who must have signed the server's certificate, which must be of HOST; empty:
+  // plaintext. The other two: the asker's own certificate, where the server wants one.
+  std::string ca;
+  std::string certificate;
+  std::string key;
+  std::chrono::milliseconds timeout{3000};
+};
+
+// OK if it answers SERVING within the timeout. Errors, naming the address or file: INVALID_ARGUMENT
+// (no address), NOT_FOUND and PERMISSION_DENIED (a file); UNAVAILABLE (nobody answers, the
+// handshake fails, or it says something else, such as NOT_SERVING while it drains);
+// DEADLINE_EXCEEDED.
+absl::Status CheckHealth(const HealthCheck& check);
 
 }  // namespace seedlm::server

@@ -37,7 +37,6 @@ constexpr int kExitUnhealthy = 1;
 constexpr size_t kMinTokenBytes = 16;  // less can be guessed
 constexpr int kExitUsage = 2;
 constexpr int kExitCannotStart = 3;
-constexpr std::chrono::milliseconds kHealthTimeout{3000};
 constexpr char kDefaultAddress[] = "127.0.0.1:7433";
 constexpr char kFooter[] =
     "Exit codes: 0 ended by SIGTERM or SIGINT, 1 --check-health found no server that serves,\n"
@@ -52,6 +51,7 @@ struct Arguments {
   bool print_metrics = false;
   bool hash_token = false;
   std::string check_health;
+  std::string tls_ca;
 };
 
 void Describe(CLI::App& app, Arguments& arguments) {
@@ -65,9 +65,15 @@ void Describe(CLI::App& app, Arguments& arguments) {
                "Prints the table of metrics as Markdown, and ends");
   app.add_flag("--hash-token", arguments.hash_token,
                "Reads a token from stdin, prints its digest for the file of --tokens, and ends");
-  app.add_option("--check-health", arguments.check_health,
-                 "Asks the server there, in plaintext, whether it serves, and ends")
+  app.add_option(
+         "--check-health", arguments.check_health,
+         "Asks the server there whether it serves, and ends; in plaintext, or with --tls-ca")
       ->type_name("ADDRESS");
+  app.add_option("--tls-ca", arguments.tls_ca,
+                 "With --check-health: asks over TLS, and believes whom this PEM file vouches for; "
+                 "--tls-cert and --tls-key are the asker's own, where the server wants one")
+      ->type_name("FILE")
+      ->needs("--check-health");
   for (const Setting& setting : Settings()) {
     std::vector<std::string>& texts = arguments.flags[&setting];
     const std::string name = "--" + setting.name;
@@ -214,12 +220,16 @@ int main(int argc, char** argv) {
   if (arguments.print_settings) return Print(seedlm::server::PrintSettings());
   if (arguments.print_metrics) return Print(seedlm::server::PrintMetrics());
   if (arguments.hash_token) return HashToken();
-  if (!arguments.check_health.empty()) {
-    const absl::Status health = seedlm::server::CheckHealth(arguments.check_health, kHealthTimeout);
-    return health.ok() ? Print("SERVING\n") : Fail(kExitUnhealthy, health);
-  }
   absl::StatusOr<ServerOptions> options = MakeOptions(arguments);
   if (!options.ok()) return Fail(kExitUsage, options.status());
+  if (!arguments.check_health.empty()) {
+    const absl::Status health =
+        seedlm::server::CheckHealth({.address = arguments.check_health,
+                                     .ca = arguments.tls_ca,
+                                     .certificate = options->tls.certificate,
+                                     .key = options->tls.key});
+    return health.ok() ? Print("SERVING\n") : Fail(kExitUnhealthy, health);
+  }
   AddDefaultListen(*options);
   if (!arguments.print_config) return Run(*std::move(options));
   ServerOptions checked = *options;

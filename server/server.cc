@@ -135,6 +135,7 @@ struct Server::Parts {
   absl::Status OpenDoor(const ServerOptions& options);
   absl::Status Listen(std::vector<ListenSocket> sockets, const ServerOptions& options);
   absl::Status ServeMetrics(const std::string& address);
+  void StartRetention(const ServerOptions& options);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
   PrometheusMetrics metrics;
@@ -289,6 +290,21 @@ absl::Status Server::Parts::ServeMetrics(const std::string& address) {
   return absl::OkStatus();
 }
 
+void Server::Parts::StartRetention(const ServerOptions& options) {
+  Retention::Parts parts{Now, log, {}};
+  if (options.retain_jobs.count() > 0) {
+    parts.rules.push_back({options.retain_jobs, [this](int64_t time_ns) {
+                             return DeleteEndedBefore(*store, *jobs, time_ns);
+                           }});
+  }
+  if (options.retain_uploads.count() > 0) {
+    parts.rules.push_back({options.retain_uploads, [this](int64_t time_ns) {
+                             return artifact_service->DeleteUploadsBefore(time_ns);
+                           }});
+  }
+  if (!parts.rules.empty()) retention.emplace(std::move(parts));
+}
+
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
@@ -308,10 +324,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (!deleted.ok() && options.log != nullptr) {
     options.log->warn("files of a deleted job are left: {}", std::string(deleted.message()));
   }
-  if (options.retain_jobs.count() > 0) {
-    parts.retention.emplace(Retention::Parts{parts.store.get(), parts.jobs.get(), Now, options.log},
-                            options.retain_jobs);
-  }
+  parts.StartRetention(options);
   if (absl::Status status = parts.Listen(*std::move(sockets), options); !status.ok()) return status;
   if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;
   return server;

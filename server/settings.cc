@@ -59,6 +59,9 @@ std::vector<Setting> MakeSettings() {
        "Jobs read and write file:// below this; as a flag, repeatable", "nowhere"},
       {"retain-jobs", "Storage", Duration(FIELD(retain_jobs), milliseconds(0), hours(87'600)),
        "Jobs are deleted so long after their end, with results that the server keeps; 0: never"},
+      {"retain-uploads", "Storage", Duration(FIELD(retain_uploads), milliseconds(0), hours(87'600)),
+       "Uploads, finished or not, are deleted so long after their last byte, unless a job that has "
+       "not ended reads them; 0: never"},
       {"s3-endpoint", "Storage", Text(FIELD(s3.endpoint), "URL"),
        "The S3 server of s3:// destinations, the only one that is asked; keys come from the AWS_* "
        "variables and are no settings",

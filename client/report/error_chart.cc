@@ -16,6 +16,7 @@ constexpr double kRight = 1010;  // the figures of a row after
 constexpr double kEnd = kRight - 24;
 constexpr double kRow = 66;
 constexpr double kBars = 50;     // height of the longest up and the longest down together
+constexpr double kMaxStep = 64;  // from bar to bar; a dozen layers fill the width
 constexpr double kSingle = 24;   // row of a tensor that stands alone
 constexpr double kClipped = 2;   // deviations above this times the 95th percentile are cut off
 constexpr double kMarked = 1.3;  // cut off by more than this: the figure says how much
@@ -86,7 +87,8 @@ void KindBar(const Scale& scale, size_t tensor, double x, double width, double l
 
 void KindRow(const Scale& scale, const KindGroup& group, double top, Svg& svg) {
   const double line = top + 6 + scale.up * scale.PerError();
-  const double step = std::min((kEnd - kLeft) / static_cast<double>(group.tensors.size()), 40.0);
+  const double step =
+      std::min((kEnd - kLeft) / static_cast<double>(group.tensors.size()), kMaxStep);
   const double width = std::max(0.8, step - (step > 5 ? 2 : 0.4));
   double least = scale.end;
   double most = 0;
@@ -112,7 +114,7 @@ void LayerAxis(const JobHistory& history, const std::vector<KindGroup>& kinds, d
       kinds.begin(), kinds.end(),
       [](const auto& a, const auto& b) { return a.tensors.size() < b.tensors.size(); });
   const size_t count = longest->tensors.size();
-  const double step = std::min((kEnd - kLeft) / static_cast<double>(count), 40.0);
+  const double step = std::min((kEnd - kLeft) / static_cast<double>(count), kMaxStep);
   const auto every = static_cast<size_t>(std::ceil(48 / step));
   for (size_t i = 0; i < count; i += every) {
     const int64_t layer = PlaceOf(history.tensors[longest->tensors[i]].result.name()).layer;

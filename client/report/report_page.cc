@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "client/job_json.h"
 #include "client/report/charts.h"
 #include "client/report/style.h"
@@ -72,7 +73,9 @@ std::string Facts(const v1::Job& job) {
       "<dl>\n", Fact("source", source), Fact("destination", destination),
       Fact("codec", absl::StrCat(ProfileName(spec.profile()), ", fit ", FitName(spec.fit()),
                                  ", scale ", ScaleName(spec.scale()))),
-      Fact("created", job.has_create_time() ? TimeUtil::ToString(job.create_time()) : ""),
+      Fact("created", job.has_create_time() ? TimeUtil::ToString(TimeUtil::SecondsToTimestamp(
+                                                  job.create_time().seconds()))
+                                            : ""),
       Fact("attempt", job.attempt() > 1 ? absl::StrCat(job.attempt()) : ""), Fact("labels", labels),
       "</dl>\n");
 }
@@ -100,6 +103,11 @@ std::string Cell(const std::string& text) {
   return absl::StrCat("<td>", EscapeHtml(text), "</td>");
 }
 
+// A line of a long name may end after a dot.
+std::string NameHtml(const std::string& name) {
+  return absl::StrReplaceAll(EscapeHtml(name), {{".", ".<wbr>"}});
+}
+
 std::string TensorTable(const JobHistory& history) {
   if (history.tensors.empty()) return "";
   std::string table =
@@ -108,7 +116,7 @@ std::string TensorTable(const JobHistory& history) {
       "<th>backend</th></tr></thead><tbody>\n";
   for (const auto& [seconds, result] : history.tensors) {
     absl::StrAppend(&table, "<tr><td title=\"SHA-256 of its planes: ", EscapeHtml(result.sha256()),
-                    "\">", EscapeHtml(result.name()), "</td>",
+                    "\">", NameHtml(result.name()), "</td>",
                     Cell(absl::StrCat(result.rows(), " × ", result.columns())),
                     Cell(absl::StrFormat("%.5f", result.relative_error())),
                     Cell(absl::StrFormat("%.3g", result.max_error())),
@@ -128,7 +136,8 @@ std::string SkippedTable(const v1::Job& job) {
                                    "<table><thead><tr><th>tensor</th><th>why</th></tr></thead>"
                                    "<tbody>\n");
   for (const auto& tensor : job.estimate().skipped()) {
-    absl::StrAppend(&table, "<tr>", Cell(tensor.name()), Cell(tensor.reason()), "</tr>\n");
+    absl::StrAppend(&table, "<tr><td>", NameHtml(tensor.name()), "</td>", Cell(tensor.reason()),
+                    "</tr>\n");
   }
   return table + "</tbody></table></div></details>\n";
 }

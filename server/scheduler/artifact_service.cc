@@ -1,6 +1,7 @@
 #include "server/scheduler/artifact_service.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <utility>
@@ -129,6 +130,36 @@ absl::Status ArtifactService::Delete(std::string_view owner, std::string_view na
                       "ARTIFACT_IN_USE", {{"job", job.name}});
   }
   return parts_.artifacts->Of(owner).Delete(*id);
+}
+
+absl::Status ArtifactService::DeleteUploadBefore(std::string_view owner, const std::string& id,
+                                                 int64_t time_ns) {
+  const ArtifactStore& store = parts_.artifacts->Of(owner);
+  const absl::StatusOr<int64_t> written = store.LastWritten(id);
+  if (!written.ok()) return written.status();
+  if (*written > time_ns) return absl::OkStatus();
+  const absl::StatusOr<ArtifactContent> content = store.Content(id);
+  if (!content.ok()) return content.status();
+  return content->is_result ? absl::OkStatus() : Delete(owner, absl::StrCat(kPrefix, id));
+}
+
+absl::Status ArtifactService::DeleteUploadsBefore(int64_t time_ns) {
+  absl::Status first;
+  for (const std::string& owner : parts_.artifacts->Owners()) {
+    const absl::StatusOr<std::vector<std::string>> ids =
+        parts_.artifacts->Of(owner).ListIds("", std::numeric_limits<size_t>::max());
+    if (!ids.ok()) {
+      first.Update(ids.status());
+      continue;
+    }
+    for (const std::string& id : *ids) {
+      const absl::Status status = DeleteUploadBefore(owner, id, time_ns);
+      const bool for_now = ReasonOf(status) == "ARTIFACT_IN_USE" ||
+                           ReasonOf(status) == "UPLOAD_BUSY" || absl::IsNotFound(status);
+      if (!for_now) first.Update(status);
+    }
+  }
+  return first;
 }
 
 absl::StatusOr<ArtifactCheck> ArtifactService::Verify(std::string_view owner,

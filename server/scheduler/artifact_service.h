@@ -68,6 +68,11 @@ class ArtifactService {
   // that has not ended reads or makes it), ABORTED (UPLOAD_BUSY).
   absl::Status Delete(std::string_view owner, std::string_view name);
 
+  // Deletes the uploads of all owners, finished or not, of which nothing has come after `time_ns`.
+  // What a job that has not ended reads, or a stream is writing into, stays for now; results are
+  // their jobs'. The first error; the others are tried all the same, and all again the next time.
+  absl::Status DeleteUploadsBefore(int64_t time_ns);
+
   // Sums the files, decodes every tensor, compares with the job's source if that is still there,
   // and encodes a sample of blocks again. Minutes for gigabytes, on all cores; ends soon after
   // `stop`, CANCELLED. What is wrong with the artifact is in the answer and no error. Errors:
@@ -78,6 +83,7 @@ class ArtifactService {
 
  private:
   absl::StatusOr<ArtifactRecord> Describe(std::string_view owner, const std::string& id);
+  absl::Status DeleteUploadBefore(std::string_view owner, const std::string& id, int64_t time_ns);
 
   const Parts parts_;
 };

@@ -15,15 +15,17 @@ namespace {
 constexpr std::chrono::minutes kInterval{1};
 constexpr int kBatch = 100;  // jobs at a time
 
-void Run(const std::stop_token& stop, const Retention::Parts& parts,
-         std::chrono::nanoseconds keep) {
+void Run(const std::stop_token& stop, const Retention::Parts& parts) {
   std::mutex mutex;
   std::condition_variable_any never;
   while (!stop.stop_requested()) {
-    const absl::Status status =
-        DeleteEndedBefore(*parts.store, *parts.service, parts.clock() - keep.count());
-    if (!status.ok() && parts.log != nullptr) {
-      parts.log->warn("a job whose time is over cannot be deleted: {}", status.ToString());
+    for (const Retention::Rule& rule : parts.rules) {
+      const absl::Status status = rule.remove(parts.clock() - rule.keep.count());
+      if (!status.ok() && parts.log != nullptr) {
+        parts.log->warn("what is kept for {} s cannot be deleted: {}",
+                        std::chrono::duration_cast<std::chrono::seconds>(rule.keep).count(),
+                        status.ToString());
+      }
     }
     std::unique_lock lock(mutex);
     never.wait_for(lock, stop, kInterval, [] { return false; });
@@ -47,9 +49,7 @@ absl::Status DeleteEndedBefore(JobStore& store, JobService& service, int64_t tim
   }
 }
 
-Retention::Retention(Parts parts, std::chrono::nanoseconds keep)
-    : thread_([parts = std::move(parts), keep](const std::stop_token& stop) {
-        Run(stop, parts, keep);
-      }) {}
+Retention::Retention(Parts parts)
+    : thread_([parts = std::move(parts)](const std::stop_token& stop) { Run(stop, parts); }) {}
 
 }  // namespace seedlm::server

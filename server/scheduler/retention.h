@@ -1,9 +1,11 @@
-// Deletes jobs some time after they have ended.
+// Deletes what is over: jobs some time after they have ended, uploads after their last byte.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "server/jobs/job.h"
@@ -20,18 +22,20 @@ namespace seedlm::server {
 // the others are tried all the same, and all again the next time.
 absl::Status DeleteEndedBefore(JobStore& store, JobService& service, int64_t time_ns);
 
-// Does that once a minute, from the construction on. A wall clock that jumps makes a job's life
+// Follows its rules once a minute, from the construction on. A wall clock that jumps makes lives
 // longer or shorter.
 class Retention {
  public:
-  struct Parts {  // outlive it
-    JobStore* store = nullptr;
-    JobService* service = nullptr;
+  struct Rule {
+    std::chrono::nanoseconds keep;                        // > 0
+    std::function<absl::Status(int64_t time_ns)> remove;  // what was over at or before that time
+  };
+  struct Parts {
     Clock clock;
     std::shared_ptr<spdlog::logger> log;  // null: none
+    std::vector<Rule> rules;              // what they use outlives it
   };
-  // REQUIRES: keep > 0.
-  Retention(Parts parts, std::chrono::nanoseconds keep);
+  explicit Retention(Parts parts);
 
  private:
   std::jthread thread_;

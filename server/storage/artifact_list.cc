@@ -102,6 +102,31 @@ absl::StatusOr<ArtifactContent> ArtifactStore::Content(std::string_view id) cons
   return content;
 }
 
+absl::StatusOr<int64_t> ArtifactStore::LastWritten(std::string_view id) const {
+  int64_t latest = -1;
+  const auto look = [&latest](const std::string& path) {
+    struct stat info {};  // what is gone meanwhile was written to before
+    if (lstat(path.c_str(), &info) != 0) return;
+    latest = std::max(latest, info.st_mtim.tv_sec * int64_t{1'000'000'000} + info.st_mtim.tv_nsec);
+  };
+  for (const std::string& parent : {folders_.artifacts(), folders_.uploads()}) {
+    const std::string directory = absl::StrCat(parent, "/", std::string(id));
+    look(directory);
+    std::error_code error;
+    for (fs::recursive_directory_iterator it(directory, error), end; !error && it != end;
+         it.increment(error)) {
+      look(it->path().string());
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
+      return format::ErrnoToStatus(error.value(), directory, "list");
+    }
+  }
+  if (latest < 0) {
+    return absl::NotFoundError(absl::StrCat("artifacts/", std::string(id), ": no such artifact"));
+  }
+  return latest;
+}
+
 absl::Status ArtifactStore::CheckRoomLocked(int64_t bytes) {
   if (max_bytes_ == 0) return absl::OkStatus();
   const auto over = [&] { return used_bytes_ + bytes > max_bytes_; };

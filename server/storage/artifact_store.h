@@ -158,6 +158,8 @@ class ArtifactStore {
   absl::StatusOr<std::vector<std::string>> ListIds(std::string_view after, size_t limit) const;
   // NOT_FOUND. `id`: as ParseArtifactName gives it, here and in Delete.
   absl::StatusOr<ArtifactContent> Content(std::string_view id) const;
+  // Unix time in nanoseconds at which something of it last arrived or was finished. NOT_FOUND.
+  absl::StatusOr<int64_t> LastWritten(std::string_view id) const;
   // All of it, finished or arriving. Errors: NOT_FOUND; ABORTED (UPLOAD_BUSY: a stream writes into
   // it); FAILED_PRECONDITION (ARTIFACT_IN_USE: reserved for a job's result). Whether a job reads it
   // is for the caller to know.

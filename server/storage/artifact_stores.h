@@ -40,9 +40,10 @@ class ArtifactStores {
   // ArtifactStore::SweepDeleted for all that there are.
   void SweepDeleted();
 
- private:
+  // All who have directories here, "" among them.
   std::vector<std::string> Owners() const;
 
+ private:
   const DataDir& data_dir_;
   const ArtifactStore::Warn warn_;
   const int64_t max_owner_bytes_;

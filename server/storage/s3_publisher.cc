@@ -50,6 +50,7 @@ S3Publisher::S3Publisher(SinkTarget target, Parts parts)
 S3Publisher::~S3Publisher() {
   for (std::jthread& thread : threads_) thread.request_stop();
   threads_.clear();  // joins
+  claim_ = {};
   if (ledger_ != nullptr) parts_.sweeper->Take(ledger_->path());
 }
 
@@ -99,6 +100,7 @@ absl::Status S3Publisher::Begin(const Staging& staging) {
   auto ledger = S3Ledger::Create(parts_.ledgers, target_.id, target_.s3->bucket);
   if (!ledger.ok()) return ledger.status();
   ledger_ = *std::move(ledger);
+  claim_ = parts_.sweeper->ClaimPrefix(*target_.s3);
   return absl::OkStatus();
 }
 

@@ -103,6 +103,7 @@ class S3Publisher final : public Publisher {
   const Parts parts_;
   Staging staging_;                   // from Begin
   std::unique_ptr<S3Ledger> ledger_;  // from Begin
+  S3Sweeper::Claim claim_;            // from Begin
   std::vector<s3::ObjectName> made_;  // by CompleteAll, in order
 
   std::mutex mutex_;

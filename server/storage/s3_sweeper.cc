@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 #include <vector>
@@ -26,11 +27,16 @@ bool MayBe(const s3::OpenUpload& upload, const LedgerEntry& entry) {
 }
 
 absl::Status Abort(s3::Client& client, const std::string& bucket, const LedgerEntry& entry,
-                   const std::stop_token& stop) {
+                   const std::stop_token& stop,
+                   const std::function<bool(const s3::ObjectName&)>& claimed) {
   const s3::ObjectName object{bucket, entry.key};
   if (!entry.upload_id.empty()) return client.AbortUpload(object, entry.upload_id, stop);
   const auto open = client.ListUploads(bucket, entry.key, stop);
   if (!open.ok()) return open.status();
+  // Not before the list: what is claimed after it is not in it.
+  if (claimed(object)) {
+    return absl::AbortedError(absl::StrCat(s3::ToUri(object), ": a job is writing it again"));
+  }
   for (const s3::OpenUpload& upload : *open) {
     if (!MayBe(upload, entry)) continue;
     absl::Status status = client.AbortUpload(object, upload.upload_id, stop);
@@ -41,15 +47,18 @@ absl::Status Abort(s3::Client& client, const std::string& bucket, const LedgerEn
 
 }  // namespace
 
-absl::Status SweepLedger(s3::Client& client, const std::string& path, const std::stop_token& stop) {
+absl::Status SweepLedger(s3::Client& client, const std::string& path, const std::stop_token& stop,
+                         const std::function<bool(const s3::ObjectName&)>& claimed) {
   const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
+  absl::Status later;
   for (const LedgerEntry& entry : content->open) {
-    if (absl::Status status = Abort(client, content->bucket, entry, stop); !status.ok()) {
-      return status;
-    }
+    absl::Status status = Abort(client, content->bucket, entry, stop, claimed);
+    if (!status.ok() && !absl::IsAborted(status)) return status;
+    later.Update(status);
   }
+  if (!later.ok()) return later;
   if (unlink(path.c_str()) != 0 && errno != ENOENT) {
     return format::ErrnoToStatus(errno, path, "remove");
   }
@@ -70,6 +79,35 @@ void S3Sweeper::Take(std::string ledger_path) {
   changed_.notify_all();
 }
 
+S3Sweeper::Claim::Claim(Claim&& other) noexcept
+    : sweeper_(std::exchange(other.sweeper_, nullptr)), prefix_(other.prefix_) {}
+
+S3Sweeper::Claim& S3Sweeper::Claim::operator=(Claim&& other) noexcept {
+  std::swap(sweeper_, other.sweeper_);
+  std::swap(prefix_, other.prefix_);
+  return *this;
+}
+
+S3Sweeper::Claim::~Claim() {
+  if (sweeper_ == nullptr) return;
+  const std::lock_guard lock(sweeper_->mutex_);
+  sweeper_->claimed_.erase(prefix_);
+  sweeper_->released_ = true;
+  sweeper_->changed_.notify_all();
+}
+
+S3Sweeper::Claim S3Sweeper::ClaimPrefix(const s3::Location& location) {
+  const std::lock_guard lock(mutex_);
+  return {this, claimed_.insert(absl::StrCat(location.bucket, "/", location.prefix, "/"))};
+}
+
+bool S3Sweeper::IsClaimed(const s3::ObjectName& object) const {
+  const std::string name = absl::StrCat(object.bucket, "/", object.key);
+  const std::lock_guard lock(mutex_);
+  return std::any_of(claimed_.begin(), claimed_.end(),
+                     [&name](const std::string& prefix) { return name.starts_with(prefix); });
+}
+
 bool S3Sweeper::idle() const {
   const std::lock_guard lock(mutex_);
   return ledgers_.empty();
@@ -81,19 +119,20 @@ void S3Sweeper::Run(const std::stop_token& stop) {
   while (changed_.wait(lock, stop, [this] { return !ledgers_.empty(); }) &&
          !stop.stop_requested()) {
     std::string path = ledgers_.front();
+    released_ = false;
     lock.unlock();
-    const absl::Status status = SweepLedger(client_, path, stop);
-    if (!status.ok() && !stop.stop_requested() && !std::exchange(warned, true)) {
+    const absl::Status status = SweepLedger(
+        client_, path, stop, [this](const s3::ObjectName& object) { return IsClaimed(object); });
+    const bool in_order = status.ok() || absl::IsAborted(status);
+    if (!in_order && !stop.stop_requested() && !std::exchange(warned, true)) {
       warn_(absl::StrCat(path, ": open uploads cannot be aborted yet: ", status.ToString()));
     }
     lock.lock();
     ledgers_.pop_front();
-    if (status.ok()) {
-      warned = false;
-      continue;
-    }
+    if (in_order) warned = false;
+    if (status.ok()) continue;
     ledgers_.push_back(std::move(path));
-    changed_.wait_for(lock, stop, pause_, [] { return false; });
+    changed_.wait_for(lock, stop, pause_, [this] { return released_; });
   }
 }
 

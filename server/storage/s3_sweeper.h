@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -18,14 +19,36 @@ namespace seedlm::server {
 
 // Aborts whatever the ledger at `path` says may be open, and removes it when nothing is. Of an
 // upload whose id is not known, every one of the same key is aborted that was begun no more than a
-// quarter of an hour (as far as clocks may differ) before it was asked for. A ledger that is not
-// there is OK.
-absl::Status SweepLedger(s3::Client& client, const std::string& path, const std::stop_token& stop);
+// quarter of an hour (as far as clocks may differ) before it was asked for, unless `claimed` says,
+// when they have been listed, that somebody may have begun it since: then ABORTED, once all else is
+// done. A ledger that is not there is OK.
+absl::Status SweepLedger(
+    s3::Client& client, const std::string& path, const std::stop_token& stop,
+    const std::function<bool(const s3::ObjectName&)>& claimed = [](const s3::ObjectName&) {
+      return false;
+    });
 
 // Thread-safe. What cannot be aborted now is tried again every `pause`, and by the next server.
 class S3Sweeper {
  public:
   using Warn = std::function<void(const std::string& message)>;
+
+  // Uploads below a prefix belong to who has this, but for those that a ledger knows by their id.
+  // Movable; must not outlive its sweeper.
+  class Claim {
+   public:
+    Claim() = default;  // of nothing
+    Claim(Claim&& other) noexcept;
+    Claim& operator=(Claim&& other) noexcept;
+    ~Claim();
+
+   private:
+    friend class S3Sweeper;
+    Claim(S3Sweeper* sweeper, std::multiset<std::string>::iterator prefix)
+        : sweeper_(sweeper), prefix_(prefix) {}
+    S3Sweeper* sweeper_ = nullptr;
+    std::multiset<std::string>::iterator prefix_;
+  };
 
   // REQUIRES: `client` outlives it.
   S3Sweeper(s3::Client& client, Warn warn,
@@ -36,18 +59,23 @@ class S3Sweeper {
   S3Sweeper& operator=(const S3Sweeper&) = delete;
 
   void Take(std::string ledger_path);
+  // REQUIRES: called before the first upload below the prefix is asked for.
+  [[nodiscard]] Claim ClaimPrefix(const s3::Location& location);
   bool idle() const;  // nothing is left to do; for tests
 
  private:
   void Run(const std::stop_token& stop);
+  bool IsClaimed(const s3::ObjectName& object) const;
 
   s3::Client& client_;
   const Warn warn_;
   const std::chrono::milliseconds pause_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<std::string> ledgers_;  // guarded by mutex_; the one in work stays in front
-  std::jthread thread_;              // last: everything above is there when it begins
+  std::deque<std::string> ledgers_;     // guarded by mutex_; the one in work stays in front
+  std::multiset<std::string> claimed_;  // "BUCKET/PREFIX/"; guarded by mutex_
+  bool released_ = false;               // a claim ended since the last sweep; guarded by mutex_
+  std::jthread thread_;                 // last: everything above is there when it begins
 };
 
 }  // namespace seedlm::server

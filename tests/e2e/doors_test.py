@@ -53,6 +53,23 @@ class Tls(EndToEnd):
             self.ok(server.run("compress", source, self.path("out.safetensors"), env=env))
             self.assertIn("SUCCEEDED", self.ok(server.run("list", env=env)).out)
 
+    def check_health(self, address, *more):
+        return subprocess.run([harness.SERVER, "--check-health", address, *more], text=True,
+                              capture_output=True, timeout=harness.TIMEOUT_S)
+
+    def test_health_is_asked_over_tls(self):
+        ca = ("--tls-ca", self.ca + ".pem")
+        with self.server(*self.tls) as server:
+            self.assertEqual(self.check_health(server.address, *ca).stdout, "SERVING\n")
+            for wrong in ((), ("--tls-ca", self.other + ".pem"), ("--tls-ca", self.path("none.pem"))):
+                with self.subTest(wrong=wrong):
+                    asked = self.check_health(server.address, *wrong)
+                    self.assertEqual((asked.returncode, asked.stdout), (1, ""), asked.stderr)
+        with self.server(*self.tls, "--tls-client-ca", self.ca + ".pem") as server:
+            self.assertEqual(self.check_health(server.address, *ca).returncode, 1)
+            self.assertEqual(self.check_health(server.address, *ca, *self.tls).stdout, "SERVING\n")
+        self.assertEqual(subprocess.run([harness.SERVER, *ca], capture_output=True).returncode, 2)
+
     def test_tls_on_one_side_only(self):
         with self.server(*self.tls) as server:
             self.fails(server.run("list"), NOT_LET_IN, server.address, "speaks TLS only", "--tls-ca")

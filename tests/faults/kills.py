@@ -82,7 +82,7 @@ def kill_compress(bench):
     """kill -9 of compress without a server, and the same command again."""
     directory = bench.directory()
     outcome, times = Outcome(), bench.times(50, 5)
-    killer = Killer(bench, times, (0.1, 0.8))
+    killer = Killer(bench, times, (0.1, 1.6))
     env = {"XDG_STATE_HOME": os.path.join(directory, "state")}
     while killer.killed < times:
         out = os.path.join(directory, f"out{outcome.jobs}")

@@ -248,6 +248,29 @@ TEST_CASE_METHOD(Fixture,
   CHECK(fake.State()["uploads"].size() == 1);
 }
 
+TEST_CASE_METHOD(Fixture, "s3 sink: what an earlier attempt may have left is not the next one's") {
+  REQUIRE(client->CreateUpload({"models", std::string("out/tiny/") + kModel}, "jobs/1", {}).ok());
+  auto ledger = S3Ledger::Create(scratch / "ledgers", "1", "models");
+  REQUIRE((*ledger)
+              ->Begin(std::string("out/tiny/") + kModel, std::time(nullptr))
+              .ok());  // killed before the id
+  auto publisher = Make();
+  REQUIRE(Begin(*publisher) == absl::OkStatus());
+  REQUIRE(publisher->RangeIsFinal({0, 0, kPart}).ok());
+  while (fake.Calls("UploadPart") == 0) std::this_thread::yield();
+  REQUIRE(fake.State()["uploads"].size() == 2);
+  sweeper->Take((*ledger)->path());
+  while (fake.Calls("ListUploads") < 3) std::this_thread::yield();  // again and again
+  CHECK(fake.State()["uploads"].size() == 2);
+  CHECK_FALSE(sweeper->idle());
+  const auto size = static_cast<uint64_t>(files.at(kModel).size());
+  REQUIRE(publisher->RangeIsFinal({0, kPart, size - kPart}).ok());
+  REQUIRE(publisher->Publish(Stored(), {}) == absl::OkStatus());
+  CheckVisible(true);
+  publisher.reset();
+  AwaitNoOrphans();
+}
+
 TEST_CASE_METHOD(Fixture, "s3 sink: a prefix with something at it is refused, or written over") {
   REQUIRE(
       client->PutObject({"models", "out/tiny/zebra"}, s3::BodyOf("x"), s3::Existing::kKeep, "", {})
