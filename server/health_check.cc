@@ -7,14 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
-#include "kernels/format/atomic_file.h"
+#include "server/auth/tls_files.h"
 #include "server/listen_address.h"
 
 namespace seedlm::server {
 
 namespace {
-
-constexpr uint64_t kMaxPemBytes = 4 << 20;
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const HealthCheck& check) {
   if (check.ca.empty()) return grpc::InsecureChannelCredentials();
@@ -23,7 +21,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const He
                                       std::pair(&check.certificate, &options.pem_cert_chain),
                                       std::pair(&check.key, &options.pem_private_key)}) {
     if (path->empty()) continue;
-    auto read = format::ReadSmallFile(*path, kMaxPemBytes);
+    auto read = ReadPemFile(*path);
     if (!read.ok()) return read.status();
     *content = *std::move(read);
   }

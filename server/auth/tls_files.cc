@@ -37,7 +37,7 @@ Bio OpenBytes(const std::string& bytes) {
 }
 
 absl::StatusOr<Certificate> ReadCertificate(const std::string& path, const std::string& option) {
-  const absl::StatusOr<std::string> bytes = format::ReadSmallFile(path, kMaxPemBytes);
+  const absl::StatusOr<std::string> bytes = ReadPemFile(path);
   if (!bytes.ok()) return bytes.status();
   Certificate certificate(PEM_read_bio_X509(OpenBytes(*bytes).get(), nullptr, nullptr, nullptr));
   ERR_clear_error();
@@ -52,7 +52,7 @@ int NoPassphrase(char*, int, int, void* asked) {
 }
 
 absl::StatusOr<Key> ReadKey(const std::string& path) {
-  const absl::StatusOr<std::string> bytes = format::ReadSmallFile(path, kMaxPemBytes);
+  const absl::StatusOr<std::string> bytes = ReadPemFile(path);
   if (!bytes.ok()) return bytes.status();
   bool encrypted = false;
   Key key(PEM_read_bio_PrivateKey(OpenBytes(*bytes).get(), nullptr, &NoPassphrase, &encrypted));
@@ -87,6 +87,10 @@ absl::Status CheckTime(const std::string& path, const X509* certificate) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> ReadPemFile(const std::string& path) {
+  return format::ReadSmallFile(path, kMaxPemBytes);
+}
 
 absl::StatusOr<std::vector<std::string>> CheckTlsFiles(const TlsFiles& files) {
   const auto certificate = ReadCertificate(files.certificate, "--tls-cert");

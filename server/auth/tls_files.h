@@ -19,6 +19,10 @@ struct TlsFiles {
   bool on() const { return !certificate.empty() || !key.empty() || !client_ca.empty(); }
 };
 
+// The text of one of them. NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (too long for one),
+// naming it.
+absl::StatusOr<std::string> ReadPemFile(const std::string& path);
+
 // Reads the files. The answer is what to warn of (a key that others can read), one line each.
 // Errors, naming the file: NOT_FOUND, PERMISSION_DENIED; INVALID_ARGUMENT (no PEM, a passphrase, a
 // key that is not that of the certificate); FAILED_PRECONDITION (the certificate has expired, or is
