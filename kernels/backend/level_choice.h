@@ -14,8 +14,10 @@ namespace seedlm::backend {
 // the designed table has to win against the best powers of two on a sample of blocks, by more than
 // twice the standard error of the comparison; otherwise the powers of two are the tensor's levels.
 // The sample is drawn from the blocks that the histogram kept, each bin of norms in proportion to
-// its energy: 0.5 % of the blocks and at least 64, encoded twice. So the choice costs 1 % of the
-// tensor's encoding, and more for tensors of fewer than some 12,000 blocks.
+// its energy, encoded twice: 0.5 % of the blocks, at least 64, at most NormHistogram::kKept a bin
+// (some thousand in all, so its share shrinks as tensors grow); bins with less than 0.1 % of the
+// energy are left out. For tensors of fewer than some 12,000 blocks it is more than 1 % of the
+// encoding.
 // `blocks_to_come`: the hint of EncodeSpec, for the encoding of the sample. `warning`, if not null,
 // becomes the last of EncodedShard's that was not empty.
 // A pure function of (profile, fit, rule, tensor): every backend encodes the sample to the same

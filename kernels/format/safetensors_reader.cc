@@ -1,6 +1,7 @@
 #include <bit>
-#include <cstring>
 #include <limits>
+#include <span>
+#include <string>
 
 #include "kernels/format/safetensors.h"
 #include "kernels/format/safetensors_header.h"
@@ -46,25 +47,34 @@ absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(
 }
 
 absl::Status SafetensorsFile::Parse() {
-  const std::span<const std::byte> bytes = file_.bytes();
+  // The header is read, not looked at in the mapping: whoever may write the file could end a server
+  // by truncating it meanwhile.
+  const uint64_t file_bytes = file_.bytes().size();
   uint64_t header_bytes = 0;
-  if (bytes.size() < sizeof header_bytes) {
+  if (file_bytes < sizeof header_bytes) {
     return absl::InvalidArgumentError("is not a safetensors file: shorter than 8 bytes");
   }
-  std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
+  if (absl::Status status = file_.ReadAt(0, std::as_writable_bytes(std::span(&header_bytes, 1)));
+      !status.ok()) {
+    return status;
+  }
   if (header_bytes > kMaxHeaderBytes) {
     return absl::InvalidArgumentError(Cat("header of ", header_bytes, " bytes, at most ",
                                           kMaxHeaderBytes, " are read; is it a safetensors file?"));
   }
-  if (header_bytes > bytes.size() - sizeof header_bytes) {
+  if (header_bytes > file_bytes - sizeof header_bytes) {
     return absl::InvalidArgumentError(Cat("header of ", header_bytes,
-                                          " bytes reaches past the end of the file, ", bytes.size(),
+                                          " bytes reaches past the end of the file, ", file_bytes,
                                           " bytes; the file is truncated"));
   }
   data_offset_ = sizeof header_bytes + header_bytes;
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes,
-                              header_bytes);
-  absl::StatusOr<SafetensorsHeader> header = ParseHeader(text, bytes.size() - data_offset_);
+  std::string text(header_bytes, '\0');
+  if (absl::Status status =
+          file_.ReadAt(sizeof header_bytes, std::as_writable_bytes(std::span(text)));
+      !status.ok()) {
+    return status;
+  }
+  absl::StatusOr<SafetensorsHeader> header = ParseHeader(text, file_bytes - data_offset_);
   if (!header.ok()) return header.status();
   tensors_ = std::move(header->tensors);
   metadata_ = std::move(header->metadata);

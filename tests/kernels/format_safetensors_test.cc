@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <limits>
+#include <thread>
 
 #include "kernels/format/safetensors.h"
 #include "tests/kernels/format_support.h"
@@ -189,6 +192,26 @@ TEST_CASE("a header with many tensors is read and written in linear time") {
   REQUIRE(file.ok());
   CHECK((*file)->tensors().size() == 50'000);
   CHECK(DataOf(**file, "t49999") == std::string(1, char(49'999)));
+}
+
+// In a mapping the truncation is a SIGBUS, which ends this program.
+TEST_CASE("a file that is truncated while its header is read is an error") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("restless.safetensors");
+  const std::string text = "{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}" +
+                           std::string(8 << 20, ' ') + "}";
+  const uint64_t length = text.size();
+  const std::string bytes(reinterpret_cast<const char*>(&length), sizeof length);
+  int refused = 0;
+  for (int i = 0; i < 20; ++i) {
+    WriteBytes(path, bytes + text);
+    const std::jthread other([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(500 * i));
+      std::filesystem::resize_file(path, 4096);
+    });
+    refused += !SafetensorsFile::Open(path).ok();
+  }
+  CHECK(refused > 0);
 }
 
 }  // namespace
