@@ -1,9 +1,9 @@
 // The search through the cell index against the exhaustive scan and the plain algorithm, on one
-// machine in one run: blocks/s on 1 and 2 threads, with the lists built on the way and with the
-// lists there; what a block costs in seeds fetched, pairs scored and codes searched; what a list
-// costs. Gaussian weights, optimal fit, fitted levels. The codes of all searches are compared
-// first. JSON goes to stdout, a table to stderr.
-// Usage: bench_index [--commit ID] [--blocks N]   (N: blocks a round of the index, default 500000)
+// machine in one run: blocks/s on 1 and 2 threads (a whole batch each), with the lists built on the
+// way and with the lists there; what a block costs in seeds fetched, pairs scored and codes
+// searched; what a list costs. Gaussian weights, optimal fit, fitted levels. The codes of all
+// searches are compared first. JSON goes to stdout, a table to stderr. Usage: bench_index [--commit
+// ID] [--blocks N]   (N: blocks a round of the index, default 500000)
 //
 // The floor of scoring: a (block, seed) pair is C P / 2 multiply-adds of 16-bit pairs and P of
 // float32, 12 + 3 for 4bit, over the lanes of a vector; two such instructions a cycle, 16 lanes
@@ -61,8 +61,9 @@ Workload MakeWorkload(const codec::Profile& profile, int blocks) {
   return load;
 }
 
-// Runs `search` over `count` blocks on each of `threads` threads, a share of the places each;
-// returns blocks/s and adds up what the searches say.
+// Runs a search over the first `count` blocks on each of `threads` threads, as a server's workers
+// do: the batch of a thread is as large whether others run or not. Returns blocks/s of all threads
+// together and adds up what the searches say. All threads but one write into copies.
 template <typename Search, typename Make, typename Say>
 double Time(Workload& load, int threads, size_t count, const Make& make, const Say& say) {
   for (size_t i = 0; i < load.best.size(); ++i) {
@@ -71,19 +72,19 @@ double Time(Workload& load, int threads, size_t count, const Make& make, const S
   }
   std::vector<std::unique_ptr<Search>> searches;
   for (int t = 0; t < threads; ++t) searches.push_back(make());
+  std::vector<std::vector<Candidate>> copies(static_cast<size_t>(threads) - 1, load.best);
   const Stopwatch watch;
   {
     std::vector<std::jthread> running;
     for (size_t t = 0; t < searches.size(); ++t) {
       running.emplace_back([&, t] {
-        const size_t share = count / searches.size();
-        const cpu::Batch batch{load.weights.data(),
-                               std::span(load.places).subspan(t * share, share), load.best.data()};
+        const cpu::Batch batch{load.weights.data(), std::span(load.places).first(count),
+                               t == 0 ? load.best.data() : copies[t - 1].data()};
         if (!searches[t]->Run(batch, {}).ok()) std::exit(1);
       });
     }
   }
-  const double rate = static_cast<double>(count) / watch.seconds();
+  const double rate = static_cast<double>(count) * threads / watch.seconds();
   for (const auto& search : searches) say(*search);
   return rate;
 }

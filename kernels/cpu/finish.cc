@@ -19,14 +19,11 @@ FinishTask MakeFinishTask(const codec::Profile& profile, const codec::BlockTask&
     task.unit[c] = static_cast<float>(block.weights[c] * inverse_norm);
   }
   constexpr float kHighest = 2.2f / static_cast<float>(search::SeedTable::kLeastDiagonal);
-  // Sum over j of |a_j|, the columns of A; entries are below 2^15.
-  const float columns = static_cast<float>(profile.rank * std::sqrt(profile.block) * 0x1p15);
   for (int i = 0; i < codec::kLevels; ++i) {
     const double sigma = levels.scale[static_cast<size_t>(i)] * inverse_norm;
     task.in_range &= sigma >= 0x1p-60;
     task.sigma[i] = std::min(static_cast<float>(sigma), kHighest);
     task.inverse_sigma[i] = 1 / task.sigma[i];
-    task.residual_error[i] = 0x1p-17f * (1 + task.sigma[i] * columns);
   }
   return task;
 }

@@ -22,8 +22,6 @@ struct FinishTask {
   // zero code, are lowered to where that is just so: it bounds the rounding errors.
   float sigma[codec::kLevels];
   float inverse_sigma[codec::kLevels];
-  // Bound of the rounding error of a computed residual vector z - sigma R q, for each level.
-  float residual_error[codec::kLevels];
   // No level is below 2^-60 |w|: float32 arithmetic neither over- nor underflows.
   bool in_range;
 };

@@ -17,6 +17,12 @@
 // best / |w|^2; partial sums never
 // exceed the whole, as rounded addition of something non-negative is monotonic.) The range of a
 // coefficient is widened by 1e-4 and by 2^-20 of the numbers it is computed from.
+//
+// The other way round, a code whose computed gap + |residual|^2 is f has an exact F of at most
+//   f + 2^-16 + 2 e sqrt(f) + e^2,
+// its objective, on rounded decoded weights, and that one's ErrorBudget exceed it by less than
+// 2^-18 F + 2^-20. So what such a code can only improve on is known before its objective is, and
+// the search begins with a limit that is nearly the final one (Guess).
 #if defined(SEEDLM_FINISH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDLM_FINISH_INL_H_
 #undef SEEDLM_FINISH_INL_H_
@@ -24,8 +30,10 @@
 #define SEEDLM_FINISH_INL_H_
 #endif
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include "hwy/highway.h"
 #include "kernels/codec/objective.h"
@@ -66,7 +74,7 @@ class Finisher {
     const float* r;  // upper triangle row by row, then 1 / R_pp
   };
   struct Code {
-    float squared;  // computed |residual|^2
+    float excess;  // computed |residual|^2 less the level's limit
     int level;
     int8_t q[codec::kMaxRank];
   };
@@ -74,36 +82,29 @@ class Finisher {
   HWY_INLINE void RunSome(const uint32_t* seeds, int count) {
     Seed kept[kMaxSeeds];
     int kept_count = 0;
-    int best_seed = -1;
-    float least = HUGE_VALF;
-    Code guess = {}, best_guess = {};
     const bool guess_first = limit_ > kTight;
+    float least = limit_;
     for (int i = 0; i < count && i < kMaxSeeds; ++i) {
-      if (!task_.in_range || !task_.seeds->sound(seeds[i])) {
-        EvaluateExactly(seeds[i]);
-        UpdateLimit();
-        continue;
-      }
       Seed& seed = kept[kept_count];
       Project(seeds[i], seed);
       if (seed.gap > limit_ + 0x1p-16f) continue;
-      ++kept_count;
-      if (!guess_first) continue;
-      Guess(seed, guess);
-      if (seed.gap + guess.squared < least) {
-        least = seed.gap + guess.squared;
-        best_guess = guess;
-        best_seed = kept_count - 1;
+      if (!task_.in_range || !task_.seeds->sound(seeds[i])) {
+        EvaluateExactly(seed.seed);
+        UpdateLimit();
+        continue;
       }
+      ++kept_count;
+      if (guess_first) least = std::min(least, Guess(seed));
     }
-    if (best_seed >= 0) Compare(kept[best_seed].seed, &best_guess, 1);
+    // The seed with the best guess is searched below: its code, or a better one, will be `best_`.
+    if (least < limit_) SetLimit(least);
     for (int i = 0; i < kept_count; ++i) Search(kept[i]);
   }
 
   // For seeds that are not sound, and blocks whose levels leave the range of float32.
   // Flattened, so that the codec's fma() is an instruction here and not a call.
   HWY_FLATTEN void EvaluateExactly(uint32_t seed) {
-    const codec::Basis basis = codec::MakeBasis(*task_.profile, seed);
+    const codec::Basis basis = LoadBasis(seed);
     const bool sound = task_.seeds->sound(seed);
     codec::EvaluateSeed(
         *task_.profile, codec::Fit::kOptimal, task_.block, *task_.levels, seed, basis,
@@ -111,8 +112,11 @@ class Finisher {
   }
 
   HWY_INLINE void UpdateLimit() {
-    limit_ = static_cast<float>(codec::ErrorBudget(1, best_.error * task_.inverse_squared_norm));
-    root_ = std::sqrt(limit_);
+    SetLimit(static_cast<float>(codec::ErrorBudget(1, best_.error * task_.inverse_squared_norm)));
+  }
+  HWY_INLINE void SetLimit(float limit) {
+    limit_ = limit;
+    root_ = std::sqrt(limit);
   }
 
   HWY_INLINE void Project(uint32_t index, Seed& seed) const {
@@ -150,15 +154,16 @@ class Finisher {
     return hn::NegMulAdd(sigma, sum, hn::Set(d, seed.z[p]));
   }
 
-  // Rounds coefficient by coefficient, top down, on all levels; the best of them.
-  HWY_INLINE void Guess(const Seed& seed, Code& code) const {
+  // Rounds coefficient by coefficient, top down, on all levels. Returns a limit that the best of
+  // these codes keeps to: no code can win that does not.
+  HWY_INLINE float Guess(const Seed& seed) const {
     const D d;
-    code.squared = HUGE_VALF;
+    V least = hn::Set(d, HUGE_VALF);
     for (int first = 0; first < codec::kLevels; first += kLanes) {
       const V sigma = hn::LoadU(d, task_.sigma + first);
       const V inverse_sigma = hn::LoadU(d, task_.inverse_sigma + first);
       V q[P];
-      V squared = hn::Zero(d);
+      V found = hn::Set(d, std::max(seed.gap, 0.0f));
       HWY_UNROLL(4)
       for (int p = P - 1; p >= 0; --p) {
         const V offset = Offset(seed, p, sigma, q);
@@ -166,13 +171,24 @@ class Finisher {
         q[p] = hn::Round(Clamp(hn::Mul(offset, inverse)));
         const V step = hn::Mul(sigma, hn::Set(d, At(seed, p, p)));
         const V residual = hn::NegMulAdd(step, q[p], offset);
-        squared = hn::MulAdd(residual, residual, squared);
+        found = hn::MulAdd(residual, residual, found);
       }
-      const float least = hn::GetLane(hn::MinOfLanes(d, squared));
-      if (!(least < code.squared)) continue;
-      const intptr_t lane = hn::FindFirstTrue(d, hn::Eq(squared, hn::Set(d, least)));
-      if (lane >= 0) Read(first, static_cast<int>(lane), squared, q, code);
+      const V root = hn::Sqrt(hn::ZeroIfNegative(found));
+      const V error = ResidualError(sigma);
+      found = hn::MulAdd(error, hn::MulAdd(root, hn::Set(d, 2.0f), error), found);
+      least = hn::Min(least, found);
     }
+    const float found = hn::GetLane(hn::MinOfLanes(d, least));
+    return (found + 0x1p-16f) * (1 + 0x1p-17f) + 0x1p-19f;
+  }
+
+  // e of the above.
+  static HWY_INLINE V ResidualError(V sigma) {
+    const D d;
+    // The sum over j of |a_j|, the columns of A: entries are below 2^15.
+    constexpr float kRootOfBlock = C == 8 ? 2.83f : C == 12 ? 3.47f : 4.0f;
+    constexpr float kColumns = P * kRootOfBlock * 0x1p15f;
+    return hn::MulAdd(sigma, hn::Set(d, 0x1p-17f * kColumns), hn::Set(d, 0x1p-17f));
   }
 
   static HWY_INLINE V Clamp(V q) {
@@ -181,26 +197,13 @@ class Finisher {
                    hn::Set(d, codec::kMaxCoefficient));
   }
 
-  static HWY_INLINE void Read(int first, int lane, V squared, const V* q, Code& code) {
-    const D d;
-    HWY_ALIGN float lanes[codec::kLevels];
-    hn::Store(squared, d, lanes);
-    code.squared = lanes[lane];
-    code.level = first + lane;
-    HWY_UNROLL(4)
-    for (int p = 0; p < codec::kMaxRank; ++p) {
-      if (p < P) hn::Store(q[p < P ? p : 0], d, lanes);
-      code.q[p] = p < P ? static_cast<int8_t>(lanes[lane]) : int8_t{0};
-    }
-  }
-
   // All codes of a seed that can win.
   HWY_INLINE void Search(const Seed& seed) {
     const D d;
     if (seed.gap > limit_ + 0x1p-16f) return;
     leaves_ = 0;
     for (int first = 0; first < codec::kLevels; first += kLanes) {
-      const V error = hn::LoadU(d, task_.residual_error + first);
+      const V error = ResidualError(hn::LoadU(d, task_.sigma + first));
       const float base = limit_ * (1 + 0x1p-20f) + 0x1p-16f - seed.gap;
       Lanes lanes;
       lanes.first = first;
@@ -209,7 +212,7 @@ class Finisher {
       lanes.inverse_sigma = hn::LoadU(d, task_.inverse_sigma + first);
       Descend<P - 1>(seed, lanes, hn::Zero(d));
     }
-    Compare(seed.seed, codes_, leaves_);
+    Compare(seed, leaves_);
   }
 
   struct Lanes {
@@ -258,29 +261,56 @@ class Finisher {
     uint32_t bits = bytes[0] | static_cast<uint32_t>(bytes[1]) << 8;
     for (; bits != 0; bits &= bits - 1) {
       if (leaves_ == kMaxLeaves) {
-        Compare(seed.seed, codes_, leaves_);
+        Compare(seed, leaves_);
         leaves_ = 0;
       }
       const int lane = static_cast<int>(hwy::Num0BitsBelowLS1Bit_Nonzero32(bits));
-      Read(lanes.first, lane, squared, lanes.q, codes_[leaves_++]);
+      Read(lanes, lane, squared, codes_[leaves_++]);
     }
   }
 
-  // Compares codes of a seed by the objective itself.
-  HWY_INLINE void Compare(uint32_t seed, const Code* codes, int count) {
-    if (count == 0) return;
+  static HWY_INLINE void Read(const Lanes& lanes, int lane, V squared, Code& code) {
+    const D d;
+    HWY_ALIGN float values[codec::kLevels];
+    hn::Store(hn::Sub(squared, lanes.limit), d, values);
+    code.excess = values[lane];
+    code.level = lanes.first + lane;
+    HWY_UNROLL(4)
+    for (int p = 0; p < codec::kMaxRank; ++p) {
+      if (p < P) hn::Store(lanes.q[p < P ? p : 0], d, values);
+      code.q[p] = p < P ? static_cast<int8_t>(values[lane]) : int8_t{0};
+    }
+  }
+
+  HWY_INLINE codec::Basis LoadBasis(uint32_t seed) const {
     codec::Basis basis;
     const int16_t* a = task_.seeds->basis(seed);
     for (int c = 0; c < C; ++c) {
       for (int p = 0; p < P; ++p) basis.at[c][p] = *a++;
     }
+    return basis;
+  }
+
+  // Compares the first `count` of codes_ by the objective itself, the most promising first: most of
+  // the others are beyond the new limit then. Lowering the limit by some amount lowers every
+  // level's by as much and more.
+  HWY_INLINE void Compare(const Seed& seed, int count) {
+    if (count == 0) return;
+    int first = 0;
+    for (int i = 1; i < count; ++i) {
+      if (codes_[i].excess < codes_[first].excess) first = i;
+    }
+    std::swap(codes_[0], codes_[first]);
+    const codec::Basis basis = LoadBasis(seed.seed);
+    const float limit = limit_;  // that `excess` speaks of
     for (int i = 0; i < count; ++i) {
+      if (codes_[i].excess > (limit_ - limit) + 0x1p-20f) continue;
       codec::BlockCode code;
-      code.level = static_cast<uint8_t>(codes[i].level);
-      for (int p = 0; p < P; ++p) code.q[p] = codes[i].q[p];
+      code.level = static_cast<uint8_t>(codes_[i].level);
+      for (int p = 0; p < P; ++p) code.q[p] = codes_[i].q[p];
       const double error = codec::BlockError(kProfile, task_.block.weights, basis, code.q,
                                              task_.levels->scale[code.level]);
-      const codec::Candidate candidate{error, seed, codec::Remainder(kProfile, code)};
+      const codec::Candidate candidate{error, seed.seed, codec::Remainder(kProfile, code)};
       if (!codec::Better(candidate, best_)) continue;
       best_ = candidate;
       UpdateLimit();
