@@ -5,7 +5,8 @@ namespace seedlm_hls {
 // One port word of 16 blocks to 16 C weights on 16 C / 32 outputs. Returns its zero seeds.
 template <int C, int P>
 ap_uint<5> decode_word(port_t word, const level_t levels[kLanes], const float_bits_t scale[kLevels],
-                       HalfFormat format, hls::stream<port_t> weights[]) {
+                       HalfFormat format,
+                       hls::stream<port_t> weights[kLanes * C / kHalvesPerPort]) {
 #pragma HLS INLINE
   const int kOutputs = kLanes * C / kHalvesPerPort;
   port_t out[kOutputs];

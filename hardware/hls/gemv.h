@@ -5,7 +5,8 @@
 //   row_scales   one float32 a row, finite; 1.0 where there is no such scale
 //   results      one float32 a row
 //   levels       the tensor's 16 scales, float32: normal, positive, over at most 27 octaves
-//   chunks       of 128 columns: the row is 128 * chunks long, chunks <= 256. Shorter rows are
+//   rows         at most 2^20
+//   chunks       of 128 columns: the row is 128 * chunks long, 1 <= chunks <= 256. Shorter rows are
 //                padded with the word 0x00000001 (seed 1, coefficients 0) and activations 0.
 //   status       see Status in gemv_stages.h; 0 is good
 //

@@ -6,41 +6,74 @@
 
 namespace seedlm_hls {
 
-static const int kChunk = 128;       // activations that one word of 16 4bit blocks meets
-static const int kMaxChunks = 256;   // columns <= 32,768
-static const int kMaxRows = 262144;  // for the depths of C/RTL co-simulation and trip counts only
+static const int kChunk = 128;        // activations that one word of 16 4bit blocks meets
+static const int kMaxChunks = 256;    // columns <= 32,768
+static const int kMaxRows = 1 << 20;  // as the RTL's command has them
 
 // What a unit tells of its input; bits of `status`.
 enum Status {
   kZeroSeed = 1,       // a block is no code; it counts as the sums of an all-zero sequence
   kNotFinite = 2,      // an activation or an FP16 weight is infinite or NaN; it counts as 0
   kLevelsTooWide = 4,  // levels over more than 27 octaves, or one that is not a normal float32
-  kTooLarge = 8,       // more than kMaxChunks chunks a row: nothing was computed
+  kBadShape = 8,       // rows > kMaxRows, no chunks, or > kMaxChunks of them: nothing was computed
 };
 
-template <class A>
-void load_vector(const port_t* activations, ap_uint<16> chunks,
-                 typename A::stored_t vector[kMaxChunks][kChunk], hls::stream<ap_uint<4> >& flags) {
-  const int kBeats = kChunk / A::kPerPort;  // a chunk
+// Each process asks by itself, so that a dataflow region holds nothing but calls.
+inline bool good_shape(ap_uint<32> rows, ap_uint<16> chunks) {
+#pragma HLS INLINE
+  return rows <= kMaxRows && chunks != 0 && chunks <= kMaxChunks;
+}
+
+// Port words of the whole matrix: below 2^31.
+inline ap_uint<32> words_of(ap_uint<32> rows, ap_uint<16> chunks, int words_per_chunk) {
+#pragma HLS INLINE
+  if (!good_shape(rows, chunks)) return 0;
+  return rows * chunks * words_per_chunk;
+}
+
+// Fills lines of kLine activations, each from one or more beats. Every index into the partitioned
+// dimension is a constant: one write a memory.
+template <class A, int kLine>
+void load_vector(const port_t* activations, ap_uint<32> rows, ap_uint<16> chunks,
+                 typename A::stored_t vector[kMaxChunks * kChunk / kLine][kLine],
+                 hls::stream<ap_uint<4> >& flags) {
+  const int kBeatsPerLine = kLine / A::kPerPort;
+  const bool good = good_shape(rows, chunks);
+  const ap_uint<16> beats = good ? chunks.to_int() * (kChunk / A::kPerPort) : 0;
   bool not_finite = false;
-CHUNKS:
-  for (ap_uint<16> chunk = 0; chunk < chunks; ++chunk) {
-#pragma HLS LOOP_TRIPCOUNT min = 4 max = 256 avg = 32
-  BEATS:
-    for (int beat = 0; beat < kBeats; ++beat) {
+BEATS:
+  for (ap_uint<16> i = 0; i < beats; ++i) {
 #pragma HLS PIPELINE II = 1
-      const port_t word = activations[chunk * kBeats + beat];
-    VALUES:
-      for (int i = 0; i < A::kPerPort; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 16 max = 1024 avg = 128
+    const port_t beat = activations[i];
+    typename A::stored_t values[A::kPerPort];
+#pragma HLS ARRAY_PARTITION variable = values type = complete
+  VALUES:
+    for (int k = 0; k < A::kPerPort; ++k) {
 #pragma HLS UNROLL
-        vector[chunk][beat * A::kPerPort + i] = A::store(word, i, not_finite);
+      values[k] = A::store(beat, k, not_finite);
+    }
+  SLICES:
+    for (int slice = 0; slice < kBeatsPerLine; ++slice) {
+#pragma HLS UNROLL
+      if (i % kBeatsPerLine == slice) {
+      STORES:
+        for (int k = 0; k < A::kPerPort; ++k) {
+#pragma HLS UNROLL
+          vector[i / kBeatsPerLine][slice * A::kPerPort + k] = values[k];
+        }
       }
     }
   }
-  flags.write(not_finite ? kNotFinite : 0);
+  ap_uint<4> found = 0;
+  if (not_finite) found |= ap_uint<4>(kNotFinite);
+  if (!good) found |= ap_uint<4>(kBadShape);
+  flags.write(found);
 }
 
-inline void load_words(const port_t* weights, ap_uint<32> count, hls::stream<port_t>& words) {
+inline void load_words(const port_t* weights, ap_uint<32> rows, ap_uint<16> chunks,
+                       ap_uint<3> words_per_chunk, hls::stream<port_t>& words) {
+  const ap_uint<32> count = words_of(rows, chunks, words_per_chunk.to_int());
 WORDS:
   for (ap_uint<32> i = 0; i < count; ++i) {
 #pragma HLS PIPELINE II = 1
@@ -53,10 +86,12 @@ WORDS:
 // multiplied once.
 template <int W>
 void finish_rows(hls::stream<ap_int<W> >& sums, hls::stream<exponent_t>& units,
-                 const float_bits_t* row_scales, ap_uint<32> rows, float_bits_t* results) {
+                 const float_bits_t* row_scales, ap_uint<32> rows, ap_uint<16> chunks,
+                 float_bits_t* results) {
   const exponent_t unit = units.read();
+  const ap_uint<32> count = good_shape(rows, chunks) ? rows : ap_uint<32>(0);
 ROWS:
-  for (ap_uint<32> row = 0; row < rows; ++row) {
+  for (ap_uint<32> row = 0; row < count; ++row) {
 #pragma HLS PIPELINE II = 1
 #pragma HLS LOOP_TRIPCOUNT min = 512 max = 28672 avg = 4096
     const ap_int<W> sum = sums.read();
@@ -64,11 +99,12 @@ ROWS:
     const ap_uint<W> magnitude = negative ? ap_uint<W>(-sum) : ap_uint<W>(sum);
     const float_bits_t rounded = round_to_float32<W>(magnitude, 0);
     const Significand left = significand_of(rounded);
-    const Significand right = significand_of(row_scales[row]);
+    const float_bits_t scale = row_scales[row];
+    const Significand right = significand_of(scale);
     const ap_uint<48> product = left.digits * right.digits;
 #pragma HLS BIND_OP variable = product op = mul impl = dsp latency = 3
     float_bits_t result = round_to_float32<48>(product, exponent_t(left.unit + right.unit + unit));
-    result[31] = negative ^ row_scales[row][31];
+    result[31] = negative ^ scale[31];
     results[row] = result;
   }
 }

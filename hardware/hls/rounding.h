@@ -60,18 +60,6 @@ inline Significand significand_of(float_bits_t bits) {
   return result;
 }
 
-// One float32 multiplication, rounded to nearest even; finite operands.
-inline float_bits_t multiply_float32(float_bits_t a, float_bits_t b) {
-#pragma HLS INLINE
-  const Significand left = significand_of(a);
-  const Significand right = significand_of(b);
-  const ap_uint<48> product = left.digits * right.digits;
-#pragma HLS BIND_OP variable = product op = mul impl = dsp latency = 3
-  float_bits_t result = round_to_float32<48>(product, exponent_t(left.unit + right.unit));
-  result[31] = a[31] ^ b[31];
-  return result;
-}
-
 // A float32 that is not NaN, rounded once more.
 inline half_bits_t to_bfloat16(float_bits_t value) {
 #pragma HLS INLINE

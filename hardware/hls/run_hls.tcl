@@ -1,11 +1,12 @@
 # C simulation, synthesis and C/RTL co-simulation of every top on both parts.
 #
-#   vitis_hls -f hardware/hls/run_hls.tcl              (2020.2 to 2024.1)
+#   vitis_hls -f hardware/hls/run_hls.tcl                (2021.2 to 2024.1)
 #   vitis-run --mode hls --tcl hardware/hls/run_hls.tcl  (2024.2 and later)
 #
 # Environment, all optional: SEEDLM_TOPS, SEEDLM_PARTS (lists), SEEDLM_STEPS (of csim csynth cosim
-# export), SEEDLM_CLOCK (ns). Projects are made in the current directory. The XC7V585T needs a licence
-# that covers the Virtex-7 family.
+# export), SEEDLM_CLOCK (ns). Projects are made in the current directory. A project that fails is
+# named at the end, after the others, and the exit status is 1. The XC7V585T needs a licence and an
+# installation that cover the Virtex-7 family.
 
 proc setting {name default} {
   if {[info exists ::env($name)] && $::env($name) ne ""} { return $::env($name) }
@@ -13,34 +14,42 @@ proc setting {name default} {
 }
 
 set here [file normalize [file dirname [info script]]]
-set root [file normalize "$here/../.."]
+set root [file normalize [file join $here .. ..]]
 set tops [setting SEEDLM_TOPS {block_decoder decode_stream decode_stream_3bit
                                seedlm_gemv seedlm_gemv_pow2 seedlm_gemv_int8 gemv_fp16}]
-# The paper's device, and a current one.
-set parts [setting SEEDLM_PARTS {xc7v585tffg1157-3 xcvc1902-vsva2197-2MP-e-S}]
+# A current device, and the paper's.
+set parts [setting SEEDLM_PARTS {xcvc1902-vsva2197-2MP-e-S xc7v585tffg1157-3}]
 set steps [setting SEEDLM_STEPS {csim csynth cosim}]
 set clock [setting SEEDLM_CLOCK 4]
-set flags "-std=c++14 -I$root"
 
+proc run {top part steps clock here root} {
+  set flags "-std=c++14 -I$root"
+  set vectors [file join $root tests vectors]
+  open_project -reset "hls_${top}_[lindex [split $part -] 0]"
+  set_top $top
+  foreach source {decode.cpp seedlm_gemv.cpp gemv_fp16.cpp} {
+    add_files [file join $here $source] -cflags $flags
+  }
+  foreach source {test_bench.cpp packed_file.cpp} {
+    add_files -tb [file join $here tb $source] -cflags $flags
+  }
+  open_solution -reset solution -flow_target vivado
+  set_part $part
+  create_clock -period $clock -name default
+  if {"csim" in $steps} { csim_design -argv $vectors }
+  if {"csynth" in $steps} { csynth_design }
+  if {"cosim" in $steps} { cosim_design -rtl verilog -argv $vectors }
+  if {"export" in $steps} { export_design -format ip_catalog }
+}
+
+set failed {}
 foreach part $parts {
   foreach top $tops {
-    open_project -reset "hls_${top}_[lindex [split $part -] 0]"
-    set_top $top
-    foreach source {decode.cpp seedlm_gemv.cpp gemv_fp16.cpp} {
-      add_files "$here/$source" -cflags $flags
+    if {[catch {run $top $part $steps $clock $here $root} message]} {
+      lappend failed "$top on $part: $message"
     }
-    foreach source {test_bench.cpp packed_file.cpp} {
-      add_files -tb "$here/tb/$source" -cflags $flags
-    }
-    open_solution -reset solution -flow_target vivado
-    set_part $part
-    create_clock -period $clock -name default
-    config_interface -m_axi_addr64
-    if {"csim" in $steps} { csim_design -argv "$root/tests/vectors" }
-    if {"csynth" in $steps} { csynth_design }
-    if {"cosim" in $steps} { cosim_design -rtl verilog -argv "$root/tests/vectors" }
-    if {"export" in $steps} { export_design -format ip_catalog }
-    close_project
+    catch {close_project}
   }
 }
-exit
+foreach line $failed { puts stderr "run_hls.tcl: FAILED: $line" }
+exit [expr {[llength $failed] > 0}]

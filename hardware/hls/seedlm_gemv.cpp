@@ -6,39 +6,40 @@ namespace seedlm_hls {
 
 static const int kMaxLevelShift = 27;
 
-// The level table as integers: level i is digits[i] * 2^shift[i] * 2^unit.
-struct IntegerLevels {
-  ap_uint<24> digits[kLevels];
-  ap_uint<5> shift[kLevels];
-  exponent_t unit;
-  bool in_range;
-};
-
-inline void integer_levels(const float_bits_t levels[kLevels], IntegerLevels& table) {
+// The level table as integers: level i is digits[i] * 2^shift[i] * 2^unit. False if the unit cannot
+// take it.
+inline bool integer_levels(const float_bits_t levels[kLevels], ap_uint<24> digits[kLevels],
+                           ap_uint<5> shift[kLevels], exponent_t& unit) {
 #pragma HLS INLINE
+  float_bits_t table[kLevels];
+#pragma HLS ARRAY_PARTITION variable = table type = complete
   ap_uint<8> lowest = 255;
 LOWEST:
   for (int i = 0; i < kLevels; ++i) {
 #pragma HLS PIPELINE II = 1
-    const ap_uint<8> field = levels[i](30, 23);
+    table[i] = levels[i];
+    const ap_uint<8> field = table[i](30, 23);
     if (field < lowest) lowest = field;
   }
-  table.in_range = lowest != 0;
+  bool in_range = lowest != 0;
 SHIFTS:
   for (int i = 0; i < kLevels; ++i) {
 #pragma HLS PIPELINE II = 1
-    const int shift = levels[i](30, 23).to_int() - lowest.to_int();
-    if (shift > kMaxLevelShift || levels[i][31] || levels[i](30, 23) == 255) table.in_range = false;
-    table.digits[i] = significand_of(levels[i]).digits;
-    table.shift[i] = shift > kMaxLevelShift ? kMaxLevelShift : shift;
+    const ap_uint<8> field = table[i](30, 23);
+    const int over = field.to_int() - lowest.to_int();
+    if (over > kMaxLevelShift || table[i][31] || field == 255) in_range = false;
+    digits[i] = significand_of(table[i]).digits;
+    shift[i] = over > kMaxLevelShift ? kMaxLevelShift : over;
   }
-  table.unit = lowest.to_int() - 150;
+  unit = lowest.to_int() - 150;
+  return in_range;
 }
 
 // A port word against its 128 activations: the sum over 16 blocks, exact.
 template <class A, bool kPowersOfTwo>
 ap_int<A::kAccumulatorBits> word_dot(port_t word, const typename A::stored_t line[kChunk],
-                                     const IntegerLevels& table, bool& zero_seed) {
+                                     const ap_uint<24> digits[kLevels],
+                                     const ap_uint<5> shift[kLevels], bool& zero_seed) {
 #pragma HLS INLINE
   ap_int<A::kAccumulatorBits> total = 0;
 LANES:
@@ -56,10 +57,10 @@ LANES:
     const level_t level = level_of_word(block);
     ap_int<A::kDotBits + 24> scaled = dot;
     if (!kPowersOfTwo) {
-      scaled = dot * ap_int<25>(table.digits[level]);
+      scaled = dot * ap_int<25>(digits[level]);
 #pragma HLS BIND_OP variable = scaled op = mul impl = dsp latency = 4
     }
-    total += ap_int<A::kAccumulatorBits>(scaled) << table.shift[level].to_int();
+    total += ap_int<A::kAccumulatorBits>(scaled) << shift[level].to_int();
   }
   return total;
 }
@@ -70,22 +71,25 @@ void multiply_rows(hls::stream<port_t>& words, typename A::stored_t vector[kMaxC
                    ap_uint<32> rows, ap_uint<16> chunks,
                    hls::stream<ap_int<A::kAccumulatorBits> >& sums, hls::stream<exponent_t>& units,
                    ap_uint<4>* status) {
-  IntegerLevels table;
-#pragma HLS ARRAY_PARTITION variable = table.digits type = complete
-#pragma HLS ARRAY_PARTITION variable = table.shift type = complete
-  integer_levels(levels, table);
+  ap_uint<24> digits[kLevels];
+  ap_uint<5> shift[kLevels];
+  exponent_t unit;
+#pragma HLS ARRAY_PARTITION variable = digits type = complete
+#pragma HLS ARRAY_PARTITION variable = shift type = complete
+  const bool in_range = integer_levels(levels, digits, shift, unit);
   // With powers of two the digits are common to all levels, and the caller's row scale has them.
-  units.write(exponent_t(table.unit + A::kUnit + (kPowersOfTwo ? 23 : 0)));
+  units.write(exponent_t(unit + A::kUnit + (kPowersOfTwo ? 23 : 0)));
   bool zero_seed = false;
   ap_int<A::kAccumulatorBits> accumulator = 0;
   ap_uint<16> chunk = 0;
+  const ap_uint<32> count = words_of(rows, chunks, 1);
   // One loop over all rows: the pipeline does not drain between two of them.
 WORDS:
-  for (ap_uint<32> i = 0; i < rows * chunks; ++i) {
+  for (ap_uint<32> i = 0; i < count; ++i) {
 #pragma HLS PIPELINE II = 1
 #pragma HLS LOOP_TRIPCOUNT min = 2048 max = 1835008 avg = 131072
     const ap_int<A::kAccumulatorBits> total =
-        word_dot<A, kPowersOfTwo>(words.read(), vector[chunk], table, zero_seed);
+        word_dot<A, kPowersOfTwo>(words.read(), vector[chunk], digits, shift, zero_seed);
     accumulator = chunk == 0 ? total : ap_int<A::kAccumulatorBits>(accumulator + total);
     if (chunk == chunks - 1) {
       sums.write(accumulator);
@@ -96,17 +100,17 @@ WORDS:
   }
   ap_uint<4> flags = vector_flags.read();
   if (zero_seed) flags |= ap_uint<4>(kZeroSeed);
-  if (!table.in_range) flags |= ap_uint<4>(kLevelsTooWide);
+  if (!in_range) flags |= ap_uint<4>(kLevelsTooWide);
   *status = flags;
 }
 
-// The processes side by side. Between calls (ap_ctrl_chain) `vector` is a ping-pong buffer: the
-// next x is loaded while this matrix streams.
+// The processes, side by side in the top that this is inlined into. From one start to the next
+// (ap_ctrl_chain) `vector` is a ping-pong buffer: the next x is loaded while this matrix streams.
 template <class A, bool kPowersOfTwo>
 void gemv(const port_t* weights, const port_t* activations, const float_bits_t* row_scales,
           float_bits_t* results, const float_bits_t levels[kLevels], ap_uint<32> rows,
           ap_uint<16> chunks, ap_uint<4>* status) {
-#pragma HLS DATAFLOW
+#pragma HLS INLINE
   typename A::stored_t vector[kMaxChunks][kChunk];
 #pragma HLS ARRAY_PARTITION variable = vector dim = 2 type = complete
   hls::stream<ap_uint<4> > vector_flags("vector_flags");
@@ -117,11 +121,11 @@ void gemv(const port_t* weights, const port_t* activations, const float_bits_t* 
 #pragma HLS STREAM variable = sums depth = 16
   hls::stream<exponent_t> units("units");
 #pragma HLS STREAM variable = units depth = 2
-  load_vector<A>(activations, chunks, vector, vector_flags);
-  load_words(weights, rows * chunks, words);
+  load_vector<A, kChunk>(activations, rows, chunks, vector, vector_flags);
+  load_words(weights, rows, chunks, 1, words);
   multiply_rows<A, kPowersOfTwo>(words, vector, vector_flags, levels, rows, chunks, sums, units,
                                  status);
-  finish_rows<A::kAccumulatorBits>(sums, units, row_scales, rows, results);
+  finish_rows<A::kAccumulatorBits>(sums, units, row_scales, rows, chunks, results);
 }
 
 }  // namespace seedlm_hls
@@ -135,10 +139,7 @@ void seedlm_gemv(const port_t* weights, const port_t* activations, const float_b
                  ap_uint<16> chunks, ap_uint<4>* status) {
   SEEDLM_GEMV_PORTS
 #pragma HLS INTERFACE mode = s_axilite port = levels
-  if (chunks > kMaxChunks) {
-    *status = kTooLarge;
-    return;
-  }
+#pragma HLS DATAFLOW
   gemv<Float16Activation, false>(weights, activations, row_scales, results, levels, rows, chunks,
                                  status);
 }
@@ -149,10 +150,7 @@ void seedlm_gemv_pow2(const port_t* weights, const port_t* activations,
                       ap_uint<4>* status) {
   SEEDLM_GEMV_PORTS
 #pragma HLS INTERFACE mode = s_axilite port = levels
-  if (chunks > kMaxChunks) {
-    *status = kTooLarge;
-    return;
-  }
+#pragma HLS DATAFLOW
   gemv<Float16Activation, true>(weights, activations, row_scales, results, levels, rows, chunks,
                                 status);
 }
@@ -163,10 +161,7 @@ void seedlm_gemv_int8(const port_t* weights, const port_t* activations,
                       ap_uint<4>* status) {
   SEEDLM_GEMV_PORTS
 #pragma HLS INTERFACE mode = s_axilite port = levels
-  if (chunks > kMaxChunks) {
-    *status = kTooLarge;
-    return;
-  }
+#pragma HLS DATAFLOW
   gemv<Int8Activation, false>(weights, activations, row_scales, results, levels, rows, chunks,
                               status);
 }

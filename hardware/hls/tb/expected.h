@@ -2,6 +2,7 @@
 // done in float64, sums in 128 bits. Test bench only.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>

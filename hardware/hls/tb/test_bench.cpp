@@ -5,6 +5,7 @@
 // VECTORS: the folder of golden vectors. COMPRESSED: what `seedlm compress` made, 4bit or 3bit;
 // DECOMPRESSED: what `seedlm decompress --dtype f16` made of it. Returns 0 only if everything
 // agreed, and at least one block was compared.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -198,22 +199,52 @@ void random_blocks(bool three_bit) {
 
 enum Unit { kGemv, kGemvPow2, kGemvInt8, kGemvFp16 };
 
+// What a unit is given. Co-simulation copies whole arrays: the depths of gemv_ports.h.
+struct Arrays {
+  std::vector<port_t> weights = std::vector<port_t>(64, 0);
+  std::vector<port_t> activations = std::vector<port_t>(64, 0);
+  std::vector<float_bits_t> row_scales = std::vector<float_bits_t>(16, 0);
+  std::vector<float_bits_t> results = std::vector<float_bits_t>(16, 0);
+  float_bits_t levels[kLevels];
+};
+
+// Starts a unit; its status.
+unsigned run(Unit unit, Arrays& a, ap_uint<32> rows, ap_uint<16> chunks) {
+  ap_uint<4> status = 15;
+  switch (unit) {
+    case kGemv:
+      seedlm_gemv(a.weights.data(), a.activations.data(), a.row_scales.data(), a.results.data(),
+                  a.levels, rows, chunks, &status);
+      break;
+    case kGemvPow2:
+      seedlm_gemv_pow2(a.weights.data(), a.activations.data(), a.row_scales.data(),
+                       a.results.data(), a.levels, rows, chunks, &status);
+      break;
+    case kGemvInt8:
+      seedlm_gemv_int8(a.weights.data(), a.activations.data(), a.row_scales.data(),
+                       a.results.data(), a.levels, rows, chunks, &status);
+      break;
+    case kGemvFp16:
+      gemv_fp16(a.weights.data(), a.activations.data(), a.row_scales.data(), a.results.data(), rows,
+                chunks, &status);
+      break;
+  }
+  return status.to_uint();
+}
+
 // A matrix of random codes (or float16 weights) against random activations.
 void matrix(Unit unit, int rows, int chunks, bool bad_input) {
   Random random;
   const int words_per_row = unit == kGemvFp16 ? 4 * chunks : chunks;
   const int per_beat = unit == kGemvInt8 ? 64 : 32;
-  // Co-simulation copies whole arrays: the depths of gemv_ports.h.
-  std::vector<port_t> weights(64, 0), activations(64, 0);
-  std::vector<float_bits_t> row_scales(16, 0), results(16, 0);
-  float_bits_t levels[kLevels];
+  Arrays arrays;
   for (int i = 0; i < kLevels; ++i) {
     const uint32_t digits = unit == kGemvPow2 ? 0x000100 : random.next() & 0x7FFFFF;
-    levels[i] = ((95 + (unit == kGemvPow2 ? i : 5 * i / 3)) << 23) | digits;
+    arrays.levels[i] = ((95 + (unit == kGemvPow2 ? i : 5 * i / 3)) << 23) | digits;
   }
   std::vector<int64_t> x;
   for (int i = 0; i < chunks * 128 / per_beat; ++i) {
-    port_t& beat = activations[i];
+    port_t& beat = arrays.activations[i];
     for (int k = 0; k < per_beat; ++k) {
       const uint64_t bits = random.next() >> 13;
       if (unit == kGemvInt8) {
@@ -226,48 +257,28 @@ void matrix(Unit unit, int rows, int chunks, bool bad_input) {
       }
     }
   }
-  for (auto& word : weights) {
+  for (auto& word : arrays.weights) {
     for (int k = 0; k < 32; ++k) {
       uint16_t half = static_cast<uint16_t>(random.next() >> 17);
       if (unit == kGemvFp16 ? (half & 0x7C00) == 0x7C00 : (k % 2 == 0 && half == 0)) half = 1;
       word(16 * k + 15, 16 * k) = half;
     }
   }
-  for (int r = 0; r < rows; ++r) row_scales[r] = bits_of(std::ldexp(1.0f + r % 7, -r % 11));
-  if (bad_input && unit != kGemvFp16) weights[1](15, 0) = 0;
-  if (bad_input && unit == kGemvFp16) weights[1](15, 0) = 0x7C00;
-  ap_uint<4> status = 15;
-  const ap_uint<32> row_count = rows;
-  const ap_uint<16> chunk_count = chunks;
-  switch (unit) {
-    case kGemv:
-      seedlm_gemv(weights.data(), activations.data(), row_scales.data(), results.data(), levels,
-                  row_count, chunk_count, &status);
-      break;
-    case kGemvPow2:
-      seedlm_gemv_pow2(weights.data(), activations.data(), row_scales.data(), results.data(),
-                       levels, row_count, chunk_count, &status);
-      break;
-    case kGemvInt8:
-      seedlm_gemv_int8(weights.data(), activations.data(), row_scales.data(), results.data(),
-                       levels, row_count, chunk_count, &status);
-      break;
-    case kGemvFp16:
-      gemv_fp16(weights.data(), activations.data(), row_scales.data(), results.data(), row_count,
-                chunk_count, &status);
-      break;
-  }
+  for (int r = 0; r < rows; ++r) arrays.row_scales[r] = bits_of(std::ldexp(1.0f + r % 7, -r % 11));
+  if (bad_input && unit != kGemvFp16) arrays.weights[1](15, 0) = 0;
+  if (bad_input && unit == kGemvFp16) arrays.weights[1](15, 0) = 0x7C00;
+  const unsigned status = run(unit, arrays, rows, chunks);
   const std::string name = "unit " + std::to_string(unit) + ", " + std::to_string(rows) + " x " +
                            std::to_string(128 * chunks);
   if (bad_input) {
     check(status == (unit == kGemvFp16 ? kNotFinite : kZeroSeed), name + ": not flagged");
     return;
   }
-  check(status == 0, name + ": status " + std::to_string(status.to_uint()));
+  check(status == 0, name + ": status " + std::to_string(status));
   for (int r = 0; r < rows; ++r) {
     wide_t sum = 0;
     for (int i = 0; i < words_per_row; ++i) {
-      const port_t word = weights[r * words_per_row + i];
+      const port_t word = arrays.weights[r * words_per_row + i];
       for (int k = 0; unit == kGemvFp16 && k < 32; ++k) {
         const uint16_t half = static_cast<uint16_t>(word(16 * k + 15, 16 * k).to_uint());
         sum += static_cast<wide_t>(integer_of_float16(half)) * x[32 * i + k];
@@ -279,15 +290,47 @@ void matrix(Unit unit, int rows, int chunks, bool bad_input) {
         for (int c = 0; c < 8; ++c) {
           dot += static_cast<wide_t>(sums[c]) * x[(16 * i + lane) * 8 + c];
         }
-        const uint32_t level = levels[code >> 28].to_uint();
+        const uint32_t level = arrays.levels[code >> 28].to_uint();
         if (unit != kGemvPow2) dot *= (level & 0x7FFFFF) | 0x800000;
         sum += dot * (static_cast<wide_t>(1) << ((level >> 23) - 95));
       }
     }
     int exponent = unit == kGemvFp16 ? -48 : 95 - 150 - (unit == kGemvInt8 ? 0 : 24);
     if (unit == kGemvPow2) exponent += 23;
-    const float expected = row_result(sum, float_of(row_scales[r].to_uint()), exponent);
-    check(results[r] == bits_of(expected), name + ": row " + std::to_string(r));
+    const float expected = row_result(sum, float_of(arrays.row_scales[r].to_uint()), exponent);
+    check(arrays.results[r] == bits_of(expected), name + ": row " + std::to_string(r));
+  }
+}
+
+// Shapes and level tables that a unit cannot take.
+void refusals(Unit unit) {
+  const std::string name = "unit " + std::to_string(unit);
+  Arrays arrays;
+  for (port_t& word : arrays.weights) {
+    for (int lane = 0; lane < kLanes; ++lane) word[32 * lane] = 1;  // seed 1, coefficients 0
+  }
+  const auto set_levels = [&](uint32_t bits) {
+    std::fill(arrays.levels, arrays.levels + kLevels, float_bits_t(100u << 23));
+    arrays.levels[3] = bits;
+  };
+  set_levels(100u << 23);
+  const struct {
+    unsigned rows, chunks;
+  } shapes[] = {{2, 0}, {2, kMaxChunks + 1}, {kMaxRows + 1, 1}};
+  for (const auto& shape : shapes) {
+    std::fill(arrays.results.begin(), arrays.results.end(), float_bits_t(0x1234));
+    check(run(unit, arrays, shape.rows, shape.chunks) == kBadShape,
+          name + ": a bad shape is not flagged");
+    check(arrays.results[0] == 0x1234, name + ": a bad shape was computed");
+  }
+  if (unit == kGemvFp16) return;
+  for (uint32_t bits : {0u, 1u, 0xB2000000u, 0x7F800000u, 128u << 23, 72u << 23}) {
+    set_levels(bits);
+    check(run(unit, arrays, 1, 1) == kLevelsTooWide, name + ": a bad level is not flagged");
+  }
+  for (uint32_t bits : {127u << 23, 73u << 23}) {
+    set_levels(bits);
+    check(run(unit, arrays, 1, 1) == 0, name + ": a good level is flagged");
   }
 }
 
@@ -351,6 +394,7 @@ int main(int argc, char** argv) {
     matrix(unit, 5, 3, false);
     matrix(unit, 1, 1, false);
     matrix(unit, 2, 2, true);
+    refusals(unit);
   }
   if (argc == 4) compressed_file(argv[2], argv[3]);
   std::printf("test_bench: %ld comparisons, %ld failures\n", compared, failures);
