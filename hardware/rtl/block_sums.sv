@@ -1,4 +1,4 @@
-// The word of a block to C integers, S_c = sum_p q_p (V[c][p] - 2^15), in four combinational steps.
+// The word of a block to C integers, S_c = sum_p q_p (V[c][p] - 2^15), in five combinational steps.
 //
 // The register's states are 16-bit windows on one bit sequence b (b_0..b_15 the seed, b_(n+16) =
 // b_n ^ b_(n+1) ^ b_(n+3) ^ b_(n+12)); state k is b_k..b_(k+15), V[c][p] is state Pc + p + 1. Hence
@@ -21,7 +21,28 @@ module seedlm_sequence #(
   // verilator lint_on ALWCOMBORDER
 endmodule
 
-// The digits t_1 .. t_(DIGITS-1), TW bits each (t_0 is of the seed itself, which is no entry), and Q.
+// The sums of the 2^P subsets of the coefficients, 8 bits each: subset s takes q_p where its bit p is
+// set. Each is made from the one without its highest coefficient.
+module seedlm_subsets #(
+    parameter int P = 3
+) (
+    input  logic [4*P-1:0]      q,  // q_0 in the low bits
+    output logic [(2**P)*8-1:0] subsets
+);
+  // verilator lint_off UNOPTFLAT
+  logic [(2**P)*8-1:0] sums;
+  // verilator lint_on UNOPTFLAT
+  assign sums[7:0] = '0;
+  for (genvar p = 0; p < P; p++) begin : g_coefficient
+    for (genvar s = 2 ** p; s < 2 ** (p + 1); s++) begin : g_subset
+      assign sums[s*8+:8] = sums[(s-2**p)*8+:8] + 8'($signed(q[4*p+:4]));
+    end
+  end
+  assign subsets = sums;
+endmodule
+
+// The digits t_1 .. t_(DIGITS-1), TW bits each: a digit is the subset that its window of the sequence
+// names. t_0 is of the seed itself, which is no entry.
 module seedlm_digits #(
     parameter int C = 8,
     parameter int P = 3,
@@ -30,29 +51,15 @@ module seedlm_digits #(
     localparam int TW = P + 3
 ) (
     input  logic [BITS-1:0]      b,
-    input  logic [4*P-1:0]       q,  // q_0 in the low bits
-    output logic [DIGITS*TW-1:0] t,
-    output logic [TW-1:0]        total
+    input  logic [(2**P)*8-1:0]  subsets,
+    output logic [DIGITS*TW-1:0] t
 );
-  // Subset sums of the coefficients, 8 bits each, made from the one without its highest; the last one
-  // is Q.
-  // verilator lint_off UNOPTFLAT
-  logic [(2**P)*8-1:0] subset;
-  // verilator lint_on UNOPTFLAT
-  assign subset[7:0] = '0;
-  for (genvar p = 0; p < P; p++) begin : g_coefficient
-    for (genvar s = 2 ** p; s < 2 ** (p + 1); s++) begin : g_subset
-      assign subset[s*8+:8] = subset[(s-2**p)*8+:8] + 8'($signed(q[4*p+:4]));
-    end
-  end
-  assign total = subset[(2**P-1)*8+:TW];
-
   assign t[0+:TW] = '0;
   for (genvar i = 1; i < DIGITS; i++) begin : g_digit
     // A tree of multiplexers: bit p of the window halves what is left of the table.
     logic [(2**P)*8-1:0] left;
     always_comb begin
-      left = subset;
+      left = subsets;
       for (int p = 0; p < P; p++) begin
         for (int s = 0; s < 2 ** (P - 1 - p); s++) begin
           left[s*8+:8] = b[i+p] ? left[(2*s+1)*8+:8] : left[2*s*8+:8];
@@ -163,9 +170,12 @@ module seedlm_lane #(
 
   logic [16+C*P-1:0]        b;
   logic [(17+C*P-P)*TW-1:0] t;
-  logic [TW-1:0]            total;
+  logic [(2**P)*8-1:0]      subsets;
+  logic [TW-1:0]            total;  // of all coefficients
+  assign total = subsets[(2**P-1)*8+:TW];
   seedlm_sequence #(.BITS(16 + C * P)) sequence_of_seed (.seed(word[15:0]), .b);
-  seedlm_digits #(.C(C), .P(P)) digits (.b, .q(word[16+:4*P]), .t, .total);
+  seedlm_subsets #(.P(P)) subset (.q(word[16+:4*P]), .subsets);
+  seedlm_digits #(.C(C), .P(P)) digits (.b, .subsets, .t);
   seedlm_groups #(.C(C), .P(P)) group (.t, .total, .groups, .tops);
   seedlm_windows #(.C(C), .P(P)) window (.groups(groups_q), .tops(tops_q), .sums(windows));
 

@@ -10,7 +10,7 @@ module row_control #(
     input  logic                 en,
     input  logic                 command_valid,
     output logic                 command_ready,
-    input  logic [63:0]          command,  // see seedlm_gemv.sv
+    input  logic [63:0]          command,  // see gemv.sv
     input  logic                 vector_full,
     output logic                 vector_release,
     input  logic                 word_valid,

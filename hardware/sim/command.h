@@ -1,4 +1,4 @@
-// What the host tells a unit before a matrix: the 512-bit command of hardware/rtl/seedlm_gemv.sv.
+// What the host tells a unit before a matrix: the 512-bit command of hardware/rtl/gemv.sv.
 #pragma once
 
 #include <array>

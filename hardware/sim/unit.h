@@ -8,8 +8,8 @@
 namespace seedlm::hardware {
 
 enum class UnitKind : uint8_t {
-  kSeedlm,  // rtl/seedlm_gemv.sv: 4bit blocks of 8 weights
-  kFp16,    // rtl/fp16_gemv.sv: float16 weights, the reference on the same port
+  kSeedlm,  // rtl/gemv.sv: 4bit blocks of 8 weights
+  kFp16,    // rtl/gemv.sv with FP16: float16 weights, the reference on the same port
 };
 
 enum class Activations : uint8_t { kFloat16, kInt8 };
