@@ -1,6 +1,6 @@
 // For all groups and tops, reachable or not: the lane adds them up,
 //   S_c = sum_(m < 16/P) 2^(Pm) groups[c+m] + 2^15 tops[c]   (mod 2^21).
-// Together with the three others: S_c = sum_j 2^j sum_p q_p b_(Pc+1+p+j) - 2^15 sum_p q_p, which is
+// Together with the four others: S_c = sum_j 2^j sum_p q_p b_(Pc+1+p+j) - 2^15 sum_p q_p, which is
 // sum_p q_p (V[c][p] - 2^15), as V[c][p] = sum_j 2^j b_(Pc+1+p+j); and |S_c| < 2^20.
 module lane_windows #(
     parameter int C = 8,

@@ -9,12 +9,17 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=${1:-$here/../../build/formal}
 mkdir -p "$work"
 
-# prove TOP C P: every assertion of the module
+# prove TOP PARAMETER=VALUE..: every assertion of the module
 prove() {
-  local name=$1_c$2_p$3
-  yosys -q -p "read_verilog -formal -sv $here/../rtl/block_sums.sv $here/$1.sv
-               chparam -set C $2 -set P $3 $1
-               prep -flatten -top $1
+  local top=$1 name=$1 parameters="" pair
+  shift
+  for pair in "$@"; do
+    name+=_${pair/=/}
+    parameters+="chparam -set ${pair/=/ } $top; "
+  done
+  yosys -q -p "read_verilog -formal -sv $here/../rtl/block_sums.sv $here/$top.sv
+               $parameters
+               prep -flatten -top $top
                write_smt2 -stbv -wires $work/$name.smt2"
   grep -q yosys-smt2-assert "$work/$name.smt2" ||
     { echo "prove.sh: $name asserts nothing" >&2; return 1; }
@@ -26,9 +31,12 @@ prove() {
   echo "prove.sh: $name holds for every input"
 }
 
+# The steps of seedlm_lane, in order: what one gives is what the next takes.
 for c_p in "8 3" "12 4"; do
   read -r c p <<<"$c_p"
-  prove lane_sequence "$c" "$p"
-  prove lane_groups "$c" "$p"
-  prove lane_windows "$c" "$p"
+  prove lane_sequence "C=$c" "P=$p"
+  prove lane_subsets "P=$p"
+  prove lane_digits "C=$c" "P=$p"
+  prove lane_groups "C=$c" "P=$p"
+  prove lane_windows "C=$c" "P=$p"
 done
