@@ -5,7 +5,7 @@
 #   docker/install-deps.sh [--build-only | --hardware | --s3]
 #
 # --build-only leaves out what only lint and fuzzing need; --hardware is that and the tools of
-# `make hardware` (Verilator, Yosys, a solver), --s3 that and the S3 server of `make test-s3`. Asks
+# `make hardware` (Yosys, a solver), --s3 that and the S3 server of `make test-s3`. Asks
 # nothing; does nothing (no network) when all is there. Uses sudo when it is not run by root. The CUDA toolkit is optional and not installed
 # here.
 set -euo pipefail
@@ -18,12 +18,12 @@ build_packages=(
   # The other libraries of server, client and kernels.
   libcli11-dev libcurl4-openssl-dev libhwy-dev libisal-dev libpugixml-dev libspdlog-dev
   libsqlite3-dev libtomlplusplus-dev nlohmann-json3-dev prometheus-cpp-dev
-  catch2 openssl
+  catch2 openssl verilator
   # The demo fetches its model with pip in a virtual environment; the lint tests are Python.
   python3 python3-pip python3-venv
 )
 lint_packages=(clang clang-format clang-tidy libclang-rt-dev libfaketime shellcheck)
-hardware_packages=(verilator yosys z3)
+hardware_packages=(yosys z3)
 s3_packages=(ceph-mon ceph-osd radosgw)
 
 case "${1-}" in

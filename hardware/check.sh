@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that can be checked of the hardware without a vendor's tools: `make hardware`. Stops at the
-# first failure.
+# first failure; the last lines are the table of cycles and what passed.
 #
 #   hardware/check.sh [STAGE..]     of: build csim lockstep proof area table; all of them without
 #
@@ -64,7 +64,7 @@ stage_lockstep() {
   "$build/tests/hardware/gemv_lockstep" --matrices 400
   "$build/tests/hardware/gemv_lockstep" --model "$work/out-4.safetensors"
   "$build/tests/hardware/gemv_lockstep" --cycles 128 --cycles 512
-  "$build/tests/hardware/lane_exhaustive"
+  "$build/tests/hardware/lane_exhaustive" 8192
 }
 
 stage_proof() { hardware/formal/prove.sh "$work/formal"; }
@@ -78,8 +78,18 @@ for stage in "${stages[@]}"; do
     echo "check.sh: no stage '$stage'; there are build csim lockstep proof area table" >&2
     exit 2
   }
+done
+passed=()
+report() {
+  local status=$?
+  [[ $status -eq 0 ]] || echo "== hardware: $stage FAILED"
+  echo "== hardware: passed: ${passed[*]-nothing}"
+  exit "$status"
+}
+trap report EXIT
+for stage in "${stages[@]}"; do
   echo "== hardware: $stage"
   started=$SECONDS
   "stage_$stage"
-  echo "== hardware: $stage passed after $((SECONDS - started)) s"
+  passed+=("$stage ($((SECONDS - started)) s)")
 done

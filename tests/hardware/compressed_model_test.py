@@ -91,6 +91,10 @@ class CompressedModel(EndToEnd):
         scale = self.damaged(packed, "scale", lambda s, d: (s, b"\0\0\xc0\x7f" + bytes(d[4:])))
         self.refused(bench(scale, plain), NAME, "finite")
         self.refused(simulator("--model", scale), NAME, "scale")
+        packed, plain = self.compressed("3")
+        level = self.damaged(packed, "level", lambda s, d: ([s[0] - 1, s[1]], bytes(d[:-s[1]])))
+        self.refused(bench(level, plain), NAME, "level plane")
+        self.refused(simulator("--model", level, "--check"), NAME)
 
     def test_wrong_profile(self):
         packed, plain = self.compressed("2")
@@ -108,6 +112,8 @@ class CompressedModel(EndToEnd):
         _, plain = self.compressed()
         self.refused(simulator("--model", plain), "no compressed tensor")
         self.refused(simulator("--model", self.path("none")), "none")
+        self.refused(bench(self.path("none"), plain), "none", "no safetensors file")
+        self.refused(bench(plain, plain), "neither 4bit nor 3bit")
         self.assertEqual(simulator("--unit", "seedlm").returncode, 2)
 
 

@@ -111,13 +111,15 @@ size_t Run(const codec::Profile& profile, Blocks blocks, int percent, Random& ra
   return received * kLanes;
 }
 
-// Random codes under levels of all magnitudes. `sweep`: the seeds 1 .. 65,535 come first.
+// Random codes under levels of all magnitudes. `sweep`: the seeds 1 .. 65,535 come first, and no
+// seed is zero; else some are.
 Blocks RandomBlocks(size_t count, bool sweep, Random& random) {
   Blocks blocks;
   for (size_t i = 0; i < count; ++i) {
     uint32_t word = static_cast<uint32_t>(random());
     if (sweep && i < 65535) word = (word & 0xFFFF0000u) | static_cast<uint32_t>(i + 1);
-    if (random() % 10000 == 0) word &= 0xFFFF0000u;
+    if (sweep && (word & 0xFFFF) == 0) word |= 1;
+    if (!sweep && random() % 500 == 0) word &= 0xFFFF0000u;
     blocks.words.push_back(word);
     blocks.levels.push_back(static_cast<uint8_t>(random() % codec::kLevels));
   }
