@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace seedlm::hardware {
@@ -49,9 +50,14 @@ struct Beats {
   bool next_is_last() const { return !last.empty() && last[sent]; }
 };
 
+// A port of up to 64 bits is an integer in the model, a wider one an array of words.
 template <class Port>
 void Drive(Port& port, const uint32_t* words, int count) {
-  for (int i = 0; i < count; ++i) port[static_cast<size_t>(i)] = words[i];
+  if constexpr (std::is_integral_v<Port>) {
+    port = static_cast<Port>(count > 1 ? words[0] | uint64_t{words[1]} << 32 : words[0]);
+  } else {
+    for (int i = 0; i < count; ++i) port[static_cast<size_t>(i)] = words[i];
+  }
 }
 
 template <class Model>
