@@ -40,18 +40,8 @@ module fp16_products #(
   // 2: products; 3: shifted.
   logic [MACS*TERM-1:0] terms;
   for (genvar i = 0; i < MACS; i++) begin : g_mac
-    logic signed [29:0] product;
-    logic [3:0]         coarse;
-    logic [TERM-1:0]    shifted;
-    shift_left #(.W(TERM), .BITS(4), .STEP(4)) shifter (
-        .value(TERM'(product)), .by(coarse), .shifted);
-    always_ff @(posedge clk) begin
-      if (en) begin
-        product <= $signed(w[XW*i+:15]) * $signed(slice[XW*i+:15]);
-        coarse  <= {1'b0, w[XW*i+15+:3]} + {1'b0, slice[XW*i+15+:3]};
-        terms[TERM*i+:TERM] <= shifted;
-      end
-    end
+    fp16_product #(.TERM(TERM)) mac (
+        .clk, .en, .a(w[XW*i+:XW]), .b(slice[XW*i+:XW]), .term(terms[TERM*i+:TERM]));
   end
   adder_tree #(.N(MACS), .IN(TERM)) tree (.clk, .en, .values(terms), .sum);
 
@@ -60,4 +50,28 @@ module fp16_products #(
     if (en) not_finite <= {not_finite[DEPTH-1:2], w_not_finite != '0 || slice[SLICE-1]};
   end
   assign flags = {not_finite[DEPTH], 1'b0};
+endmodule
+
+// Two float16 as float16_to_stored keeps them to their product, two registers.
+module fp16_product #(
+    parameter int TERM = 81
+) (
+    input  logic            clk,
+    input  logic            en,
+    input  logic [17:0]     a,
+    input  logic [17:0]     b,
+    output logic [TERM-1:0] term
+);
+  logic signed [29:0] product;
+  logic [3:0]         coarse;
+  logic [TERM-1:0]    shifted;
+  shift_left #(.W(TERM), .BITS(4), .STEP(4)) shifter (
+      .value(TERM'(product)), .by(coarse), .shifted);
+  always_ff @(posedge clk) begin
+    if (en) begin
+      product <= $signed(a[14:0]) * $signed(b[14:0]);
+      coarse  <= {1'b0, a[17:15]} + {1'b0, b[17:15]};
+      term    <= shifted;
+    end
+  end
 endmodule

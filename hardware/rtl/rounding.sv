@@ -1,4 +1,4 @@
-// Integers to float32, float16 and bfloat16: to nearest even, subnormals kept, overflow to infinity.
+// Integers to float32: to nearest even, subnormals kept, overflow to infinity.
 // Combinational; the registers are the caller's.
 
 // Shifts left until the top bit is set; `shift` says how far (W - 1 or more for zero).
@@ -60,35 +60,5 @@ module round_float32 #(
     if (magnitude == '0) value = '0;
     else if (biased >= 13'sd255) value = 31'h7F800000;
     else value = rounded;
-  end
-endmodule
-
-// A float32 that is not NaN (31 bits and sign) to float16 or bfloat16.
-module round_half (
-    input  logic [31:0] value,
-    input  logic        bfloat16,
-    output logic [15:0] half
-);
-  logic [32:0] b_rounded;
-  logic [30:0] h_rounded;
-  logic [24:0] doubled, kept;
-  logic [4:0]  drop;
-  logic [14:0] h_small;
-  logic        sticky;
-
-  always_comb begin
-    b_rounded = {1'b0, value} + 33'h7FFF + {32'd0, value[16]};
-    h_rounded = value[30:0] + 31'hFFF + {30'd0, value[13]} - 31'h38000000;
-    // Subnormal float16: units of 2^-24; `kept` has one bit below the unit.
-    doubled = {1'b1, value[22:0], 1'b0};
-    drop    = 5'd30 - value[27:23];  // 126 less the exponent field 101 .. 112: 25 .. 14
-    kept    = doubled >> drop;
-    sticky  = (kept << drop) != doubled;
-    h_small = kept[15:1] + {14'd0, kept[0] && (sticky || kept[1])};
-    if (bfloat16) half = b_rounded[31:16];
-    else if (value[30:0] >= 31'h477FF000) half = {value[31], 15'h7C00};
-    else if (value[30:23] >= 8'd113) half = {value[31], h_rounded[27:13]};
-    else if (value[30:23] >= 8'd101) half = {value[31], h_small};
-    else half = {value[31], 15'd0};
   end
 endmodule

@@ -34,11 +34,12 @@ module row_end #(
   logic [ACC-1:0]          accumulator, magnitude, normal, normal_q;
   logic [LOG-1:0]          lead_shift, lead_shift_q;
   logic                    sign_2, sign_3, sign_4, sign_5;
-  logic [24:0]             digits_4;  // up to 2^24: the carry of the rounding
+  logic [24:0]             rounded_3;  // up to 2^24: the carry of the rounding
+  logic [23:0]             digits_4;
   logic signed [11:0]      exponent_4, exponent_5;
   logic                    up;
   logic [31:0]             factor;
-  logic [48:0]             product_5;
+  logic [47:0]             product_5;
   logic                    valid_5, last_5;
   logic [1:0]              flags_5;
   logic [30:0]             rounded;
@@ -46,10 +47,12 @@ module row_end #(
   normalise #(.W(ACC)) find_lead (.magnitude, .normal, .shift(lead_shift));
   assign up = normal_q[ACC-25] && (normal_q[ACC-24] || normal_q[ACC-26:0] != '0);
 
+  assign rounded_3 = {1'b0, normal_q[ACC-1-:24]} + {24'd0, up};
+
   assign wants_scale = valid[4] && row_scales[4];
   assign scale_ready = wants_scale && en;
   assign factor = row_scales[4] ? scale : 32'h3F800000;
-  round_float32 #(.W(49)) to_float32 (
+  round_float32 #(.W(48)) to_float32 (
       .magnitude(product_5), .exponent(exponent_5), .value(rounded));
 
   always_ff @(posedge clk) begin
@@ -60,15 +63,16 @@ module row_end #(
         flags_1     <= (in_first ? 2'b00 : flags_1) | in_flags;
       end
       // 2: sign and magnitude
-      magnitude <= accumulator[ACC-1] ? -accumulator : accumulator;
+      magnitude <= (accumulator ^ {ACC{accumulator[ACC-1]}}) + ACC'(accumulator[ACC-1]);
       sign_2    <= accumulator[ACC-1];
       // 3: leading one on top
       normal_q     <= normal;
       lead_shift_q <= lead_shift;
       sign_3       <= sign_2;
       // 4: float32
-      digits_4   <= {1'b0, normal_q[ACC-1-:24]} + {24'd0, up};
-      exponent_4 <= 12'(ACC - 24) - $signed({{(12 - LOG) {1'b0}}, lead_shift_q});
+      digits_4   <= rounded_3[24] ? rounded_3[24:1] : rounded_3[23:0];
+      exponent_4 <= 12'(ACC - 24) - $signed({{(12 - LOG) {1'b0}}, lead_shift_q}) +
+                    $signed({11'd0, rounded_3[24]});
       sign_4     <= sign_3;
       // 5: times the row's scale
       product_5  <= digits_4 * {factor[30:23] != 8'd0, factor[22:0]};

@@ -29,7 +29,7 @@ module seedlm_decoder #(
     output logic                  zero_seed      // one was given out since the reset
 );
   localparam int SW = 21;
-  localparam int LATENCY = 6;
+  localparam int LATENCY = 7;
 
   logic en, take;
   assign en = !m_axis_tvalid || m_axis_tready;
@@ -70,7 +70,7 @@ module seedlm_decoder #(
 
   logic [32*LANES-1:0] word_q;
   logic [4*LANES-1:0]  levels_q, levels_q2, levels_q3;
-  logic [LANES-1:0]    zero_3, zero_4, zero_5, zero_6;
+  logic [LANES-1:0]    zero_3, zero_4, zero_5, zero_6, zero_7;
   always_ff @(posedge clk) begin
     if (en) begin
       word_q    <= s_axis_tdata;
@@ -80,9 +80,10 @@ module seedlm_decoder #(
       zero_4    <= zero_3;
       zero_5    <= zero_4;
       zero_6    <= zero_5;
+      zero_7    <= zero_6;
     end
     if (rst) zero_seed <= 1'b0;
-    else if (en && valid[5] && zero_5 != '0) zero_seed <= 1'b1;
+    else if (en && valid[6] && zero_6 != '0) zero_seed <= 1'b1;
   end
 
   for (genvar i = 0; i < LANES; i++) begin : g_lane
@@ -90,48 +91,18 @@ module seedlm_decoder #(
     seedlm_lane #(.C(C), .P(P)) lane (
         .clk, .en, .word(word_q[32*i+:32]), .sums, .zero_seed(zero_3[i]));
 
-    logic [31:0] level;
-    assign level = scale[32*levels_q3[4*i+:4]+:32];
+    logic [23:0]       digits;
+    logic signed [9:0] field;
+    normal_level level (
+        .clk, .en, .bits(scale[32*levels_q3[4*i+:4]+:31]), .bfloat16, .digits, .field);
     for (genvar c = 0; c < C; c++) begin : g_weight
       weight_of_sum weight (
-          .clk, .en, .sum(sums[c*SW+:SW]), .level(level[30:0]), .bfloat16,
+          .clk, .en, .sum(sums[c*SW+:SW]), .digits, .field, .bfloat16,
           .half(m_axis_tdata[16*(i*C+c)+:16]));
     end
   end
 
   assign m_axis_tvalid = valid[LATENCY];
   assign m_axis_tlast = last[LATENCY];
-  assign m_axis_tuser = zero_6;
-endmodule
-
-// One weight, three registers.
-module weight_of_sum (
-    input  logic        clk,
-    input  logic        en,
-    input  logic [20:0] sum,
-    input  logic [30:0] level,
-    input  logic        bfloat16,
-    output logic [15:0] half
-);
-  logic [43:0]        product;
-  logic signed [11:0] unit;
-  logic               negative;
-  logic [19:0]        magnitude;
-  logic [30:0]        rounded;
-  logic [31:0]        value;
-  logic [15:0]        narrowed;
-
-  assign magnitude = sum[20] ? 20'd0 - sum[19:0] : sum[19:0];
-  round_float32 #(.W(44)) to_float32 (.magnitude(product), .exponent(unit), .value(rounded));
-  round_half to_half (.value, .bfloat16, .half(narrowed));
-
-  always_ff @(posedge clk) begin
-    if (en) begin
-      product  <= magnitude * {level[30:23] != 8'd0, level[22:0]};
-      unit     <= $signed({4'd0, level[30:23] == 8'd0 ? 8'd1 : level[30:23]}) - 12'sd150;
-      negative <= sum[20];
-      value    <= {negative, rounded};
-      half     <= narrowed;
-    end
-  end
+  assign m_axis_tuser = zero_7;
 endmodule
