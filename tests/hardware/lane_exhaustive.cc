@@ -1,5 +1,6 @@
 // The RTL lane against the codec's definition for every 4bit word: all 65,535 seeds with all 4,096
-// triples of coefficients (the level does not enter). What hardware/formal proves, seen in simulation.
+// triples of coefficients (the level does not enter). What hardware/formal proves, seen in
+// simulation.
 //
 //   lane_exhaustive [SEEDS]     the first SEEDS seeds only
 #include <Vlane.h>
