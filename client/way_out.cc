@@ -21,6 +21,7 @@ constexpr Row kByReason[] = {
     {"FIELD_INVALID", "correct it"},
     {"BACKEND_UNKNOWN", "see seedlm devices"},
     {"BACKEND_UNAVAILABLE", "see seedlm devices, or use --backend auto"},
+    {"BACKEND_LOST", "resume it when the server has been started again, or use --backend auto"},
     {"OUTSIDE_STORAGE_ROOT", "choose a path below a --storage-root of the server"},
     {"TOKEN_MISSING", "set SEEDLM_TOKEN"},
     {"TOKEN_INVALID", "set SEEDLM_TOKEN to one that the server's --tokens file lists"},

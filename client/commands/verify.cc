@@ -18,22 +18,31 @@ namespace seedlm::client {
 namespace {
 
 struct Options {
-  std::string compressed, original;
+  std::string compressed, original, activations;
+  std::string backend = "auto";
   double max_error = -1;
   int sample = 4;
   bool json = false;
 };
 
-std::string ToText(const verify::VerifyReport& report) {
-  Table table(
-      {{"TENSOR"}, {"SHAPE"}, {"RELATIVE ERROR", Align::kRight}, {"MAX ERROR", Align::kRight}});
+std::string ToText(const verify::VerifyReport& report, bool with_outputs) {
+  std::vector<Column> columns = {
+      {"TENSOR"}, {"SHAPE"}, {"RELATIVE ERROR", Align::kRight}, {"MAX ERROR", Align::kRight}};
+  if (with_outputs) columns.push_back({"OUTPUT ERROR", Align::kRight});
+  Table table(columns);
+  const auto add = [&](std::vector<std::string> row, const std::string& output_error) {
+    if (with_outputs) row.push_back(output_error);
+    table.AddRow(std::move(row));
+  };
   for (const verify::TensorCheck& tensor : report.tensors) {
-    table.AddRow({tensor.name, FormatShape(std::array{tensor.rows, tensor.columns}),
-                  absl::StrFormat("%.4f", tensor.relative_error()),
-                  absl::StrFormat("%.4g", tensor.max_error)});
+    add({tensor.name, FormatShape(std::array{tensor.rows, tensor.columns}),
+         absl::StrFormat("%.4f", tensor.relative_error()),
+         absl::StrFormat("%.4g", tensor.max_error)},
+        tensor.samples > 0 ? absl::StrFormat("%.4f", tensor.output_error()) : "-");
   }
-  table.AddRow({"all", "", absl::StrFormat("%.4f", report.relative_error()),
-                absl::StrFormat("%.4g", report.max_error())});
+  add({"all", "", absl::StrFormat("%.4f", report.relative_error()),
+       absl::StrFormat("%.4g", report.max_error())},
+      "");
   return absl::StrCat(table.Render(), report.passed_through.size(),
                       " other tensors are byte-identical\n");
 }
@@ -48,6 +57,9 @@ nlohmann::ordered_json ToJson(const verify::VerifyReport& report) {
                                {"columns", tensor.columns},
                                {"relative_error", tensor.relative_error()},
                                {"max_error", tensor.max_error}});
+    if (tensor.samples == 0) continue;
+    json["tensors"].back()["output_error"] = tensor.output_error();
+    json["tensors"].back()["samples"] = tensor.samples;
   }
   json["relative_error"] = report.relative_error();
   json["max_error"] = report.max_error();
@@ -83,6 +95,16 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   }
   verify::VerifyOptions checks{.sample = options.sample};
   if (options.max_error >= 0) checks.max_error = options.max_error;
+  std::optional<format::Checkpoint> activations;
+  if (!options.activations.empty()) {
+    const auto path = InputPath(options.activations);
+    if (!path.ok()) return path.status();
+    auto opened = format::Checkpoint::Open(*path);
+    if (!opened.ok()) return opened.status();
+    activations = *std::move(opened);
+    checks.activations = &*activations;
+    checks.backend = options.backend;
+  }
   ProgressBar bar;
   const auto report = verify::Verify(*compressed, *original, checks, interrupt.token(),
                                      [&](const verify::VerifyProgress& progress) {
@@ -94,7 +116,13 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
                                      });
   bar.Clear();
   if (!report.ok()) return report.status();
-  PrintOut(options.json ? JsonLine(ToJson(*report)) : ToText(*report));
+  PrintOut(options.json ? JsonLine(ToJson(*report))
+                        : ToText(*report, checks.activations != nullptr));
+  if (!report->unused_activations.empty()) {
+    PrintNote(absl::StrCat(options.activations, ": no compressed tensor has the name of ",
+                           report->unused_activations.size(), " of its tensors, such as '",
+                           report->unused_activations.front(), "'"));
+  }
   for (const std::string& problem : report->problems) {
     const bool has_way_out = absl::StrContains(problem, "; ");
     PrintError(
@@ -117,6 +145,14 @@ void AddVerify(CLI::App& app, Action& chosen) {
   sub->add_option("--sample", options->sample, "Blocks of each tensor to encode again")
       ->check(CLI::Range(0, 1'000'000))
       ->default_str("4");
+  CLI::Option* activations = sub->add_option(
+      "--activations", options->activations,
+      "Inputs of layers, safetensors: [n, in] under the name of a weight [out, in]; for these the "
+      "relative error of the output is shown");
+  sub->add_option("--backend", options->backend, "What multiplies them: auto, cpu, cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->default_str("auto")
+      ->needs(activations);
   sub->add_flag("--json", options->json, "JSON");
   sub->callback([&chosen, options] {
     chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "kernels/backend/layer_output.h"
 #include "kernels/backend/shard.h"
 
 namespace seedlm::backend {
@@ -31,6 +32,18 @@ class Backend {
   // INTERNAL if the machine fails.
   virtual absl::StatusOr<EncodedShard> Encode(const EncodeSpec& spec, const WeightRows& weights,
                                               std::stop_token stop) const = 0;
+
+  // A meter for one layer; the backend must outlive it. Here: the CPU's, which every machine has.
+  // Errors: FAILED_PRECONDITION where the device has no library for products, RESOURCE_EXHAUSTED
+  // and UNAVAILABLE as Encode.
+  virtual absl::StatusOr<std::unique_ptr<OutputMeter>> MeterOutputs(
+      const Activations& activations) const {
+    return MakeCpuOutputMeter(activations);
+  }
+
+  // OK, or why no call of this backend can succeed any more: UNAVAILABLE, all of its devices are
+  // lost, with the reasons.
+  virtual absl::Status Health() const { return absl::OkStatus(); }
 };
 
 }  // namespace seedlm::backend

@@ -8,6 +8,28 @@
 namespace seedlm::backend {
 namespace {
 
+// The same for a layer's outputs: sums of parts add up, whoever made them.
+class FallbackMeter : public OutputMeter {
+ public:
+  FallbackMeter(std::unique_ptr<OutputMeter> first, std::unique_ptr<OutputMeter> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+
+  absl::StatusOr<OutputSums> Measure(int64_t rows, const float* weights,
+                                     const float* differences) override {
+    if (!lost_) {
+      auto sums = first_->Measure(rows, weights, differences);
+      if (sums.ok()) return sums;
+      lost_ = true;
+    }
+    return second_->Measure(rows, weights, differences);
+  }
+
+ private:
+  const std::unique_ptr<OutputMeter> first_;
+  const std::unique_ptr<OutputMeter> second_;
+  std::atomic<bool> lost_{false};
+};
+
 class FallbackBackend : public Backend {
  public:
   FallbackBackend(std::shared_ptr<const Backend> first, std::shared_ptr<const Backend> second)
@@ -32,6 +54,17 @@ class FallbackBackend : public Backend {
     if (shard.ok() && !warning.empty()) shard->warning = std::move(warning);
     return shard;
   }
+
+  absl::StatusOr<std::unique_ptr<OutputMeter>> MeterOutputs(
+      const Activations& activations) const override {
+    auto second = second_->MeterOutputs(activations);
+    if (lost_ || !second.ok()) return second;
+    auto first = first_->MeterOutputs(activations);
+    if (!first.ok()) return second;
+    return std::make_unique<FallbackMeter>(*std::move(first), *std::move(second));
+  }
+
+  absl::Status Health() const override { return second_->Health(); }
 
  private:
   const Backend& Current() const { return lost_ ? *second_ : *first_; }

@@ -14,7 +14,7 @@
 
 namespace seedlm::backend {
 
-inline constexpr uint32_t kPluginVersion = 1;
+inline constexpr uint32_t kPluginVersion = 2;
 inline constexpr char kPluginEntry[] = "seedlm_backend_plugin";
 
 struct Plugin {

@@ -1,42 +1,17 @@
 #include "kernels/bench/cuda_check_cublas.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 #include "kernels/bench/cuda_check_timer.h"
 #include "kernels/codec/basis.h"
 #include "kernels/codec/seed_search.h"
+#include "kernels/cuda/cublas.h"
 
 namespace seedlm::bench {
 namespace {
-
-// cuBLAS's C interface, as far as it is used here; its handles and codes are opaque.
-struct Cublas {
-  using Handle = void*;
-  int (*create)(Handle*) = nullptr;
-  int (*destroy)(Handle) = nullptr;
-  int (*set_stream)(Handle, cudaStream_t) = nullptr;
-  int (*sgemm)(Handle, int, int, int, int, int, const float*, const float*, int, const float*, int,
-               const float*, float*, int) = nullptr;
-  static constexpr int kNone = 0, kTransposed = 1;  // CUBLAS_OP_N, CUBLAS_OP_T
-
-  bool Open() {
-    void* library = nullptr;
-#if !defined(SEEDLM_CUDA_EMULATION)  // its pointers mean nothing to a real one
-    for (const char* name : {"libcublas.so.13", "libcublas.so.12", "libcublas.so"}) {
-      if (library == nullptr) library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-    }
-#endif
-    if (library == nullptr) return false;
-    create = reinterpret_cast<decltype(create)>(dlsym(library, "cublasCreate_v2"));
-    destroy = reinterpret_cast<decltype(destroy)>(dlsym(library, "cublasDestroy_v2"));
-    set_stream = reinterpret_cast<decltype(set_stream)>(dlsym(library, "cublasSetStream_v2"));
-    sgemm = reinterpret_cast<decltype(sgemm)>(dlsym(library, "cublasSgemm_v2"));
-    return create && destroy && set_stream && sgemm;
-  }
-};
 
 // P_s of seeds [first, first + count): [count][C * C].
 std::vector<float> Projections(const codec::Profile& profile, uint32_t first, uint32_t count) {
@@ -78,11 +53,6 @@ std::vector<float> OuterProducts(const codec::Profile& profile, const std::vecto
 
 cudaError_t ScoreByGemm(const codec::Profile& profile, const std::vector<float>& blocks,
                         GemmResult& result) {
-  Cublas cublas;
-  if (!cublas.Open()) {
-    result.skipped = "no libcublas.so.13 or .12";
-    return cudaSuccess;
-  }
   constexpr uint32_t kChunk = 4096;  // seeds a product
   const int terms = profile.block * profile.block;
   const std::vector<float> products = OuterProducts(profile, blocks);
@@ -93,14 +63,13 @@ cudaError_t ScoreByGemm(const codec::Profile& profile, const std::vector<float>&
 
   cudaStream_t stream = nullptr;
   void *a = nullptr, *b = nullptr, *c = nullptr;
-  Cublas::Handle handle = nullptr;
   const size_t a_bytes = size_t{kChunk} * static_cast<size_t>(terms) * sizeof(float);
   cudaError_t error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   if (error == cudaSuccess) error = cudaMalloc(&a, a_bytes);
   if (error == cudaSuccess) error = cudaMalloc(&b, products.size() * sizeof(float));
   if (error == cudaSuccess) error = cudaMalloc(&c, scores.size() * sizeof(float));
-  if (error == cudaSuccess && cublas.create(&handle) != 0) result.skipped = "cublasCreate failed";
-  if (handle != nullptr) cublas.set_stream(handle, stream);
+  std::optional<cuda::Cublas> cublas(std::in_place);
+  if (error == cudaSuccess) result.skipped = cublas->Open(stream);
   if (error == cudaSuccess) {
     error = cudaMemcpyAsync(b, products.data(), products.size() * sizeof(float),
                             cudaMemcpyHostToDevice, stream);
@@ -112,17 +81,14 @@ cudaError_t ScoreByGemm(const codec::Profile& profile, const std::vector<float>&
     const std::vector<float> projections = Projections(profile, first, seeds);
     error = cudaMemcpyAsync(a, projections.data(), projections.size() * sizeof(float),
                             cudaMemcpyHostToDevice, stream);
-    const float one = 1, zero = 0;
     double seconds = 0;
     if (error == cudaSuccess) {
       error = timer.Time(
           [&] {
-            // Column-major: scores [seeds x blocks] = a^T [seeds x terms] * b [terms x blocks].
-            const int failed = cublas.sgemm(
-                handle, Cublas::kTransposed, Cublas::kNone, static_cast<int>(seeds), count, terms,
-                &one, static_cast<const float*>(a), terms, static_cast<const float*>(b), terms,
-                &zero, static_cast<float*>(c), static_cast<int>(seeds));
-            if (failed != 0) result.skipped = "cublasSgemm failed";
+            const bool done = cublas->MultiplyTransposed(
+                static_cast<const float*>(a), static_cast<int>(seeds), static_cast<const float*>(b),
+                count, terms, static_cast<float*>(c));
+            if (!done) result.skipped = "cublasSgemm failed";
             return cudaSuccess;
           },
           seconds);
@@ -141,7 +107,7 @@ cudaError_t ScoreByGemm(const codec::Profile& profile, const std::vector<float>&
       result.seeds[i] = first + static_cast<uint32_t>(most - of_block);
     }
   }
-  if (handle != nullptr) cublas.destroy(handle);
+  cublas.reset();  // before its stream
   cudaFree(a);
   cudaFree(b);
   cudaFree(c);

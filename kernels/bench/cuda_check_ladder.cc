@@ -158,7 +158,10 @@ cudaError_t TimePipeline(const Profile& profile, int64_t blocks, int processors,
   const Problem problem = MakeProblem(profile, Fit::kOptimal, ScaleRule::kFitted, 4096, 20);
   const backend::EncodeSpec spec{profile, Fit::kOptimal, problem.levels};
   const int64_t batch = std::min(blocks, cuda::kPipeline.batch_blocks);
-  const cuda::BatchRows rows{backend::WeightType::kBF16, 1, batch * profile.block, batch};
+  // Rows of a usual length: their losses are summed in order, a row by one thread.
+  const int64_t row_blocks = std::min<int64_t>(batch, 512);
+  const cuda::BatchRows rows{backend::WeightType::kBF16, batch / row_blocks,
+                             row_blocks * profile.block, row_blocks};
   DeviceSearch device(profile, 1, processors);  // for its tables
   cudaError_t error = device.error();
   struct Slot {

@@ -335,11 +335,8 @@ __global__ void __launch_bounds__(kCellTuning.threads, 4)
           continue;
         const uint32_t block = shared.blocks[b];
         if (seed == work.top_seeds[block]) continue;
-        const uint32_t place = atomicAdd(work.queue_size(), 1u);
-        if (place >= work.queue_capacity) {
-          MarkHard(work, cell_work.marks, block);
-          continue;
-        }
+        const uint32_t place = TakeEntry(work, cell_work.marks, block);
+        if (place == kNone) continue;
         work.queue_block[place] = block;
         work.queue_seed[place] = seed;
       }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/output_meter.h"
 
 namespace seedlm::cuda {
 namespace {
@@ -33,6 +34,15 @@ class CudaBackend : public backend::Backend {
       lease->TakeOut(shard.status());
     }
   }
+
+  absl::StatusOr<std::unique_ptr<backend::OutputMeter>> MeterOutputs(
+      const backend::Activations& activations) const override {
+    const auto device = pool_->AnyDevice();
+    if (!device.ok()) return device.status();
+    return MakeCudaOutputMeter(*device, activations);
+  }
+
+  absl::Status Health() const override { return pool_->Health(); }
 
  private:
   std::unique_ptr<DevicePool> pool_;

@@ -30,9 +30,11 @@ inline absl::StatusCode CodeOf(cudaError_t error) {
   }
 }
 
-// "cudaMalloc of 64 bytes: out of memory (cudaErrorMemoryAllocation)".
+// "cudaMalloc of 64 bytes: out of memory (cudaErrorMemoryAllocation)". An error that is told is
+// taken from the thread: CUDA keeps the last one for whoever asks next, cuBLAS for instance.
 inline absl::Status ToStatus(cudaError_t error, std::string_view call) {
   if (error == cudaSuccess) return absl::OkStatus();
+  cudaGetLastError();
   return absl::Status(CodeOf(error),
                       absl::StrCat(std::string(call), ": ", cudaGetErrorString(error), " (",
                                    cudaGetErrorName(error), ")"));

@@ -44,8 +44,13 @@ cudaError_t Launch(void (*kernel)(Parameters...), const LaunchShape& shape, cuda
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes));
     if (allowed != cudaSuccess) return allowed;
   }
-  kernel<<<grid, block, shape.shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
-  return cudaGetLastError();
+  // Not <<<>>> and cudaGetLastError, which returns what an earlier call of this thread has failed
+  // with, such as an allocation that was one too many.
+  const auto launch = [&](Parameters... values) {
+    void* pointers[] = {&values...};
+    return cudaLaunchKernel(kernel, grid, block, pointers, shape.shared_bytes, stream);
+  };
+  return launch(static_cast<Parameters>(arguments)...);
 #else
   return emulation::Enqueue(stream, grid, block, shape.shared_bytes,
                             [=] { kernel(static_cast<Parameters>(arguments)...); });

@@ -47,6 +47,13 @@ size_t AllCellBytes() {
   return bytes;
 }
 
+// What the driver takes beside, for the stacks of kernels.
+size_t StackBytes(const cudaDeviceProp& properties) {
+  return static_cast<size_t>(properties.multiProcessorCount) *
+         static_cast<size_t>(properties.maxThreadsPerMultiProcessor) *
+         static_cast<size_t>(kPipeline.stack_bytes);
+}
+
 // What searches read of a profile, on a device.
 struct DeviceTables {
   DeviceMemory tables, cells;
@@ -147,12 +154,13 @@ absl::Status DevicePool::Add(int index) {
   if (error == cudaSuccess) error = cudaMemGetInfo(&available, &total);
   if (error != cudaSuccess) return ToStatus(error, absl::StrCat("device ", index));
   const size_t lane = DeviceLane::DeviceBytes(options_.batch_blocks);
-  if (available < TableBytes() + lane) {
+  const size_t always = TableBytes() + StackBytes(properties);
+  if (available < always + lane) {
     return absl::FailedPreconditionError(
         absl::StrCat("device ", index, " (", device->name, ") is too small: ", available >> 20,
-                     " MiB are free, ", (TableBytes() + lane) >> 20, " MiB are needed"));
+                     " MiB are free, ", (always + lane) >> 20, " MiB are needed"));
   }
-  available -= TableBytes();
+  available -= always;
   device->cells = options_.method == SearchMethod::kCells && available >= AllCellBytes() + lane;
   if (device->cells) available -= AllCellBytes();
   device->max_lanes = static_cast<int>(
@@ -161,7 +169,7 @@ absl::Status DevicePool::Add(int index) {
   return absl::OkStatus();
 }
 
-DevicePool::Device* DevicePool::LeastBusy() {
+DevicePool::Device* DevicePool::LeastBusy() const {
   Device* best = nullptr;
   for (const auto& device : devices_) {
     if (!device->failed.ok() || device->in_use >= device->max_lanes) continue;
@@ -170,13 +178,31 @@ DevicePool::Device* DevicePool::LeastBusy() {
   return best;
 }
 
-std::string DevicePool::Reasons() const {
+// OK: there is one left.
+absl::Status DevicePool::AllFailed() const {
   std::string reasons;
   for (const auto& device : devices_) {
+    if (device->failed.ok()) return absl::OkStatus();
     absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", "device ", device->index, " (",
                     device->name, "): ", device->failed.message());
   }
-  return reasons;
+  return absl::UnavailableError(absl::StrCat("no CUDA device is left: ", reasons));
+}
+
+absl::StatusOr<int> DevicePool::AnyDevice() const {
+  const std::lock_guard lock(mutex_);
+  const Device* best = nullptr;
+  for (const auto& device : devices_) {
+    if (!device->failed.ok()) continue;
+    if (best == nullptr || device->in_use < best->in_use) best = device.get();
+  }
+  if (best == nullptr) return AllFailed();
+  return best->index;
+}
+
+absl::Status DevicePool::Health() const {
+  const std::lock_guard lock(mutex_);
+  return AllFailed();
 }
 
 absl::StatusOr<DevicePool::Lease> DevicePool::Take(std::stop_token stop) {
@@ -185,17 +211,14 @@ absl::StatusOr<DevicePool::Lease> DevicePool::Take(std::stop_token stop) {
     std::unique_ptr<DeviceLane> lane;
     {
       std::unique_lock lock(mutex_);
-      const auto all_failed = [&] {
-        return std::all_of(devices_.begin(), devices_.end(),
-                           [](const auto& d) { return !d->failed.ok(); });
-      };
+      absl::Status none_left;
       changed_.wait(lock, stop, [&] {
         device = LeastBusy();
-        return device != nullptr || all_failed();
+        none_left = AllFailed();
+        return device != nullptr || !none_left.ok();
       });
       if (device == nullptr) {
-        if (!all_failed()) return absl::CancelledError("encoding was stopped");
-        return absl::UnavailableError(absl::StrCat("no CUDA device is left: ", Reasons()));
+        return none_left.ok() ? absl::CancelledError("encoding was stopped") : none_left;
       }
       ++device->in_use;
       if (!device->idle.empty()) {
@@ -268,10 +291,12 @@ absl::StatusOr<backend::EncodedShard> DevicePool::Lease::Encode(const backend::E
 }
 
 std::string DevicePool::Description() const {
+  const std::lock_guard lock(mutex_);
   std::string text;
   for (const auto& device : devices_) {
     absl::StrAppend(&text, text.empty() ? "" : ", ", device->name, " (", device->processors,
                     " processors, ", device->memory >> 30, " GiB)");
+    if (!device->failed.ok()) absl::StrAppend(&text, " taken out: ", device->failed.message());
   }
   return text;
 }

@@ -24,7 +24,8 @@ struct PoolOptions {
   int lanes_per_device = kPipeline.lanes_per_device;
 };
 
-// Thread-safe. Device memory: at most BytesPerDevice() on each device, whatever is encoded.
+// Thread-safe. Device memory: at most BytesPerDevice() on each device, whatever is encoded, and
+// what the driver needs for itself and the stacks of kernels.
 class DevicePool {
  private:
   struct Device;
@@ -62,7 +63,13 @@ class DevicePool {
   // requested. UNAVAILABLE when every device has been taken out, with the reasons.
   absl::StatusOr<Lease> Take(std::stop_token stop);
 
-  // "NVIDIA H200 (132 processors, 139 GiB)", one after the other.
+  // The number of the device with the fewest lanes in use, for work beside the lanes'. UNAVAILABLE:
+  // every device has been taken out, with the reasons.
+  absl::StatusOr<int> AnyDevice() const;
+  absl::Status Health() const;  // that of AnyDevice
+
+  // "NVIDIA H200 (132 processors, 139 GiB)", one after the other; with the reason, for one that has
+  // been taken out.
   std::string Description() const;
   size_t BytesPerDevice() const;
 
@@ -71,8 +78,9 @@ class DevicePool {
 
   absl::Status Add(int index);
   absl::StatusOr<TableView> TablesOn(Device& device, const codec::Profile& profile);
-  Device* LeastBusy();
-  std::string Reasons() const;
+  // With `mutex_`:
+  Device* LeastBusy() const;  // with a lane that is free; null: none
+  absl::Status AllFailed() const;
   void GiveBack(Device& device, std::unique_ptr<DeviceLane> lane);
   void TakeOut(Device& device, const absl::Status& why);
 

@@ -38,7 +38,7 @@ struct SearchTask {
   int64_t count;        // at most kMaxSearchBlocks
   const float* blocks;  // [count][C], finite
 };
-inline constexpr int64_t kMaxSearchBlocks = int64_t{1} << 24;
+inline constexpr int64_t kMaxSearchBlocks = int64_t{1} << 23;  // * kFinish.survivors: 2^31
 
 // A code as one word, ordered as codec::Better orders codes of equal error.
 using CodeWord = unsigned long long;  // CUDA's 64-bit atomics are of this type

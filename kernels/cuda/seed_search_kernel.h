@@ -73,6 +73,17 @@ __device__ inline codec::BlockTask TaskAt(const SearchTask& task, int64_t block)
   return codec::MakeTask(S::profile(), task.blocks + block * S::kBlock);
 }
 
+// A place in the queue for an entry of `block`; kNone: it is full, and the block a hard one. Looks
+// before it counts, so that the counter stays far from its end however many seeds matter.
+__device__ inline uint32_t TakeEntry(const Workspace& work, uint32_t* marks, uint32_t block) {
+  if (*static_cast<volatile uint32_t*>(work.queue_size()) < work.queue_capacity) {
+    const uint32_t place = atomicAdd(work.queue_size(), 1u);
+    if (place < work.queue_capacity) return place;
+  }
+  MarkHard(work, marks, block);
+  return kNone;
+}
+
 // The shared routine with the seed's factors from the table.
 template <class S>
 __device__ inline void Evaluate(const TableView& tables, const SearchTask& task,

@@ -112,11 +112,8 @@ __device__ inline void PushSurvivors(const Workspace& work, const TensorWork& te
   for (int i = 0; i < 4; ++i) {
     if (__float_as_uint(d.at[i]) >> 31 != 0) continue;
     const uint32_t block = static_cast<uint32_t>(first_block + 2 * t + i % 2);
-    const uint32_t place = atomicAdd(work.queue_size(), 1u);
-    if (place >= work.queue_capacity) {
-      MarkHard(work, tensor.marks, block);
-      continue;
-    }
+    const uint32_t place = TakeEntry(work, tensor.marks, block);
+    if (place == kNone) continue;
     work.queue_block[place] = block;
     work.queue_seed[place] = first_seed + g + 8 * static_cast<uint32_t>(i / 2);
   }

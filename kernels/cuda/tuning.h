@@ -51,6 +51,8 @@ inline constexpr FinishTuning kFinish;
 struct PipelineTuning {
   int64_t batch_blocks = int64_t{1} << 16;  // of one upload, search and download
   int lanes_per_device = 4;  // calls that a device serves at a time, two streams each
+  int stack_bytes = 1536;    // of a thread, at most (resources.json): the driver takes them for all
+                             // threads that a device can hold
 };
 inline constexpr PipelineTuning kPipeline;
 

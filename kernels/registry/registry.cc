@@ -51,6 +51,15 @@ constexpr Entry kEntries[] = {
      }},
 };
 
+// A backend that can still work. FAILED_PRECONDITION: why there is none of that name.
+absl::StatusOr<std::shared_ptr<const Backend>> Open(const Entry& entry) {
+  auto opened = entry.make();
+  if (!opened.ok()) return opened;
+  const absl::Status health = (*opened)->Health();
+  if (!health.ok()) return absl::FailedPreconditionError(health.message());
+  return opened;
+}
+
 // Who leaves the choice open is not stopped by a device that fails.
 std::shared_ptr<const Backend> WithCpuBehind(std::shared_ptr<const Backend> chosen) {
   if (chosen->name() == "cpu") return chosen;
@@ -86,7 +95,7 @@ absl::Status SaveIndex() { return SharedIndex::Get().Use()->Save(); }
 std::vector<BackendInfo> ListBackends() {
   std::vector<BackendInfo> infos;
   for (const Entry& entry : kEntries) {
-    const auto opened = entry.make();
+    const auto opened = Open(entry);
     infos.push_back({entry.name, opened.ok() ? (*opened)->description() : "", opened.ok(),
                      std::string(opened.status().message())});
   }
@@ -100,7 +109,7 @@ absl::StatusOr<std::shared_ptr<const Backend>> OpenBackend(std::string_view name
   for (const Entry& entry : kEntries) {
     absl::StrAppend(&known, ", ", entry.name);
     if (!any && name != entry.name) continue;
-    auto opened = entry.make();
+    auto opened = Open(entry);
     if (opened.ok()) return any ? WithCpuBehind(*std::move(opened)) : std::move(opened);
     absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", entry.name, ": ",
                     opened.status().message());

@@ -21,7 +21,8 @@ struct BackendInfo {
   std::string why_unavailable;  // empty when available
 };
 
-// Every backend that this build knows, best first, the reference last.
+// Every backend that this build knows, best first, the reference last. One that has lost all its
+// devices is not available.
 std::vector<BackendInfo> ListBackends();
 
 // The cell index of the process (search/index_store.h).

@@ -9,7 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "kernels/backend/layer_output.h"
 #include "kernels/format/text.h"
+#include "kernels/registry/registry.h"
+#include "kernels/verify/layer_inputs.h"
 #include "kernels/verify/parallel_rows.h"
 #include "kernels/verify/sample_check.h"
 #include "kernels/verify/weight_rows.h"
@@ -35,6 +38,17 @@ struct RowsResult {
   double squared_weights = 0;
   double max_error = 0;
   std::vector<std::string> problems;
+  backend::OutputSums output;
+  absl::Status failure;  // of the meter
+};
+
+// Whole rows for a meter: W and W - W', [rows][columns]; damaged ones stay zeros, and count
+// nothing.
+struct MeteredRows {
+  std::vector<float> weights, differences;
+
+  MeteredRows(int64_t rows, int64_t columns)
+      : weights(static_cast<size_t>(rows * columns)), differences(weights.size()) {}
 };
 
 // Read with pread(2), never through the mapping: where somebody truncates the file meanwhile that
@@ -55,6 +69,7 @@ class Verifier {
       : compressed_(compressed), options_(options), stop_(stop), on_progress_(on_progress) {}
 
   absl::StatusOr<VerifyReport> Run(const format::Checkpoint& original) {
+    if (absl::Status status = OpenActivations(); !status.ok()) return status;
     for (const auto& file : original.files) {
       for (const auto& tensor : file.file->tensors()) {
         sources_[tensor.name] = {file.file.get(), &tensor};
@@ -65,7 +80,8 @@ class Verifier {
     }
     for (const auto& file : compressed_.files) {
       for (const auto& tensor : file.content.packed) {
-        if (!stop_.stop_requested()) CheckPacked(file.content, tensor);
+        if (stop_.stop_requested()) break;
+        if (absl::Status status = CheckPacked(file.content, tensor); !status.ok()) return status;
       }
       for (const auto* tensor : file.content.others) {
         if (!stop_.stop_requested()) CheckOther(file.content, *tensor);
@@ -92,9 +108,14 @@ class Verifier {
     return std::exchange(found->second, Source{});
   }
 
-  void CheckPacked(const format::PackedFile& file, const format::PackedTensor& tensor);
+  absl::Status OpenActivations();
+  // Null: there are no activations for it.
+  absl::StatusOr<std::unique_ptr<backend::OutputMeter>> MeterOf(const std::string& tensor,
+                                                                TensorCheck& check) const;
+  absl::Status CheckPacked(const format::PackedFile& file, const format::PackedTensor& tensor);
   void CheckRows(const format::PackedFile& file, const format::PackedTensor& tensor,
-                 const Source& source, int64_t first_row, int64_t row_count, RowsResult& result);
+                 const Source& source, int64_t first_row, int64_t row_count,
+                 backend::OutputMeter* meter, RowsResult& result);
   void CheckSample(const format::PackedFile& file, const format::PackedTensor& tensor,
                    const Source& source);
   void CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor);
@@ -106,14 +127,38 @@ class Verifier {
   std::map<std::string, Source> sources_;
   VerifyProgress view_;
   SampleChecker sampler_;
+  std::optional<LayerInputs> inputs_;
+  std::shared_ptr<const backend::Backend> backend_;  // null: there are no inputs
   VerifyReport report_;
 };
 
-void Verifier::CheckPacked(const format::PackedFile& file, const format::PackedTensor& tensor) {
+absl::Status Verifier::OpenActivations() {
+  if (options_.activations == nullptr) return absl::OkStatus();
+  auto inputs = LayerInputs::Match(*options_.activations, compressed_);
+  if (!inputs.ok()) return inputs.status();
+  inputs_ = *std::move(inputs);
+  report_.unused_activations = inputs_->unused();
+  auto opened = backend::OpenBackend(options_.backend);
+  if (!opened.ok()) return opened.status();
+  backend_ = *std::move(opened);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<backend::OutputMeter>> Verifier::MeterOf(const std::string& tensor,
+                                                                        TensorCheck& check) const {
+  if (!inputs_ || !inputs_->has(tensor)) return nullptr;
+  const absl::StatusOr<LayerInput> input = inputs_->Read(tensor);
+  if (!input.ok()) return input.status();
+  check.samples = input->samples;
+  return backend_->MeterOutputs({input->samples, input->columns, input->values.data()});
+}
+
+absl::Status Verifier::CheckPacked(const format::PackedFile& file,
+                                   const format::PackedTensor& tensor) {
   const Source source = Take(tensor.name);
   if (source.tensor == nullptr) {
     Problem(tensor.name, "is not in the original");
-    return;
+    return absl::OkStatus();
   }
   const std::vector<int64_t> shape = {tensor.rows, tensor.columns};
   if (source.tensor->shape != shape || source.tensor->dtype != tensor.dtype) {
@@ -121,18 +166,23 @@ void Verifier::CheckPacked(const format::PackedFile& file, const format::PackedT
             absl::StrCat("is ", std::string(format::Name(tensor.dtype)), " ", FormatShape(shape),
                          ", in the original ", std::string(format::Name(source.tensor->dtype)), " ",
                          FormatShape(source.tensor->shape)));
-    return;
+    return absl::OkStatus();
   }
   view_.current = tensor.name;
   on_progress_(view_);
   CheckSample(file, tensor, source);
+  TensorCheck check{.name = tensor.name, .rows = tensor.rows, .columns = tensor.columns};
+  const auto meter = MeterOf(tensor.name, check);
+  if (!meter.ok()) return meter.status();
   const auto results = ForRowRanges<RowsResult>(
       tensor.rows, tensor.columns, stop_, [&](int64_t first, int64_t count, RowsResult& result) {
-        CheckRows(file, tensor, source, first, count, result);
+        CheckRows(file, tensor, source, first, count, meter->get(), result);
       });
-  TensorCheck check{.name = tensor.name, .rows = tensor.rows, .columns = tensor.columns};
   size_t problems = 0;
   for (const RowsResult& result : results) {
+    if (!result.failure.ok()) return result.failure;
+    check.squared_output += result.output.squared_output;
+    check.squared_output_error += result.output.squared_difference;
     check.squared_error += result.squared_error;
     check.squared_weights += result.squared_weights;
     check.max_error = std::max(check.max_error, result.max_error);
@@ -152,6 +202,7 @@ void Verifier::CheckPacked(const format::PackedFile& file, const format::PackedT
   report_.tensors.push_back(std::move(check));
   view_.done += tensor.rows * tensor.columns;
   on_progress_(view_);
+  return absl::OkStatus();
 }
 
 // Sums the errors of whole blocks. An optimal code is never worse than the all-zero one, whose
@@ -178,9 +229,11 @@ int64_t CompareBlocks(const format::PackedTensor& tensor, std::span<const float>
   return damaged;
 }
 
-// One row in pieces: rows may be longer than memory. Returns the first damaged block, or -1.
+// One row in pieces: rows may be longer than memory. Returns the first damaged block, or -1. With
+// `metered`, whose row `place` it is, that gets the row, too.
 absl::StatusOr<int64_t> CompareRow(const format::PackedTensor& tensor, const Source& source,
-                                   int64_t row, RowsResult& result) {
+                                   int64_t row, MeteredRows* metered, int64_t place,
+                                   RowsResult& result) {
   const auto width = static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
   std::vector<std::byte> bytes;
   std::vector<float> weights;
@@ -199,20 +252,29 @@ absl::StatusOr<int64_t> CompareRow(const format::PackedTensor& tensor, const Sou
     Widen(tensor.dtype, bytes, weights);
     const int64_t wrong = CompareBlocks(tensor, weights, decoded, result);
     if (wrong >= 0 && damaged < 0) damaged = block + wrong;
+    if (metered == nullptr) continue;
+    const auto at = static_cast<size_t>(place * tensor.columns + column);
+    for (size_t i = 0; i < count; ++i) {
+      metered->weights[at + i] = weights[i];
+      metered->differences[at + i] = weights[i] - decoded[i];
+    }
   }
   return damaged;
 }
 
 void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTensor& tensor,
                          const Source& source, int64_t first_row, int64_t row_count,
-                         RowsResult& result) {
+                         backend::OutputMeter* meter, RowsResult& result) {
+  std::optional<MeteredRows> metered;
+  if (meter != nullptr) metered.emplace(row_count, tensor.columns);
   for (int64_t row = first_row; row < first_row + row_count; ++row) {
     const absl::Status status = format::CheckRow(tensor, row, file.file->path());
     if (!status.ok()) {
       result.problems.push_back(std::string(status.message()));
       continue;
     }
-    const absl::StatusOr<int64_t> damaged = CompareRow(tensor, source, row, result);
+    const absl::StatusOr<int64_t> damaged =
+        CompareRow(tensor, source, row, metered ? &*metered : nullptr, row - first_row, result);
     if (!damaged.ok()) {
       result.problems.push_back(std::string(damaged.status().message()));
       return;
@@ -223,6 +285,11 @@ void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTen
                           "damaged, or the original is another one",
                           row, *damaged));
     }
+  }
+  if (meter != nullptr) {
+    auto sums = meter->Measure(row_count, metered->weights.data(), metered->differences.data());
+    result.failure = sums.status();
+    if (sums.ok()) result.output = *sums;
   }
   const auto first = static_cast<uint64_t>(first_row);
   const auto count = static_cast<uint64_t>(row_count);
@@ -283,6 +350,8 @@ void Verifier::CheckOther(const format::PackedFile& file, const format::TensorIn
 }  // namespace
 
 double TensorCheck::relative_error() const { return Relative(squared_error, squared_weights); }
+
+double TensorCheck::output_error() const { return Relative(squared_output_error, squared_output); }
 
 double VerifyReport::relative_error() const {
   double error = 0;

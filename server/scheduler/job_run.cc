@@ -203,7 +203,11 @@ absl::StatusOr<PieceRecord> JobRun::Encode(const TensorRun& tensor, const Tensor
       {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend_->name()}});
   const absl::StatusOr<ShardSums> sums = EncodeRows(
       *backend_, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
-  if (!sums.ok()) return sums.status();
+  if (!sums.ok()) {
+    // Of the job's own backend, that is, and nothing that another try could mend.
+    if (backend_->Health().ok()) return sums.status();
+    return WithReason(sums.status(), "BACKEND_LOST", {{"tensor", tensor.info().name}});
+  }
   Reach(context_.fault_point, "shard.encoded");
   const JobSpec& spec = job_.request.spec;
   context_.rates->Record(backend_->name(), spec.profile, spec.fit,

@@ -8,13 +8,16 @@ namespace {
 // Share of the newest shard in the moving mean.
 constexpr double kNewest = 0.1;
 
-// Blocks a second and thread by the scan of all seeds, before anything was measured: two digits of
-// what one core with AVX2 did for 4bit/optimal (kernels/bench). No promise.
+// Blocks a second by the scan of all seeds, before anything was measured: two digits of what one
+// core with AVX2 did for 4bit/optimal (kernels/bench). For cuda a tenth of what the operations
+// allow on one H200 (kernels/cuda/seed_search.h); nobody has measured it. No promise.
 struct Default {
   std::string_view backend;
   double blocks_per_second;
+  bool per_thread;  // else of the device, however many threads feed it
 };
-constexpr Default kDefaults[] = {{"cpu", 25'000}, {"reference", 460}};
+constexpr Default kDefaults[] = {
+    {"cuda", 3.0e6, false}, {"cpu", 25'000, true}, {"reference", 460, true}};
 
 std::string Key(std::string_view backend, const codec::Profile& profile, codec::Fit fit) {
   return absl::StrCat(std::string(backend), "/", std::string(profile.name), "/",
@@ -33,15 +36,16 @@ void RateTable::Record(std::string_view backend, const codec::Profile& profile, 
 }
 
 double RateTable::WeightsPerSecond(std::string_view backend, const codec::Profile& profile,
-                                   codec::Fit fit, double scans) const {
+                                   codec::Fit fit, int threads, double scans) const {
   {
     const std::lock_guard lock(mutex_);
     if (const auto it = measured_.find(Key(backend, profile, fit)); it != measured_.end()) {
-      return it->second;
+      return it->second * threads;
     }
   }
   for (const Default& known : kDefaults) {
-    if (known.backend == backend) return known.blocks_per_second * profile.block / scans;
+    if (known.backend != backend) continue;
+    return known.blocks_per_second * profile.block / scans * (known.per_thread ? threads : 1);
   }
   return 0;
 }

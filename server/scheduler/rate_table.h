@@ -18,11 +18,11 @@ class RateTable {
   void Record(std::string_view backend, const codec::Profile& profile, codec::Fit fit,
               int64_t weights, double seconds);
 
-  // Weights per second and thread: a moving mean of what was recorded; else the scan of all seeds
-  // as it was measured when the backend was written, of which the search is expected to need only
-  // `scans` for each block (backend::PlannedScans); else 0.
+  // Weights per second of `threads` threads: a moving mean of what was recorded; else the scan of
+  // all seeds as it was measured, or for cuda calculated, when the backend was written, of which
+  // the search is expected to need only `scans` for each block (backend::PlannedScans); else 0.
   double WeightsPerSecond(std::string_view backend, const codec::Profile& profile, codec::Fit fit,
-                          double scans = 1) const;
+                          int threads = 1, double scans = 1) const;
 
  private:
   mutable std::mutex mutex_;

@@ -279,7 +279,10 @@ absl::StatusOr<std::shared_ptr<const backend::Backend>> Scheduler::OpenBackend(
     std::string_view name) {
   const std::string key(name.empty() ? "auto" : name);
   const std::lock_guard lock(backends_mutex_);
-  if (const auto it = backends_.find(key); it != backends_.end()) return it->second;
+  if (const auto it = backends_.find(key); it != backends_.end()) {
+    if (it->second->Health().ok()) return it->second;
+    backends_.erase(it);  // the registry says why
+  }
   auto opened = parts_.backends.open(key);
   if (!opened.ok()) {
     return WithReason(
@@ -295,8 +298,8 @@ double Scheduler::EstimateSeconds(std::string_view backend, const codec::Profile
   const int64_t blocks = std::max<int64_t>(1, weights / profile.block);
   const double scans =
       backend::PlannedScans(backend, profile, blocks) / static_cast<double>(blocks);
-  const double rate = rates_.WeightsPerSecond(backend, profile, fit, scans);
-  return rate > 0 ? static_cast<double>(weights) / (rate * threads_) : 0;
+  const double rate = rates_.WeightsPerSecond(backend, profile, fit, threads_, scans);
+  return rate > 0 ? static_cast<double>(weights) / rate : 0;
 }
 
 }  // namespace seedlm::server

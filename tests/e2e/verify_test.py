@@ -6,7 +6,8 @@ import struct
 import unittest
 
 import harness
-from harness import CHECK_FAILED, INVALID, NOT_FOUND, EndToEnd, read_safetensors, run, small_file
+from harness import CHECK_FAILED, INVALID, NOT_FOUND, EndToEnd, read_safetensors, run, small_file, tensor, \
+    write_safetensors
 
 TENSOR = "layers.0.up.weight"
 
@@ -55,6 +56,24 @@ class Verify(EndToEnd):
                          ["layers.0.down.weight", "layers.0.up.weight"])
         self.assertEqual(len(report["passed_through"]), 3)
         self.assertEqual(report["problems"], [])
+
+    def test_the_error_of_the_output(self):
+        inputs = self.path("x.safetensors")
+        write_safetensors(inputs, {"layers.0.up": tensor("F16", (12, 96), 9),
+                                   "nobody": tensor("F32", (1, 2), 10)})
+        result = self.ok(run("verify", self.good, self.source, "--activations", inputs))
+        self.assertRegex(result.out, r"layers\.0\.up\.weight .* 0\.1\d+\n")
+        self.assertRegex(result.out, r"layers\.0\.down\.weight .* -\n")
+        self.assertIn("no compressed tensor has the name of 1 of its tensors, such as 'nobody'", result.err)
+        report = self.ok(run("verify", self.good, self.source, "--activations", inputs, "--backend", "cpu",
+                             "--json")).json()
+        up = [t for t in report["tensors"] if t["name"] == TENSOR][0]
+        # Of inputs that know nothing of the weights, it is about that of the weights.
+        self.assertAlmostEqual(up["output_error"], up["relative_error"], delta=0.02)
+        self.assertEqual(up["samples"], 12)
+        write_safetensors(inputs, {"layers.0.up": tensor("F32", (12, 95), 9)})
+        self.fails(run("verify", self.good, self.source, "--activations", inputs), INVALID, inputs, "layers.0.up",
+                   "[n, 96]")
 
     def test_a_zero_seed(self):
         path = self.damaged(TENSOR + "_packed", 4 * (12 * 7 + 3), lambda w: w & 0xFFFF0000)

@@ -226,7 +226,11 @@ TEST_CASE("without a device left the reasons are told", "[cuda][backend]") {
     CHECK(shard.status().message() ==
           "no CUDA device is left: device 0 (emulated device): searching a batch: "
           "cudaErrorIllegalAddress (cudaErrorIllegalAddress)");
+    CHECK(cuda->Health() == shard.status());
   }
+  CHECK_THAT(cuda->description(),
+             Catch::Contains("emulated device (4 processors, 4 GiB) taken out: "
+                             "searching a batch: cudaErrorIllegalAddress"));
 }
 
 TEST_CASE("where memory runs out, fewer lanes go on", "[cuda][backend]") {
@@ -246,6 +250,14 @@ TEST_CASE("where memory runs out, fewer lanes go on", "[cuda][backend]") {
     }
   }
   for (const auto& shard : shards) CheckSame(shard, expected);
+}
+
+// CUDA keeps a thread's last error for the next who asks, who would take it for one of its own.
+TEST_CASE("an error that was told is not told again", "[cuda][backend]") {
+  const Emulated machine;
+  emulation::SetFault("cudaMalloc", cudaErrorMemoryAllocation);
+  CHECK(MakeDeviceMemory(64).status().code() == absl::StatusCode::kResourceExhausted);
+  CHECK(cudaGetLastError() == cudaSuccess);
 }
 
 }  // namespace

@@ -1,8 +1,12 @@
 // A plug-in without a GPU: FAKE_PLUGIN_<kind> says what is wrong with it.
+#include <atomic>
+
 #include "kernels/backend/plugin.h"
 
 namespace seedlm::backend {
 namespace {
+
+std::atomic<bool> lost{false};  // of the process
 
 class FakeBackend : public Backend {
  public:
@@ -11,11 +15,15 @@ class FakeBackend : public Backend {
   absl::StatusOr<EncodedShard> Encode(const EncodeSpec&, const WeightRows& weights,
                                       std::stop_token) const override {
 #if defined(FAKE_PLUGIN_lost)
-    return absl::UnavailableError("device 0 is lost");
+    lost = true;
+    return Health();
 #endif
     EncodedShard shard;
     shard.words.assign(static_cast<size_t>(weights.rows), 42);
     return shard;
+  }
+  absl::Status Health() const override {
+    return lost ? absl::UnavailableError("device 0 is lost") : absl::OkStatus();
   }
 };
 

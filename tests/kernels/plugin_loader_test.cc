@@ -49,10 +49,10 @@ TEST_CASE("a lost device hands its shard to the CPU, unless cuda was demanded", 
                         reinterpret_cast<const std::byte*>(weights.data())};
   EncodeSpec spec;
   spec.levels = codec::Pow2Levels(spec.profile, -2);
-  CHECK((*OpenBackend("cuda"))->Encode(spec, rows, {}).status() ==
-        absl::UnavailableError("device 0 is lost"));
+  const auto demanded = *OpenBackend("cuda");
   const auto backend = *OpenBackend("auto");
   CHECK(backend->name() == "fake");
+  CHECK(demanded->Encode(spec, rows, {}).status() == absl::UnavailableError("device 0 is lost"));
   const auto first = backend->Encode(spec, rows, {});
   REQUIRE(first.ok());
   CHECK(first->warning == "backend 'fake' is lost, 'cpu' goes on: device 0 is lost");
@@ -62,6 +62,14 @@ TEST_CASE("a lost device hands its shard to the CPU, unless cuda was demanded", 
   CHECK(second->warning.empty());
   CHECK(second->words == (*OpenBackend("cpu"))->Encode(spec, rows, {})->words);
   CHECK(first->words == second->words);
+  // From now on it is not there, and says why.
+  CHECK(backend->Health().ok());
+  CHECK(!ListBackends()[0].available);
+  CHECK(ListBackends()[0].why_unavailable == "device 0 is lost");
+  CHECK(OpenBackend("cuda").status() ==
+        absl::FailedPreconditionError(
+            "backend 'cuda' is not available here: cuda: device 0 is lost"));
+  CHECK((*OpenBackend("auto"))->name() == "cpu");
   unsetenv("SEEDLM_CUDA_PLUGIN");
 }
 

@@ -18,7 +18,7 @@ LAW = {
     "kernels/codec": [],
     "kernels/format": ["kernels/codec"],
     "kernels/checksum": ["kernels/format"],
-    "kernels/verify": ["kernels/format", "kernels/codec"],
+    "kernels/verify": ["kernels/registry", "kernels/backend", "kernels/format", "kernels/codec"],
     "kernels/search": ["kernels/codec"],
     "kernels/backend": ["kernels/codec"],
     "kernels/cpu": ["kernels/backend", "kernels/search", "kernels/codec"],

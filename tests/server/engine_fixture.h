@@ -50,8 +50,9 @@ class Engine {
     BackendDoor door;
     door.open =
         [fake](std::string_view name) -> absl::StatusOr<std::shared_ptr<const backend::Backend>> {
-      if (name == "fake" || name == "auto") return fake;
-      return backend::OpenBackend(name);
+      if (name != "fake" && name != "auto") return backend::OpenBackend(name);
+      if (fake->lost) return absl::FailedPreconditionError(fake->Health().message());
+      return fake;
     };
     scheduler = std::make_unique<Scheduler>(
         Scheduler::Parts{store.get(), &events, &locator_, door, nullptr, &NoMetrics(),

@@ -24,7 +24,11 @@ class FakeBackend : public backend::Backend {
     return absl::OkStatus();
   };
   mutable std::atomic<int> shards = 0;
+  std::atomic<bool> lost = false;
 
+  absl::Status Health() const override {
+    return lost ? absl::UnavailableError("device 0 is lost") : absl::OkStatus();
+  }
   std::string_view name() const override { return "fake"; }
   std::string description() const override { return "first weights"; }
   absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,

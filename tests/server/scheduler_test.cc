@@ -184,6 +184,26 @@ TEST_CASE_METHOD(EngineFixture, "an error of a shard fails its job, and the serv
   CHECK(job.state == JobState::kSucceeded);
 }
 
+TEST_CASE_METHOD(EngineFixture,
+                 "a job whose device is lost fails, the next one is refused at once") {
+  WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
+  Start();
+  fake->before = [this](auto&&...) {
+    fake->lost = true;
+    return fake->Health();
+  };
+  const JobRecord job = Run(Request("in.safetensors", "a.safetensors"));
+  CHECK(job.state == JobState::kFailed);
+  CHECK(job.error.code == Code::kUnavailable);
+  CHECK(job.error.reason == "BACKEND_LOST");
+  CHECK_THAT(job.error.message, Catch::Contains("device 0 is lost"));
+  const auto refused =
+      engine->service->Create(Request("in.safetensors", "b.safetensors"), "", false);
+  CHECK(refused.status().code() == Code::kFailedPrecondition);
+  CHECK(ReasonOf(refused.status()) == "BACKEND_UNAVAILABLE");
+  CHECK_THAT(std::string(refused.status().message()), Catch::Contains("device 0 is lost"));
+}
+
 TEST_CASE_METHOD(EngineFixture, "an exception of a backend fails its job, not the server") {
   WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
   fake->before = [](auto&&...) -> absl::Status { throw std::runtime_error("third party"); };

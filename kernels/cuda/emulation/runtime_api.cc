@@ -27,6 +27,9 @@ namespace {
 constexpr int kMaxDevices = 8;
 constexpr int kRuntimeVersion = 13000;
 thread_local int current_device = 0;
+thread_local cudaError_t last_error = cudaSuccess;
+
+cudaError_t Fail(cudaError_t error) { return last_error = error; }
 
 struct State {
   std::mutex mutex;  // guards all below
@@ -61,7 +64,9 @@ cudaError_t FaultOf(const char* call, int device) {
   const std::lock_guard lock(state.mutex);
   if (state.fault == cudaSuccess || state.faulty_call != call) return cudaSuccess;
   if (state.faulty_device >= 0 && state.faulty_device != device) return cudaSuccess;
-  return state.calls_before_fault-- > 0 ? cudaSuccess : (state.calls_before_fault = 0, state.fault);
+  if (state.calls_before_fault-- > 0) return cudaSuccess;
+  state.calls_before_fault = 0;
+  return Fail(state.fault);
 }
 
 }  // namespace
@@ -89,7 +94,7 @@ const char* cudaGetErrorName(cudaError_t error) {
 }
 
 const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
-cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
 
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = TheMachine().driver_version;
@@ -122,6 +127,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->totalGlobalMem = machine.memory;
   properties->major = machine.major;
   properties->multiProcessorCount = machine.processors;
+  properties->maxThreadsPerMultiProcessor = 2048;
   return cudaSuccess;
 }
 
@@ -141,10 +147,10 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const std::lock_guard lock(state.mutex);
   size_t& allocated = state.allocated[current_device];
   if (bytes > state.machine.memory - std::min(state.machine.memory, allocated)) {
-    return cudaErrorMemoryAllocation;
+    return Fail(cudaErrorMemoryAllocation);
   }
   *memory = std::malloc(bytes);
-  if (*memory == nullptr) return cudaErrorMemoryAllocation;
+  if (*memory == nullptr) return Fail(cudaErrorMemoryAllocation);
   state.allocations[*memory] = {current_device, bytes};
   allocated += bytes;
   state.peak[current_device] = std::max(state.peak[current_device], allocated);
@@ -168,7 +174,7 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
     return error;
   }
   *memory = std::malloc(bytes);
-  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  return *memory == nullptr ? Fail(cudaErrorMemoryAllocation) : cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void* memory) {
@@ -271,6 +277,8 @@ size_t PeakBytes(int device) {
   const std::lock_guard lock(state.mutex);
   return state.peak[device];
 }
+
+bool HasCublas() { return TheMachine().cublas; }
 
 cudaError_t Enqueue(cudaStream_t stream, Dim3 grid, Dim3 block, size_t shared_bytes,
                     std::function<void()> body) {

@@ -36,6 +36,7 @@ struct cudaDeviceProp {
   size_t totalGlobalMem;
   int major, minor;
   int multiProcessorCount;
+  int maxThreadsPerMultiProcessor;
 };
 
 using cudaStream_t = struct EmulatedStream*;
@@ -43,7 +44,7 @@ using cudaEvent_t = struct EmulatedEvent*;
 
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
-cudaError_t cudaGetLastError();
+cudaError_t cudaGetLastError();  // of this thread, which then has none
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
@@ -75,6 +76,7 @@ struct Machine {
   size_t memory = size_t{4} << 30;  // bytes a device
   int processors = 4;
   int major = 9;
+  bool cublas = true;
 };
 
 // Replaces the machine; allocations that live are kept and counted on. Not while anything runs.
@@ -91,6 +93,8 @@ std::string LastKernelFault();
 // Bytes that are allocated on a device now, and at most since SetMachine.
 size_t AllocatedBytes(int device = 0);
 size_t PeakBytes(int device = 0);
+
+bool HasCublas();
 
 // Queues a kernel. Errors of an execution come from the stream's next synchronisation.
 cudaError_t Enqueue(cudaStream_t stream, Dim3 grid, Dim3 block, size_t shared_bytes,
