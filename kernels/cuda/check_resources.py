@@ -18,7 +18,7 @@ import sys
 USAGE = re.compile(r"Compiling entry function '(\w+)' for '(sm_\w+)'.*?"
                    r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
                    r"Used (\d+) registers", re.DOTALL)
-NAME = re.compile(r"(\w+Kernel)<(.*?)>\(")
+NAME = re.compile(r"(\w+Kernel)(?:<(.*?)>)?\(")
 
 
 def short_name(mangled):
@@ -27,6 +27,8 @@ def short_name(mangled):
     found = NAME.search(name)
     if not found:
         return name.strip()
+    if found[2] is None:
+        return found[1]
     arguments = re.sub(r"seedlm::cuda::Shape<(\d+), (\d+)>", r"\1, \2", found[2])
     arguments = re.sub(r"\(seedlm::backend::WeightType\)(\d)", r"type \1", arguments)
     return f"{found[1]}<{arguments.strip()}>"

@@ -8,7 +8,6 @@
 #include "kernels/cuda/cublas.h"
 #include "kernels/cuda/cuda_raii.h"
 #include "kernels/cuda/cuda_status.h"
-#include "kernels/cuda/launch_queue.h"
 #include "kernels/cuda/square_sums.h"
 
 namespace seedlm::cuda {
@@ -90,23 +89,21 @@ class CudaOutputMeter : public backend::OutputMeter {
     auto* on_device = static_cast<double(*)[2]>(parts_.get());
     Parts parts;
     bool multiplied = true;
-    LaunchQueue queue(stream_.get());
-    queue.Then([&] { return Upload(both, weights, rows * columns_); })
-        .Then([&] { return Upload(both + rows * columns_, differences, rows * columns_); })
-        .Then([&] {
-          multiplied = cublas_.MultiplyTransposed(
-              both, static_cast<int>(2 * rows), static_cast<const float*>(inputs_.get()),
-              static_cast<int>(samples_), static_cast<int>(columns_), products);
-          return cudaSuccess;
-        })
-        .Then([&] { return QueueSquareSums(products, rows, samples_, on_device, stream_.get()); })
-        .Then([&] {
-          return cudaMemcpyAsync(parts, on_device, sizeof parts, cudaMemcpyDeviceToHost,
-                                 stream_.get());
-        });
+    cudaError_t error = Upload(both, weights, rows * columns_);
+    if (error == cudaSuccess) error = Upload(both + rows * columns_, differences, rows * columns_);
+    if (error == cudaSuccess) {
+      multiplied = cublas_.MultiplyTransposed(
+          both, static_cast<int>(2 * rows), static_cast<const float*>(inputs_.get()),
+          static_cast<int>(samples_), static_cast<int>(columns_), products);
+      error = QueueSquareSums(products, rows, samples_, on_device, stream_.get());
+    }
+    if (error == cudaSuccess) {
+      error =
+          cudaMemcpyAsync(parts, on_device, sizeof parts, cudaMemcpyDeviceToHost, stream_.get());
+    }
     // Waits in any case: nothing may still read what the caller owns.
     const cudaError_t ended = cudaStreamSynchronize(stream_.get());
-    const cudaError_t error = queue.error() != cudaSuccess ? queue.error() : ended;
+    if (error == cudaSuccess) error = ended;
     if (error != cudaSuccess) return ToStatus(error, "measuring a layer's output");
     if (!multiplied) return absl::UnavailableError("cublasSgemm failed");
     for (const auto& part : parts) {
