@@ -12,6 +12,10 @@
 #include "absl/status/statusor.h"
 #include "kernels/backend/backend.h"
 
+namespace seedlm::search {
+class IndexStore;
+}
+
 namespace seedlm::backend {
 
 inline constexpr uint32_t kPluginVersion = 2;
@@ -20,9 +24,10 @@ inline constexpr char kPluginEntry[] = "seedlm_backend_plugin";
 struct Plugin {
   uint32_t version;      // kPluginVersion; read before anything that follows
   const char* build_id;  // BuildId() of the shared object
-  // The backend, the same one at every call. FAILED_PRECONDITION: why it cannot run on this
-  // machine. Thread-safe.
-  absl::StatusOr<std::shared_ptr<const Backend>> (*open)();
+  // The backend, the same one at every call, with the index of the first; null: there is none.
+  // FAILED_PRECONDITION: why it cannot run on this machine. Thread-safe.
+  absl::StatusOr<std::shared_ptr<const Backend>> (*open)(
+      const std::shared_ptr<search::IndexStore>& index);
 };
 
 using PluginEntry = const Plugin* (*)();

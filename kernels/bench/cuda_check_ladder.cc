@@ -232,7 +232,7 @@ cudaError_t TimeLadder(int64_t blocks, int processors, const Ceilings& ceilings,
   for (const Profile& profile : {codec::k4bit, codec::k3bit}) {
     for (const auto method : {SearchMethod::kNaive, SearchMethod::kSliding, SearchMethod::kTensor,
                               SearchMethod::kCells}) {
-      if (method == SearchMethod::kCells && cuda::CellBytes(profile) == 0) continue;
+      if (method == SearchMethod::kCells && cuda::CellShapeOf(profile).slots == 0) continue;
       if (method == SearchMethod::kTensor && small && profile.name != codec::k4bit.name) continue;
       then([&] {
         return TimeSearch(method, profile, Fit::kOptimal, ScaleRule::kFitted, blocks, processors,

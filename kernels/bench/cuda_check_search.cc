@@ -2,6 +2,8 @@
 
 #include <random>
 
+#include "kernels/cuda/cell_lists.h"
+
 namespace seedlm::bench {
 
 Problem MakeProblem(const codec::Profile& profile, codec::Fit fit, codec::ScaleRule rule,
@@ -32,16 +34,18 @@ DeviceSearch::DeviceSearch(const codec::Profile& profile, int64_t count, int pro
     blocks = Allocate(static_cast<size_t>(count * profile.block) * sizeof(float));
   }
   tables_ = tables.ViewAt(static_cast<const std::byte*>(table_memory_));
-  if (cuda::CellBytes(profile) > 0) {
-    cells_ = Allocate(cuda::CellBytes(profile));
-    tables_.cells = cuda::ViewCells(profile, cells_);
+  const cuda::CellShape shape = cuda::CellShapeOf(profile);
+  const cuda::CellImage image(profile, shape, nullptr);  // every list is made on the device
+  if (shape.slots > 0) {
+    cells_ = Allocate(cuda::CellBytes(shape));
+    tables_.cells = image.ViewAt(cells_);
   }
   plan_ = cuda::MakeSearchPlan(tables_, count, processors);
   if (error_ != cudaSuccess) return;
   Keep(cudaMemcpyAsync(table_memory_, tables.bytes().data(), tables.bytes().size(),
                        cudaMemcpyHostToDevice, stream_));
-  if (error_ == cudaSuccess) Keep(cuda::QueueClearCells(tables_.cells, stream_));
-  if (error_ == cudaSuccess) Keep(cudaStreamSynchronize(stream_));
+  if (error_ == cudaSuccess) Keep(image.Queue(tables_.cells, stream_));
+  Keep(cudaStreamSynchronize(stream_));  // the image is in use until then
 }
 
 DeviceSearch::~DeviceSearch() {

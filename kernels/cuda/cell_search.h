@@ -1,11 +1,8 @@
-// The exact cell index on the device (the why: search/cell_index.h). The sphere's cells are the
-// same as the CPU's, E8 of radius 2 for blocks of 8 weights, and so are the lists, a function of
-// profile and cell alone; but here a list costs microseconds, so they are made where a batch first
-// meets a cell, in memory that has room for every cell there can be. Profiles with longer blocks
-// have no cells here: there are too many of them.
+// The exact cell index on the device (the why: search/cell_index.h): the cells of the CPU's coarse
+// index and its lists, in arrays. Those that the process has are uploaded (cell_lists.h); the
+// others are made on the device where a batch first meets a cell, which takes microseconds there.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "kernels/codec/host_device.h"
@@ -14,31 +11,51 @@
 
 namespace seedlm::cuda {
 
+// How much memory lists have. Fewer slots or lists than there are cells: blocks of the others are
+// hard ones.
+struct CellShape {
+  int slots;     // of the hash table of cells: a power of two
+  int lists;     // that there is room for
+  int capacity;  // seeds of one; a longer one ends with its last bin that fits
+};
+
+// E8: 13,320 pairs of points with 1 <= |c| <= 3, all there can be. D12+: as many as 400,000
+// Gaussian blocks meet, and some more. {0, 0, 0}: no cells, as the index has none (2bit).
+constexpr CellShape CellShapeOf(const codec::Profile& profile) {
+  if (profile.block == codec::k3bit.block) return {1 << 18, 100'000, 12'288};
+  if (profile.block != codec::k4bit.block) return {0, 0, 0};
+  return {1 << 15, 13'320, profile.rank == codec::k4bit.rank ? 8'192 : 16'384};
+}
+
 // Lists of one profile; pointers are the device's. Shared by all searches of the device.
 struct CellView {
-  static constexpr int kBins = 64;        // of x = sin^2 angle(centre, seed), [0, end)
-  static constexpr int kSlots = 1 << 15;  // of the hash table of cells
-  static constexpr int kLists = 13'320;   // pairs of E8 vectors with 1 <= |c| <= 3
+  static constexpr int kBins = 64;      // of x = sin^2 angle(centre, seed), as CellIndex::kBins
+  static constexpr int kGrains = 1024;  // CellIndex::kGrains
   static constexpr float kRadius = 2;
 
-  unsigned long long* keys = nullptr;  // [kSlots]; 0: free. Null: this profile has no cells
-  uint32_t* list_of = nullptr;     // [kSlots]: number of the list + 1; kBuilding, or 0: none yet
-  uint32_t* lists_made = nullptr;  // how many
-  uint16_t* begins = nullptr;      // [kLists][kBins + 1]: of each bin in its list
-  uint32_t* complete = nullptr;    // [kLists]: bins that the list has in full
-  uint16_t* seeds = nullptr;       // [kLists][capacity]
-  int capacity = 0;
-  float grain = 0;  // bins for one of x
+  unsigned long long* keys = nullptr;  // [slots]; 0: free. Null: this profile has no cells
+  uint32_t* list_of = nullptr;         // [slots]: number of the list + 1; kBuilding, or 0: none yet
+  uint32_t* lists_made = nullptr;      // how many
+  uint16_t* begins = nullptr;          // [lists][kBins + 1]: of each bin in its list
+  uint32_t* complete = nullptr;        // [lists]: bins that the list has in full
+  uint16_t* seeds = nullptr;           // [lists][capacity]
+  uint8_t* bin_of = nullptr;           // [kGrains]: of a grain
+  uint8_t* until = nullptr;            // [kGrains]: bins that a need in this grain asks for
+  CellShape shape = {0, 0, 0};
+  float grain = 0;  // grains for one of x
 
   static constexpr uint32_t kBuilding = 0xFFFFFFFFu;
   SEEDLM_HD bool exists() const { return keys != nullptr; }
+
+  // Where a key is looked for, and the place after that.
+  static constexpr int kMaxProbes = 64;
+  SEEDLM_HD uint32_t FirstSlot(unsigned long long key) const {
+    return static_cast<uint32_t>((key * 0x9E3779B97F4A7C15ull) >> 40) &
+           static_cast<uint32_t>(shape.slots - 1);
+  }
+  SEEDLM_HD uint32_t NextSlot(uint32_t slot) const {
+    return (slot + 1) & static_cast<uint32_t>(shape.slots - 1);
+  }
 };
-
-// Bytes of a profile's lists; 0: it has no cells.
-size_t CellBytes(const codec::Profile& profile);
-
-// The view of `memory`, CellBytes of the device's, and its clearing, queued on `stream`.
-CellView ViewCells(const codec::Profile& profile, void* memory);
-cudaError_t QueueClearCells(const CellView& cells, cudaStream_t stream);
 
 }  // namespace seedlm::cuda

@@ -22,18 +22,18 @@
 
 namespace seedlm::cuda {
 
-// Device memory of one search, beside its Workspace.
+// Device memory of one search, beside its Workspace; slots: CellShape::slots.
 struct CellWork {
   uint32_t* slots;     // [count]: of each block; kNone: no cell
   double* cosines;     // [count]: of the angle to the cell's centre
   uint32_t* prefixes;  // [count]: seeds of the list that the block needs
   uint32_t* marks;     // [count]: whether it is among the hard ones
   uint32_t* order;     // [count]: blocks, cell by cell
-  uint32_t* visits;    // [kLists]: slots that have blocks
-  uint32_t* counts;    // [kSlots]: blocks of each cell
-  uint32_t* begins;    // [kSlots]: in `order`
-  uint32_t* fills;     // [kSlots]
-  uint32_t* lists;     // [kSlots]: of the cells that are visited; kNone: none that can be used
+  uint32_t* visits;    // [slots]: those that have blocks
+  uint32_t* counts;    // [slots]: blocks of each cell
+  uint32_t* begins;    // [slots]: in `order`
+  uint32_t* fills;     // [slots]
+  uint32_t* lists;     // [slots]: of the cells that are visited; kNone: none that can be used
   uint32_t* cursor;    // of `order`; the number of visits is the next word
 
   __device__ uint32_t* visit_count() const { return cursor + 1; }
@@ -41,9 +41,8 @@ struct CellWork {
 
 // The slot of a key, taken for it if it is new; kNone: the table is full.
 __device__ inline uint32_t FindSlot(const CellView& cells, unsigned long long key) {
-  constexpr int kMaxProbes = 64;
-  uint32_t at = static_cast<uint32_t>((key * 0x9E3779B97F4A7C15ull) >> 40) % CellView::kSlots;
-  for (int probe = 0; probe < kMaxProbes; ++probe, at = (at + 1) % CellView::kSlots) {
+  uint32_t at = cells.FirstSlot(key);
+  for (int probe = 0; probe < CellView::kMaxProbes; ++probe, at = cells.NextSlot(at)) {
     const unsigned long long found = atomicCAS(&cells.keys[at], 0ull, key);
     if (found == 0 || found == key) return at;
   }
@@ -79,9 +78,9 @@ __global__ void LocateKernel(TableView tables, SearchTask task, Workspace work,
 }
 
 template <class S>
-__global__ void PlaceKernel(CellWork cell_work) {
+__global__ void PlaceKernel(TableView tables, CellWork cell_work) {
   const int64_t slot = GlobalThread();
-  if (slot >= CellView::kSlots || cell_work.counts[slot] == 0) return;
+  if (slot >= tables.cells.shape.slots || cell_work.counts[slot] == 0) return;
   cell_work.begins[slot] = atomicAdd(cell_work.cursor, cell_work.counts[slot]);
   const uint32_t visit = atomicAdd(cell_work.visit_count(), 1u);
   cell_work.visits[visit] = static_cast<uint32_t>(slot);
@@ -132,8 +131,8 @@ struct BuildShared {
 template <class S>
 __device__ inline int BinOf(const TableView& tables, uint32_t seed, const float* centre) {
   const float x = 1 - SeedBasis<S>(tables, seed).Score(centre);
-  const float at = x * tables.cells.grain;
-  return at >= CellView::kBins ? CellView::kBins : at > 0 ? static_cast<int>(at) : 0;
+  const float at = fmaxf(x * tables.cells.grain, 0.0f);
+  return at < CellView::kGrains ? tables.cells.bin_of[static_cast<int>(at)] : CellView::kBins;
 }
 
 // Thread 0: takes the list of a slot for itself if nobody has, and unpacks its centre.
@@ -143,7 +142,7 @@ __device__ inline void ClaimList(const TableView& tables, uint32_t slot, BuildSh
   shared.list = kNone;
   if (atomicCAS(&cells.list_of[slot], 0u, CellView::kBuilding) != 0) return;
   const uint32_t list = atomicAdd(cells.lists_made, 1u);
-  if (list >= CellView::kLists) return;  // cannot be; its blocks would be hard ones
+  if (list >= static_cast<uint32_t>(cells.shape.lists)) return;  // its blocks are hard ones
   shared.list = list;
   const search::LatticePoint point = search::PointOfKey(cells.keys[slot], S::kBlock);
   double squared = 0;
@@ -162,7 +161,7 @@ __device__ inline void PlaceBins(const CellView& cells, BuildShared<S>& shared) 
   for (int b = 0; b < CellView::kBins; ++b) {
     begins[b] = static_cast<uint16_t>(sum);
     shared.next[b] = sum;
-    if (sum + shared.counts[b] > static_cast<uint32_t>(cells.capacity)) break;
+    if (sum + shared.counts[b] > static_cast<uint32_t>(cells.shape.capacity)) break;
     sum += shared.counts[b];
     ++shared.complete;
   }
@@ -188,7 +187,7 @@ __global__ void __launch_bounds__(kCellTuning.threads, 4)
       __syncthreads();
       if (threadIdx.x == 0) PlaceBins<S>(cells, shared);
       __syncthreads();
-      uint16_t* seeds = cells.seeds + int64_t{shared.list} * cells.capacity;
+      uint16_t* seeds = cells.seeds + int64_t{shared.list} * cells.shape.capacity;
       for (uint32_t seed = threadIdx.x + 1; seed <= S::profile().seed_count(); seed += blockDim.x) {
         const int bin = BinOf<S>(tables, seed, shared.centre);
         if (bin >= static_cast<int>(shared.complete)) continue;
@@ -253,7 +252,7 @@ __global__ void __launch_bounds__(kCellTuning.threads, 4)
     const uint16_t* begins = cells.begins + int64_t{list} * (CellView::kBins + 1);
     const int size = begins[cells.complete[list]];
     const int first = size < kCellTuning.top_seeds ? size : kCellTuning.top_seeds;
-    const uint16_t* seeds = cells.seeds + int64_t{list} * cells.capacity;
+    const uint16_t* seeds = cells.seeds + int64_t{list} * cells.shape.capacity;
     for (int base = 0; base < first; base += static_cast<int>(blockDim.x)) {
       const int mine = base + static_cast<int>(threadIdx.x);
       const uint32_t seed = mine < first ? seeds[mine] : 0;
@@ -298,11 +297,13 @@ __global__ void NeedKernel(TableView tables, SearchTask task, Workspace work, Ce
     const double share = codec::ErrorBudget(block.squared_norm, ErrorOf(work.first_error[index])) /
                          block.squared_norm;
     const double need = NeedOf(cell_work.cosines[index], share, tables.margin);
-    // No smaller than what BinOf makes of any x up to the need.
-    const float at = static_cast<float>(need * (1 + 0x1p-22)) * tables.cells.grain;
-    if (at < static_cast<float>(tables.cells.complete[list])) {
+    // Rounding may move an x up to the need across a border of grains: `until` allows for that.
+    const float at = static_cast<float>(need) * tables.cells.grain;
+    const uint32_t bins =
+        at < CellView::kGrains ? tables.cells.until[static_cast<int>(at)] : CellView::kBins + 1;
+    if (bins <= tables.cells.complete[list]) {
       const uint16_t* begins = tables.cells.begins + int64_t{list} * (CellView::kBins + 1);
-      cell_work.prefixes[index] = begins[static_cast<int>(at) + 1];
+      cell_work.prefixes[index] = begins[bins];
       return;
     }
   }
@@ -326,7 +327,7 @@ __global__ void __launch_bounds__(kCellTuning.threads, 4)
       longest = prefix > longest ? prefix : longest;
     }
     __syncthreads();
-    const uint16_t* seeds = cells.seeds + int64_t{list} * cells.capacity;
+    const uint16_t* seeds = cells.seeds + int64_t{list} * cells.shape.capacity;
     for (uint32_t i = threadIdx.x; i < longest; i += blockDim.x) {
       const uint32_t seed = seeds[i];
       const SeedBasis<S> basis(tables, seed);

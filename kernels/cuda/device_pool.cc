@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cuda/cell_lists.h"
 #include "kernels/cuda/cuda_raii.h"
 #include "kernels/cuda/cuda_status.h"
 
@@ -41,9 +42,15 @@ size_t TableBytes() {
   return bytes;
 }
 
+// Whether batches of the pool's size are searched through cells: those of 3bit are so many that a
+// batch has one block in each, and then the scan of all seeds is faster (README).
+bool UsesCells(const codec::Profile& profile) { return profile.block == codec::k4bit.block; }
+
 size_t AllCellBytes() {
   size_t bytes = 0;
-  for (const codec::Profile& profile : codec::kProfiles) bytes += CellBytes(profile);
+  for (const codec::Profile& profile : codec::kProfiles) {
+    if (UsesCells(profile)) bytes += CellBytes(CellShapeOf(profile));
+  }
   return bytes;
 }
 
@@ -60,7 +67,9 @@ struct DeviceTables {
   TableView view;
 };
 
-absl::StatusOr<DeviceTables> MakeTables(const codec::Profile& profile, bool with_cells) {
+// `index`: null, or whose lists are taken over.
+absl::StatusOr<DeviceTables> MakeTables(const codec::Profile& profile, bool with_cells,
+                                        search::IndexStore* index) {
   const SearchTables& tables = SearchTables::For(profile);
   auto memory = MakeDeviceMemory(tables.bytes().size());
   if (!memory.ok()) return memory.status();
@@ -68,16 +77,20 @@ absl::StatusOr<DeviceTables> MakeTables(const codec::Profile& profile, bool with
   if (!stream.ok()) return stream.status();
   DeviceTables made{*std::move(memory), {}, {}};
   made.view = tables.ViewAt(static_cast<const std::byte*>(made.tables.get()));
-  if (with_cells && CellBytes(profile) > 0) {
-    auto cells = MakeDeviceMemory(CellBytes(profile));
+  std::optional<CellImage> image;
+  if (with_cells && UsesCells(profile)) {
+    const CellShape shape = CellShapeOf(profile);
+    auto cells = MakeDeviceMemory(CellBytes(shape));
     if (!cells.ok()) return cells.status();
     made.cells = *std::move(cells);
-    made.view.cells = ViewCells(profile, made.cells.get());
+    image.emplace(profile, shape, index == nullptr ? nullptr : &index->At(profile, 0));
+    made.view.cells = image->ViewAt(made.cells.get());
   }
   cudaError_t error = cudaMemcpyAsync(made.tables.get(), tables.bytes().data(),
                                       tables.bytes().size(), cudaMemcpyHostToDevice, stream->get());
-  if (error == cudaSuccess) error = QueueClearCells(made.view.cells, stream->get());
-  if (error == cudaSuccess) error = cudaStreamSynchronize(stream->get());
+  if (error == cudaSuccess && image) error = image->Queue(made.view.cells, stream->get());
+  const cudaError_t ended = cudaStreamSynchronize(stream->get());  // the image is in use until then
+  if (error == cudaSuccess) error = ended;
   if (error != cudaSuccess) return ToStatus(error, "uploading the tables");
   return made;
 }
@@ -271,7 +284,7 @@ absl::StatusOr<TableView> DevicePool::TablesOn(Device& device, const codec::Prof
   const std::string_view name = SearchTables::For(profile).name();
   const auto found = device.tables.find(name);
   if (found != device.tables.end()) return found->second.view;
-  auto made = MakeTables(profile, device.cells);
+  auto made = MakeTables(profile, device.cells, options_.index.get());
   if (!made.ok()) return made.status();
   return device.tables.emplace(name, *std::move(made)).first->second.view;
 }

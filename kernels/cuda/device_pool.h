@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/codec/profile.h"
 #include "kernels/cuda/device_lane.h"
+#include "kernels/search/index_store.h"
 
 namespace seedlm::cuda {
 
@@ -22,6 +23,7 @@ struct PoolOptions {
   SearchMethod method = SearchMethod::kCells;     // where there are no cells, or no room: kSliding
   int64_t batch_blocks = kPipeline.batch_blocks;  // even
   int lanes_per_device = kPipeline.lanes_per_device;
+  std::shared_ptr<search::IndexStore> index = nullptr;  // whose lists devices begin with
 };
 
 // Thread-safe. Device memory: at most BytesPerDevice() on each device, whatever is encoded, and

@@ -9,13 +9,14 @@ namespace seedlm::cuda {
 namespace {
 
 // One pool a process. A failure is not kept: a driver may appear.
-absl::StatusOr<std::shared_ptr<const backend::Backend>> Open() {
+absl::StatusOr<std::shared_ptr<const backend::Backend>> Open(
+    const std::shared_ptr<search::IndexStore>& index) {
   static std::mutex mutex;
   // Guarded by mutex. Never destroyed: at the end of a process the driver may be gone before it.
   static auto& opened = *new std::shared_ptr<const backend::Backend>;
   const std::lock_guard lock(mutex);
   if (opened == nullptr) {
-    auto made = MakeCudaBackend();
+    auto made = MakeCudaBackend({.index = index});
     if (!made.ok()) return made.status();
     opened = *std::move(made);
   }

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/cuda/carver.h"
 #include "kernels/cuda/cell_search_kernel.h"
@@ -40,50 +39,27 @@ Workspace Carve(const codec::Profile& profile, int segments, int64_t count, Carv
 
 constexpr int kMostSegments = (1 << 16) / kScan.segment + kMostIllSeeds / kScan.ill_segment;
 
-// A list: up to which angle, in radians, and how many seeds (about 6,700 and 12,000 are in reach).
-struct ListTuning {
-  double reach;
-  int capacity;
-};
-constexpr ListTuning kLists4Bit{0.60, 8192};
-constexpr ListTuning kLists4_5Bit{0.55, 16384};
-
-// Whether a shape's cells are few enough: those of E8.
+// Whether a shape has cells (CellShapeOf).
 template <class S>
 constexpr bool HasCells() {
-  return S::kBlock == 8;
+  return CellShapeOf(S::profile()).slots > 0;
 }
 
-CellView CarveLists(const codec::Profile& profile, Carver& carver) {
-  CellView cells;
-  if (profile.block != 8) return cells;
-  const ListTuning& tuning = profile.rank == codec::k4bit.rank ? kLists4Bit : kLists4_5Bit;
-  const double sine = std::sin(tuning.reach);
-  cells.capacity = tuning.capacity;
-  cells.grain = static_cast<float>(CellView::kBins / (sine * sine));
-  cells.keys = carver.Take<unsigned long long>(CellView::kSlots);
-  cells.list_of = carver.Take<uint32_t>(CellView::kSlots + 1);
-  if (cells.list_of != nullptr) cells.lists_made = cells.list_of + CellView::kSlots;
-  cells.begins = carver.Take<uint16_t>(int64_t{CellView::kLists} * (CellView::kBins + 1));
-  cells.complete = carver.Take<uint32_t>(CellView::kLists);
-  cells.seeds = carver.Take<uint16_t>(int64_t{CellView::kLists} * cells.capacity);
-  return cells;
-}
-
-CellWork CarveCells(int64_t count, Carver& carver) {
+CellWork CarveCells(const codec::Profile& profile, int64_t count, Carver& carver) {
+  const int64_t slots = CellShapeOf(profile).slots;
   CellWork work;
   work.slots = carver.Take<uint32_t>(count);
   work.cosines = carver.Take<double>(count);
   work.prefixes = carver.Take<uint32_t>(count);
   work.marks = carver.Take<uint32_t>(count);
   work.order = carver.Take<uint32_t>(count);
-  work.visits = carver.Take<uint32_t>(CellView::kSlots);
-  work.begins = carver.Take<uint32_t>(CellView::kSlots);
-  work.lists = carver.Take<uint32_t>(CellView::kSlots);
-  work.counts = carver.Take<uint32_t>(2 * CellView::kSlots + 2);  // cleared together
+  work.visits = carver.Take<uint32_t>(slots);
+  work.begins = carver.Take<uint32_t>(slots);
+  work.lists = carver.Take<uint32_t>(slots);
+  work.counts = carver.Take<uint32_t>(2 * slots + 2);  // cleared together
   if (work.counts != nullptr) {
-    work.fills = work.counts + CellView::kSlots;
-    work.cursor = work.fills + CellView::kSlots;
+    work.fills = work.counts + slots;
+    work.cursor = work.fills + slots;
   }
   return work;
 }
@@ -151,19 +127,19 @@ cudaError_t QueueCells(const TableView& tables, const SearchTask& task, const Se
                        const Workspace& work, const CellWork& cell_work, CodeWord* codes,
                        cudaStream_t stream) {
   const Shapes shapes(task.count, plan);
-  const LaunchShape thread_a_slot{CeilDivide(CellView::kSlots, kFinish.threads), 1,
+  const LaunchShape thread_a_slot{CeilDivide(tables.cells.shape.slots, kFinish.threads), 1,
                                   kFinish.threads};
   const LaunchShape build{plan.wide, 1, kCellTuning.threads, sizeof(BuildShared<S>)};
   const LaunchShape visit{plan.wide, 1, kCellTuning.threads, sizeof(VisitShared<S>)};
   LaunchQueue queue(stream);
   queue.Then([&] { return cudaMemsetAsync(work.counters, 0, 2 * sizeof(uint32_t), stream); })
       .Then([&] {
-        return cudaMemsetAsync(cell_work.counts, 0, (2 * CellView::kSlots + 2) * sizeof(uint32_t),
-                               stream);
+        constexpr size_t kWords = 2 * CellShapeOf(S::profile()).slots + 2;
+        return cudaMemsetAsync(cell_work.counts, 0, kWords * sizeof(uint32_t), stream);
       })
       .Then(ScaleKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(LocateKernel<S>, shapes.thread_a_block, tables, task, work, cell_work)
-      .Then(PlaceKernel<S>, thread_a_slot, cell_work)
+      .Then(PlaceKernel<S>, thread_a_slot, tables, cell_work)
       .Then(FileKernel<S>, shapes.thread_a_block, task.count, cell_work)
       .Then(BuildKernel<S>, build, tables, cell_work)
       .Then(CellTopKernel<S>, visit, tables, task.count, work, cell_work)
@@ -206,33 +182,10 @@ cudaError_t QueueTensor(const TableView& tables, const SearchTask& task, const S
 
 }  // namespace
 
-size_t CellBytes(const codec::Profile& profile) {
-  Carver counter(nullptr);
-  CarveLists(profile, counter);
-  return counter.used();
-}
-
-CellView ViewCells(const codec::Profile& profile, void* memory) {
-  Carver carver(memory);
-  return CarveLists(profile, carver);
-}
-
-cudaError_t QueueClearCells(const CellView& cells, cudaStream_t stream) {
-  if (!cells.exists()) return cudaSuccess;
-  return LaunchQueue(stream)
-      .Then([&] {
-        return cudaMemsetAsync(cells.keys, 0, CellView::kSlots * sizeof *cells.keys, stream);
-      })
-      .Then([&] {
-        return cudaMemsetAsync(cells.list_of, 0, (CellView::kSlots + 1) * sizeof(uint32_t), stream);
-      })
-      .error();
-}
-
 size_t SearchScratchBytes(const codec::Profile& profile, int64_t count) {
   Carver counter(nullptr);
   Carve(profile, kMostSegments, count, counter);
-  CarveCells(count, counter);
+  CarveCells(profile, count, counter);
   CarveTensor(profile, count, QueueCapacity(count), counter);
   return counter.used();
 }
@@ -248,12 +201,13 @@ cudaError_t QueueSearch(SearchMethod method, const codec::Profile& profile, cons
   Workspace work = Carve(profile, kMostSegments, task.count, carver);
   work.queue_capacity =
       static_cast<uint32_t>(std::min<int64_t>(work.queue_capacity, plan.queue_limit));
-  const CellWork cell_work = CarveCells(task.count, carver);
+  const CellWork cell_work = CarveCells(profile, task.count, carver);
   const TensorWork tensor = CarveTensor(profile, task.count, QueueCapacity(task.count), carver);
   return WithShape(profile, [&](auto shape) {
     using S = decltype(shape);
     if constexpr (HasCells<S>()) {
-      if (method == SearchMethod::kCells && tables.cells.exists()) {
+      if (method == SearchMethod::kCells && tables.cells.exists() &&
+          tables.cells.shape.slots <= CellShapeOf(profile).slots) {
         return QueueCells<S>(tables, task, plan, work, cell_work, codes, stream);
       }
     }

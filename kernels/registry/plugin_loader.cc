@@ -29,7 +29,8 @@ std::vector<std::string> CudaPluginPaths() {
   return paths;
 }
 
-absl::StatusOr<std::shared_ptr<const Backend>> OpenPlugin(const std::vector<std::string>& paths) {
+absl::StatusOr<std::shared_ptr<const Backend>> OpenPlugin(
+    const std::vector<std::string>& paths, const std::shared_ptr<search::IndexStore>& index) {
   const std::string* path = nullptr;
   for (const std::string& candidate : paths) {
     if (path == nullptr && access(candidate.c_str(), F_OK) == 0) path = &candidate;
@@ -57,7 +58,7 @@ absl::StatusOr<std::shared_ptr<const Backend>> OpenPlugin(const std::vector<std:
         absl::StrCat(*path, " belongs to another build of seedlm (", plugin->build_id, "; this is ",
                      std::string(BuildId()), ")"));
   }
-  return plugin->open();
+  return plugin->open(index);
 }
 
 }  // namespace seedlm::backend

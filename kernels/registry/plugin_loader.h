@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/backend/backend.h"
+#include "kernels/search/index_store.h"
 
 namespace seedlm::backend {
 
@@ -14,9 +15,11 @@ namespace seedlm::backend {
 // seedlm_cuda.so beside this program, in ../lib/seedlm of that, or where a build leaves it.
 std::vector<std::string> CudaPluginPaths();
 
-// The backend of the first of `paths` that exists. The shared object stays loaded for good.
-// Thread-safe. FAILED_PRECONDITION, naming the file: there is none; it cannot be loaded, is no
-// plug-in, has another version, comes from another build; and what its open() says.
-absl::StatusOr<std::shared_ptr<const Backend>> OpenPlugin(const std::vector<std::string>& paths);
+// The backend of the first of `paths` that exists; `index` is for its open(). The shared object
+// stays loaded for good. Thread-safe. FAILED_PRECONDITION, naming the file: there is none; it
+// cannot be loaded, is no plug-in, has another version, comes from another build; and what its
+// open() says.
+absl::StatusOr<std::shared_ptr<const Backend>> OpenPlugin(
+    const std::vector<std::string>& paths, const std::shared_ptr<search::IndexStore>& index = {});
 
 }  // namespace seedlm::backend

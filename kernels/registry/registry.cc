@@ -43,7 +43,7 @@ struct Entry {
 
 // Best first; "auto" takes the first that opens.
 constexpr Entry kEntries[] = {
-    {"cuda", [] { return OpenPlugin(CudaPluginPaths()); }},
+    {"cuda", [] { return OpenPlugin(CudaPluginPaths(), SharedIndex::Get().Use()); }},
     {"cpu", [] { return cpu::MakeSimdBackend("", SharedIndex::Get().Use()); }},
     {"reference",
      []() -> absl::StatusOr<std::shared_ptr<const Backend>> {

@@ -148,6 +148,11 @@ class CellIndex {
 
   // Upper end of x in the lists.
   double end() const { return end_; }
+  // What Publish and Prefix go by, for those who keep lists elsewhere: grains for one of x, the bin
+  // of each grain, and the bins that a need in it asks for.
+  double grain() const { return grain_; }
+  const std::vector<uint8_t>& bin_of() const { return bin_; }
+  const std::vector<uint8_t>& until() const { return until_; }
   // For cos angle(c, w) = `cosine` >= 0 and `share` = sin^2 alpha. Above end(): the list is too
   // short for this block.
   double Need(double cosine, double share) const;

@@ -1,12 +1,16 @@
 // The kernels of the CUDA search, emulated, against the reference encoder: the same codes.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <vector>
 
 #include "kernels/codec/level_design.h"
 #include "kernels/codec/reference.h"
+#include "kernels/cuda/cell_lists.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/seed_search.h"
+#include "kernels/search/index_store.h"
+#include "kernels/search/lattice.h"
 #include "tests/kernels/test_weights.h"
 
 namespace seedlm::cuda {
@@ -61,7 +65,13 @@ TableView Tables(const Profile& profile) {
   return tables.ViewAt(tables.bytes().data());
 }
 
-std::vector<CodeWord> Search(SearchMethod method, const Problem& problem, const SearchPlan& plan) {
+// A few lists, for tests; as much for each as the profile's own shape has.
+CellShape SmallShape(const Profile& profile) { return {256, 128, CellShapeOf(profile).capacity}; }
+
+// `lists_made`, if not null, is told how many lists there are at the end.
+std::vector<CodeWord> Search(SearchMethod method, const Problem& problem, const SearchPlan& plan,
+                             const search::CellIndex* index = nullptr,
+                             uint32_t* lists_made = nullptr) {
   std::vector<CodeWord> codes(static_cast<size_t>(problem.count()), ~CodeWord{0});
   void* scratch = nullptr;
   REQUIRE(cudaMalloc(&scratch, SearchScratchBytes(problem.profile, problem.count())) ==
@@ -70,15 +80,18 @@ std::vector<CodeWord> Search(SearchMethod method, const Problem& problem, const 
   REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
   TableView tables = Tables(problem.profile);
   void* lists = nullptr;
+  const CellShape shape = SmallShape(problem.profile);
+  const CellImage image(problem.profile, shape, index);
   if (method == SearchMethod::kCells) {
-    REQUIRE(cudaMalloc(&lists, CellBytes(problem.profile)) == cudaSuccess);
-    tables.cells = ViewCells(problem.profile, lists);
-    REQUIRE(QueueClearCells(tables.cells, stream) == cudaSuccess);
+    REQUIRE(cudaMalloc(&lists, CellBytes(shape)) == cudaSuccess);
+    tables.cells = image.ViewAt(lists);
+    REQUIRE(image.Queue(tables.cells, stream) == cudaSuccess);
   }
   CHECK(QueueSearch(method, problem.profile, tables,
                     {problem.fit, problem.levels, problem.count(), problem.blocks.data()}, plan,
                     scratch, codes.data(), stream) == cudaSuccess);
   CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+  if (lists_made != nullptr) *lists_made = *tables.cells.lists_made;
   cudaStreamDestroy(stream);
   cudaFree(scratch);
   cudaFree(lists);
@@ -140,7 +153,7 @@ TEST_CASE("the naive search gives the reference's codes", "[cuda][search]") {
 
 TEST_CASE("the search through cells gives the reference's codes", "[cuda][search][cells]") {
   unsigned seed = 0;
-  for (const Profile& profile : {codec::k4bit, codec::k4_5bit}) {
+  for (const Profile& profile : {codec::k4bit, codec::k4_5bit, codec::k3bit}) {
     for (const auto& [fit, rule] :
          {std::pair{Fit::kOptimal, ScaleRule::kFitted}, std::pair{Fit::kOptimal, ScaleRule::kPaper},
           std::pair{Fit::kNearest, ScaleRule::kPow2}}) {
@@ -148,6 +161,78 @@ TEST_CASE("the search through cells gives the reference's codes", "[cuda][search
       const Problem problem = MakeProblem(profile, fit, rule, AllKinds(profile, ++seed * 1000));
       CHECK(Search(SearchMethod::kCells, problem, PlanFor(problem)) == Expected(problem));
     }
+  }
+}
+
+// The index of the process with lists for the cells of some blocks, from the definition of x.
+void PublishLists(const Problem& problem, search::CellIndex& index) {
+  const Profile& profile = problem.profile;
+  const auto width = static_cast<size_t>(profile.block);
+  std::vector<uint32_t> seeds;
+  std::vector<codec::Factor> factors;
+  for (uint32_t seed = 1; seed <= profile.seed_count(); ++seed) {
+    seeds.push_back(seed);
+    factors.push_back(codec::FactorBasis(profile, codec::MakeBasis(profile, seed)));
+  }
+  for (size_t i = 0; i < problem.blocks.size(); i += width) {
+    double norm = 0;
+    for (size_t c = 0; c < width; ++c)
+      norm += double{problem.blocks[i + c]} * problem.blocks[i + c];
+    if (!(norm > 0)) continue;
+    float scaled[codec::kMaxBlock];
+    for (size_t c = 0; c < width; ++c) {
+      scaled[c] = static_cast<float>(CellView::kRadius * problem.blocks[i + c] / std::sqrt(norm));
+    }
+    const search::LatticePoint point =
+        width == 8 ? search::NearestOfDPlus<8>(scaled) : search::NearestOfDPlus<12>(scaled);
+    const uint32_t cell =
+        index.Find(width == 8 ? search::CellKey<8>(point) : search::CellKey<12>(point));
+    if (index.list(cell) != nullptr) continue;
+    double squared = 0;
+    for (size_t c = 0; c < width; ++c) squared += double(point.twice[c]) * point.twice[c];
+    std::vector<float> x;
+    for (const codec::Factor& factor : factors) {
+      double projected = 0;
+      for (int p = 0; p < profile.rank; ++p) {
+        double z = 0;
+        for (size_t c = 0; c < width; ++c) z += factor.q[c][p] * point.twice[c];
+        projected += z * z;
+      }
+      x.push_back(static_cast<float>(1 - projected / squared));
+    }
+    index.Publish(cell, x, seeds);
+  }
+}
+
+TEST_CASE("lists of the process's index are taken over, the others made", "[cuda][search][cells]") {
+  for (const Profile& profile : {codec::k4bit, codec::k3bit}) {  // plain lists, and gaps
+    CAPTURE(profile.name);
+    const auto width = static_cast<size_t>(profile.block);
+    const Problem some = MakeProblem(profile, Fit::kOptimal, ScaleRule::kFitted,
+                                     testing::MakeWeights(Kind::kGaussian, 3 * width, 23));
+    search::IndexStore store;
+    search::CellIndex& index = store.At(profile, 0);
+    PublishLists(some, index);
+    const int64_t lists = index.lists();
+    REQUIRE(lists == 3);
+    CHECK(CellImage(profile, SmallShape(profile), &index).lists() == lists);
+    uint32_t made = 0;
+    CHECK(Search(SearchMethod::kCells, some, PlanFor(some), &index, &made) == Expected(some));
+    CHECK(made == lists);
+    std::vector<float> blocks = some.blocks;
+    const auto others = testing::MakeWeights(Kind::kGaussian, 2 * width, 24);
+    blocks.insert(blocks.end(), others.begin(), others.end());
+    const Problem more = MakeProblem(profile, Fit::kOptimal, ScaleRule::kFitted, blocks);
+    CHECK(Search(SearchMethod::kCells, more, PlanFor(more), &index, &made) == Expected(more));
+    CHECK(made == lists + 2);
+    // Where a list does not fit, its front is taken; where lists do not, the first ones.
+    CellShape tight = SmallShape(profile);
+    tight.capacity = 1000;
+    tight.lists = 2;
+    const CellImage cut(profile, tight, &index);
+    CHECK(cut.lists() == 2);
+    std::vector<std::byte> memory(CellBytes(tight));
+    CHECK(cut.ViewAt(memory.data()).shape.capacity == 1000);
   }
 }
 

@@ -27,7 +27,7 @@ class FakeBackend : public Backend {
   }
 };
 
-absl::StatusOr<std::shared_ptr<const Backend>> Open() {
+absl::StatusOr<std::shared_ptr<const Backend>> Open(const std::shared_ptr<search::IndexStore>&) {
 #if defined(FAKE_PLUGIN_no_driver)
   return absl::FailedPreconditionError("no NVIDIA driver");
 #else
