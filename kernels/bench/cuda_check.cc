@@ -93,6 +93,7 @@ int Run(const Options& options) {
     error = MeasureCeilings(device.multiProcessorCount, options.small, ceilings);
     if (error != cudaSuccess) return Fail(error, "measuring ceilings");
     result["ceilings"] = {{"fma_per_second", ceilings.fma_per_second},
+                          {"tensor_flops_per_second", ceilings.tensor_flops_per_second},
                           {"copy_bytes_per_second", ceilings.copy_bytes_per_second}};
     error = TimeLadder(options.small ? 3 : options.blocks, device.multiProcessorCount, ceilings,
                        options.small, result["ladder"]);

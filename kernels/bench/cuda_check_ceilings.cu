@@ -3,6 +3,7 @@
 
 #include "kernels/bench/cuda_check_ceilings.h"
 #include "kernels/bench/cuda_check_timer.h"
+#include "kernels/cuda/tensor_tile.h"
 
 namespace seedlm::bench {
 namespace {
@@ -25,6 +26,22 @@ __global__ void FmaKernel(int steps, float* out) {
   out[int64_t{blockIdx.x} * blockDim.x + threadIdx.x] = sum;  // or the compiler removes it all
 }
 
+// Products of the same shape as the search's, from registers.
+__global__ void MmaKernel(int steps, float* out) {
+  const cuda::FragmentA a = {{threadIdx.x, 1, 2, 3}};
+  const cuda::FragmentB b = {{4, threadIdx.x}};
+  cuda::FragmentD chain[kChains] = {};
+  for (int step = 0; step < steps; ++step) {
+    SEEDLM_UNROLL
+    for (int i = 0; i < kChains; ++i) cuda::MultiplyAccumulate(chain[i], a, b);
+  }
+  float sum = 0;
+  SEEDLM_UNROLL
+  for (int i = 0; i < kChains; ++i) sum += chain[i].at[0] + chain[i].at[3];
+  out[int64_t{blockIdx.x} * blockDim.x + threadIdx.x] = sum;
+}
+constexpr double kMmaFlops = 2.0 * 16 * 8 * 16;  // of a warp's product
+
 }  // namespace
 
 cudaError_t MeasureCeilings(int processors, bool small, Ceilings& ceilings) {
@@ -40,7 +57,7 @@ cudaError_t MeasureCeilings(int processors, bool small, Ceilings& ceilings) {
   if (error == cudaSuccess) error = cudaMalloc(&second, bytes);
   if (error == cudaSuccess) error = cudaMemsetAsync(first, 0, bytes, stream);
   Timer timer(stream);
-  double fma_seconds = 1e30, copy_seconds = 1e30;
+  double fma_seconds = 1e30, mma_seconds = 1e30, copy_seconds = 1e30;
   for (int i = 0; i < kRepeats && error == cudaSuccess; ++i) {
     double seconds = 0;
     error = timer.Time(
@@ -52,6 +69,14 @@ cudaError_t MeasureCeilings(int processors, bool small, Ceilings& ceilings) {
     fma_seconds = std::min(fma_seconds, seconds);
     if (error != cudaSuccess) break;
     error = timer.Time(
+        [&] {
+          return cuda::Launch(MmaKernel, {blocks, 1, kThreads}, stream, steps,
+                              static_cast<float*>(first));
+        },
+        seconds);
+    mma_seconds = std::min(mma_seconds, seconds);
+    if (error != cudaSuccess) break;
+    error = timer.Time(
         [&] { return cudaMemcpyAsync(second, first, bytes, cudaMemcpyDeviceToDevice, stream); },
         seconds);
     copy_seconds = std::min(copy_seconds, seconds);
@@ -59,8 +84,9 @@ cudaError_t MeasureCeilings(int processors, bool small, Ceilings& ceilings) {
   cudaFree(first);
   cudaFree(second);
   if (stream != nullptr) cudaStreamDestroy(stream);
-  ceilings.fma_per_second =
-      static_cast<double>(blocks) * kThreads * kChains * static_cast<double>(steps) / fma_seconds;
+  const double rounds = static_cast<double>(blocks) * kThreads * kChains * steps;
+  ceilings.fma_per_second = rounds / fma_seconds;
+  ceilings.tensor_flops_per_second = rounds / cuda::kWarpSize * kMmaFlops / mma_seconds;
   ceilings.copy_bytes_per_second = 2.0 * static_cast<double>(bytes) / copy_seconds;
   return error;
 }

@@ -6,8 +6,9 @@
 namespace seedlm::bench {
 
 struct Ceilings {
-  double fma_per_second = 0;         // float32 multiply-adds
-  double copy_bytes_per_second = 0;  // of device memory, read plus written
+  double fma_per_second = 0;           // float32 multiply-adds
+  double tensor_flops_per_second = 0;  // of float16 products that are added in float32, by mma.sync
+  double copy_bytes_per_second = 0;    // of device memory, read plus written
 };
 
 // `small`: sizes for an emulation and for compute-sanitizer; the figures mean nothing then. Errors:

@@ -6,12 +6,14 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/bench/cuda_check_cublas.h"
 #include "kernels/bench/cuda_check_search.h"
 #include "kernels/bench/cuda_check_timer.h"
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/narrow.h"
 #include "kernels/cuda/decode.h"
 #include "kernels/cuda/encode_batch.h"
+#include "kernels/cuda/tensor_terms.h"
 #include "kernels/cuda/tuning.h"
 
 namespace seedlm::bench {
@@ -37,7 +39,7 @@ Seconds Summary(std::vector<double> seconds) {
 double FmaPerBlock(SearchMethod method, const Profile& profile) {
   const double whole = profile.block * profile.rank + profile.rank;
   const double sliding = profile.block + profile.rank * (profile.rank + 1) / 2 + profile.rank;
-  constexpr double kScanned = 3200;  // seeds of a list, about (4bit, Gaussian)
+  const double scanned = profile.block == codec::k4bit.block ? 3200 : 4900;  // about (Gaussian)
   switch (method) {
     case SearchMethod::kNaive:
       return whole * profile.seed_count();
@@ -48,7 +50,7 @@ double FmaPerBlock(SearchMethod method, const Profile& profile) {
     case SearchMethod::kCells:
       break;
   }
-  return whole * (kScanned + cuda::kCellTuning.top_seeds);
+  return whole * (scanned + cuda::kCellTuning.top_seeds);
 }
 
 const char* Rung(SearchMethod method) {
@@ -102,6 +104,32 @@ cudaError_t TimeSearch(SearchMethod method, const Profile& profile, Fit fit, Sca
        {"blocks_per_second", rate},
        {"weights_per_second", rate * profile.block},
        {"share_of_float32_fma", rate * FmaPerBlock(method, profile) / ceilings.fma_per_second}});
+  if (method == SearchMethod::kTensor) {
+    const double flops = 2.0 * 16 * cuda::TensorSteps(profile.block) * (1 << 16);
+    ladder.back()["share_of_tensor_flops"] = rate * flops / ceilings.tensor_flops_per_second;
+  }
+  return cudaSuccess;
+}
+
+// Rung G: the scores alone, all of them to memory.
+cudaError_t TimeProduct(const Profile& profile, int64_t blocks, const Ceilings& ceilings,
+                        ordered_json& ladder) {
+  const Problem problem = MakeProblem(profile, Fit::kOptimal, ScaleRule::kFitted, blocks, 30);
+  GemmResult product;
+  const cudaError_t error = ScoreByGemm(profile, problem.blocks, product);
+  if (error != cudaSuccess) return error;
+  ordered_json row = {{"figure", "G cuBLAS sgemm"}, {"profile", profile.name}, {"blocks", blocks}};
+  if (product.skipped.empty()) {
+    const double rate = static_cast<double>(blocks) / product.seconds;
+    const double fma = double(profile.block * profile.block) * profile.seed_count();
+    row["seconds"] = product.seconds;
+    row["blocks_per_second"] = rate;
+    row["weights_per_second"] = rate * profile.block;
+    row["share_of_float32_fma"] = rate * fma / ceilings.fma_per_second;
+  } else {
+    row["skipped"] = product.skipped;
+  }
+  ladder.push_back(row);
   return cudaSuccess;
 }
 
@@ -239,6 +267,7 @@ cudaError_t TimeLadder(int64_t blocks, int processors, const Ceilings& ceilings,
                           ceilings, repeats, ladder);
       });
     }
+    then([&] { return TimeProduct(profile, std::min<int64_t>(blocks, 4096), ceilings, ladder); });
     for (const auto type : {backend::WeightType::kBF16, backend::WeightType::kF32}) {
       then([&] {
         const int64_t many = small ? blocks : 64 * blocks;

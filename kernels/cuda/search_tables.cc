@@ -11,6 +11,7 @@
 #include "kernels/cuda/tensor_terms.h"
 #include "kernels/cuda/tuning.h"
 #include "kernels/search/bound_table.h"
+#include "kernels/search/per_profile.h"
 
 namespace seedlm::cuda {
 namespace {
@@ -204,20 +205,7 @@ size_t SearchTables::Append(const std::vector<T>& values) {
 }
 
 const SearchTables& SearchTables::For(const codec::Profile& profile) {
-  if (profile.block == codec::k3bit.block) {
-    static const SearchTables tables(codec::k3bit);
-    return tables;
-  }
-  if (profile.block == codec::k2bit.block) {
-    static const SearchTables tables(codec::k2bit);
-    return tables;
-  }
-  if (profile.rank == codec::k4_5bit.rank) {
-    static const SearchTables tables(codec::k4_5bit);
-    return tables;
-  }
-  static const SearchTables tables(codec::k4bit);
-  return tables;
+  return search::PerProfile<SearchTables>(profile);
 }
 
 TableView SearchTables::ViewAt(const std::byte* base) const {

@@ -10,12 +10,8 @@
 // plan: kernels choose which seeds are asked, codec::EvaluateSeed answers, and answers are reduced
 // by integer minima. Scores have a proven margin (search_tables.h).
 //
-// The ladder; C = 8, P = 3, one H200 (132 processors, 128 float32 lanes, 1.98 GHz: 3.3e13 FMA/s),
-// "at most" from the operations alone:
-//   0 kNaive    a thread a block, Q^T w in float64 for every seed:     24 DFMA: at most 1.1e7
-//   blocks/s 1 kSliding  r slides along the sequence, float32, several blocks a
-//               thread, maxima of segments, then only what can matter: 17 FMA:  at most 3.0e7
-//               blocks/s
+// The ladder, with what each rung costs and could reach: README.md. Rungs 2 and 3 have kernels of
+// their own (tensor_search_kernel.h, cell_search_kernel.h).
 #pragma once
 
 #include <cstddef>
@@ -29,6 +25,7 @@
 
 namespace seedlm::cuda {
 
+// Rungs 0 to 3 of the ladder.
 enum class SearchMethod : uint8_t { kNaive, kSliding, kTensor, kCells };
 
 // Blocks to be searched. Pointers are the device's.

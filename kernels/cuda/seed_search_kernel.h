@@ -1,13 +1,21 @@
 // The kernels of the searches. What they share lies in a Workspace; a thread a block unless it says
 // otherwise, and no kernel needs another grid than one that covers its work.
 //
-//   ScaleKernel     units: float32(w block_unit / |w|)
-//   ScanKernel      the largest score of each segment of seeds, for every block: where the time
-//   goes TopKernel       a warp a block: the seed with the largest score FirstKernel     evaluates
-//   it: the error to beat, and the score that is needed for that CollectKernel   a warp a block:
-//   seeds with such scores go to the queue; too many: a hard block EvaluateKernel  a thread an
-//   entry of the queue HardKernel      a thread block a hard block: every seed is asked
-//   ReduceKernel, ResolveKernel: the least error, then the least code among its owners
+// * ScaleKernel: units, float32(w block_unit / |w|).
+//
+// * ScanKernel: the largest score of each segment of seeds, for every block; where the time goes.
+//
+// * TopKernel, a warp a block: the seed with the largest score.
+//
+// * FirstKernel: evaluates that seed; the error to beat, and the score that is needed for it.
+//
+// * CollectKernel, a warp a block: seeds with such scores go to the queue; too many: a hard block.
+//
+// * EvaluateKernel, a thread an entry of the queue.
+//
+// * HardKernel, a thread block a hard block: every seed is asked.
+//
+// * ReduceKernel, ResolveKernel: the least error, then the least code among its owners.
 #pragma once
 
 #include <cmath>

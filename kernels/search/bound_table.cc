@@ -7,6 +7,7 @@
 #include "kernels/codec/basis.h"
 #include "kernels/codec/lfsr.h"
 #include "kernels/codec/seed_search.h"
+#include "kernels/search/per_profile.h"
 
 namespace seedlm::search {
 namespace {
@@ -148,20 +149,7 @@ BoundTable::BoundTable(const codec::Profile& profile)
 }
 
 const BoundTable& BoundTable::For(const codec::Profile& profile) {
-  if (profile.block == codec::k3bit.block) {
-    static const BoundTable table(codec::k3bit);
-    return table;
-  }
-  if (profile.block == codec::k2bit.block) {
-    static const BoundTable table(codec::k2bit);
-    return table;
-  }
-  if (profile.rank == codec::k4_5bit.rank) {
-    static const BoundTable table(codec::k4_5bit);
-    return table;
-  }
-  static const BoundTable table(codec::k4bit);
-  return table;
+  return PerProfile<BoundTable>(profile);
 }
 
 }  // namespace seedlm::search

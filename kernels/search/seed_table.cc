@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/codec/basis.h"
+#include "kernels/search/per_profile.h"
 
 namespace seedlm::search {
 namespace {
@@ -50,20 +51,7 @@ SeedTable::SeedTable(const codec::Profile& profile)
 }
 
 const SeedTable& SeedTable::For(const codec::Profile& profile) {
-  if (profile.block == codec::k3bit.block) {
-    static const SeedTable table(codec::k3bit);
-    return table;
-  }
-  if (profile.block == codec::k2bit.block) {
-    static const SeedTable table(codec::k2bit);
-    return table;
-  }
-  if (profile.rank == codec::k4_5bit.rank) {
-    static const SeedTable table(codec::k4_5bit);
-    return table;
-  }
-  static const SeedTable table(codec::k4bit);
-  return table;
+  return PerProfile<SeedTable>(profile);
 }
 
 }  // namespace seedlm::search

@@ -12,6 +12,16 @@
 #include "server/log/log_scope.h"
 
 namespace seedlm::server {
+namespace {
+
+// An error of the job's own backend that no other try could mend gets its reason.
+absl::Status NameLoss(const backend::Backend& backend, const TensorRun& tensor,
+                      absl::Status status) {
+  if (!absl::IsUnavailable(status) || backend.Health().ok()) return status;
+  return WithReason(std::move(status), "BACKEND_LOST", {{"tensor", tensor.info().name}});
+}
+
+}  // namespace
 JobRun::JobRun(JobRecord job, const RunContext& context)
     : job_(std::move(job)),
       context_(context),
@@ -131,7 +141,7 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
   const absl::StatusOr<codec::LevelTable> levels =
       backend::ChooseLevels(*backend_, profile, job_.request.spec.fit, job_.request.spec.scale,
                             *whole, stop_.get_token(), tensor.spec().blocks_to_come, &warning);
-  if (!levels.ok()) return levels.status();
+  if (!levels.ok()) return NameLoss(*backend_, tensor, levels.status());
   if (!warning.empty()) Warn(warning);
 
   log_.Add(LevelsRecord{tensor.id(), *levels});
@@ -203,11 +213,7 @@ absl::StatusOr<PieceRecord> JobRun::Encode(const TensorRun& tensor, const Tensor
       {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend_->name()}});
   const absl::StatusOr<ShardSums> sums = EncodeRows(
       *backend_, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
-  if (!sums.ok()) {
-    // Of the job's own backend, that is, and nothing that another try could mend.
-    if (backend_->Health().ok()) return sums.status();
-    return WithReason(sums.status(), "BACKEND_LOST", {{"tensor", tensor.info().name}});
-  }
+  if (!sums.ok()) return NameLoss(*backend_, tensor, sums.status());
   Reach(context_.fault_point, "shard.encoded");
   const JobSpec& spec = job_.request.spec;
   context_.rates->Record(backend_->name(), spec.profile, spec.fit,
