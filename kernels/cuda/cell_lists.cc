@@ -44,8 +44,8 @@ size_t CellBytes(const CellShape& shape) {
 
 CellImage::CellImage(const codec::Profile& profile, const CellShape& shape,
                      const search::CellIndex* index)
-    : shape_(shape) {
-  if (shape.slots == 0) return;
+    : shape_(search::Resolutions(profile).empty() ? CellShape{0, 0, 0} : shape) {
+  if (shape_.slots == 0) return;
   keys_.resize(static_cast<size_t>(shape.slots));
   list_of_.resize(static_cast<size_t>(shape.slots));
   search::MemoryBudget nothing(0);
