@@ -68,7 +68,7 @@ stage_lockstep() {
 }
 
 stage_proof() { hardware/formal/prove.sh "$work/formal"; }
-stage_area() { python3 hardware/rtl/area.py --work "$work/area" --json "$work/area.json"; }
+stage_area() { python3 hardware/rtl/area.py --json "$work/area.json"; }
 stage_table() { python3 hardware/table.py --sim "$simulator"; }
 
 stages=("$@")
