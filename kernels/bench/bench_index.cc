@@ -2,14 +2,15 @@
 // machine in one run: blocks/s on 1 and 2 threads (a whole batch each), with the lists built on the
 // way and with the lists there; what a block costs in seeds fetched, pairs scored and codes
 // searched; what a list costs. Gaussian weights, optimal fit, fitted levels. The codes of all
-// searches are compared first. JSON goes to stdout, a table to stderr. Usage: bench_index [--commit
-// ID] [--blocks N]   (N: blocks a round of the index, default 500000)
+// searches are compared first. JSON goes to stdout, a table to stderr.
+// Usage: bench_index [--commit ID] [--blocks N]   (N: blocks a round of the index, default 500000)
 //
 // The floor of scoring: a (block, seed) pair is C P / 2 multiply-adds of 16-bit pairs and P of
-// float32, 12 + 3 for 4bit, over the lanes of a vector; two such instructions a cycle, 16 lanes
-// with AVX-512: 15 / 32 of a cycle at 4bit, 28 / 32 at 3bit. The clock rate is measured. A
-// candidate is C P 16-bit words, fetched once for all blocks of a visit: 48 bytes at 4bit (in a
-// line of 64), 96 at 3bit. Shares of time come from one more round with a clock in every kernel.
+// float32, 12 + 3 for 4bit, over the lanes of a vector; where bytes are scored (3bit, VNNI), C P /
+// 4 of fours, P and 2: 12 + 4 + 2. Two such instructions a cycle, 16 lanes with AVX-512: 15 / 32 of
+// a cycle at 4bit, 18 / 32 at 3bit. The clock rate is measured. A candidate is C P words of 16
+// bits, or bytes, fetched once for all blocks of a visit: 48 at 4bit and 3bit, in a line of 64.
+// Shares of time come from one more round with a clock in every kernel.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -163,7 +164,7 @@ ordered_json RunProfile(const codec::Profile& profile, int blocks) {
   };
   const double floor = bench::MeasureClockRate() * 2 *
                        bench::Lanes(cpu::SupportedTargets().front()) /
-                       (profile.block * profile.rank / 2 + profile.rank);
+                       bench::ScoringInstructions(kernels, profile);
   const double scoring = bench::MeasureScoring(kernels, profile);
   const double list_us = built.lists_built == 0 ? 0
                                                 : 1e6 * (count / cold - count / median[3]) /
@@ -195,7 +196,8 @@ ordered_json RunProfile(const codec::Profile& profile, int blocks) {
       {"pairs_scored_per_second", std::round(scoring)},
       {"pairs_per_second_floor", std::round(floor)},
       {"scoring_share_of_floor", std::round(1000 * scoring / floor) / 1000},
-      {"candidate_bytes", 2 * profile.block * profile.rank},
+      {"candidate_bytes",
+       (bench::ScoresBytes(kernels, profile) ? 1 : 2) * profile.block * profile.rank},
       {"share_of_time_fetching", share(bench::KernelClock::kFetch)},
       {"share_of_time_scoring", share(bench::KernelClock::kScore)},
       {"share_of_time_selecting", share(bench::KernelClock::kSelect)},

@@ -33,6 +33,19 @@ class KernelClock {
       const Timer timer(kScore);
       Plain().score_rows(profile, tiles, count, blocks, block_count, scores, stride);
     };
+    if (kernels.score_byte_rows != nullptr) {
+      timed_.fetch_byte_rows = [](const search::SeedTable& table, const uint16_t* seeds, int count,
+                                  int32_t* tiles) {
+        const Timer timer(kFetch);
+        Plain().fetch_byte_rows(table, seeds, count, tiles);
+      };
+      timed_.score_byte_rows = [](const codec::Profile& profile, const int32_t* tiles, int count,
+                                  const cpu::ByteBlock* blocks, int block_count, float* scores,
+                                  size_t stride) {
+        const Timer timer(kScore);
+        Plain().score_byte_rows(profile, tiles, count, blocks, block_count, scores, stride);
+      };
+    }
     timed_.largest = [](const float* scores, int count) {
       const Timer timer(kSelect);
       return Plain().largest(scores, count);
@@ -144,22 +157,41 @@ inline int Lanes(const std::string& target) {
   return target == "AVX2" ? 8 : 4;
 }
 
-// (block, seed) pairs a second that score_rows does on tiles in the cache.
+// Whether the index scores rows of bytes.
+inline bool ScoresBytes(const cpu::SearchKernels& kernels, const codec::Profile& profile) {
+  return kernels.score_byte_rows != nullptr && search::SeedTable::For(profile).has_byte_rows();
+}
+
+// Instructions for the pairs of a block and a vector of seeds, conversions apart.
+inline int ScoringInstructions(const cpu::SearchKernels& kernels, const codec::Profile& profile) {
+  const int products = profile.block * profile.rank;
+  return ScoresBytes(kernels, profile) ? products / 4 + profile.rank + 2
+                                       : products / 2 + profile.rank;
+}
+
+// (block, seed) pairs a second that are scored on tiles in the cache.
 inline double MeasureScoring(const cpu::SearchKernels& kernels, const codec::Profile& profile) {
   constexpr int kSeeds = 256, kBlocks = 4, kRepeats = 20'000;
+  const bool bytes = ScoresBytes(kernels, profile);
   const search::SeedTable& table = search::SeedTable::For(profile);
   std::vector<uint16_t> seeds;
   for (int i = 0; i < kSeeds; ++i) seeds.push_back(static_cast<uint16_t>(1 + 255 * i));
-  std::vector<int32_t, search::CacheAligned<int32_t>> tiles(cpu::TileWords(profile, kSeeds));
-  kernels.fetch_rows(table, seeds.data(), kSeeds, tiles.data());
+  search::AlignedWords tiles(std::max(cpu::TileWords(profile, kSeeds), cpu::ByteTileWords(kSeeds)));
+  (bytes ? kernels.fetch_byte_rows : kernels.fetch_rows)(table, seeds.data(), kSeeds, tiles.data());
   const std::vector<int16_t> blocks(static_cast<size_t>(kBlocks * profile.block), 9000);
+  const std::vector<cpu::ByteBlock> byte_blocks(kBlocks);
   search::AlignedFloats scores(kSeeds * kBlocks);
   double best = 0;
   for (int round = 0; round < 3; ++round) {
     const ThreadStopwatch watch;
     for (int i = 0; i < kRepeats; ++i) {
-      kernels.score_rows(profile, tiles.data(), kSeeds, blocks.data(), kBlocks, scores.data(),
-                         kSeeds);
+      if (bytes) {
+        kernels.score_byte_rows(profile, tiles.data(), kSeeds, byte_blocks.data(), kBlocks,
+                                scores.data(), kSeeds);
+      } else {
+        kernels.score_rows(profile, tiles.data(), kSeeds, blocks.data(), kBlocks, scores.data(),
+                           kSeeds);
+      }
     }
     best = std::max(best, static_cast<double>(kRepeats) * kSeeds * kBlocks / watch.seconds());
   }

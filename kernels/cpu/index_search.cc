@@ -59,6 +59,9 @@ IndexSearch::IndexSearch(const SearchKernels& kernels, const backend::EncodeSpec
       spec_(spec),
       index_(index),
       seeds_(SeedTable::For(spec.profile)),
+      // kNearest has no use for the seeds that bytes let through in vain: it looks at each in full.
+      by_bytes_(spec.fit == codec::Fit::kOptimal && kernels.score_byte_rows != nullptr &&
+                seeds_.has_byte_rows()),
       exhaustive_(kernels, spec),
       expected_share_(kFirstShare) {}
 
@@ -248,9 +251,7 @@ void IndexSearch::SearchCell(const Batch& batch, const Visit& visit, const CellI
   const int longest = static_cast<int>(order_.front() >> 32);
   fetched_ = longest;
   decoded_ = 0;
-  tiles_.resize(std::max(tiles_.size(), TileWords(spec_.profile, static_cast<size_t>(longest))));
-  kernels_.fetch_rows(seeds_, SeedsOf(list, longest), longest, tiles_.data());
-  statistics_.fetched += longest;
+  FetchRows(SeedsOf(list, longest), longest, tiles_);
   const size_t stride = RoundUp(static_cast<size_t>(longest));
   scores_.resize(std::max(scores_.size(), kStage * stride));
   places_.resize(std::max(places_.size(), RoundUp(static_cast<size_t>(list.size()))));
@@ -288,25 +289,17 @@ void IndexSearch::LoadItem(const Batch& batch, uint32_t place, const double* cen
 // scattered memory is on its way meanwhile.
 void IndexSearch::SearchGroup(const Batch& batch, const CellIndex::List& list,
                               std::span<const uint64_t> order, size_t stride) {
-  const size_t width = static_cast<size_t>(spec_.profile.block);
   const size_t count = order.size();
   const uint16_t* seeds = SeedsOf(list, 0);
   const auto item_at = [&](size_t k) -> Item& { return items_[static_cast<uint32_t>(order[k])]; };
   units_.clear();
-  for (size_t k = 0; k < count; ++k) {
-    const Item& item = item_at(k);
-    for (size_t c = 0; c < width; ++c) {
-      const double u = item.task.weights[c] * item.inverse_norm;
-      units_.push_back(static_cast<int16_t>(std::lrint(u * SeedTable::kRowUnit)));
-    }
-  }
+  byte_units_.clear();
+  for (size_t k = 0; k < count; ++k) LoadUnit(item_at(k));
   for (size_t k = 0; k < count; k += kGroup) {
     const size_t some = std::min<size_t>(kGroup, count - k);
     const int prefix = item_at(k).prefix;  // the longest of these
     for (size_t i = k; i < k + some; ++i) item_at(i).prefix = prefix;
-    kernels_.score_rows(spec_.profile, tiles_.data(), prefix, &units_[k * width],
-                        static_cast<int>(some), &scores_[k * stride], stride);
-    statistics_.scored += static_cast<int64_t>(some) * prefix;
+    ScoreRows(tiles_.data(), prefix, k, some, &scores_[k * stride], stride);
   }
   candidates_.clear();
   for (size_t k = 0; k < count; ++k) {
@@ -333,8 +326,66 @@ void IndexSearch::SearchGroup(const Batch& batch, const CellIndex::List& list,
     Item& item = item_at(k);
     Candidate& best = batch.best[item.place];
     Finish(item, best);
-    if (!Extend(item, &units_[k * width], list, best)) rest_.push_back(item.place);
+    if (!Extend(item, k, list, best)) rest_.push_back(item.place);
   }
+}
+
+// The block as rows of seeds are multiplied by it, behind those that are there.
+void IndexSearch::LoadUnit(Item& item) {
+  const size_t width = static_cast<size_t>(spec_.profile.block);
+  if (!by_bytes_) {
+    item.slack = seeds_.row_margin();
+    for (size_t c = 0; c < width; ++c) {
+      const double u = item.task.weights[c] * item.inverse_norm;
+      units_.push_back(static_cast<int16_t>(std::lrint(u * SeedTable::kRowUnit)));
+    }
+    return;
+  }
+  double largest = 0;
+  for (size_t c = 0; c < width; ++c) {
+    largest = std::max(largest, std::fabs(item.task.weights[c] * item.inverse_norm));
+  }
+  const double unit = largest / SeedTable::kByteUnit;
+  ByteBlock block{};
+  double squared = 0;
+  for (size_t c = 0; c < width; ++c) {
+    const double u = item.task.weights[c] * item.inverse_norm;
+    block.weights[c] = static_cast<int8_t>(std::lrint(u / unit));
+    block.offset -= 128 * block.weights[c];
+    const double error = u - block.weights[c] * unit;
+    squared += error * error;
+  }
+  block.scale = static_cast<float>(unit * unit);
+  byte_units_.push_back(block);
+  item.slack = 2 * std::sqrt(squared) + SeedTable::kByteMargin;
+}
+
+void IndexSearch::FetchRows(const uint16_t* seeds, int count, search::AlignedWords& tiles) {
+  tiles.resize(
+      std::max(tiles.size(), TileStart(static_cast<int>(RoundUp(static_cast<size_t>(count))))));
+  const auto fetch = by_bytes_ ? kernels_.fetch_byte_rows : kernels_.fetch_rows;
+  fetch(seeds_, seeds, count, tiles.data());
+  statistics_.fetched += count;
+}
+
+// Of the first `blocks` units from `first` on.
+void IndexSearch::ScoreRows(const int32_t* tiles, int count, size_t first, size_t blocks,
+                            float* scores, size_t stride) {
+  if (by_bytes_) {
+    kernels_.score_byte_rows(spec_.profile, tiles, count, &byte_units_[first],
+                             static_cast<int>(blocks), scores, stride);
+  } else {
+    kernels_.score_rows(spec_.profile, tiles, count,
+                        &units_[first * static_cast<size_t>(spec_.profile.block)],
+                        static_cast<int>(blocks), scores, stride);
+  }
+  statistics_.scored += static_cast<int64_t>(blocks) * count;
+}
+
+// Where the tile of a seed, a multiple of 16, begins.
+size_t IndexSearch::TileStart(int seed) const {
+  const size_t seeds = static_cast<size_t>(seed);
+  return by_bytes_ ? ByteTileWords(seeds) : TileWords(spec_.profile, seeds);
 }
 
 void IndexSearch::Start(Item& item, Candidate& best) {
@@ -346,8 +397,7 @@ void IndexSearch::Start(Item& item, Candidate& best) {
 
 // Looks at the seeds behind the item's prefix that `best` still asks for. False: the list is too
 // short, or some of the prefix were left out that `best` asks for.
-bool IndexSearch::Extend(Item& item, const int16_t* unit, const CellIndex::List& list,
-                         Candidate& best) {
+bool IndexSearch::Extend(Item& item, size_t place, const CellIndex::List& list, Candidate& best) {
   const double share = Share(item, best);
   const double need = index_.Need(item.cosine, share);
   if (share > item.share || need > index_.end()) return false;
@@ -359,20 +409,16 @@ bool IndexSearch::Extend(Item& item, const int16_t* unit, const CellIndex::List&
   more_scores_.resize(std::max(more_scores_.size(), RoundUp(static_cast<size_t>(until))));
   const auto score = [&](const int32_t* tiles, int end) {
     const int count = end - from;
-    kernels_.score_rows(spec_.profile, tiles, count, unit, 1, more_scores_.data(), 0);
-    statistics_.scored += count;
+    ScoreRows(tiles, count, place, 1, more_scores_.data(), 0);
     Collect(item, seeds + from, more_scores_.data(), count, share);
     Finish(item, best);
     from = end;
   };
   if (const int end = std::min(until, fetched_); end > from) {
-    score(&tiles_[TileWords(spec_.profile, static_cast<size_t>(from))], end);
+    score(&tiles_[TileStart(from)], end);
   }
   if (until > from) {
-    const size_t count = static_cast<size_t>(until - from);
-    more_tiles_.resize(std::max(more_tiles_.size(), TileWords(spec_.profile, count)));
-    kernels_.fetch_rows(seeds_, seeds + from, until - from, more_tiles_.data());
-    statistics_.fetched += until - from;
+    FetchRows(seeds + from, until - from, more_tiles_);
     score(more_tiles_.data(), until);
   }
   return true;
@@ -381,7 +427,7 @@ bool IndexSearch::Extend(Item& item, const int16_t* unit, const CellIndex::List&
 // Those of `count` seeds whose scores reach the threshold become the item's.
 void IndexSearch::Collect(Item& item, const uint16_t* seeds, const float* scores, int count,
                           double share) {
-  const int found = kernels_.select(scores, count, Threshold(share), places_.data());
+  const int found = kernels_.select(scores, count, Threshold(item, share), places_.data());
   item.first = candidates_.size();
   for (int i = 0; i < found; ++i) {
     const int place = static_cast<int>(places_[static_cast<size_t>(i)]);
@@ -412,9 +458,9 @@ double IndexSearch::Share(const Item& item, const Candidate& best) const {
 }
 
 // A seed whose computed score is below this cannot improve on a best code of that share.
-float IndexSearch::Threshold(double share) const {
+float IndexSearch::Threshold(const Item& item, double share) const {
   constexpr double kUnit = SeedTable::kRowUnit * SeedTable::kRowUnit;
-  return static_cast<float>((1 - share - seeds_.row_margin()) * kUnit * kUnit);
+  return static_cast<float>((1 - share - item.slack) * (by_bytes_ ? 1 : kUnit * kUnit));
 }
 
 }  // namespace seedlm::cpu

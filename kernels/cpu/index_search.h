@@ -60,6 +60,7 @@ class IndexSearch {
     double cosine;  // of the angle to the cell's centre
     int prefix;     // of the list, as expected; then, as scored
     double share;   // sin^2 alpha within which its seeds were collected
+    double slack;   // by which a computed score may be too low
     uint32_t top;   // the seed of the largest score
     // Seeds that wait to be finished: candidates_[first, last).
     size_t first, last;
@@ -74,22 +75,28 @@ class IndexSearch {
   void LoadItem(const Batch& batch, uint32_t place, const double* centre,
                 const search::CellIndex::List& list, Item& item);
   const uint16_t* SeedsOf(const search::CellIndex::List& list, int count);
+  void LoadUnit(Item& item);
+  void FetchRows(const uint16_t* seeds, int count, search::AlignedWords& tiles);
+  void ScoreRows(const int32_t* tiles, int count, size_t first, size_t blocks, float* scores,
+                 size_t stride);
+  size_t TileStart(int seed) const;
   void PrefetchVisit(const Batch& batch, size_t visit);
   void PrefetchSome(size_t count);
   void SearchGroup(const Batch& batch, const search::CellIndex::List& list,
                    std::span<const uint64_t> order, size_t stride);
   void Start(Item& item, codec::Candidate& best);
-  bool Extend(Item& item, const int16_t* unit, const search::CellIndex::List& list,
+  bool Extend(Item& item, size_t place, const search::CellIndex::List& list,
               codec::Candidate& best);
   void Collect(Item& item, const uint16_t* seeds, const float* scores, int count, double share);
   void Finish(const Item& item, codec::Candidate& best);
   double Share(const Item& item, const codec::Candidate& best) const;
-  float Threshold(double share) const;
+  float Threshold(const Item& item, double share) const;
 
   const SearchKernels& kernels_;
   const backend::EncodeSpec& spec_;
   search::CellIndex& index_;
   const search::SeedTable& seeds_;
+  const bool by_bytes_;  // whether rows of bytes are scored
   ExhaustiveSearch exhaustive_;
   double expected_share_;  // sin^2 alpha of the blocks so far
   IndexStatistics statistics_;
@@ -100,13 +107,14 @@ class IndexSearch {
   std::vector<Item> items_;              // of a visit, and memory for larger ones
   std::vector<uint64_t> order_;          // of a visit: prefix << 32 | item, descending
   std::vector<int16_t> units_;           // [kStage, C], w / |w| * SeedTable::kRowUnit
+  std::vector<ByteBlock> byte_units_;    // [kStage], if by_bytes_
   int fetched_ = 0;                      // seeds of the visit's list in tiles_
   std::vector<uint16_t> decoded_seeds_;  // of a visit's list, where that is coded
   int decoded_ = 0;                      // how many
   // Seeds of the next visit whose rows are still to be asked for, and how many at each block.
   std::span<const uint16_t> ahead_;
   size_t ahead_a_block_ = 0;
-  std::vector<int32_t, search::CacheAligned<int32_t>> tiles_, more_tiles_;
+  search::AlignedWords tiles_, more_tiles_;
   search::AlignedFloats scores_, more_scores_;
   std::vector<uint32_t> places_;      // in a list
   std::vector<uint32_t> candidates_;  // seeds

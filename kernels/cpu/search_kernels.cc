@@ -11,6 +11,7 @@
 #include "hwy/foreach_target.h"
 //
 #include "hwy/highway.h"
+#include "kernels/cpu/byte_scan_inl.h"
 #include "kernels/cpu/cell_scan_inl.h"
 #include "kernels/cpu/finish_inl.h"
 #include "kernels/cpu/scan_inl.h"
@@ -20,8 +21,21 @@ namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
 
 SearchKernels MakeKernels() {
-  return {&AnyChunkMaxima, &AnyChunkScores, &AnyFetchRows,  &AnyScoreRows, &Largest,
-          &SelectPlaces,   &KeepNear,       &MakeBlockTask, &AnyFinish};
+  SearchKernels kernels = {};
+  kernels.chunk_maxima = &AnyChunkMaxima;
+  kernels.chunk_scores = &AnyChunkScores;
+  kernels.fetch_rows = &AnyFetchRows;
+  kernels.score_rows = &AnyScoreRows;
+#ifdef SEEDLM_HAVE_BYTE_ROWS
+  kernels.fetch_byte_rows = &FetchByteRows;
+  kernels.score_byte_rows = &AnyScoreByteRows;
+#endif
+  kernels.largest = &Largest;
+  kernels.select = &SelectPlaces;
+  kernels.keep = &KeepNear;
+  kernels.make_task = &MakeBlockTask;
+  kernels.finish = &AnyFinish;
+  return kernels;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -11,6 +11,13 @@
 
 namespace seedlm::cpu {
 
+// A block for scores of byte rows (SeedTable::byte_row).
+struct ByteBlock {
+  int8_t weights[codec::kMaxBlock];  // round(127 / n u), n the largest |entry| of u
+  int32_t offset;                    // -128 times their sum
+  float scale;                       // (n / 127)^2
+};
+
 // Scores are |z|^2 of unit-norm blocks, within BoundTable::margin(). For the scans of all seeds a
 // block is C integers, w / |w| * BoundTable::block_unit() rounded.
 struct SearchKernels {
@@ -31,6 +38,13 @@ struct SearchKernels {
   // be writable, up to RoundUp(count); the ones behind `count` are 0.
   void (*score_rows)(const codec::Profile& profile, const int32_t* tiles, int count,
                      const int16_t* blocks, int block_count, float* scores, size_t stride);
+  // The same with byte rows, for tables that have them; null where an instruction set has no
+  // products of bytes. Tiles have ByteTileWords(); scores are bounds of |z|^2, in its unit.
+  void (*fetch_byte_rows)(const search::SeedTable& table, const uint16_t* seeds, int count,
+                          int32_t* tiles);
+  void (*score_byte_rows)(const codec::Profile& profile, const int32_t* tiles, int count,
+                          const ByteBlock* blocks, int block_count, float* scores, size_t stride);
+
   // The first place of the largest of scores[0 .. count), and all places of at least `threshold`
   // (their number is returned). May look at, and find, what is behind `count` up to RoundUp().
   // `scores` lies at a cache line, `places` has room for RoundUp(count).
@@ -55,6 +69,7 @@ constexpr size_t RoundUp(size_t count) { return (count + 15) / 16 * 16; }
 constexpr size_t TileWords(const codec::Profile& profile, size_t count) {
   return RoundUp(count) * static_cast<size_t>(profile.block * profile.rank / 2);
 }
+constexpr size_t ByteTileWords(size_t count) { return RoundUp(count) * 16; }
 
 // The instruction sets that this processor can run, best first.
 std::vector<std::string> SupportedTargets();

@@ -31,6 +31,7 @@
 namespace seedlm::search {
 
 using AlignedFloats = std::vector<float, CacheAligned<float>>;
+using AlignedWords = std::vector<int32_t, CacheAligned<int32_t>>;
 
 // Seeds are scanned in chunks of this many positions: a multiple of two vectors of 4, 8 or 16
 // floats, small enough that a chunk's tables stay in the L1 cache while many blocks pass.

@@ -14,7 +14,7 @@
 
 namespace seedlm::search {
 
-// Immutable, thread-safe. 4bit: 16 MB, 3bit: 29 MB.
+// Immutable, thread-safe. 4bit: 16 MB, 3bit: 35 MB.
 //
 // Notation: A the C x P integer basis of a seed, A = Q R (thin QR in float64, codec::FactorBasis).
 class SeedTable {
@@ -32,6 +32,22 @@ class SeedTable {
   const int16_t* row(uint32_t seed) const { return &rows_[seed * row_stride_]; }
   size_t row_stride() const { return row_stride_; }
   static constexpr double kRowUnit = 32767;
+
+  // The same in 8 bits, for profiles whose scores need no more (3bit): a line of 64 bytes.
+  //   u8 128 + round(127 / m Q) [P][C], m the largest |entry| of Q: Q' = m / 127 (bytes - 128);
+  //   f32 (m / 127)^2; f32 twice a bound of the norm of Q - Q' as a matrix, times kByteBlock.
+  // Row 0: 128 for all bytes, 0 for both numbers.
+  //
+  // Scores of byte rows bound |Q^T u|, |u| = 1, from above. For u' with |u - u'| <= d,
+  //   |Q^T u| <= |Q'^T u'| + |Q^T (u - u')| + |(Q - Q')^T u'| <= |Q'^T u'| + d + |Q - Q'| (1 + d),
+  // and as |Q^T u| <= 1, the squares differ by no more than twice what is added here. A block is
+  // rounded as a row is, to multiples of n / 127, n its largest |entry|, so d <= sqrt(C) / 254,
+  // 1 + d <= kByteBlock; and kByteMargin covers the float32 part.
+  bool has_byte_rows() const { return !byte_rows_.empty(); }
+  const uint8_t* byte_row(uint32_t seed) const { return &byte_rows_[seed * kLine]; }
+  static constexpr double kByteUnit = 127;
+  static constexpr double kByteBlock = 1.016;
+  static constexpr double kByteMargin = 0x1p-18;
 
   // A record of whole cache lines: float32 of Q [P][C], of R [P (P + 1) / 2] row by row from the
   // diagonal on, and of 1 / R_pp [P]; then A [C][P] as int16_t. Seeds that are not sound have zeros
@@ -65,6 +81,7 @@ class SeedTable {
     for (size_t i = 0; i < record_stride_; i += kLine) __builtin_prefetch(record + i);
   }
   static constexpr int kRowsAhead = 32;
+  void PrefetchByteRow(uint32_t seed) const { __builtin_prefetch(byte_row(seed)); }
   void PrefetchRow(uint32_t seed) const {
     const int16_t* entries = row(seed);
     for (size_t i = 0; i < row_stride_; i += kLine / sizeof(int16_t)) {
@@ -86,6 +103,7 @@ class SeedTable {
 
  private:
   static constexpr size_t kLine = 64;  // bytes of a cache line
+  void SetByteRow(uint32_t seed, const codec::Factor& factor);
   size_t basis_offset() const {
     return static_cast<size_t>(inverse_offset() + profile_.rank) * sizeof(float);
   }
@@ -94,6 +112,7 @@ class SeedTable {
   size_t row_stride_;
   size_t record_stride_;  // bytes
   std::vector<int16_t, CacheAligned<int16_t>> rows_;
+  std::vector<uint8_t, CacheAligned<uint8_t>> byte_rows_;
   std::vector<std::byte, CacheAligned<std::byte>> records_;
   std::vector<uint32_t> unsound_;             // ascending
   std::vector<codec::Factor> exact_factors_;  // of those

@@ -124,6 +124,47 @@ int64_t RunKinds(size_t blocks, bool all_fits) {
   return compared;
 }
 
+TEST_CASE("scores of byte rows are bounds of the projections, and not far from them") {
+  const Profile& profile = codec::k3bit;
+  const search::SeedTable& table = search::SeedTable::For(profile);
+  REQUIRE(table.has_byte_rows());
+  std::vector<uint16_t> seeds;
+  for (uint32_t s = 1; s <= profile.seed_count(); s += 7) seeds.push_back(static_cast<uint16_t>(s));
+  for (const std::string& name : SupportedTargets()) {
+    const SearchKernels kernels = KernelsFor(name);
+    if (kernels.score_byte_rows == nullptr) continue;
+    CAPTURE(name);
+    const int count = static_cast<int>(seeds.size());
+    search::AlignedWords tiles(ByteTileWords(seeds.size()));
+    kernels.fetch_byte_rows(table, seeds.data(), count, tiles.data());
+    // Blocks on the grid of bytes: their own rounding is not part of this.
+    std::mt19937 bits(3);
+    ByteBlock block{};
+    double squared = 0;
+    for (int c = 0; c < profile.block; ++c) {
+      block.weights[c] = static_cast<int8_t>(c == 0 ? 127 : static_cast<int>(bits() % 255) - 127);
+      block.offset -= 128 * block.weights[c];
+      squared += block.weights[c] * block.weights[c];
+    }
+    block.scale = static_cast<float>(1 / squared);
+    search::AlignedFloats scores(RoundUp(seeds.size()));
+    kernels.score_byte_rows(profile, tiles.data(), count, &block, 1, scores.data(), 0);
+    double slack = 0;
+    for (size_t i = 0; i < seeds.size(); ++i) {
+      const codec::Factor factor = codec::FactorBasis(profile, codec::MakeBasis(profile, seeds[i]));
+      float weights[codec::kMaxBlock];
+      for (int c = 0; c < profile.block; ++c) weights[c] = block.weights[c];
+      double z[codec::kMaxRank];
+      const double exact = codec::Project(profile, factor, weights, z) / squared;
+      if (exact > scores[i] + search::SeedTable::kByteMargin) {
+        FAIL_CHECK("seed " << seeds[i] << ": " << exact << " above " << scores[i]);
+      }
+      slack += scores[i] - exact;
+    }
+    CHECK(slack / count < 0.03);
+  }
+}
+
 TEST_CASE("through the index every kind of block gets the exhaustive scan's code") {
   CHECK(RunKinds(120, true) > 5000);
 }

@@ -1,0 +1,122 @@
+// Scores of the seeds of a list by rows of bytes, for instruction sets that multiply and add four
+// bytes in one instruction (VNNI); included once for each by Highway's foreach_target.
+//
+// As cell_scan_inl.h, but for half the memory: a row is one cache line (SeedTable::byte_row), and
+// a (block, seed) pair costs C P / 4 products of fours, P multiply-adds and two more: 12 + 4 + 2
+// for 3bit, where rows of 16 bits take 24 + 4. What rounding to bytes may cost is added to the
+// score: no seed that matters is missed, some five times as many pass, and finishing turns them
+// away by their exact projections. Where that is the larger part (4bit: the errors are so much
+// smaller), rows of bytes do not pay.
+#if defined(SEEDLM_BYTE_SCAN_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDLM_BYTE_SCAN_INL_H_
+#undef SEEDLM_BYTE_SCAN_INL_H_
+#else
+#define SEEDLM_BYTE_SCAN_INL_H_
+#endif
+
+#include <cstdint>
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/cpu/cell_scan_inl.h"
+#include "kernels/cpu/search_kernels.h"
+
+#undef SEEDLM_HAVE_BYTE_ROWS
+// Highway 1.0 does not ask clang for the instruction.
+#if HWY_TARGET == HWY_AVX3_DL && !defined(__clang__)
+#define SEEDLM_HAVE_BYTE_ROWS
+
+HWY_BEFORE_NAMESPACE();
+#pragma GCC target("avx512vnni")
+namespace seedlm::cpu {
+namespace HWY_NAMESPACE {
+
+constexpr int kByteRowWords = 16;  // of 32 bits
+
+// Fills tiles, tile[v][word][lane], for `count` seeds, the last one up with seed 0.
+inline void FetchByteRows(const SeedTable& table, const uint16_t* seeds, int count,
+                          int32_t* tiles) {
+  constexpr int kAhead = SeedTable::kRowsAhead;
+  for (int at = 0; at < count; at += kLanes, tiles += kByteRowWords * kLanes) {
+    const int16_t* rows[kLanes];
+    for (int r = 0; r < kLanes; ++r) {
+      const int i = at + r;
+      rows[r] = reinterpret_cast<const int16_t*>(table.byte_row(i < count ? seeds[i] : 0));
+      if (i + kAhead < count) table.PrefetchByteRow(seeds[i + kAhead]);
+    }
+    HWY_UNROLL(4)
+    for (int word = 0; word < kByteRowWords; word += 4) {
+      TurnSixteen(rows, word, tiles + word * kLanes);
+    }
+  }
+}
+
+template <int C, int P, int kGroup>
+HWY_INLINE void ScoreByteGroup(const int32_t* HWY_RESTRICT tiles, int count,
+                               const ByteBlock* HWY_RESTRICT blocks, float* HWY_RESTRICT scores,
+                               size_t stride) {
+  const D d;
+  const D32 d32;
+  V32 weights[kGroup][C / 4];
+  for (int g = 0; g < kGroup; ++g) {
+    for (int w = 0; w < C / 4; ++w) {
+      int32_t four;
+      memcpy(&four, blocks[g].weights + 4 * w, sizeof four);
+      weights[g][w] = hn::Set(d32, four);
+    }
+  }
+  for (int at = 0; at < count; at += kLanes, tiles += kByteRowWords * kLanes) {
+    const auto word = [&](int w) HWY_ATTR { return hn::Load(d32, tiles + w * kLanes); };
+    V score[kGroup];
+    HWY_UNROLL(4)
+    for (int p = 0; p < P; ++p) {
+      V32 sum[kGroup];
+      HWY_UNROLL(4)
+      for (int g = 0; g < kGroup; ++g) sum[g] = hn::Set(d32, blocks[g].offset);
+      HWY_UNROLL(4)
+      for (int w = 0; w < C / 4; ++w) {
+        const V32 bytes = word(p * C / 4 + w);
+        HWY_UNROLL(4)
+        for (int g = 0; g < kGroup; ++g) {
+          sum[g] = V32{_mm512_dpbusd_epi32(sum[g].raw, bytes.raw, weights[g][w].raw)};
+        }
+      }
+      HWY_UNROLL(4)
+      for (int g = 0; g < kGroup; ++g) {
+        const V z = hn::ConvertTo(d, sum[g]);
+        score[g] = p == 0 ? hn::Mul(z, z) : hn::MulAdd(z, z, score[g]);
+      }
+    }
+    const V scale = hn::BitCast(d, word(C * P / 4));
+    const V error = hn::BitCast(d, word(C * P / 4 + 1));
+    HWY_UNROLL(4)
+    for (int g = 0; g < kGroup; ++g) {
+      const V unit = hn::Mul(scale, hn::Set(d, blocks[g].scale));
+      hn::Store(hn::MulAdd(score[g], unit, error), d,
+                scores + static_cast<size_t>(g) * stride + at);
+    }
+  }
+}
+
+// Only 3bit has byte rows.
+inline void AnyScoreByteRows(const codec::Profile& profile, const int32_t* tiles, int count,
+                             const ByteBlock* blocks, int block_count, float* scores,
+                             size_t stride) {
+  constexpr int C = codec::k3bit.block, P = codec::k3bit.rank, kGroup = 4;
+  if (profile.block != C || profile.rank != P) return;
+  int b = 0;
+  for (; b + kGroup <= block_count; b += kGroup, scores += kGroup * stride) {
+    ScoreByteGroup<C, P, kGroup>(tiles, count, blocks + b, scores, stride);
+  }
+  for (; b < block_count; ++b, scores += stride) {
+    ScoreByteGroup<C, P, 1>(tiles, count, blocks + b, scores, stride);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace seedlm::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // AVX3_DL
+
+#endif  // include guard for each target
