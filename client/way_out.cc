@@ -44,6 +44,7 @@ constexpr Row kByReason[] = {
 
 // By a part of the message, where the code says too little.
 constexpr Row kByText[] = {
+    {"is not available here", "see seedlm devices, or use --backend auto"},
     {"nothing to compress", "name tensors with --include, or see seedlm estimate"},
     {"pattern", "correct the pattern"},
     {"no compressed tensor", "give the output of seedlm compress"},
