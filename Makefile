@@ -14,7 +14,7 @@ help:
 	@echo 'make test        build everything and run all tests'
 	@echo 'make test-s3     the S3 tests against a Ceph RADOS gateway, which is installed and started'
 	@echo 'make test-slow   the index search against the scan of all seeds, a million blocks and more'
-	@echo 'make faults      kill -9, full disks, damaged files, jumping clocks: minutes (mounts as root)'
+	@echo 'make faults      kill -9, full disks, damaged files, outages, lost packets: half an hour (as root)'
 	@echo 'make bench       measure the search and whole files, write kernels/bench/results/DATE-*.json'
 	@echo 'make bench-transfer  uploads and downloads on loopback beside a bare gRPC stream'
 	@echo 'make hardware    C simulation, RTL in lockstep, proof, areas, table of cycles'

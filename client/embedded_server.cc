@@ -89,6 +89,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedServer>> StartIn(Home home,
   server_options.data_dir = home.path();
   server_options.storage_roots = {"/"};
   server_options.threads = options.threads;
+  server_options.search = options.search;
   server_options.index_memory = options.index_memory;
   if (options.index_cache) server_options.index_cache = server::DefaultIndexCache();
   server_options.cancel_on_shutdown = true;

@@ -23,6 +23,7 @@ class EmbeddedServer {
  public:
   struct Options {
     int threads = 0;                          // workers of every backend; 0: one a core
+    std::string search = "auto";              // as the server's --search
     int64_t index_memory = int64_t{1} << 30;  // as the server's --index-memory
     bool index_cache = false;                 // keep the index in the user's cache directory
     // What belongs together: a server that is given the same key finds the jobs of one that was

@@ -51,6 +51,11 @@ void AddSpecOptions(CLI::App& app, SpecOptions& options) {
   app.add_option("--threads", options.threads,
                  "Threads of the server in the process; 0: all. No effect with --server")
       ->check(CLI::Range(0, kMaxThreads));
+  app.add_option("--search", options.search,
+                 "auto: all seeds or the index, by what is expected to be fastest; exhaustive, "
+                 "index: always that. The bytes are the same. No effect with --server")
+      ->check(CLI::IsMember({"auto", "exhaustive", "index"}))
+      ->default_str("auto");
   app.add_option("--index-memory", options.index_memory,
                  "Memory for the search's index in the process, such as 512MiB; 0: none. "
                  "Default 1GiB. No effect with --server")
@@ -63,6 +68,13 @@ void AddSpecOptions(CLI::App& app, SpecOptions& options) {
                                  "cannot use fitted levels; give --scale pow2 or --scale paper");
     }
   });
+}
+
+std::string OnlyInProcess(const SpecOptions& options) {
+  const SpecOptions defaults;
+  if (options.threads != defaults.threads) return "--threads";
+  if (options.search != defaults.search) return "--search";
+  return options.index_memory != defaults.index_memory ? "--index-memory" : "";
 }
 
 v1::CompressionSpec ToSpec(const SpecOptions& options) {

@@ -56,12 +56,13 @@ constexpr size_t kMaxWaitingVerifications = 8;
 constexpr int kMaxConcurrentStreams = 4096;  // of one connection
 constexpr int kKeepAliveMs = 60'000;         // a dead client is noticed within 80 s
 constexpr int kKeepAliveTimeoutMs = 20'000;
-constexpr int kMinPingIntervalMs = 10'000;  // clients that ping more often are cut off
-constexpr int kMaxMetadataBytes = 8 << 10;  // gRPC's default, said aloud
-constexpr int kHandshakeMs = 20'000;        // TLS and HTTP/2 must stand by then
-constexpr int kConnectionIdleMs = 600'000;  // without calls; clients come again by themselves
-constexpr int kMaxReflectionThreads = 16;   // only reflection takes threads of gRPC's own
-constexpr int kMessageSlack = 64 << 10;     // names and framing around 4 MiB of data
+constexpr int kMinPingIntervalMs = 10'000;      // clients that ping more often are cut off
+constexpr int kMaxMetadataBytes = 8 << 10;      // gRPC's default, said aloud
+constexpr int kHandshakeMs = 20'000;            // TLS and HTTP/2 must stand by then
+constexpr int kConnectionIdleMs = 600'000;      // without calls; clients come again by themselves
+constexpr int kMaxReflectionThreads = 16;       // only reflection takes threads of gRPC's own
+constexpr int64_t kEndless = int64_t{1} << 50;  // weights
+constexpr int kMessageSlack = 64 << 10;         // names and framing around 4 MiB of data
 
 using ConnectionTaker = grpc::experimental::ExternalConnectionAcceptor;
 
@@ -183,7 +184,8 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
     return RenamePublisher::Make(target);
   };
 
-  backend::SetIndexOptions({options.index_memory, options.index_cache});
+  backend::SetIndexOptions(
+      {options.search == "exhaustive" ? 0 : options.index_memory, options.index_cache});
   const BackendDoor backends = MakeDoor(options.backend);
   if (const auto preferred = backends.open("auto"); !preferred.ok()) return preferred.status();
   SchedulerOptions scheduling;
@@ -192,6 +194,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
   scheduling.max_active_jobs = options.max_active_jobs;
   scheduling.max_owner_jobs = OwnerJobs(options);
   scheduling.commit_interval = options.commit_interval;
+  if (options.search == "index") scheduling.weights_to_come = kEndless;
   if (options.shard_weights > 0) scheduling.shard_weights = options.shard_weights;
   scheduler =
       std::make_unique<Scheduler>(Scheduler::Parts{store.get(), &events, &*locator, backends, log,

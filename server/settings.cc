@@ -82,6 +82,10 @@ std::vector<Setting> MakeSettings() {
        "Worker threads; 0: one for each hardware thread"},
       {"backend", "Work", Text(FIELD(backend), "NAME"),
        "What jobs run on that do not choose one; `seedlm devices` lists them"},
+      {"search", "Work", Choice(FIELD(search), {"auto", "exhaustive", "index"}),
+       "auto: all seeds or the index, by what is expected to be fastest; exhaustive: no index; "
+       "index: "
+       "as for a job without end, so lists are built at once. The bytes are the same"},
       {"index-memory", "Work", Size(FIELD(index_memory), 0, 1024 * kGiB),
        "Memory for the index of the search, at most; 0: no index, and a slower search"},
       {"index-cache", "Work", Text(FIELD(index_cache), "DIR"),

@@ -52,6 +52,7 @@ absl::StatusOr<Paths> CheckPaths(const Options& options) {
 absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
   if (!options.server.empty()) return Connect(options.server);
   return StartEmbedded({.threads = options.spec.threads,
+                        .search = options.spec.search,
                         .index_memory = options.spec.index_memory,
                         .index_cache = true,
                         .resume_key = ResumeKey(paths.out)});
@@ -91,8 +92,9 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  if (!options.server.empty() && options.spec.threads != 0) {
-    PrintError("--threads: has no effect on a server; leave it out, or leave out --server");
+  if (const std::string local = OnlyInProcess(options.spec);
+      !options.server.empty() && !local.empty()) {
+    PrintError(local + ": has no effect on a server; leave it out, or leave out --server");
     return kUsage;
   }
   const auto paths = CheckPaths(options);

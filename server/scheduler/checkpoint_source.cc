@@ -144,8 +144,8 @@ absl::StatusOr<format::Checkpoint> SourceLocator::OpenSource(const JobRequest& r
   return checkpoint;
 }
 
-absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(const JobRequest& request,
-                                                                      std::string_view id) const {
+absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(
+    const JobRequest& request, std::string_view id, const S3Patience& patience) const {
   absl::StatusOr<SinkTarget> target = Target(request, id);
   if (!target.ok()) return target.status();
   absl::StatusOr<format::Checkpoint> checkpoint = OpenSource(request);
@@ -162,7 +162,7 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(const JobR
   absl::Status status = CheckRowLengths(planned->plan);
   if (!status.ok()) return status;
   const SinkTarget& to = planned->target;
-  status = to.s3.has_value() ? s3_.Check(to)
+  status = to.s3.has_value() ? s3_.Check(to, patience)
                              : CheckTarget(to, planned->checkpoint.path, PathsOf(planned->plan));
   if (!status.ok()) return ForField(status, "job.destination.uri");
   return planned;

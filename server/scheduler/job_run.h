@@ -53,6 +53,7 @@ struct RunContext {
       open_backend;
   int64_t shard_weights = 0;
   std::chrono::milliseconds commit_interval{0};  // see WorkLog
+  int64_t weights_to_come = 0;                   // see SchedulerOptions
   PublisherFactory make_publisher;
   FaultPoint fault_point;
 };

@@ -28,8 +28,8 @@ absl::Status JobRun::Open() {
       return absl::OkStatus();
     }
   }
-  absl::StatusOr<std::unique_ptr<const PlannedJob>> planned =
-      context_.locator->Plan(job_.request, IdOf(name()));
+  absl::StatusOr<std::unique_ptr<const PlannedJob>> planned = context_.locator->Plan(
+      job_.request, IdOf(name()), {.attempts = 0, .stop = stop_.get_token()});
   if (!planned.ok()) return planned.status();
   return OpenPlanned(*std::move(planned));
 }
@@ -88,6 +88,7 @@ absl::Status JobRun::OpenPlanned(std::unique_ptr<const PlannedJob> planned) {
   if (!resume.ok()) return resume.status();
   SinkOptions options;
   options.resume = *resume;
+  options.stop = stop_.get_token();
   options.fault_point = context_.fault_point;
   absl::StatusOr<std::unique_ptr<Publisher>> publisher = context_.make_publisher(planned->target);
   if (!publisher.ok()) return publisher.status();
@@ -107,13 +108,14 @@ absl::Status JobRun::OpenPlanned(std::unique_ptr<const PlannedJob> planned) {
 
 void JobRun::StartStreamLocked() {
   const format::CompressionPlan& plan = planned_->plan;
+  const int64_t to_come = context_.weights_to_come > 0 ? context_.weights_to_come : plan.weights;
   for (size_t id = 0; id < plan.tensors.size(); ++id) {
     const format::PlannedTensor& tensor = plan.tensors[id];
     const auto bytes = static_cast<int64_t>(tensor.source->byte_size());
     if (tensor.compressed) {
       tensors_.push_back(std::make_unique<TensorRun>(
           static_cast<int64_t>(id), tensor, *planned_->checkpoint.files[tensor.file].file,
-          plan.options, context_.shard_weights, plan.weights));
+          plan.options, context_.shard_weights, to_come));
       tensors_.back()->Restore(*work_);
       pieces_left_ += tensors_.back()->shards();
       measures_left_ += tensors_.back()->measures();

@@ -94,6 +94,7 @@ absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
                            [this](std::string_view name) { return OpenBackend(name); },
                            options_.shard_weights,
                            options_.commit_interval,
+                           options_.weights_to_come,
                            parts_.make_publisher,
                            parts_.fault_point};
   {

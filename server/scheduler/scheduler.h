@@ -70,6 +70,7 @@ struct SchedulerOptions {
   std::chrono::milliseconds store_patience{3000};
   // How long finished pieces that are small may wait to be recorded together; see WorkLog.
   std::chrono::milliseconds commit_interval{100};
+  int64_t weights_to_come = 0;  // what a search may count on; 0: those of its job
 };
 inline constexpr std::chrono::milliseconds kMaxStoreRetry{5000};
 

@@ -75,9 +75,11 @@ absl::StatusOr<std::unique_ptr<CheckpointSink>> CheckpointSink::Open(
     SinkTarget target, const format::Checkpoint& checkpoint, const format::CompressionPlan& plan,
     SinkOptions options) {
   const bool resume = options.resume;
+  std::stop_token stop = options.stop;
   std::unique_ptr<CheckpointSink> sink(
       new CheckpointSink(std::move(target), checkpoint, plan, std::move(options)));
-  if (absl::Status status = sink->Prepare(resume); !status.ok()) return sink->Named(status);
+  absl::Status status = sink->Prepare(resume, std::move(stop));
+  if (!status.ok()) return sink->Named(status);
   return sink;
 }
 
@@ -95,8 +97,8 @@ absl::Status CheckpointSink::Named(const absl::Status& status) const {
   return named;
 }
 
-absl::Status CheckpointSink::Prepare(bool resume) {
-  Staging staging{staging_, checkpoint_.path, {}, PathsOf(plan_)};
+absl::Status CheckpointSink::Prepare(bool resume, std::stop_token stop) {
+  Staging staging{staging_, checkpoint_.path, {}, PathsOf(plan_), std::move(stop)};
   for (const format::PlannedOutput& output : plan_.outputs) {
     staging.outputs.push_back(output.relative_path);
   }

@@ -32,6 +32,7 @@ struct SinkOptions {
   // planes hold then is for the caller to check: see StagedFile.
   bool resume = false;
   std::unique_ptr<Publisher> publisher;  // null: a RenamePublisher
+  std::stop_token stop;                  // ends the publisher's wait for its server
   FaultPoint fault_point;
 };
 
@@ -93,7 +94,7 @@ class CheckpointSink {
   CheckpointSink(SinkTarget target, const format::Checkpoint& checkpoint,
                  const format::CompressionPlan& plan, SinkOptions options);
   absl::Status Named(const absl::Status& status) const;
-  absl::Status Prepare(bool resume);
+  absl::Status Prepare(bool resume, std::stop_token stop);
   absl::Status StageOutputs();
   absl::Status WriteSmallFile(const std::string& relative_path, const std::string& content);
   absl::Status CopyFile(const std::string& relative_path, std::stop_token stop,

@@ -35,6 +35,7 @@ struct Staging {
   std::string source;                // the checkpoint's path, resolved
   std::vector<std::string> outputs;  // relative paths, by index
   OutputPaths paths;                 // of all files, those that come at the end too
+  std::stop_token stop{};            // ends Begin, with CANCELLED
 };
 
 // One output of one job; of another attempt another object, which finds what this one left.

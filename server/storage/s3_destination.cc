@@ -37,8 +37,8 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir
   return destination;
 }
 
-absl::Status S3Destination::Check(const SinkTarget& target, const std::stop_token& stop) const {
-  return why_not_.ok() ? S3Publisher::Check(*client_, target, stop) : why_not_;
+absl::Status S3Destination::Check(const SinkTarget& target, const S3Patience& patience) const {
+  return why_not_.ok() ? S3Publisher::Check(*client_, target, patience) : why_not_;
 }
 
 std::unique_ptr<Publisher> S3Destination::MakePublisher(const SinkTarget& target) const {

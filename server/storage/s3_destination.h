@@ -30,7 +30,7 @@ class S3Destination {
   std::string StagingParent() const { return directory_; }
 
   // FAILED_PRECONDITION (S3_NOT_CONFIGURED); else as S3Publisher::Check.
-  absl::Status Check(const SinkTarget& target, const std::stop_token& stop = {}) const;
+  absl::Status Check(const SinkTarget& target, const S3Patience& patience) const;
 
   // Where nothing is configured, one that can only discard. REQUIRES: target.s3 is set; this
   // outlives the answer.

@@ -65,13 +65,13 @@ s3::Existing S3Publisher::existing() const {
 }
 
 absl::Status S3Publisher::Check(s3::Client& client, const SinkTarget& target,
-                                const std::stop_token& stop) {
+                                const S3Patience& patience) {
   const std::string& bucket = target.s3->bucket;
-  const absl::StatusOr<std::string> first =
-      client.FirstKey(bucket, absl::StrCat(target.s3->prefix, "/"), stop);
+  const absl::StatusOr<std::string> first = client.FirstKey(
+      bucket, absl::StrCat(target.s3->prefix, "/"), patience.stop, patience.attempts);
   if (!first.ok()) return first.status();
   if (first->empty() || target.overwrite) return absl::OkStatus();
-  const auto info = client.HeadObject({bucket, *first}, stop);
+  const auto info = client.HeadObject({bucket, *first}, patience.stop);
   if (!info.ok()) return info.status();
   if (!info->has_value() || (*info)->owner == OwnerOf(target)) return absl::OkStatus();
   return WithReason(
@@ -96,7 +96,8 @@ absl::StatusOr<bool> S3Publisher::WasPublished(const std::string&,
 absl::Status S3Publisher::Begin(const Staging& staging) {
   if (!parts_.why_not.ok()) return parts_.why_not;
   staging_ = staging;
-  if (absl::Status status = Check(*parts_.client, target_); !status.ok()) return status;
+  absl::Status status = Check(*parts_.client, target_, {.attempts = 0, .stop = staging.stop});
+  if (!status.ok()) return status;
   auto ledger = S3Ledger::Create(parts_.ledgers, target_.id, target_.s3->bucket);
   if (!ledger.ok()) return ledger.status();
   ledger_ = *std::move(ledger);

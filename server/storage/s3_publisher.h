@@ -33,6 +33,12 @@ struct S3Transfer {
   int parallel = 4;                       // parts of a job that are on their way at a time
 };
 
+// How long a check waits for an S3 server that is away.
+struct S3Patience {
+  int attempts = 2;  // who waits for the answer hears of it soon; 0: as for all that jobs do
+  std::stop_token stop = {};  // ends the wait
+};
+
 // Objects PREFIX/PATH, one for each file of the output. Files of at most a part are put at the end.
 // Everything is completed at the end, the index and config.json last, so who finds those finds all.
 // Uploads that a publisher leaves open are the sweeper's.
@@ -54,7 +60,7 @@ class S3Publisher final : public Publisher {
   // What can be known before any work is done: whether the bucket can be reached and used, and
   // whether something is at the prefix. Errors: those of s3::Client, ALREADY_EXISTS.
   static absl::Status Check(s3::Client& client, const SinkTarget& target,
-                            const std::stop_token& stop = {});
+                            const S3Patience& patience = {});
 
   // Every file is there, with its size, and this job's.
   absl::StatusOr<bool> WasPublished(const std::string& intent, const std::vector<StoredFile>& files,

@@ -37,7 +37,7 @@ TEST_CASE("the defaults: 4 bits, optimal, fitted, auto") {
 TEST_CASE("every option arrives") {
   const Parsed parsed = Parse(
       "model --bits 4.5 --fit nearest --scale paper --include *.weight --include re:a.* "
-      "--exclude b --backend reference --threads 3");
+      "--exclude b --backend reference --threads 3 --search exhaustive");
   REQUIRE(parsed.error.empty());
   const v1::CompressionSpec spec = ToSpec(parsed.options);
   CHECK(spec.profile() == v1::PROFILE_4_5BIT);
@@ -48,6 +48,7 @@ TEST_CASE("every option arrives") {
   CHECK(spec.selection().exclude(0) == "b");
   CHECK(spec.backend() == "reference");
   CHECK(parsed.options.threads == 3);
+  CHECK(parsed.options.search == "exhaustive");
   CHECK(ToSpec(Parse("m --bits 2").options).profile() == v1::PROFILE_2BIT);
   CHECK(ToSpec(Parse("m --bits 3").options).profile() == v1::PROFILE_3BIT);
 }
@@ -63,6 +64,13 @@ TEST_CASE("sizes are written as for the server") {
   CHECK(memory("1025") == 1025);
   CHECK(memory("512MiB") == int64_t{512} << 20);
   CHECK(memory("2GiB") == int64_t{2} << 30);
+}
+
+TEST_CASE("what only a server in the process heeds is known") {
+  CHECK(OnlyInProcess(Parse("m --bits 3").options).empty());
+  CHECK(OnlyInProcess(Parse("m --threads 1").options) == "--threads");
+  CHECK(OnlyInProcess(Parse("m --search index").options) == "--search");
+  CHECK(OnlyInProcess(Parse("m --index-memory 0").options) == "--index-memory");
 }
 
 TEST_CASE("a pattern does not swallow the input that follows it") {
@@ -81,6 +89,7 @@ TEST_CASE("nearest takes pow2 where no rule is given, and refuses fitted") {
 
 TEST_CASE("what is not known is refused by name") {
   CHECK(Parse("m --bits 5").error.find("--bits") != std::string::npos);
+  CHECK(Parse("m --search best").error.find("--search") != std::string::npos);
   CHECK(Parse("m --fit best").error.find("--fit") != std::string::npos);
   CHECK(Parse("m --scale log").error.find("--scale") != std::string::npos);
   CHECK(Parse("m --threads -1").error.find("--threads") != std::string::npos);

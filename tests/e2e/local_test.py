@@ -118,6 +118,13 @@ class GoingOn(EndToEnd):
 
 
 class Compress(EndToEnd):
+    def test_every_search_gives_the_same_bytes(self):
+        source = small_file(self.path("in.safetensors"))
+        for search in ("auto", "exhaustive", "index"):
+            self.ok(run("compress", source, self.path(search), "--search", search,
+                        env={"XDG_CACHE_HOME": self.path("cache")}))
+            self.assertEqual(read(self.path(search)), read(self.path("auto")))
+
     def test_a_file_becomes_a_file(self):
         source = small_file(self.path("in.safetensors"))
         result = self.ok(run("compress", source, self.path("out.safetensors"), "--json"))

@@ -271,6 +271,23 @@ TEST_CASE_METHOD(Fixture, "s3 sink: what an earlier attempt may have left is not
   AwaitNoOrphans();
 }
 
+TEST_CASE_METHOD(Fixture, "s3 sink: who asks hears soon that the server is away; a job waits") {
+  const Json away{
+      {"operation", "ListObjects"}, {"action", "status"}, {"status", 503}, {"times", 5}};
+  fake.Fail(Json::array({away}));
+  CHECK_THAT(S3Publisher::Check(*client, target),
+             IsStatus(Code::kUnavailable, {"s3://models", "tried 2 times"}));
+  fake.Fail(Json::array({away}));
+  CHECK(Begin(*Make()) == absl::OkStatus());
+  CHECK(fake.Calls("ListObjects") == 2 + 6);
+  fake.Fail(Json::array({away}));
+  std::stop_source stop;
+  stop.request_stop();
+  Staging staging;
+  staging.stop = stop.get_token();
+  CHECK_THAT(Make()->Begin(staging), IsStatus(Code::kCancelled, {}));
+}
+
 TEST_CASE_METHOD(Fixture, "s3 sink: a prefix with something at it is refused, or written over") {
   REQUIRE(
       client->PutObject({"models", "out/tiny/zebra"}, s3::BodyOf("x"), s3::Existing::kKeep, "", {})
