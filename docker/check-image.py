@@ -9,7 +9,8 @@ ENTRYPOINT and CMD), asked by its HEALTHCHECK until that succeeds, and sent its 
 end with exit code 0. What COPY takes is the committed HEAD.
 
 Needs root, debootstrap, and a Debian 12 mirror: MIRROR=url, or what this machine's apt uses.
---cache DIR stands for `RUN --mount=type=cache`. --staged DIR is what docker/stage-image.sh laid out from a
+--cache DIR stands for `RUN --mount=type=cache`; ccache finds there what was compiled in any directory
+of a Debian 12. --staged DIR is what docker/stage-image.sh laid out from a
 build on this machine, also Debian 12: the stages that build are then not gone through. --keep leaves the roots there. Stages that come from
 another distribution than Debian (the cuda target) cannot be checked here and are refused.
 """
@@ -114,6 +115,8 @@ class Roots:
         environment += [f"{k}={os.environ[k]}" for k in (
             "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
             if k in os.environ]
+        if self.cache:  # finds what was compiled in other directories, on the same system
+            environment += [f"CCACHE_BASEDIR={directory}", "CCACHE_NOHASHDIR=1"]
         script.append(f'exec chroot {spec}"$1" env -i "${{@:3}}" sh -c "$2"')
         text = f"cd {shlex.quote(directory)} && exec {shlex.join(command)}"
         argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private",
