@@ -107,7 +107,7 @@ def packet_loss(bench):
         address = link.left.address + ":7433"
         server = Server(directory, "--insecure", listen=address, within=link.left.within).start()
         there = {"within": link.right.within}
-        for i in range(bench.times(20, 1)):
+        for i in range(bench.times(10, 1)):
             job = server.must("submit", bench.source, *SELECT, "--insecure", "--request-id", f"r{i}",
                               **there).out.strip()
             server.must("wait", job, "--insecure", **there)
