@@ -15,6 +15,15 @@
 namespace seedlm::format {
 namespace {
 
+constexpr mode_t kPermissions = 0777;
+
+// Gives the new file those of the old one at `path`, if there is one.
+void KeepPermissions(int fd, const std::string& path) {
+  struct stat old {};
+  if (lstat(path.c_str(), &old) != 0 || !S_ISREG(old.st_mode)) return;
+  (void)fchmod(fd, old.st_mode & kPermissions);
+}
+
 // What stands under the final name must be free, or a file that may be replaced.
 absl::Status CheckTarget(const std::string& path, IfExists if_exists) {
   if (path.empty() || path.back() == '/') {
@@ -58,9 +67,14 @@ absl::StatusOr<AtomicFile> AtomicFile::Resume(const std::string& path,
   AtomicFile file;
   file.path_ = path;
   file.if_exists_ = if_exists;
-  file.fd_ = open(temporary_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (file.fd_ < 0) return ErrnoToStatus(errno, path, "create");
-  if (absl::Status status = LockForOne(file.fd_, path); !status.ok()) return status;
+  for (;;) {
+    file.fd_ = open(temporary_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (file.fd_ < 0) return ErrnoToStatus(errno, path, "create");
+    if (absl::Status status = LockForOne(file.fd_, path); !status.ok()) return status;
+    if (HasName(file.fd_, temporary_path)) break;
+    close(std::exchange(file.fd_, -1));  // committed or given up before the lock was ours
+    if (absl::Status status = CheckTarget(path, if_exists); !status.ok()) return status;
+  }
   file.temporary_path_ = temporary_path;  // ours from here on
   file.keep_ = true;                      // an error takes nothing away from an earlier process
   struct stat info {};
@@ -95,8 +109,8 @@ AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
 AtomicFile::~AtomicFile() { Abandon(); }
 
 void AtomicFile::Abandon() {
-  if (fd_ >= 0) close(fd_);
   if (!temporary_path_.empty() && !keep_) (void)unlink(temporary_path_.c_str());
+  if (fd_ >= 0) close(fd_);  // last: nobody takes up what is being removed
   fd_ = -1;
   temporary_path_.clear();
 }
@@ -114,13 +128,13 @@ absl::Status AtomicFile::Commit() {
     return absl::FailedPreconditionError(
         Cat(Printable(path_), ": was committed or abandoned before"));
   }
+  if (if_exists_ == IfExists::kReplace) KeepPermissions(fd_, path_);
   int error = fsync(fd_) == 0 ? 0 : errno;
-  if (error == 0 && close(std::exchange(fd_, -1)) != 0) error = errno;
-  if (error == 0) {
+  if (error == 0) {  // still open, and locked after Resume: nobody takes up what has its final name
     if (if_exists_ == IfExists::kReplace) {
       error = rename(temporary_path_.c_str(), path_.c_str()) == 0 ? 0 : errno;
     } else {
-      error = RenameNoReplace(temporary_path_, path_);
+      error = TryRenameNoReplace(temporary_path_, path_);
     }
   }
   if (error != 0) {
@@ -128,6 +142,7 @@ absl::Status AtomicFile::Commit() {
     return error == EEXIST ? AlreadyExistsStatus(path_) : ErrnoToStatus(error, path_, "write");
   }
   temporary_path_.clear();
+  close(std::exchange(fd_, -1));  // fsync has told all that could go wrong
   return SyncDirectoryOf(path_);
 }
 

@@ -48,7 +48,7 @@ class AtomicFile {
   // Reads back what was written; bytes that were not are 0. REQUIRES: as WriteAt, not committed.
   absl::Status ReadAt(uint64_t offset, std::span<std::byte> bytes) const;
 
-  // With kFail a file that appeared meanwhile is not overwritten: ALREADY_EXISTS.
+  // kFail: a file that appeared meanwhile stays: ALREADY_EXISTS. kReplace: its permissions do.
   absl::Status Commit();
 
  private:

@@ -72,9 +72,10 @@ using RestoreProgress =
 absl::Status RestoreTensor(const DecompressionPlan& plan, const RestoredTensor& tensor,
                            const SafetensorsWriter& writer, RestoreProgress progress);
 
-// Writes everything: to the file `path`, or to the directory `path`. A new directory appears under
-// its name only when it is whole; in one that exists (kReplace) files are replaced one by one,
-// others stay. Errors: ALREADY_EXISTS (kFail), those of RestoreTensor, of reading and of writing.
+// Writes everything: to the file `path`, or to the directory `path`, which appears under its name
+// only when it is whole. One that exists (kReplace) is replaced as a whole, and only if every file
+// in it has a namesake among the new ones: see StagedDirectory. Errors: ALREADY_EXISTS (kFail),
+// those of StagedDirectory, of RestoreTensor, of reading and of writing.
 absl::Status RestoreCheckpoint(const DecompressionPlan& plan, const std::string& path,
                                IfExists if_exists, RestoreProgress progress);
 

@@ -94,4 +94,11 @@ absl::Status LockForOne(int fd, const std::string& path) {
       Cat(Printable(path), ": another process is writing it; wait for that one"));
 }
 
+bool HasName(int fd, const std::string& path) {
+  struct stat opened {};
+  struct stat named {};
+  return fstat(fd, &opened) == 0 && lstat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 }  // namespace seedlm::format

@@ -27,4 +27,8 @@ absl::Status ReserveBeyondEnd(int fd, const std::string& path, uint64_t size);
 // Keeps other processes off a file or directory until `fd` is closed. ABORTED if one has it.
 absl::Status LockForOne(int fd, const std::string& path);
 
+// Whether `path` still names what `fd` has open: another process may have renamed or removed it
+// before LockForOne.
+bool HasName(int fd, const std::string& path);
+
 }  // namespace seedlm::format

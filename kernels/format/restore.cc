@@ -162,7 +162,8 @@ absl::Status RestoreTensor(const DecompressionPlan& plan, const RestoredTensor& 
 absl::Status RestoreCheckpoint(const DecompressionPlan& plan, const std::string& path,
                                IfExists if_exists, RestoreProgress progress) {
   if (!plan.is_directory) return RestoreFile(plan, 0, path, if_exists, progress);
-  absl::StatusOr<StagedDirectory> directory = StagedDirectory::Create(path, if_exists);
+  absl::StatusOr<StagedDirectory> directory =
+      StagedDirectory::Create(path, if_exists, {PathsOf(plan), OutputKind::kRestored});
   if (!directory.ok()) return directory.status();
   const absl::Status status = RestoreInto(plan, *directory, progress);
   return status.ok() ? directory->Commit() : status;

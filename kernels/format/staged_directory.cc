@@ -18,27 +18,32 @@ namespace seedlm::format {
 
 namespace fs = std::filesystem;
 
-absl::StatusOr<StagedDirectory> StagedDirectory::Check(const std::string& path,
-                                                       IfExists if_exists) {
+absl::Status StagedDirectory::CheckTarget() const {
+  struct stat info {};
+  if (stat(path_.c_str(), &info) != 0) {
+    return errno == ENOENT ? absl::OkStatus() : ErrnoToStatus(errno, path_, "create");
+  }
+  if (if_exists_ == IfExists::kFail) return AlreadyExistsStatus(path_);
+  if (!S_ISDIR(info.st_mode)) {
+    return absl::InvalidArgumentError(Cat(Printable(path_), ": is a file, not a directory"));
+  }
+  return CheckReplaceable(path_, output_);
+}
+
+absl::StatusOr<StagedDirectory> StagedDirectory::Prepare(const std::string& path,
+                                                         IfExists if_exists, NewOutput output) {
   StagedDirectory directory;
   directory.path_ = path;
   directory.if_exists_ = if_exists;
+  directory.output_ = std::move(output);
   while (directory.path_.size() > 1 && directory.path_.ends_with('/')) directory.path_.pop_back();
-  struct stat info {};
-  if (stat(directory.path_.c_str(), &info) == 0) {
-    if (if_exists == IfExists::kFail) return AlreadyExistsStatus(directory.path_);
-    if (!S_ISDIR(info.st_mode)) {
-      return absl::InvalidArgumentError(Cat(Printable(path), ": is a file, not a directory"));
-    }
-  } else if (errno != ENOENT) {
-    return ErrnoToStatus(errno, path, "create");
-  }
+  if (absl::Status status = directory.CheckTarget(); !status.ok()) return status;
   return directory;
 }
 
-absl::StatusOr<StagedDirectory> StagedDirectory::Create(const std::string& path,
-                                                        IfExists if_exists) {
-  absl::StatusOr<StagedDirectory> directory = Check(path, if_exists);
+absl::StatusOr<StagedDirectory> StagedDirectory::Create(const std::string& path, IfExists if_exists,
+                                                        NewOutput output) {
+  absl::StatusOr<StagedDirectory> directory = Prepare(path, if_exists, std::move(output));
   if (!directory.ok()) return directory;
   const std::string staging = TemporaryNameBeside(directory->path_);
   if (mkdir(staging.c_str(), 0777) != 0) return ErrnoToStatus(errno, path, "create");
@@ -48,15 +53,22 @@ absl::StatusOr<StagedDirectory> StagedDirectory::Create(const std::string& path,
 
 absl::StatusOr<StagedDirectory> StagedDirectory::Resume(const std::string& path,
                                                         const std::string& working_path,
-                                                        IfExists if_exists) {
-  absl::StatusOr<StagedDirectory> directory = Check(path, if_exists);
+                                                        IfExists if_exists, NewOutput output) {
+  absl::StatusOr<StagedDirectory> directory = Prepare(path, if_exists, std::move(output));
   if (!directory.ok()) return directory;
-  if (mkdir(working_path.c_str(), 0777) != 0 && errno != EEXIST) {
-    return ErrnoToStatus(errno, path, "create");
+  for (;;) {
+    if (mkdir(working_path.c_str(), 0777) != 0 && errno != EEXIST) {
+      return ErrnoToStatus(errno, path, "create");
+    }
+    int& fd = directory->lock_;
+    fd = open(working_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) continue;  // committed or given up in this moment
+    if (fd < 0) return ErrnoToStatus(errno, path, "create");
+    if (absl::Status status = LockForOne(fd, path); !status.ok()) return status;
+    if (HasName(fd, working_path)) break;
+    close(std::exchange(fd, -1));
+    if (absl::Status status = directory->CheckTarget(); !status.ok()) return status;
   }
-  directory->lock_ = open(working_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (directory->lock_ < 0) return ErrnoToStatus(errno, path, "create");
-  if (absl::Status status = LockForOne(directory->lock_, path); !status.ok()) return status;
   directory->working_path_ = working_path;
   return directory;
 }
@@ -69,14 +81,16 @@ StagedDirectory& StagedDirectory::operator=(StagedDirectory&& other) noexcept {
   std::swap(if_exists_, other.if_exists_);
   std::swap(lock_, other.lock_);
   std::swap(keep_, other.keep_);
+  std::swap(output_, other.output_);
   return *this;
 }
 
 StagedDirectory::~StagedDirectory() {
-  if (lock_ >= 0) close(lock_);
-  if (working_path_.empty() || keep_) return;
-  std::error_code error;  // nobody to tell; what stays is hidden
-  fs::remove_all(working_path_, error);
+  if (!working_path_.empty() && !keep_) {
+    std::error_code error;  // nobody to tell; what stays is hidden
+    fs::remove_all(working_path_, error);
+  }
+  if (lock_ >= 0) close(lock_);  // last: nobody takes up what is being removed
 }
 
 absl::StatusOr<std::string> StagedDirectory::PathFor(const std::string& relative_path) const {
@@ -91,17 +105,24 @@ absl::Status StagedDirectory::Commit() {
   std::error_code error;
   for (fs::recursive_directory_iterator entry(working_path_, error);
        !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (!entry->is_directory()) continue;  // AtomicFile has seen to the files and their directory
+    std::error_code unknown;
+    if (!entry->is_directory(unknown)) continue;  // AtomicFile has seen to the files
     if (absl::Status status = SyncDirectoryOf(entry->path().string()); !status.ok()) return status;
   }
   if (error) return ErrnoToStatus(error.value(), working_path_, "list");
-  if (const int failed = PutInPlace(); failed != 0) {
+  if (absl::Status status = CheckTarget(); !status.ok()) return status;  // perhaps hours later
+  // What is replaced has the working name in a moment: nobody may take that up and go on in it.
+  const int old = lock_ < 0 ? -1 : open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (old >= 0) (void)LockForOne(old, path_);
+  const int failed = PutInPlace();
+  if (failed == 0) fs::remove_all(working_path_, error);  // the old directory, if there was one
+  if (old >= 0) close(old);
+  if (failed != 0) {
     if (failed == ENOTEMPTY || failed == EEXIST || failed == ENOTDIR) {
       return AlreadyExistsStatus(path_);
     }
     return ErrnoToStatus(failed, path_, "create");
   }
-  fs::remove_all(working_path_, error);  // the old directory, if there was one
   working_path_.clear();
   return SyncDirectoryOf(path_);
 }
@@ -110,21 +131,7 @@ int StagedDirectory::PutInPlace() const {
   // rename(2) never replaces a directory that has something in it.
   if (rename(working_path_.c_str(), path_.c_str()) == 0) return 0;
   if (if_exists_ == IfExists::kFail || (errno != ENOTEMPTY && errno != EEXIST)) return errno;
-  if (renameat2(AT_FDCWD, working_path_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) == 0) {
-    return 0;
-  }
-  if (errno != EINVAL && errno != ENOSYS) return errno;
-  // A file system without that flag (NFS): two steps, and the first one is undone if the second
-  // fails.
-  const std::string old = TemporaryNameBeside(path_);
-  if (rename(path_.c_str(), old.c_str()) != 0) return errno;
-  if (rename(working_path_.c_str(), path_.c_str()) != 0) {
-    const int failed = errno;
-    (void)rename(old.c_str(), path_.c_str());
-    return failed;
-  }
-  (void)rename(old.c_str(), working_path_.c_str());  // Commit deletes it there
-  return 0;
+  return TryExchange(working_path_, path_, TemporaryNameBeside(path_));
 }
 
 }  // namespace seedlm::format

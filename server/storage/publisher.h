@@ -34,7 +34,7 @@ struct Staging {
   std::string directory;
   std::string source;                // the checkpoint's path, resolved
   std::vector<std::string> outputs;  // relative paths, by index
-  OutputPaths paths;                 // of all files, those that come at the end too
+  format::OutputPaths paths;         // of all files, those that come at the end too
   std::stop_token stop{};            // ends Begin, with CANCELLED
 };
 

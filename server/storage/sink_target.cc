@@ -9,8 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
-#include "kernels/format/packed_tensor.h"
-#include "kernels/format/safetensors.h"
 #include "kernels/format/text.h"
 #include "server/errors/reason.h"
 #include "server/storage/tree.h"
@@ -20,60 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A directory with more entries than this is not looked through: it is not replaced.
-constexpr int kMaxEntriesLookedAt = 100'000;
-
 bool IsInside(std::string_view path, std::string_view directory) {
   return path.size() > directory.size() && path.starts_with(directory) &&
          path[directory.size()] == '/';
 }
-
-// A safetensors file that this program compressed.
-bool IsCompressed(const fs::path& path) {
-  const auto file = format::SafetensorsFile::Open(path.string());
-  return file.ok() && (*file)->metadata().contains(std::string(format::kMetadataKey));
-}
-
-// What of an existing directory the new output would wipe out: see CheckTarget.
-class OldOutput {
- public:
-  explicit OldOutput(const OutputPaths& replacements) : replacements_(replacements) {}
-
-  // Why `directory` must not be replaced; empty if it may be.
-  std::string WhyNot(const std::string& directory) {
-    std::error_code error;
-    int entries = 0;
-    for (fs::recursive_directory_iterator it(directory, error), end; !error && it != end;
-         it.increment(error)) {
-      if (++entries > kMaxEntriesLookedAt) return "is a directory with very many files";
-      const std::string relative = it->path().lexically_relative(directory).string();
-      if (!MayGo(*it, relative, it.depth() == 0)) {
-        return absl::StrCat("holds '", format::Printable(relative),
-                            "', which is not of the output that would replace it");
-      }
-    }
-    if (error) return absl::StrCat("cannot be looked through (", error.message(), ")");
-    return entries == 0 || ours_ ? "" : "is a directory that is not an output of this program";
-  }
-
- private:
-  bool MayGo(const fs::directory_entry& entry, const std::string& relative, bool at_top) {
-    std::error_code error;
-    if (fs::is_directory(entry.symlink_status(error))) {
-      const auto below = replacements_.lower_bound(relative + "/");
-      return below != replacements_.end() && below->starts_with(relative + "/");
-    }
-    if (entry.path().extension() != ".safetensors") return true;
-    const bool ours = at_top && IsCompressed(entry.path());
-    ours_ |= ours;
-    if (replacements_.contains(relative)) return true;
-    return ours && ++renamed_ == 1;  // two of them are two models
-  }
-
-  const OutputPaths& replacements_;
-  bool ours_ = false;
-  int renamed_ = 0;
-};
 
 absl::Status Invalid(const SinkTarget& target, const char* why) {
   return absl::InvalidArgumentError(absl::StrCat(format::Printable(target.path), ": ", why));
@@ -90,7 +38,8 @@ absl::Status CheckParent(const std::string& parent) {
 }
 
 // Something has the final name.
-absl::Status CheckExisting(const SinkTarget& target, mode_t mode, const OutputPaths& replacements) {
+absl::Status CheckExisting(const SinkTarget& target, mode_t mode,
+                           const format::OutputPaths& replacements) {
   if (S_ISDIR(mode) && !target.directory) {
     return Invalid(target,
                    "is a directory, but the source is one file, so the output is one too: name the "
@@ -110,12 +59,7 @@ absl::Status CheckExisting(const SinkTarget& target, mode_t mode, const OutputPa
         "OUTPUT_EXISTS");
   }
   if (!target.directory || target.result) return absl::OkStatus();
-  if (const std::string why = OldOutput(replacements).WhyNot(target.path); !why.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(format::Printable(target.path), ": ", why,
-                     "; it is not overwritten: remove it if that is what you mean"));
-  }
-  return absl::OkStatus();
+  return format::CheckReplaceable(target.path, {replacements});
 }
 
 // After a death between the two halves of RenameReplacing.
@@ -135,7 +79,7 @@ std::string StagingPath(const SinkTarget& target) {
 }
 
 absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
-                         const OutputPaths& replacements) {
+                         const format::OutputPaths& replacements) {
   if (target.path.size() < 2 || target.path.back() == '/') {
     return Invalid(target, "names no file or directory to write");
   }
@@ -153,13 +97,6 @@ absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
     return format::ErrnoToStatus(errno, target.path, "write");
   }
   return CheckParent(ParentOf(target.path));
-}
-
-OutputPaths PathsOf(const format::CompressionPlan& plan) {
-  OutputPaths paths(plan.copied.begin(), plan.copied.end());
-  for (const format::PlannedOutput& output : plan.outputs) paths.insert(output.relative_path);
-  for (const auto& [relative_path, content] : plan.rewritten) paths.insert(relative_path);
-  return paths;
 }
 
 absl::Status PrepareResume(const SinkTarget& target, const std::vector<std::string>& outputs) {

@@ -2,13 +2,12 @@
 #pragma once
 
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "kernels/format/compression_plan.h"
+#include "kernels/format/old_output.h"
 #include "server/storage/s3/options.h"
 
 namespace seedlm::server {
@@ -27,20 +26,15 @@ struct SinkTarget {
 // function of the target, so that what a killed server left can be found.
 std::string StagingPath(const SinkTarget& target);
 
-// Relative paths of all files of an output.
-using OutputPaths = std::set<std::string, std::less<>>;
-OutputPaths PathsOf(const format::CompressionPlan& plan);
-
 // What can be known of a target before any work is done. `source`: the checkpoint's path, resolved.
-// A directory is only replaced if nothing but an earlier output of this program goes with it: it is
-// empty, or has a compressed *.safetensors at its top, and every directory and every *.safetensors
-// in it, but for one at the top, has a namesake among `replacements`.
+// `replacements`: the output's files; a directory is only replaced if format::CheckReplaceable says
+// that nothing but an earlier output goes with it.
 // Errors: ALREADY_EXISTS without `overwrite`; INVALID_ARGUMENT (a directory where a file would go
 // or the other way round; the source itself, a directory that holds it or lies in it);
 // FAILED_PRECONDITION (a directory that is not replaced: perhaps a slip of the hand); NOT_FOUND (no
 // parent directory), PERMISSION_DENIED.
 absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
-                         const OutputPaths& replacements);
+                         const format::OutputPaths& replacements);
 
 // Of what an earlier attempt staged, leaves `outputs` (relative paths) alone: everything else is
 // made again. Nothing there is OK.

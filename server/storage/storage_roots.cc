@@ -112,7 +112,10 @@ absl::StatusOr<std::string> StorageRoots::Resolve(std::string_view path) const {
         absl::PermissionDeniedError(absl::StrCat("'", format::Printable(path), "': ", why)),
         "OUTSIDE_STORAGE_ROOT");
   };
-  if (roots_.empty()) return denied("the server has no storage root; use an upload");
+  if (roots_.empty())
+    return denied(
+        "the server has no storage root; upload a source, "
+        "and let the server keep the result (--to managed)");
 
   std::string existing = *normal;
   RealPath real = ResolveLinks(existing);

@@ -1,6 +1,8 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <catch2/catch.hpp>
@@ -8,6 +10,7 @@
 #include <filesystem>
 
 #include "kernels/format/atomic_file.h"
+#include "kernels/format/file_io.h"
 #include "kernels/format/staged_directory.h"
 #include "tests/kernels/format_support.h"
 
@@ -192,6 +195,53 @@ TEST_CASE("files are copied whole, empty ones too") {
         absl::StatusCode::kNotFound);
 }
 
+TEST_CASE("a name that leads to another file by now is known") {
+  const TemporaryDirectory directory;
+  WriteBytes(directory.path("working"), "x");
+  const int fd = open(directory.path("working").c_str(), O_RDONLY);
+  REQUIRE(fd >= 0);
+  CHECK(HasName(fd, directory.path("working")));
+  fs::rename(directory.path("working"), directory.path("final"));
+  CHECK_FALSE(HasName(fd, directory.path("working")));
+  CHECK(HasName(fd, directory.path("final")));
+  WriteBytes(directory.path("working"), "x");
+  CHECK_FALSE(HasName(fd, directory.path("working")));
+  close(fd);
+}
+
+TEST_CASE("while one has a working file, nobody else gets it, up to its end") {
+  const TemporaryDirectory directory;
+  const auto resume = [&] {
+    return AtomicFile::Resume(directory.path("out"), directory.path(".working"), 3,
+                              IfExists::kReplace);
+  };
+  {
+    const absl::StatusOr<AtomicFile> first = resume();
+    REQUIRE(first.ok());
+    CHECK(resume().status().code() == absl::StatusCode::kAborted);
+  }
+  CHECK(directory.List().empty());
+  absl::StatusOr<AtomicFile> second = resume();
+  REQUIRE(second.ok());
+  REQUIRE(second->WriteAt(0, Bytes("new")).ok());
+  REQUIRE(second->Commit().ok());
+  absl::StatusOr<AtomicFile> third = resume();  // of another file: the first is the output
+  REQUIRE(third.ok());
+  CHECK(third->written() == 0);
+  REQUIRE(third->Clear().ok());
+  CHECK(ReadBytes(directory.path("out")) == "new");
+}
+
+TEST_CASE("a file that is replaced keeps its permissions") {
+  const TemporaryDirectory directory;
+  WriteBytes(directory.path("out"), "old");
+  fs::permissions(directory.path("out"), fs::perms::owner_read | fs::perms::owner_write);
+  REQUIRE(WriteFileAtomically(directory.path("out"), "new", IfExists::kReplace).ok());
+  CHECK(ReadBytes(directory.path("out")) == "new");
+  CHECK(fs::status(directory.path("out")).permissions() ==
+        (fs::perms::owner_read | fs::perms::owner_write));
+}
+
 TEST_CASE("a directory appears under its name at Commit, not before") {
   const TemporaryDirectory directory;
   absl::StatusOr<StagedDirectory> staged =
@@ -216,32 +266,60 @@ TEST_CASE("a directory that is not committed leaves nothing") {
   CHECK(directory.List().empty());
 }
 
+const NewOutput kRestored{{"ours", "a/ours"}, OutputKind::kRestored};
+
 TEST_CASE("an existing directory is kept, or replaced whole at Commit where that was asked for") {
   const TemporaryDirectory directory;
-  WriteBytes(directory.path("out/theirs"), "x");
+  WriteBytes(directory.path("out/a/ours"), "old");
   const absl::Status refused =
       StagedDirectory::Create(directory.path("out"), IfExists::kFail).status();
   CHECK(refused.code() == absl::StatusCode::kAlreadyExists);
   CHECK_THAT(Message(refused), Catch::Contains(directory.path("out")));
   absl::StatusOr<StagedDirectory> staged =
-      StagedDirectory::Create(directory.path("out"), IfExists::kReplace);
+      StagedDirectory::Create(directory.path("out"), IfExists::kReplace, kRestored);
   REQUIRE(staged.ok());
   REQUIRE(WriteFileAtomically(*staged->PathFor("ours"), "x", IfExists::kFail).ok());
-  CHECK(ReadBytes(directory.path("out/theirs")) == "x");
+  CHECK(ReadBytes(directory.path("out/a/ours")) == "old");
   REQUIRE(staged->Commit().ok());
   CHECK(directory.List() == Names{"out", "out/ours"});
 }
 
 TEST_CASE("a replacement that is not committed leaves the old directory as it was") {
   const TemporaryDirectory directory;
-  WriteBytes(directory.path("out/theirs"), "x");
+  WriteBytes(directory.path("out/ours"), "old");
   {
     absl::StatusOr<StagedDirectory> staged =
-        StagedDirectory::Create(directory.path("out"), IfExists::kReplace);
+        StagedDirectory::Create(directory.path("out"), IfExists::kReplace, kRestored);
     REQUIRE(staged.ok());
     REQUIRE(WriteFileAtomically(*staged->PathFor("ours"), "x", IfExists::kFail).ok());
   }
-  CHECK(directory.List() == Names{"out", "out/theirs"});
+  CHECK(directory.List() == Names{"out", "out/ours"});
+  CHECK(ReadBytes(directory.path("out/ours")) == "old");
+}
+
+TEST_CASE("a directory with a file that the new one has not is never replaced") {
+  const TemporaryDirectory directory;
+  for (const char* foreign : {"out/notes.txt", "out/a/notes.txt", "out/.git/HEAD"}) {
+    INFO(foreign);
+    fs::remove_all(directory.path("out"));
+    WriteBytes(directory.path("out/ours"), "old");
+    {
+      absl::StatusOr<StagedDirectory> staged =
+          StagedDirectory::Create(directory.path("out"), IfExists::kReplace, kRestored);
+      REQUIRE(staged.ok());
+      WriteBytes(directory.path(foreign), "precious");  // after the first look
+      const absl::Status late = staged->Commit();
+      CHECK(late.code() == absl::StatusCode::kFailedPrecondition);
+    }
+    const absl::Status early =
+        StagedDirectory::Create(directory.path("out"), IfExists::kReplace, kRestored).status();
+    CHECK(early.code() == absl::StatusCode::kFailedPrecondition);
+    CHECK_THAT(Message(early), Catch::Contains(directory.path("out: holds '")));
+    CHECK(ReadBytes(directory.path(foreign)) == "precious");
+    CHECK(ReadBytes(directory.path("out/ours")) == "old");
+    CHECK(fs::is_directory(directory.path("out")));
+    CHECK(std::distance(fs::directory_iterator(directory.path("")), {}) == 1);
+  }
 }
 
 TEST_CASE("what is not a file is not replaced by one") {

@@ -90,7 +90,9 @@ TEST_CASE_METHOD(Fixture, "a directory that holds anything else is not replaced,
   };
   const std::vector<Case> cases = {
       {"no checkpoint at all", {}, {"letters/love.txt"}, "letters"},
-      {"a file without a checkpoint", {}, {"love.txt"}, "not an output of this program"},
+      {"a file without a checkpoint", {}, {"love.txt"}, "love.txt"},
+      {"a file beside an old output", {"model.safetensors"}, {"notes.txt"}, "notes.txt"},
+      {"a configuration and no weights", {}, {"config.json"}, "not an output of this program"},
       {"a checkpoint of somebody else", {}, {"model.safetensors"}, "not an output of this program"},
       {"another one, that goes by another name", {}, {"theirs.safetensors"}, "theirs"},
       {"two models below", {"a/model.safetensors", "b/model.safetensors"}, {}, "holds '"},
