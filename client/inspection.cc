@@ -5,7 +5,6 @@
 
 #include "kernels/verify/packed_checkpoint.h"
 #include "kernels/verify/parallel_rows.h"
-#include "kernels/verify/weight_rows.h"
 
 namespace seedlm::client {
 namespace {
@@ -35,10 +34,7 @@ InspectedTensor InspectPacked(const format::PackedFile& file, const format::Pack
             use.zero_seeds += code.seed == 0;
           }
         }
-        const uint64_t row_bytes = tensor.words.size() / static_cast<uint64_t>(tensor.rows);
-        file.file->Release(verify::WordsPlane(file, tensor),
-                           static_cast<uint64_t>(first) * row_bytes,
-                           static_cast<uint64_t>(count) * row_bytes);
+        verify::ReleaseRows(file, tensor, first, count);
       });
   for (const Use& use : parts) {
     for (int i = 0; i < codec::kLevels; ++i) out.level_use[i] += use.levels[i];

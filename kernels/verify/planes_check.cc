@@ -3,35 +3,28 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/format/text.h"
 #include "kernels/verify/parallel_rows.h"
+#include "kernels/verify/problems.h"
 
 namespace seedlm::verify {
 namespace {
 
-constexpr size_t kProblemsATensor = 5;  // shown; a damaged plane can hold millions
-
 void CheckTensor(const format::PackedFile& file, const format::PackedTensor& tensor,
                  const std::stop_token& stop, std::vector<std::string>& problems) {
-  using RowProblems = std::vector<std::string>;
-  const uint64_t row_bytes = tensor.words.size() / static_cast<uint64_t>(tensor.rows);
-  const auto results = ForRowRanges<RowProblems>(
-      tensor.rows, tensor.columns, stop, [&](int64_t first, int64_t count, RowProblems& found) {
+  const auto results = ForRowRanges<ProblemList>(
+      tensor.rows, tensor.columns, stop, [&](int64_t first, int64_t count, ProblemList& found) {
         for (int64_t row = first; row < first + count; ++row) {
           const absl::Status status = format::CheckRow(tensor, row, file.file->path());
-          if (!status.ok()) found.emplace_back(status.message());
+          if (!status.ok()) found.Add(std::string(status.message()));
         }
-        file.file->Release(WordsPlane(file, tensor), static_cast<uint64_t>(first) * row_bytes,
-                           static_cast<uint64_t>(count) * row_bytes);
+        ReleaseRows(file, tensor, first, count);
       });
-  size_t count = 0;
-  for (const RowProblems& result : results) {
-    for (const std::string& problem : result) {
-      if (++count <= kProblemsATensor) problems.push_back(problem);
-    }
+  ProblemList all;
+  for (const ProblemList& result : results) all.Append(result);
+  std::vector<std::string> lines = all.Lines();
+  if (lines.size() > ProblemList::kKept) {  // the last one names nothing
+    lines.back() = absl::StrCat("tensor '", format::Printable(tensor.name), "': ", lines.back());
   }
-  if (count > kProblemsATensor) {
-    problems.push_back(absl::StrCat("tensor '", format::Printable(tensor.name), "': and ",
-                                    count - kProblemsATensor, " more like these"));
-  }
+  problems.insert(problems.end(), lines.begin(), lines.end());
 }
 
 }  // namespace

@@ -99,10 +99,11 @@ absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
       "its levels are not those of the rule ", std::string(codec::Name(rule)), "; it is damaged"));
 }
 
-absl::StatusOr<std::vector<std::string>> SampleChecker::Check(
-    const format::PackedMetadata& metadata, const format::PackedTensor& tensor,
-    const ReadSource& source, int count, const std::stop_token& stop,
-    const std::function<void(int)>& on_blocks) {
+absl::StatusOr<ProblemList> SampleChecker::Check(const format::PackedMetadata& metadata,
+                                                 const format::PackedTensor& tensor,
+                                                 const ReadSource& source, int count,
+                                                 const std::stop_token& stop,
+                                                 const std::function<void(int)>& on_blocks) {
   const auto levels = RecoverLevels(tensor.profile, metadata.scale, tensor.scale);
   if (!levels.ok()) return levels.status();
   if (encoder_ == nullptr || profile_ != tensor.profile.name) {
@@ -111,7 +112,7 @@ absl::StatusOr<std::vector<std::string>> SampleChecker::Check(
   }
   const std::set<int64_t> chosen = ChooseBlocks(tensor, count);
   const std::vector<int64_t> blocks(chosen.begin(), chosen.end());
-  std::vector<std::string> problems;
+  ProblemList problems;
   for (size_t begin = 0; begin < blocks.size() && !stop.stop_requested(); begin += kBatch) {
     const auto batch = std::span(blocks).subspan(begin, std::min(kBatch, blocks.size() - begin));
     const auto found =
@@ -121,7 +122,7 @@ absl::StatusOr<std::vector<std::string>> SampleChecker::Check(
                                                          source, batch[static_cast<size_t>(i)]);
                                   });
     for (const std::string& problem : found) {
-      if (!problem.empty()) problems.push_back(problem);
+      if (!problem.empty()) problems.Add(problem);
     }
     on_blocks(static_cast<int>(begin + batch.size()));
   }

@@ -14,13 +14,13 @@
 #include "kernels/registry/registry.h"
 #include "kernels/verify/layer_inputs.h"
 #include "kernels/verify/parallel_rows.h"
+#include "kernels/verify/problems.h"
 #include "kernels/verify/sample_check.h"
 #include "kernels/verify/weight_rows.h"
 
 namespace seedlm::verify {
 namespace {
 
-constexpr size_t kProblemsATensor = 5;  // shown; a damaged plane can hold millions
 constexpr uint64_t kCompareBytes = uint64_t{4} << 20;
 constexpr int64_t kPieceBlocks = 8192;  // of a row decoded at a time
 
@@ -37,7 +37,7 @@ struct RowsResult {
   double squared_error = 0;
   double squared_weights = 0;
   double max_error = 0;
-  std::vector<std::string> problems;
+  ProblemList problems;
   backend::OutputSums output;
   absl::Status failure;  // of the meter
 };
@@ -178,7 +178,7 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
       tensor.rows, tensor.columns, stop_, [&](int64_t first, int64_t count, RowsResult& result) {
         CheckRows(file, tensor, source, first, count, meter->get(), result);
       });
-  size_t problems = 0;
+  ProblemList problems;
   for (const RowsResult& result : results) {
     if (!result.failure.ok()) return result.failure;
     check.squared_output += result.output.squared_output;
@@ -186,13 +186,9 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
     check.squared_error += result.squared_error;
     check.squared_weights += result.squared_weights;
     check.max_error = std::max(check.max_error, result.max_error);
-    for (const std::string& problem : result.problems) {
-      if (++problems <= kProblemsATensor) Problem(tensor.name, problem);
-    }
+    problems.Append(result.problems);
   }
-  if (problems > kProblemsATensor) {
-    Problem(tensor.name, absl::StrCat("and ", problems - kProblemsATensor, " more like these"));
-  }
+  for (const std::string& problem : problems.Lines()) Problem(tensor.name, problem);
   const double error = check.relative_error();
   if (options_.max_error && !(error <= *options_.max_error)) {
     Problem(tensor.name,
@@ -205,40 +201,60 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
   return absl::OkStatus();
 }
 
-// Sums the errors of whole blocks. An optimal code is never worse than the all-zero one, whose
-// error is the block's squared norm: a larger error is damage. Returns the first such block, or -1.
-int64_t CompareBlocks(const format::PackedTensor& tensor, std::span<const float> source,
-                      std::span<const float> decoded, RowsResult& result) {
-  int64_t damaged = -1;
+// What is wrong with one row: the first of each, or -1.
+struct RowFaults {
+  int64_t damaged_block = -1;
+  int64_t not_finite = -1;  // the column of such a weight of the original
+};
+
+// Sums the errors of whole blocks, but for those in which the original has a weight that is not
+// finite: they have none. An optimal code is never worse than the all-zero one, whose error is the
+// block's squared norm: a larger error is damage. Both numbers count from `source`.
+RowFaults CompareBlocks(const format::PackedTensor& tensor, std::span<const float> source,
+                        std::span<const float> decoded, RowsResult& result) {
+  RowFaults faults;
   const auto block = static_cast<size_t>(tensor.profile.block);
   for (size_t begin = 0; begin < source.size(); begin += block) {
     double error = 0;
     double norm = 0;
-    for (size_t i = begin; i < std::min(begin + block, source.size()); ++i) {
+    double max_error = 0;
+    const std::span<const float> weights =
+        source.subspan(begin, std::min(block, source.size() - begin));
+    const auto bad = std::find_if_not(weights.begin(), weights.end(),
+                                      [](float weight) { return std::isfinite(weight); });
+    if (bad != weights.end()) {
+      if (faults.not_finite < 0) {
+        faults.not_finite = static_cast<int64_t>(begin) + (bad - weights.begin());
+      }
+      continue;
+    }
+    for (size_t i = begin; i < begin + weights.size(); ++i) {
       const double w = source[i];
       const double d = w - static_cast<double>(decoded[i]);
       error = std::fma(d, d, error);
       norm = std::fma(w, w, norm);
-      result.max_error = std::max(result.max_error, std::abs(d));
+      max_error = std::max(max_error, std::abs(d));
     }
+    result.max_error = std::max(result.max_error, max_error);
     result.squared_error += error;
     result.squared_weights += norm;
-    // Written so that a NaN in the original counts too.
-    if (!(error <= norm) && damaged < 0) damaged = static_cast<int64_t>(begin / block);
+    if (error > norm && faults.damaged_block < 0) {
+      faults.damaged_block = static_cast<int64_t>(begin / block);
+    }
   }
-  return damaged;
+  return faults;
 }
 
-// One row in pieces: rows may be longer than memory. Returns the first damaged block, or -1. With
+// One row in pieces: rows may be longer than memory. With
 // `metered`, whose row `place` it is, that gets the row, too.
-absl::StatusOr<int64_t> CompareRow(const format::PackedTensor& tensor, const Source& source,
-                                   int64_t row, MeteredRows* metered, int64_t place,
-                                   RowsResult& result) {
+absl::StatusOr<RowFaults> CompareRow(const format::PackedTensor& tensor, const Source& source,
+                                     int64_t row, MeteredRows* metered, int64_t place,
+                                     RowsResult& result) {
   const auto width = static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
   std::vector<std::byte> bytes;
   std::vector<float> weights;
   std::vector<float> decoded;
-  int64_t damaged = -1;
+  RowFaults faults;
   for (int64_t block = 0; block < tensor.blocks_per_row(); block += kPieceBlocks) {
     const int64_t column = block * tensor.profile.block;
     const auto count =
@@ -250,16 +266,22 @@ absl::StatusOr<int64_t> CompareRow(const format::PackedTensor& tensor, const Sou
     const auto offset = static_cast<size_t>(row * tensor.columns + column) * width;
     if (absl::Status status = source.Read(offset, bytes); !status.ok()) return status;
     Widen(tensor.dtype, bytes, weights);
-    const int64_t wrong = CompareBlocks(tensor, weights, decoded, result);
-    if (wrong >= 0 && damaged < 0) damaged = block + wrong;
+    const RowFaults wrong = CompareBlocks(tensor, weights, decoded, result);
+    if (faults.damaged_block < 0 && wrong.damaged_block >= 0) {
+      faults.damaged_block = block + wrong.damaged_block;
+    }
+    if (faults.not_finite < 0 && wrong.not_finite >= 0) {
+      faults.not_finite = column + wrong.not_finite;
+    }
     if (metered == nullptr) continue;
     const auto at = static_cast<size_t>(place * tensor.columns + column);
     for (size_t i = 0; i < count; ++i) {
+      if (!std::isfinite(weights[i])) continue;  // stays 0, and counts nothing
       metered->weights[at + i] = weights[i];
       metered->differences[at + i] = weights[i] - decoded[i];
     }
   }
-  return damaged;
+  return faults;
 }
 
 void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTensor& tensor,
@@ -270,20 +292,26 @@ void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTen
   for (int64_t row = first_row; row < first_row + row_count; ++row) {
     const absl::Status status = format::CheckRow(tensor, row, file.file->path());
     if (!status.ok()) {
-      result.problems.push_back(std::string(status.message()));
+      result.problems.Add(std::string(status.message()));
       continue;
     }
-    const absl::StatusOr<int64_t> damaged =
+    const absl::StatusOr<RowFaults> faults =
         CompareRow(tensor, source, row, metered ? &*metered : nullptr, row - first_row, result);
-    if (!damaged.ok()) {
-      result.problems.push_back(std::string(damaged.status().message()));
+    if (!faults.ok()) {
+      result.problems.Add(std::string(faults.status().message()));
       return;
     }
-    if (file.metadata->fit == codec::Fit::kOptimal && *damaged >= 0) {
-      result.problems.push_back(
+    if (faults->not_finite >= 0) {
+      result.problems.Add(
+          absl::StrFormat("row %d, column %d: the original's weight is not finite, so that this is "
+                          "not what was compressed; give the one that was",
+                          row, faults->not_finite));
+    }
+    if (file.metadata->fit == codec::Fit::kOptimal && faults->damaged_block >= 0) {
+      result.problems.Add(
           absl::StrFormat("row %d, block %d: its error is larger than the block itself; it is "
                           "damaged, or the original is another one",
-                          row, *damaged));
+                          row, faults->damaged_block));
     }
   }
   if (meter != nullptr) {
@@ -291,10 +319,7 @@ void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTen
     result.failure = sums.status();
     if (sums.ok()) result.output = *sums;
   }
-  const auto first = static_cast<uint64_t>(first_row);
-  const auto count = static_cast<uint64_t>(row_count);
-  const uint64_t word_bytes = tensor.words.size() / static_cast<uint64_t>(tensor.rows);
-  file.file->Release(WordsPlane(file, tensor), first * word_bytes, count * word_bytes);
+  ReleaseRows(file, tensor, first_row, row_count);
 }
 
 void Verifier::CheckSample(const format::PackedFile& file, const format::PackedTensor& tensor,
@@ -314,7 +339,7 @@ void Verifier::CheckSample(const format::PackedFile& file, const format::PackedT
     Problem(tensor.name, std::string(wrong.status().message()));
     return;
   }
-  for (const std::string& problem : *wrong) Problem(tensor.name, problem);
+  for (const std::string& problem : wrong->Lines()) Problem(tensor.name, problem);
 }
 
 void Verifier::CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor) {

@@ -2,11 +2,9 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 
 #include "kernels/format/dtype.h"
-#include "kernels/format/safetensors.h"
 
 namespace seedlm::verify {
 
@@ -15,8 +13,5 @@ bool IsWeightType(format::DType type);
 
 // Widens weights.size() little-endian elements. Exact. REQUIRES: IsWeightType(type).
 void Widen(format::DType type, std::span<const std::byte> bytes, std::span<float> weights);
-
-// Rounds to nearest even. REQUIRES: IsWeightType(type), bytes of the right size.
-void Narrow(format::DType type, std::span<const float> weights, std::span<std::byte> bytes);
 
 }  // namespace seedlm::verify

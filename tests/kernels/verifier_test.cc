@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
+#include "kernels/verify/problems.h"
 #include "tests/client/tiny_checkpoint.h"
 #include "tests/server/temporary_directory.h"
 
@@ -95,6 +96,31 @@ TEST_CASE("a code worse than none is damage") {
   damaged.words[4 * 3] = (damaged.words[4 * 3] & 0xFFFFu) | 0xF8880000u;
   const std::string problems = Problems(Check(damaged, Intact(), {.max_error = {}, .sample = 0}));
   CHECK(absl::StrContains(problems, "tensor 'w.weight': row 4, block 0: its error is larger"));
+}
+
+TEST_CASE("a weight of the original that is not finite is named, and spoils no figure") {
+  for (const float bad : {std::nanf(""), -HUGE_VALF}) {
+    TinyCheckpoint original = Intact();
+    original.weights[static_cast<size_t>(2 * original.kColumns + 9)] = bad;
+    const VerifyReport report = Check(Intact(), original, {.max_error = {}, .sample = 0});
+    CHECK(Problems(report) ==
+          "tensor 'w.weight': row 2, column 9: the original's weight is not finite, so that this "
+          "is not what was compressed; give the one that was");
+    CHECK(report.relative_error() == Approx(PlainError(Intact())).epsilon(0.1));
+    CHECK(std::isfinite(report.max_error()));
+  }
+}
+
+TEST_CASE("many problems are counted, and a few are told") {
+  ProblemList all;
+  for (int range = 0; range < 3; ++range) {
+    ProblemList found;
+    for (int i = 0; i < 7; ++i) found.Add(std::to_string(i));
+    CHECK(found.count() == 7);
+    all.Append(found);
+  }
+  CHECK(all.Lines() == std::vector<std::string>{"0", "1", "2", "3", "4", "and 16 more like these"});
+  CHECK(ProblemList().Lines().empty());
 }
 
 TEST_CASE("a flipped bit is found by encoding again") {
