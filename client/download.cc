@@ -284,7 +284,8 @@ absl::Status FetchDirectory(const TransferContext& context, Downloader& download
   for (const auto& file : job.output_files()) {
     absl::StrAppend(&content, file.sha256(), " ", file.path(), "\n");
   }
-  auto staged = format::StagedDirectory::Resume(out, WorkingName(out, content), Existing(force));
+  auto staged = format::StagedDirectory::Resume(out, WorkingName(out, content), Existing(force),
+                                                ContentsOf(job));
   if (!staged.ok()) return staged.status();
   RegisterLeftover(staged->working_path());
   absl::Status status = FetchFiles(context, downloader, job, *staged);
@@ -314,6 +315,12 @@ absl::Status CheckResult(const v1::Job& job) {
                                                       "submit it with --to file:///PATH"));
   }
   return absl::OkStatus();
+}
+
+format::NewOutput ContentsOf(const v1::Job& job) {
+  format::NewOutput output;
+  for (const auto& file : job.output_files()) output.paths.insert(file.path());
+  return output;
 }
 
 absl::Status Fetch(const TransferContext& context, const v1::Job& job, const std::string& out,

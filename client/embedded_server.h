@@ -14,6 +14,9 @@ class Channel;
 
 namespace seedlm::client {
 
+// Of an engine in the process, in bytes, where nothing else is said.
+inline constexpr int64_t kIndexMemory = int64_t{1} << 30;
+
 // Runs until it is destroyed; then its data directory is removed, unless KeepState was called or
 // the process was killed. That lies in the user's state directory or the system's temporary one,
 // never beside an output: SQLite needs a file system with locks, and NFS has none to rely on. It
@@ -22,10 +25,10 @@ namespace seedlm::client {
 class EmbeddedServer {
  public:
   struct Options {
-    int threads = 0;                          // workers of every backend; 0: one a core
-    std::string search = "auto";              // as the server's --search
-    int64_t index_memory = int64_t{1} << 30;  // as the server's --index-memory
-    bool index_cache = false;                 // keep the index in the user's cache directory
+    int threads = 0;                      // workers of every backend; 0: one a core
+    std::string search = "auto";          // as the server's --search
+    int64_t index_memory = kIndexMemory;  // as the server's --index-memory
+    bool index_cache = false;             // keep the index in the user's cache directory
     // What belongs together: a server that is given the same key finds the jobs of one that was
     // killed or kept its state. Where the state directory cannot be used, as by another process
     // that has the key, nothing is found and nothing kept. Empty: the same.

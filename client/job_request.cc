@@ -9,13 +9,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/output_path.h"
+#include "kernels/format/atomic_file.h"
 
 namespace seedlm::client {
 
 absl::StatusOr<std::string> InputPath(const std::string& path) {
   if (path.empty()) return AbsolutePath(path);  // says what is wrong with it
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
+  const bool exists = std::filesystem::exists(path, error);
+  if (error && error != std::errc::no_such_file_or_directory &&
+      error != std::errc::not_a_directory) {
+    return format::ErrnoToStatus(error.value(), path, "open");
+  }
+  if (!exists) {
     return absl::NotFoundError(absl::StrCat(path, ": no such file or directory; check the path"));
   }
   return AbsolutePath(path);

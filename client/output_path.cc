@@ -8,21 +8,20 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
-#include "kernels/format/checkpoint.h"
 
 namespace seedlm::client {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool Contains(const fs::path& outer, const fs::path& inner) {
-  return absl::StartsWith(inner.string(), outer.string() + "/");
-}
-
 absl::Status CheckParent(const std::string& out) {
   const std::string parent = fs::path(out).parent_path().string();
   std::error_code error;
-  if (!fs::is_directory(parent, error)) {
+  const bool is_directory = fs::is_directory(parent, error);
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return format::ErrnoToStatus(error.value(), parent, "write in this directory");
+  }
+  if (!is_directory) {
     return absl::NotFoundError(absl::StrCat(parent, ": no such directory; create it first"));
   }
   if (access(parent.c_str(), W_OK | X_OK) != 0) {
@@ -38,13 +37,41 @@ absl::Status CheckOverlap(const std::string& in, const std::string& out) {
     return absl::InvalidArgumentError(
         absl::StrCat(out, ": is the input itself; choose another output"));
   }
-  const fs::path real_in = fs::weakly_canonical(in, error);
-  const fs::path real_out = fs::weakly_canonical(out, error);
-  if (Contains(real_in, real_out) || Contains(real_out, real_in)) {
+  const std::string real_in = fs::canonical(in, error).string();
+  if (error) return format::ErrnoToStatus(error.value(), in, "find");
+  const std::string real_out = fs::weakly_canonical(out, error).string();
+  if (error) return format::ErrnoToStatus(error.value(), out, "find");
+  if (IsWithin(real_in, real_out) || IsWithin(real_out, real_in)) {
     return absl::InvalidArgumentError(
         absl::StrCat(out, ": input and output lie in each other; choose another output"));
   }
   return absl::OkStatus();
+}
+
+// Something has the name, and --force was given.
+absl::Status CheckReplacing(const std::string& out, bool is_directory, bool directory_there,
+                            const format::NewOutput& output) {
+  std::error_code error;
+  if (fs::is_symlink(out, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(out, ": is a symbolic link that leads nowhere; remove it first"));
+  }
+  if (!is_directory) return absl::OkStatus();
+  if (!directory_there) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(out, ": is a file, but the output is a directory; choose another output"));
+  }
+  return format::CheckReplaceable(out, output);
+}
+
+// What a symbolic link leads to, if there is that; other paths as they are.
+absl::StatusOr<std::string> Followed(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error)) return path;
+  const fs::path real = fs::canonical(path, error);
+  if (error == std::errc::no_such_file_or_directory) return path;
+  if (error) return format::ErrnoToStatus(error.value(), path, "follow the link");
+  return real.string();
 }
 
 }  // namespace
@@ -70,9 +97,13 @@ absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
 absl::StatusOr<std::string> OutputPath(const std::string& given, bool is_directory,
                                        const std::string& name) {
   auto path = AbsolutePath(given);
-  if (!path.ok() || is_directory || given.back() != '/') return path;
+  if (!path.ok()) return path;
+  if (is_directory || given.back() != '/') return Followed(*path);
   std::error_code error;
   if (!fs::is_directory(*path, error)) {
+    if (error && error != std::errc::no_such_file_or_directory) {
+      return format::ErrnoToStatus(error.value(), given, "find");
+    }
     return absl::NotFoundError(absl::StrCat(
         given, ": no such directory; create it first, or leave out the slash to write a file"));
   }
@@ -80,15 +111,19 @@ absl::StatusOr<std::string> OutputPath(const std::string& given, bool is_directo
     return absl::InvalidArgumentError(
         absl::StrCat("'", name, "': is no name for a file; name one, not a directory"));
   }
-  return (fs::path(*path) / name).string();
+  return Followed((fs::path(*path) / name).string());
 }
 
 absl::Status CheckOutput(const std::string& in, const std::string& out, bool out_is_directory,
-                         bool force) {
+                         bool force, const format::NewOutput& output) {
   std::error_code error;
   const auto existing = fs::symlink_status(out, error).type();
+  if (existing == fs::file_type::none) {
+    return format::ErrnoToStatus(error.value(), out, "write");
+  }
   if (existing != fs::file_type::not_found) {
-    if (!out_is_directory && fs::is_directory(out, error)) {
+    const bool directory_there = fs::is_directory(out, error);
+    if (!out_is_directory && directory_there) {
       const std::string message = absl::StrCat(
           out, ": is a directory, but the output is a file; give ", out, "/ to put it in there");
       return force ? absl::InvalidArgumentError(message) : absl::AlreadyExistsError(message);
@@ -97,19 +132,20 @@ absl::Status CheckOutput(const std::string& in, const std::string& out, bool out
       return absl::AlreadyExistsError(
           absl::StrCat(out, ": exists already; use --force to replace it"));
     }
-    if (out_is_directory && !fs::is_directory(out, error)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(out, ": is a file, but the output is a directory; choose another output"));
-    }
-    if (out_is_directory && !fs::is_empty(out, error) && !format::Checkpoint::Open(out).ok()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(out, ": holds no checkpoint, so it is not replaced; remove it first"));
-    }
   }
-  if (!in.empty()) {
+  if (!in.empty()) {  // before the rule for what goes: nothing of the input is told as foreign
     if (absl::Status status = CheckOverlap(in, out); !status.ok()) return status;
   }
+  if (existing != fs::file_type::not_found) {
+    absl::Status status =
+        CheckReplacing(out, out_is_directory, fs::is_directory(out, error), output);
+    if (!status.ok()) return status;
+  }
   return CheckParent(out);
+}
+
+bool IsWithin(const std::string& path, const std::string& place) {
+  return path == place || absl::StartsWith(path, place == "/" ? place : place + "/");
 }
 
 bool IsSafeRelativePath(const std::string& path) {

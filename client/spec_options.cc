@@ -48,20 +48,6 @@ void AddSpecOptions(CLI::App& app, SpecOptions& options) {
       ->allow_extra_args(false);
   app.add_option("--backend", options.backend, "What searches; see seedlm devices")
       ->default_str("auto");
-  app.add_option("--threads", options.threads,
-                 "Threads of the server in the process; 0: all. No effect with --server")
-      ->check(CLI::Range(0, kMaxThreads));
-  app.add_option("--search", options.search,
-                 "auto: all seeds or the index, by what is expected to be fastest; exhaustive, "
-                 "index: always that. The bytes are the same. No effect with --server")
-      ->check(CLI::IsMember({"auto", "exhaustive", "index"}))
-      ->default_str("auto");
-  app.add_option("--index-memory", options.index_memory,
-                 "Memory for the search's index in the process, such as 512MiB; 0: none. "
-                 "Default 1GiB. No effect with --server")
-      ->type_name("BYTES")
-      ->transform(CLI::AsNumberWithUnit(kSizes))
-      ->check(CLI::Range(int64_t{0}, kMaxIndexMemory));
   app.parse_complete_callback([&options] {
     if (options.fit == "nearest" && options.scale == "fitted") {
       throw CLI::ValidationError("--fit nearest",
@@ -70,11 +56,26 @@ void AddSpecOptions(CLI::App& app, SpecOptions& options) {
   });
 }
 
-std::string OnlyInProcess(const SpecOptions& options) {
-  const SpecOptions defaults;
-  if (options.threads != defaults.threads) return "--threads";
-  if (options.search != defaults.search) return "--search";
-  return options.index_memory != defaults.index_memory ? "--index-memory" : "";
+void AddEngineOptions(CLI::App& app, EngineOptions& options) {
+  app.add_option("--threads", options.threads,
+                 "Threads of the server in the process; 0: all. Not with --server")
+      ->check(CLI::Range(0, kMaxThreads));
+  app.add_option("--search", options.search,
+                 "auto: all seeds or the index, by what is expected to be fastest; exhaustive, "
+                 "index: always that. The bytes are the same. Default auto. Not with --server")
+      ->check(CLI::IsMember({"auto", "exhaustive", "index"}));
+  app.add_option("--index-memory", options.index_memory,
+                 "Memory for the search's index in the process, such as 512MiB; 0: none. "
+                 "Default 1GiB. Not with --server")
+      ->type_name("BYTES")
+      ->transform(CLI::AsNumberWithUnit(kSizes))
+      ->check(CLI::Range(int64_t{0}, kMaxIndexMemory));
+}
+
+std::string GivenOption(const EngineOptions& options) {
+  if (options.threads) return "--threads";
+  if (options.search) return "--search";
+  return options.index_memory ? "--index-memory" : "";
 }
 
 v1::CompressionSpec ToSpec(const SpecOptions& options) {

@@ -1,7 +1,9 @@
-// The options that describe a compression, shared by compress, submit and estimate.
+// The options that describe a compression, shared by compress, submit and estimate, and those of
+// the engine in the process.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,21 +22,25 @@ struct SpecOptions {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::string backend = "auto";
-  // Of the server in the process:
-  int threads = 0;  // 0: all
-  std::string search = "auto";
-  int64_t index_memory = int64_t{1} << 30;  // bytes; 0: no index
 };
 
-// Adds --bits, --fit, --scale, --include, --exclude, --backend, --threads, --search,
-// --index-memory. Options
-// that exclude each other are a parse error. REQUIRES: `options` outlives `app`.
+// Adds --bits, --fit, --scale, --include, --exclude, --backend. Options that exclude each other are
+// a parse error. REQUIRES: `options` outlives `app`.
 void AddSpecOptions(CLI::App& app, SpecOptions& options);
 
-v1::CompressionSpec ToSpec(const SpecOptions& options);
+// A server has its own.
+struct EngineOptions {
+  std::optional<int> threads;           // 0: all
+  std::optional<std::string> search;    // "auto"
+  std::optional<int64_t> index_memory;  // bytes; 0: no index
+};
 
-// The first option that was changed of those that only a server in the process heeds: "--threads";
-// "" if none was.
-std::string OnlyInProcess(const SpecOptions& options);
+// Adds --threads, --search, --index-memory. REQUIRES: `options` outlives `app`.
+void AddEngineOptions(CLI::App& app, EngineOptions& options);
+
+// The name of one of them that was given, or "".
+std::string GivenOption(const EngineOptions& options);
+
+v1::CompressionSpec ToSpec(const SpecOptions& options);
 
 }  // namespace seedlm::client

@@ -13,6 +13,7 @@
 #include "client/progress_bar.h"
 #include "client/retry.h"
 #include "client/watchdog.h"
+#include "kernels/format/old_output.h"
 #include "seedlm/v1/job.pb.h"
 
 namespace grpc {
@@ -50,12 +51,15 @@ void SetSource(const UploadedArtifact& artifact, v1::Job& job);
 // Whether Fetch can: FAILED_PRECONDITION if there is no result, or none that the server keeps.
 absl::Status CheckResult(const v1::Job& job);
 
+// The files of a result.
+format::NewOutput ContentsOf(const v1::Job& job);
+
 // Writes the result of a job that SUCCEEDED, kept by the server, to `out` (absolute; checked by
 // CheckOutput before): a file if IsSingleFile(job), otherwise a directory. What came before an
 // interrupt, a kill or a server that stays away is kept under a hidden name beside `out`, and a
 // later call for the same content goes on there.
-// Errors: those of CheckResult; DATA_LOSS if a checksum is wrong; ABORTED if another process
-// fetches the same to the same place.
+// Errors: those of CheckResult and CheckOutput; DATA_LOSS if a checksum is wrong; ABORTED if
+// another process fetches the same to the same place.
 absl::Status Fetch(const TransferContext& context, const v1::Job& job, const std::string& out,
                    bool force);
 

@@ -50,6 +50,7 @@ constexpr Row kByText[] = {
     {"no compressed tensor", "give the output of seedlm compress"},
     {"No such file or directory", "check the path"},
     {"File name too long", "choose a shorter name"},
+    {"Too many levels of symbolic links", "correct the links, or give what they should lead to"},
     {"has no .safetensors file", "give a directory of .safetensors files, or one file"},
 };
 

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include "client/report/report_file.h"
 #include "client/session.h"
 #include "client/transfer.h"
+#include "kernels/format/checkpoint.h"
 
 namespace seedlm::client {
 namespace {
@@ -23,6 +25,7 @@ struct Options {
   std::string in, out;
   ServerChoice server;
   SpecOptions spec;
+  EngineOptions engine;
   std::string report;
   bool force = false;
   bool json = false;
@@ -31,8 +34,20 @@ struct Options {
 // IN and OUT as the work uses them.
 struct Paths {
   std::string in, out;
+  std::string report;  // empty: none
   bool is_directory = false;
 };
+
+// The files of OUT, which are those of IN, if they are to replace a directory.
+absl::StatusOr<format::NewOutput> ContentsOf(const Paths& paths, bool force) {
+  format::NewOutput output;
+  if (!paths.is_directory || !force) return output;
+  const auto checkpoint = format::Checkpoint::Open(paths.in);
+  if (!checkpoint.ok()) return checkpoint.status();
+  for (const auto& file : checkpoint->files) output.paths.insert(file.relative_path);
+  output.paths.insert(checkpoint->other_files.begin(), checkpoint->other_files.end());
+  return output;
+}
 
 absl::StatusOr<Paths> CheckPaths(const Options& options) {
   Paths paths;
@@ -44,16 +59,23 @@ absl::StatusOr<Paths> CheckPaths(const Options& options) {
                         std::filesystem::path(paths.in).filename().string());
   if (!out.ok()) return out.status();
   paths.out = *std::move(out);
-  absl::Status status = CheckOutput(paths.in, paths.out, paths.is_directory, options.force);
+  auto output = ContentsOf(paths, options.force);
+  if (!output.ok()) return output.status();
+  absl::Status status =
+      CheckOutput(paths.in, paths.out, paths.is_directory, options.force, *output);
   if (!status.ok()) return status;
+  if (options.report.empty()) return paths;
+  auto report = ReportPath(options.report, options.force, std::array{paths.in, paths.out});
+  if (!report.ok()) return report.status();
+  paths.report = *std::move(report);
   return paths;
 }
 
 absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
   if (!options.server.empty()) return Connect(options.server);
-  return StartEmbedded({.threads = options.spec.threads,
-                        .search = options.spec.search,
-                        .index_memory = options.spec.index_memory,
+  return StartEmbedded({.threads = options.engine.threads.value_or(0),
+                        .search = options.engine.search.value_or("auto"),
+                        .index_memory = options.engine.index_memory.value_or(kIndexMemory),
                         .index_cache = true,
                         .resume_key = ResumeKey(paths.out)});
 }
@@ -92,17 +114,13 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  if (const std::string local = OnlyInProcess(options.spec);
-      !options.server.empty() && !local.empty()) {
-    PrintError(local + ": has no effect on a server; leave it out, or leave out --server");
+  if (const std::string here = GivenOption(options.engine);
+      !options.server.empty() && !here.empty()) {
+    PrintError(here + ": has no effect on a server; leave it out, or leave out --server");
     return kUsage;
   }
   const auto paths = CheckPaths(options);
   if (!paths.ok()) return paths.status();
-  if (!options.report.empty()) {
-    absl::Status status = CheckReportFile(options.report, options.force);
-    if (!status.ok()) return status;
-  }
   const auto session = Start(options, *paths);
   if (!session.ok()) return session.status();
   if (session->embedded == nullptr) {  // before a long upload
@@ -124,8 +142,8 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
     bar.Clear();
     if (!fetched.ok()) return fetched;
   }
-  if (!options.report.empty()) {
-    absl::Status status = WriteReport(*session->jobs, followed->job.name(), options.report,
+  if (!paths->report.empty()) {
+    absl::Status status = WriteReport(*session->jobs, followed->job.name(), paths->report,
                                       options.force, interrupt.token());
     if (!status.ok()) return status;
   }
@@ -144,6 +162,7 @@ void AddCompress(CLI::App& app, Action& chosen) {
   sub->add_option("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR")
       ->required();
   AddSpecOptions(*sub, options->spec);
+  AddEngineOptions(*sub, options->engine);
   AddServerOption(*sub, options->server);
   sub->add_option("--report", options->report,
                   "Write the job's figures and pictures there, as HTML")

@@ -47,10 +47,11 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   const auto out = OutputPath(options.out, checkpoint->is_directory,
                               std::filesystem::path(*in).filename().string());
   if (!out.ok()) return out.status();
-  absl::Status status = CheckOutput(*in, *out, checkpoint->is_directory, options.force);
-  if (!status.ok()) return status;
   const auto plan = format::PlanDecompression(*checkpoint, *dtype);
   if (!plan.ok()) return plan.status();
+  absl::Status status = CheckOutput(*in, *out, checkpoint->is_directory, options.force,
+                                    {PathsOf(*plan), format::OutputKind::kRestored});
+  if (!status.ok()) return status;
   ProgressBar bar;
   ProgressView view{.total = static_cast<int64_t>(plan->tensor_bytes), .bytes = true};
   const auto progress = [&](const format::RestoredTensor& tensor, uint64_t bytes) -> absl::Status {

@@ -18,6 +18,7 @@ namespace {
 struct Options {
   std::string in;
   SpecOptions spec;
+  EngineOptions engine;
   bool json = false;
 };
 
@@ -43,7 +44,9 @@ std::string ToText(const v1::Estimate& estimate) {
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   const auto in = InputPath(options.in);
   if (!in.ok()) return in.status();
-  const auto session = StartEmbedded({.threads = options.spec.threads});
+  const auto session =
+      StartEmbedded({.threads = options.engine.threads.value_or(0),
+                     .index_memory = options.engine.index_memory.value_or(kIndexMemory)});
   if (!session.ok()) return session.status();
   v1::CreateJobRequest request;
   request.set_validate_only(true);
@@ -64,6 +67,7 @@ void AddEstimate(CLI::App& app, Action& chosen) {
       app.add_subcommand("estimate", "What compress would do and cost, from headers alone");
   sub->add_option("IN", options->in, "A .safetensors file, or a directory of them")->required();
   AddSpecOptions(*sub, options->spec);
+  AddEngineOptions(*sub, options->engine);
   sub->add_flag("--json", options->json, "JSON");
   sub->callback([&chosen, options] {
     chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };

@@ -52,7 +52,9 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
       .stop = interrupt.token(),
       .on_progress = [&](const ProgressView& view) { bar.Update(view); }};
   absl::Status status = CheckResult(*job);
-  if (status.ok()) status = CheckOutput("", *out, is_directory, options.force);
+  if (status.ok()) {
+    status = CheckOutput("", *out, is_directory, options.force, ContentsOf(*job));
+  }
   if (status.ok()) status = Fetch(transfer, *job, *out, options.force);
   bar.Clear();
   if (!status.ok()) return status;

@@ -66,7 +66,11 @@ void AddCancel(CLI::App& app, Action& chosen) {
   AddJobCommand(
       app, chosen, "cancel", "Stop a job; resume lets it go on",
       [](JobClient& jobs, const std::string& name, bool json, const std::stop_token& stop) {
-        return NameAndState(jobs.CancelJob(name, stop), json);
+        const auto job = jobs.CancelJob(name, stop);
+        if (job.ok() && HasEnded(job->state()) && job->state() != v1::JOB_STATE_CANCELLED) {
+          PrintNote(job->name() + ": had ended before; there was nothing to stop");
+        }
+        return NameAndState(job, json);
       });
 }
 

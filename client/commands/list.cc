@@ -68,8 +68,10 @@ void AddList(CLI::App& app, Action& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand("list", "The server's jobs, newest first");
   AddServerOption(*sub, options->server);
-  sub->add_option("--state", options->state, "Only jobs in this state")
-      ->transform(CLI::CheckedTransformer(kStates, CLI::ignore_case));
+  sub->add_option("--state", options->state,
+                  "Only jobs in this state: QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED")
+      ->type_name("STATE")
+      ->transform(CLI::CheckedTransformer(kStates, CLI::ignore_case).description(""));
   sub->add_flag("--json", options->json, "JSON");
   sub->callback([&chosen, options] {
     chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };

@@ -20,12 +20,12 @@ struct Options {
 };
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  absl::Status status = CheckReportFile(options.out, options.force);
-  if (!status.ok()) return status;
+  const auto path = ReportPath(options.out, options.force, {});
+  if (!path.ok()) return path.status();
   const auto session = Connect(options.server);
   if (!session.ok()) return session.status();
-  status = WriteReport(*session->jobs, JobName(options.job), options.out, options.force,
-                       interrupt.token());
+  absl::Status status =
+      WriteReport(*session->jobs, JobName(options.job), *path, options.force, interrupt.token());
   if (!status.ok()) return status;
   if (options.json) PrintOut(JsonLine({{"name", JobName(options.job)}, {"output", options.out}}));
   return kOk;

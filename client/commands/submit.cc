@@ -53,9 +53,6 @@ absl::Status UploadSource(const Options& options, const Session& session,
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  if (const std::string local = OnlyInProcess(options.spec); !local.empty()) {
-    PrintNote(local + ": the server decides; it has no effect here");
-  }
   const auto session = Connect(options.server);
   if (!session.ok()) return session.status();
   // Before a long upload: is the server there?

@@ -1,28 +1,46 @@
 #include "client/report/report_file.h"
 
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "client/output_path.h"
 #include "client/report/job_history.h"
 #include "client/report/report_page.h"
 #include "kernels/format/atomic_file.h"
 
 namespace seedlm::client {
+namespace {
 
-absl::Status CheckReportFile(const std::string& path, bool force) {
+// A checkpoint, a letter or a picture is none. An empty file is nothing to lose.
+bool MayBeReport(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string begin(kPageBegin.size(), '\0');
+  file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  return file.gcount() == 0 ? !file.bad() && file.eof() : begin == kPageBegin;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReportPath(const std::string& given, bool force,
+                                       std::span<const std::string> kept) {
+  auto path = OutputPath(given, false, "");
+  if (!path.ok()) return path;
+  for (const std::string& place : kept) {
+    std::error_code error;
+    const bool same = std::filesystem::equivalent(*path, place, error);  // a hard link, too
+    if (place.empty() || (!same && !IsWithin(*path, place))) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(*path, ": is no place for the report: it is of ", place, "; choose another"));
+  }
+  if (absl::Status status = CheckOutput("", *path, false, force, {}); !status.ok()) return status;
   std::error_code error;
-  const std::filesystem::path parent = std::filesystem::absolute(path, error).parent_path();
-  if (!std::filesystem::is_directory(parent, error)) {
-    return absl::NotFoundError(absl::StrCat(parent.string(), ": no such directory; create it"));
+  if (std::filesystem::exists(*path, error) && !MayBeReport(*path)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        *path, ": is no report, so none replaces it; choose another name, or remove it first"));
   }
-  if (std::filesystem::is_directory(path, error)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": is a directory; name the file in it"));
-  }
-  if (!force && std::filesystem::exists(path, error)) {
-    return absl::AlreadyExistsError(absl::StrCat(path, ": exists; replace it with --force"));
-  }
-  return absl::OkStatus();
+  return path;
 }
 
 absl::Status WriteReport(JobClient& client, const std::string& job, const std::string& path,

@@ -152,7 +152,8 @@ std::string RenderReport(const JobHistory& history) {
   const std::string nothing =
       history.tensors.empty() ? "<p class=\"note\">No tensor was finished.</p>\n" : "";
   return absl::StrCat(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+      absl::string_view(kPageBegin.data(), kPageBegin.size()),
+      "<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
       // Nothing is loaded and nothing runs, even if a name found a way out of its quotes.
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
       "'unsafe-inline'\">\n",

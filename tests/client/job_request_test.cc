@@ -1,8 +1,10 @@
 #include "client/job_request.h"
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "absl/strings/match.h"
+#include "tests/client/scratch_directory.h"
 
 namespace seedlm::client {
 namespace {
@@ -33,6 +35,14 @@ TEST_CASE("an input that is missing is named") {
   const auto path = InputPath("/no/such/model.safetensors");
   REQUIRE(absl::IsNotFound(path.status()));
   CHECK(absl::StartsWith(path.status().message(), "/no/such/model.safetensors: no such file"));
+}
+
+TEST_CASE("an input that cannot be looked up is not called missing") {
+  const ScratchDirectory scratch;
+  std::filesystem::create_symlink("loop", scratch / "loop");
+  const absl::Status status = InputPath(scratch / "loop").status();
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(absl::StrContains(status.message(), "loop: cannot open"));
 }
 
 }  // namespace

@@ -34,27 +34,27 @@ TEST_CASE("what may be written") {
   const std::string other = scratch.Write("photos/a.jpg", "x");
   fs::create_directory(scratch / "empty");
 
-  CHECK(CheckOutput(in, scratch / "new", false, false).ok());
-  CHECK(CheckOutput(in, file, false, true).ok());
-  CHECK(CheckOutput(in, scratch / "empty", true, true).ok());
+  CHECK(CheckOutput(in, scratch / "new", false, false, {}).ok());
+  CHECK(CheckOutput(in, file, false, true, {}).ok());
+  CHECK(CheckOutput(in, scratch / "empty", true, true, {}).ok());
 
-  const absl::Status exists = CheckOutput(in, file, false, false);
+  const absl::Status exists = CheckOutput(in, file, false, false, {});
   CHECK(absl::IsAlreadyExists(exists));
   CHECK(exists.message() == file + ": exists already; use --force to replace it");
 
-  const absl::Status same = CheckOutput(in, in, false, true);
+  const absl::Status same = CheckOutput(in, in, false, true, {});
   CHECK(absl::IsInvalidArgument(same));
   CHECK(absl::StartsWith(same.message(), in + ": is the input itself"));
 
-  CHECK(absl::IsInvalidArgument(CheckOutput(in, file, true, true)));
-  CHECK(absl::IsInvalidArgument(CheckOutput(in, scratch / "empty", false, true)));
-  CHECK(absl::IsInvalidArgument(CheckOutput(scratch.path(), scratch / "new", true, false)));
+  CHECK(absl::IsInvalidArgument(CheckOutput(in, file, true, true, {})));
+  CHECK(absl::IsInvalidArgument(CheckOutput(in, scratch / "empty", false, true, {})));
+  CHECK(absl::IsInvalidArgument(CheckOutput(scratch.path(), scratch / "new", true, false, {})));
 
-  const absl::Status precious = CheckOutput(in, scratch / "photos", true, true);
+  const absl::Status precious = CheckOutput(in, scratch / "photos", true, true, {});
   CHECK(absl::IsFailedPrecondition(precious));
-  CHECK(absl::StrContains(precious.message(), "photos: holds no checkpoint"));
+  CHECK(absl::StrContains(precious.message(), "photos: holds 'a.jpg'"));
 
-  const absl::Status missing = CheckOutput(in, scratch / "no/new", false, false);
+  const absl::Status missing = CheckOutput(in, scratch / "no/new", false, false, {});
   CHECK(absl::IsNotFound(missing));
   CHECK(absl::StartsWith(missing.message(), scratch / "no: no such directory"));
 }
@@ -62,7 +62,35 @@ TEST_CASE("what may be written") {
 TEST_CASE("a dangling link is an output that exists") {
   const ScratchDirectory scratch;
   fs::create_symlink("nowhere", scratch / "link");
-  CHECK(absl::IsAlreadyExists(CheckOutput("", scratch / "link", false, false)));
+  CHECK(absl::IsAlreadyExists(CheckOutput("", scratch / "link", false, false, {})));
+}
+
+TEST_CASE("a link is followed once, to what will be written") {
+  const ScratchDirectory scratch;
+  const std::string real = fs::canonical(scratch.path());
+  fs::create_directory(scratch / "d");
+  const std::string file = scratch.Write("file", "x");
+  fs::create_symlink("d", scratch / "to_directory");
+  fs::create_symlink("file", scratch / "to_file");
+  fs::create_symlink("../file", scratch / "d/inner");
+  fs::create_symlink("nowhere", scratch / "dangling");
+  fs::create_symlink("loop", scratch / "loop");
+  CHECK(*OutputPath(scratch / "to_directory", true, "") == real + "/d");
+  CHECK(*OutputPath(scratch / "to_file", false, "") == real + "/file");
+  CHECK(*OutputPath(scratch / "to_directory/", false, "inner") == real + "/file");
+  CHECK(absl::IsInvalidArgument(OutputPath(scratch / "loop", true, "").status()));
+  REQUIRE(*OutputPath(scratch / "dangling", true, "") == real + "/dangling");
+  const absl::Status dangling = CheckOutput("", real + "/dangling", true, true, {});
+  CHECK(absl::IsInvalidArgument(dangling));
+  CHECK(absl::StrContains(dangling.message(), "leads nowhere"));
+}
+
+TEST_CASE("one path lies in another, by whole names") {
+  CHECK(IsWithin("/a/b", "/a/b"));
+  CHECK(IsWithin("/a/b/c", "/a/b"));
+  CHECK(IsWithin("/a", "/"));
+  CHECK_FALSE(IsWithin("/a/bc", "/a/b"));
+  CHECK_FALSE(IsWithin("/a", "/a/b"));
 }
 
 TEST_CASE("a slash at the end puts a file into a directory") {
@@ -83,7 +111,7 @@ TEST_CASE("a slash at the end puts a file into a directory") {
 TEST_CASE("a directory where a file would go is named with the way in") {
   const ScratchDirectory scratch;
   fs::create_directory(scratch / "d");
-  const absl::Status status = CheckOutput("", scratch / "d", false, false);
+  const absl::Status status = CheckOutput("", scratch / "d", false, false, {});
   CHECK(absl::IsAlreadyExists(status));
   CHECK(absl::StrContains(status.message(), "give " + (scratch / "d/") + " to put it in there"));
 }

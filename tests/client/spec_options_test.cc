@@ -9,6 +9,7 @@ namespace {
 
 struct Parsed {
   SpecOptions options;
+  EngineOptions engine;
   std::string in, error;  // error: empty if it parsed
 };
 
@@ -17,6 +18,7 @@ Parsed Parse(const std::string& line) {
   CLI::App app;
   app.add_option("IN", parsed.in);
   AddSpecOptions(app, parsed.options);
+  AddEngineOptions(app, parsed.engine);
   try {
     app.parse(line);
   } catch (const CLI::ParseError& error) {
@@ -47,8 +49,8 @@ TEST_CASE("every option arrives") {
   CHECK(spec.selection().include(1) == "re:a.*");
   CHECK(spec.selection().exclude(0) == "b");
   CHECK(spec.backend() == "reference");
-  CHECK(parsed.options.threads == 3);
-  CHECK(parsed.options.search == "exhaustive");
+  CHECK(parsed.engine.threads == 3);
+  CHECK(parsed.engine.search == "exhaustive");
   CHECK(ToSpec(Parse("m --bits 2").options).profile() == v1::PROFILE_2BIT);
   CHECK(ToSpec(Parse("m --bits 3").options).profile() == v1::PROFILE_3BIT);
 }
@@ -57,20 +59,20 @@ TEST_CASE("sizes are written as for the server") {
   const auto memory = [](const std::string& text) {
     const Parsed parsed = Parse("m --index-memory " + text);
     CHECK(parsed.error.empty());
-    return parsed.options.index_memory;
+    return parsed.engine.index_memory;
   };
-  CHECK(Parse("m").options.index_memory == int64_t{1} << 30);
+  CHECK_FALSE(Parse("m").engine.index_memory.has_value());
   CHECK(memory("0") == 0);
   CHECK(memory("1025") == 1025);
   CHECK(memory("512MiB") == int64_t{512} << 20);
   CHECK(memory("2GiB") == int64_t{2} << 30);
 }
 
-TEST_CASE("what only a server in the process heeds is known") {
-  CHECK(OnlyInProcess(Parse("m --bits 3").options).empty());
-  CHECK(OnlyInProcess(Parse("m --threads 1").options) == "--threads");
-  CHECK(OnlyInProcess(Parse("m --search index").options) == "--search");
-  CHECK(OnlyInProcess(Parse("m --index-memory 0").options) == "--index-memory");
+TEST_CASE("what was said of the engine is known, a 0 too") {
+  CHECK(GivenOption(Parse("m").engine).empty());
+  CHECK(GivenOption(Parse("m --threads 0").engine) == "--threads");
+  CHECK(GivenOption(Parse("m --index-memory 1GiB").engine) == "--index-memory");
+  CHECK(GivenOption(Parse("m --search auto").engine) == "--search");
 }
 
 TEST_CASE("a pattern does not swallow the input that follows it") {

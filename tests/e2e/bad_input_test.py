@@ -128,6 +128,54 @@ class BadOutputs(EndToEnd):
         self.fails(run("compress", source, self.path("photos"), "--force"), INVALID, "photos")
         self.assertEqual(self.listing(self.path("photos")), ["a.jpg"])
 
+    def test_force_keeps_a_file_that_the_output_has_not(self):
+        """In a directory that decompress made, somebody put his own."""
+        source = small_directory(self.path("dir"))
+        self.ok(run("compress", source, self.path("c")))
+        self.ok(run("decompress", self.path("c"), self.path("back")))
+        self.ok(run("decompress", self.path("c"), self.path("back"), "--force", "--dtype", "f32"))
+        self.ok(run("compress", source, self.path("c"), "--force"))
+        for target, command in (("back", "decompress"), ("c", "compress")):
+            for foreign in ("notes.txt", "onnx/notes.txt", ".git/HEAD", "mine/notes.txt"):
+                with self.subTest(command=command, foreign=foreign):
+                    path = self.path(target, foreign)
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    with open(path, "w") as f:
+                        f.write("precious")
+                    before = harness.tree(self.path(target))
+                    given = source if command == "compress" else self.path("c")
+                    self.fails(run(command, given, self.path(target), "--force"), INVALID,
+                               foreign.split("/")[0], "remove it")
+                    self.assertEqual(harness.tree(self.path(target)), before)
+                    os.remove(path)
+                    if not os.listdir(os.path.dirname(path)):
+                        os.rmdir(os.path.dirname(path))
+        self.assertEqual(self.listing(), ["back", "c", "dir", "in.safetensors"])
+
+    def test_a_report_takes_the_place_of_a_report_alone(self):
+        source = small_directory(self.path("dir"))
+        out = self.path("out.safetensors")
+        letter = self.path("letter.txt")
+        with open(letter, "w") as f:
+            f.write("precious")
+        os.link(self.source, self.path("link.safetensors"))
+        before = read(self.source)
+        for report, given, to in ((self.source, self.source, out), (out, self.source, out),
+                                  (self.path("link.safetensors"), self.source, out),
+                                  (os.path.join(source, "r.html"), source, self.path("c")),
+                                  (letter, self.source, out)):
+            with self.subTest(report=report):
+                self.fails(run("compress", given, to, "--report", report, "--force"), INVALID,
+                           os.path.basename(report))
+                self.assertFalse(os.path.exists(to))
+        self.assertEqual(read(self.source), before)
+        self.assertEqual(read(letter), b"precious")
+        page = self.path("page.html")
+        for _ in range(2):
+            self.ok(run("compress", self.source, out, "--report", page, "--force"))
+        self.fails(run("compress", self.source, out, "--report", out, "--force"), INVALID, out)
+        self.ok(run("verify", out, self.source))
+
     def test_the_input_itself(self):
         self.fails(run("compress", self.source, self.source, "--force"), INVALID, "in.safetensors")
 
@@ -148,6 +196,41 @@ class BadOutputs(EndToEnd):
             self.skipTest("the user nobody cannot run the program where it lies")
         self.fails(result, STORAGE, self.path("locked"))
         self.assertEqual(self.listing(self.path("locked")), [])
+
+    def test_an_input_that_may_not_be_looked_up(self):
+        os.mkdir(self.path("locked"))
+        source = small_file(self.path("locked", "in.safetensors"))
+        os.chmod(self.path("locked"), 0)
+        self.addCleanup(os.chmod, self.path("locked"), 0o755)
+        options = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            options = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        try:
+            result = run("compress", source, self.path("out.safetensors"), **options)
+        except PermissionError:
+            self.skipTest("the user nobody cannot run the program where it lies")
+        self.fails(result, STORAGE, source, "Permission denied")
+
+    def test_an_output_that_is_a_link(self):
+        """What it leads to is replaced, by every command; the link stays."""
+        source = small_directory(self.path("dir"))
+        os.mkdir(self.path("real"))
+        os.symlink("real", self.path("link"))
+        self.fails(run("compress", source, self.path("link")), EXISTS, "real", "--force")
+        self.ok(run("compress", source, self.path("link"), "--force"))
+        os.mkdir(self.path("real_back"))
+        os.symlink("real_back", self.path("back"))
+        for _ in range(2):
+            self.ok(run("decompress", self.path("real"), self.path("back"), "--force"))
+        self.assertTrue(os.path.islink(self.path("link")) and os.path.islink(self.path("back")))
+        self.assertIn("config.json", self.listing(self.path("real_back")))
+        os.symlink("nowhere", self.path("dangling"))
+        os.symlink("loop", self.path("loop"))
+        for name, words in (("dangling", "leads nowhere"), ("loop", "symbolic links")):
+            for command, given in (("decompress", self.path("real")), ("compress", source)):
+                with self.subTest(command=command, out=name):
+                    self.fails(run(command, given, self.path(name), "--force"), INVALID, name, words)
 
     @contextlib.contextmanager
     def small_disk(self, size):

@@ -47,10 +47,28 @@ class Remote(EndToEnd):
         with self.server() as server:
             job = self.ok(server.run("submit", source)).out.strip()
             self.ok(server.run("wait", job))
+            self.assertIn("nothing to stop", self.ok(server.run("cancel", job)).err)
             self.ok(server.run("fetch", job, self.path("remote")))
             self.assertEqual(tree(self.path("remote")), tree(self.path("local")))
             self.ok(server.run("compress", source, self.path("one")))
             self.assertEqual(tree(self.path("one")), tree(self.path("local")))
+
+    def test_force_keeps_a_file_that_the_result_has_not(self):
+        source = small_directory(self.path("in"))
+        with self.server() as server:
+            job = self.ok(server.run("submit", source)).out.strip()
+            self.ok(server.run("wait", job))
+            for command in (("fetch", job), ("compress", source)):
+                out = self.path(command[0])
+                self.ok(server.run(*command, out))
+                self.ok(server.run(*command, out, "--force"))
+                os.makedirs(os.path.join(out, "mine", ".git"))
+                with open(os.path.join(out, "mine", "notes.txt"), "w") as f:
+                    f.write("precious")
+                before = tree(out)
+                self.fails(server.run(*command, out, "--force"), INVALID, "mine", "remove it")
+                self.assertEqual(tree(out), before)
+                self.assertTrue(os.path.isdir(os.path.join(out, "mine", ".git")))
 
     def test_a_directory_of_one_file(self):
         os.mkdir(self.path("in"))
@@ -222,10 +240,11 @@ class Remote(EndToEnd):
     def test_what_has_no_effect_is_said(self):
         source = small_file(self.path("in.safetensors"))
         with self.server() as server:
-            self.fails(server.run("compress", source, self.path("x"), "--threads", 2),
-                       harness.USAGE, "--threads", "--server")
-            submitted = self.ok(server.run("submit", source, "--threads", 2))
-            self.assertIn("no effect", submitted.err)
+            for option, value in (("--threads", 2), ("--index-memory", "1GiB")):
+                self.fails(server.run("compress", source, self.path("x"), option, value),
+                           harness.USAGE, option, "--server")
+                refused = server.run("submit", source, option, value)
+                self.assertEqual(refused.code, harness.USAGE, str(refused))
 
     def test_a_name_that_cannot_be_uploaded(self):
         source = small_directory(self.path("in"))

@@ -7,7 +7,7 @@ import subprocess
 import urllib.request
 
 import harness
-from harness import (EXISTS, NOT_FOUND, SERVER, TIMEOUT_S, EndToEnd, read, run, small_file, tensor,
+from harness import (EXISTS, INVALID, NOT_FOUND, SERVER, TIMEOUT_S, EndToEnd, read, run, small_file, tensor,
                      to_bytes, write_safetensors)
 
 REPOSITORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
@@ -149,6 +149,9 @@ class Sight(EndToEnd):
             self.fails(server.run("report", job, "-o", page), EXISTS, page, "--force")
             self.ok(server.run("report", job, "-o", page, "--force"))
             self.assertEqual(read(page).decode(), text)  # the same events, the same bytes
+            before = read(source)
+            self.fails(server.run("report", job, "-o", source, "--force"), INVALID, source)
+            self.assertEqual(read(source), before)
             self.fails(server.run("report", "jobs/none", "-o", self.path("n.html")), NOT_FOUND)
             self.fails(server.run("report", job, "-o", self.path("no", "n.html")), NOT_FOUND)
             status = self.ok(server.run("status", job, "--json")).json()
