@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 
 help:
 	@echo 'make demo        compress a real model through the server and verify it (MODEL=path: your own)'
-	@echo 'make test        build everything and run all tests'
+	@echo 'make test        build everything and run the tests, but for the long ones below'
 	@echo 'make test-s3     the S3 tests against a Ceph RADOS gateway, which is installed and started'
 	@echo 'make test-slow   the index search against the scan of all seeds, a million blocks and more'
 	@echo 'make faults      kill -9, full disks, damaged files, outages, lost packets: half an hour (as root)'
