@@ -38,6 +38,9 @@ struct UploadedArtifact {
   bool is_directory = false;
 };
 
+// ProgressView::current begins with this while a file is summed, before it is sent.
+inline constexpr char kSumming[] = "checksum of ";
+
 // Uploads a checkpoint, a file or a directory. The ID comes from the content: a second call goes on
 // where the first one stopped, or finds all there. While another process uploads the same, waits.
 // Errors: those of format::Checkpoint::Open; INVALID_ARGUMENT for a file name that the server would

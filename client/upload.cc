@@ -297,7 +297,7 @@ absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const st
   TransferMeter meter(context, total);  // of the sums, which take a while too
   for (LocalFile& file : local->files) {
     auto digest = Sha256OfFile(file.path, context.stop, [&](int64_t bytes) {
-      meter.Moved(bytes, absl::StrCat("checksum of ", file.relative));
+      meter.Moved(bytes, absl::StrCat(kSumming, file.relative));
     });
     if (!digest.ok()) return context.stop.stop_requested() ? Stopped() : digest.status();
     file.sha256 = *std::move(digest);

@@ -16,40 +16,69 @@ using std::chrono::steady_clock;
 UploadReactor::UploadReactor(Parts parts, grpc::CallbackServerContext* context,
                              v1::WriteArtifactResponse* response)
     : parts_(std::move(parts)), context_(context), response_(response) {
-  {
-    const std::lock_guard lock(watch_->mutex);
-    watch_->reactor = this;
-    LookAt(steady_clock::now() + parts_.idle);
-  }
-  Read();
+  std::unique_lock lock(watch_->mutex);
+  watch_->reactor = this;
+  LookAt(steady_clock::now() + parts_.idle);
+  GoOn(std::move(lock));
 }
 
-void UploadReactor::Read() {
-  {
-    const std::lock_guard lock(watch_->mutex);
-    watch_->reading = true;
-    watch_->since = steady_clock::now();
+void UploadReactor::GoOn(std::unique_lock<std::mutex> lock) {
+  if (std::exchange(acting_, true)) return;  // that thread sees what has changed
+  while (true) {
+    if (over_) break;
+    if (last_ && taken_ == read_) {
+      over_ = true;
+      status_ = idle_ ? Idle() : Broken();
+      break;
+    }
+    if (!reading_ && !last_ && read_ - taken_ < requests_.size()) {
+      reading_ = true;
+      since_ = steady_clock::now();
+      v1::WriteArtifactRequest& request = requests_[read_ % requests_.size()];
+      lock.unlock();
+      StartRead(&request);
+      lock.lock();
+    } else if (!taking_ && taken_ < read_) {
+      taking_ = true;
+      v1::WriteArtifactRequest& request = requests_[taken_ % requests_.size()];
+      lock.unlock();
+      parts_.pool->Post([this, &request] { TakeOne(request); });
+      lock.lock();
+    } else {
+      break;
+    }
   }
-  StartRead(&request_);
+  if (!over_) {
+    acting_ = false;
+    return;
+  }
+  lock.unlock();    // and acting_ stays: a read that is still out ends without doing anything
+  upload_.reset();  // before the client knows: it may come again at once
+  parts_.place = {};
+  Finish(ToGrpcStatus(status_));
 }
 
 void UploadReactor::OnReadDone(bool ok) {
-  {
-    const std::lock_guard lock(watch_->mutex);
-    if (!std::exchange(watch_->reading, false)) return;  // it took too long, and is ended
-  }
-  parts_.pool->Post([this, ok] {
-    absl::StatusOr<bool> finished = false;
-    const absl::Status status = Guarded([&] {
-      finished = ok ? TakeChunk() : absl::StatusOr<bool>(Broken());
-      return finished.status();
-    });
-    if (status.ok() && !*finished) {
-      Read();
-    } else {
-      FinishWith(status);
-    }
+  std::unique_lock lock(watch_->mutex);
+  reading_ = false;
+  if (idle_) return;  // it came too late, and the end has been decided
+  last_ = !ok || requests_[read_ % requests_.size()].finish();
+  if (ok) ++read_;
+  GoOn(std::move(lock));
+}
+
+void UploadReactor::TakeOne(v1::WriteArtifactRequest& request) {
+  absl::StatusOr<bool> finished = false;
+  absl::Status status = Guarded([&] {
+    finished = TakeChunk(request);
+    return finished.status();
   });
+  std::unique_lock lock(watch_->mutex);
+  taking_ = false;
+  ++taken_;
+  status_ = std::move(status);
+  over_ = !status_.ok() || *finished;
+  GoOn(std::move(lock));
 }
 
 void UploadReactor::LookAt(Time time) {
@@ -64,18 +93,14 @@ void UploadReactor::LookAt(Time time) {
 
 // One alarm in the time that a read may take, not one for each read.
 void UploadReactor::Look(const std::shared_ptr<Watch>& watch) {
-  UploadReactor* reactor = nullptr;
-  {
-    const std::lock_guard lock(watch->mutex);
-    reactor = watch->reactor;
-    if (reactor == nullptr) return;
-    const Time now = steady_clock::now();
-    const Time end = (watch->reading ? watch->since : now) + reactor->parts_.idle;
-    if (now < end) return reactor->LookAt(end);
-    watch->reading = false;
-  }
-  // The read is still out, so the reactor is there until it is finished here.
-  reactor->FinishWith(reactor->Idle());
+  std::unique_lock lock(watch->mutex);
+  UploadReactor* const reactor = watch->reactor;
+  if (reactor == nullptr || reactor->last_) return;
+  const Time now = steady_clock::now();
+  const Time end = (reactor->reading_ ? reactor->since_ : now) + reactor->parts_.idle;
+  if (now < end) return reactor->LookAt(end);
+  reactor->last_ = reactor->idle_ = true;
+  reactor->GoOn(std::move(lock));
 }
 
 void UploadReactor::OnDone() {
@@ -95,18 +120,18 @@ absl::Status UploadReactor::Idle() const {
                     "UPLOAD_IDLE", {{"committed_size", absl::StrCat(arrived)}});
 }
 
-absl::StatusOr<bool> UploadReactor::TakeChunk() {
+absl::StatusOr<bool> UploadReactor::TakeChunk(const v1::WriteArtifactRequest& request) {
   const bool first = !upload_.has_value();
   if (first) {
-    if (absl::Status status = OpenFile(); !status.ok()) return status;
-  } else if (!request_.resource_name().empty() && request_.resource_name() != resource_name_) {
-    return InvalidField("resource_name", "'" + Shown(request_.resource_name()) +
+    if (absl::Status status = OpenFile(request); !status.ok()) return status;
+  } else if (!request.resource_name().empty() && request.resource_name() != resource_name_) {
+    return InvalidField("resource_name", "'" + Shown(request.resource_name()) +
                                              "' differs from the first message's: one stream "
                                              "writes one file");
   }
   // A closing message may come without data, and then its offset says nothing.
-  if (first || !request_.data().empty() || !request_.finish()) {
-    absl::Status status = upload_->Append(request_.offset(), request_.data(), request_.crc32c());
+  if (first || !request.data().empty() || !request.finish()) {
+    absl::Status status = upload_->Append(request.offset(), request.data(), request.crc32c());
     if (!status.ok()) {
       status.SetPayload(std::string(kDetailPayloadPrefix) + "committed_size",
                         absl::Cord(absl::StrCat(upload_->committed_size())));
@@ -114,18 +139,18 @@ absl::StatusOr<bool> UploadReactor::TakeChunk() {
     }
   }
   response_->set_committed_size(upload_->committed_size());
-  if (!request_.finish()) return false;
-  if (absl::Status status = upload_->Finish(request_.sha256()); !status.ok()) return status;
+  if (!request.finish()) return false;
+  if (absl::Status status = upload_->Finish(request.sha256()); !status.ok()) return status;
   return true;
 }
 
-absl::Status UploadReactor::OpenFile() {
-  const absl::StatusOr<ArtifactFile> file = ParseArtifactFileName(request_.resource_name());
+absl::Status UploadReactor::OpenFile(const v1::WriteArtifactRequest& request) {
+  const absl::StatusOr<ArtifactFile> file = ParseArtifactFileName(request.resource_name());
   if (!file.ok()) return file.status();
   absl::StatusOr<Upload> upload = parts_.store->OpenUpload(*file);
   if (!upload.ok()) return upload.status();
   upload_.emplace(*std::move(upload));
-  resource_name_ = request_.resource_name();
+  resource_name_ = request.resource_name();
   return absl::OkStatus();
 }
 
@@ -137,12 +162,6 @@ absl::Status UploadReactor::Broken() const {
   return InvalidField(
       "finish", absl::StrCat(resource_name_, ": the stream ended after ", upload_->committed_size(),
                              " bytes without finish; they are kept: go on there"));
-}
-
-void UploadReactor::FinishWith(const absl::Status& status) {
-  upload_.reset();  // before the client knows: it may come again at once
-  parts_.place = {};
-  Finish(ToGrpcStatus(status));
 }
 
 }  // namespace seedlm::server

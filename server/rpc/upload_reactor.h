@@ -1,7 +1,9 @@
 // One WriteArtifact stream: chunk after chunk into the artifact store.
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,9 +20,10 @@
 
 namespace seedlm::server {
 
-// Alternates between a read (gRPC's threads) and a chunk (the pool's), so one thread at a time is
-// in it. An alarm looks whether a read takes too long; whoever ends a read, it or gRPC, goes on
-// alone. A cancelled call shows as a read that fails: there is always one to come.
+// While a chunk is summed and written (the pool's threads) the next one is read (gRPC's): two
+// chunks, never more, taken in the order in which they came. An alarm looks whether a read takes
+// too long, which is the client's doing: where both chunks wait for the disk, none is out. A
+// cancelled call shows as a read that fails: what came before is still written.
 class UploadReactor final : public grpc::ServerReadReactor<v1::WriteArtifactRequest> {
  public:
   struct Parts {
@@ -41,30 +44,44 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::WriteArtifactRequ
 
   // What the alarm sees. It may ring after the reactor is gone.
   struct Watch {
-    std::mutex mutex;
+    std::mutex mutex;                  // also guards what the reactor says it does
     UploadReactor* reactor = nullptr;  // guarded by mutex; null: it is gone
-    bool reading = false;              // guarded by mutex
-    Time since{};                      // of the read; guarded by mutex
   };
   static void Look(const std::shared_ptr<Watch>& watch);
   void LookAt(Time time);  // REQUIRES: watch_->mutex is held
-  void Read();
 
-  // True: the file is finished.
-  absl::StatusOr<bool> TakeChunk();
-  absl::Status OpenFile();
+  // Does what is to be done now: one thread at a time, and the last thing is to finish.
+  // REQUIRES: `lock` holds watch_->mutex. Nothing of the reactor may be used afterwards.
+  void GoOn(std::unique_lock<std::mutex> lock);
+  void TakeOne(v1::WriteArtifactRequest& request);  // on the pool
+
+  // True: the file is finished. One thread at a time, as the next two.
+  absl::StatusOr<bool> TakeChunk(const v1::WriteArtifactRequest& request);
+  absl::Status OpenFile(const v1::WriteArtifactRequest& request);
+  // REQUIRES: no chunk is being taken.
   absl::Status Broken() const;  // why a stream without `finish` ended
   absl::Status Idle() const;
-  void FinishWith(const absl::Status& status);
 
   Parts parts_;
   grpc::CallbackServerContext* const context_;
   v1::WriteArtifactResponse* const response_;
-  v1::WriteArtifactRequest request_;
+  std::array<v1::WriteArtifactRequest, 2> requests_;  // in turn
   std::string resource_name_;
   std::optional<Upload> upload_;  // once the first message is there
   const std::shared_ptr<Watch> watch_ = std::make_shared<Watch>();
-  std::unique_ptr<grpc::Alarm> alarm_;  // guarded by watch_->mutex
+
+  // Guarded by watch_->mutex.
+  std::unique_ptr<grpc::Alarm> alarm_;
+  size_t read_ = 0;       // messages that came
+  size_t taken_ = 0;      // of them, those that are done with
+  bool acting_ = false;   // a thread is in GoOn
+  bool reading_ = false;  // a read is out
+  Time since_{};          // of that read
+  bool taking_ = false;   // a chunk is on the pool
+  bool last_ = false;     // there is nothing more to read
+  bool idle_ = false;     // because a read took too long
+  bool over_ = false;     // and nothing more to take: status_ says how it ended
+  absl::Status status_;
 };
 
 }  // namespace seedlm::server

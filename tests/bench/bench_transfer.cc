@@ -8,6 +8,7 @@
 // cache, fsync and rename included. "whole": with the client's first pass over the file, which
 // gives the upload its name.
 #include <grpcpp/grpcpp.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -17,6 +18,7 @@
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -38,6 +40,16 @@ constexpr size_t kChunkBytes = size_t{1} << 20;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Of all threads of this process, which is client and server at once.
+double CpuSeconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 [[noreturn]] void Fail(const std::string& why) {
@@ -102,13 +114,33 @@ class BareService final : public v1::ArtifactService::CallbackService {
   }
 };
 
-double BareUpload(v1::ArtifactService::Stub& stub, int64_t bytes) {
+// What a transfer took, from its first chunk on.
+struct Rates {
+  double stream = 0;  // bytes a second
+  double cpu = 0;     // seconds for a gigabyte
+  double whole = 0;   // bytes a second, with what came before the first chunk
+};
+
+class Stopwatch {
+ public:
+  Rates Read(int64_t bytes) const {
+    const auto size = static_cast<double>(bytes);
+    const double rate = size / SecondsSince(start_);
+    return {rate, (CpuSeconds() - cpu_) / size * 1e9, rate};
+  }
+
+ private:
+  Clock::time_point start_ = Clock::now();
+  double cpu_ = CpuSeconds();
+};
+
+Rates BareUpload(v1::ArtifactService::Stub& stub, int64_t bytes) {
   v1::WriteArtifactRequest request;
   request.set_data(std::string(kChunkBytes, 'x'));
   request.set_crc32c(1);
   grpc::ClientContext context;
   v1::WriteArtifactResponse response;
-  const auto start = Clock::now();
+  const Stopwatch watch;
   const auto stream = stub.WriteArtifact(&context, &response);
   for (int64_t sent = 0; sent < bytes; sent += static_cast<int64_t>(kChunkBytes)) {
     request.set_offset(sent);
@@ -116,44 +148,41 @@ double BareUpload(v1::ArtifactService::Stub& stub, int64_t bytes) {
   }
   stream->WritesDone();
   Check(stream->Finish());
-  return static_cast<double>(bytes) / SecondsSince(start);
+  return watch.Read(bytes);
 }
 
-double BareDownload(v1::ArtifactService::Stub& stub, int64_t bytes) {
+Rates BareDownload(v1::ArtifactService::Stub& stub, int64_t bytes) {
   v1::ReadArtifactRequest request;
   request.set_offset(bytes);
   grpc::ClientContext context;
-  const auto start = Clock::now();
+  const Stopwatch watch;
   const auto stream = stub.ReadArtifact(&context, request);
   v1::ReadArtifactResponse chunk;
   int64_t received = 0;
   while (stream->Read(&chunk)) received += static_cast<int64_t>(chunk.data().size());
   Check(stream->Finish());
   if (received < bytes) Fail("the bare stream ended early");
-  return static_cast<double>(bytes) / SecondsSince(start);
+  return watch.Read(bytes);
 }
 
-struct Rates {
-  double stream = 0;  // bytes a second
-  double whole = 0;
-};
-
-// Runs `transfer` with a context that notes when the first chunk moved.
+// Runs `transfer` with a context that notes when the first chunk moved over the wire.
 Rates Measure(const std::shared_ptr<grpc::Channel>& channel, const std::string& address,
               int64_t bytes, const std::function<void(const client::TransferContext&)>& transfer) {
-  Clock::time_point first{};
+  std::optional<Stopwatch> stream;
   int64_t before = 0;
-  const auto start = Clock::now();
+  const Stopwatch whole;
   transfer({.channel = channel,
             .address = address,
             .stop = {},
             .on_progress = [&](const client::ProgressView& view) {
-              if (view.done == 0 || first != Clock::time_point{}) return;
-              first = Clock::now();
+              const bool sending = !view.current.starts_with(client::kSumming);
+              if (!sending || view.done == 0 || stream.has_value()) return;
+              stream.emplace();
               before = view.done;
             }});
-  return {static_cast<double>(bytes - before) / SecondsSince(first),
-          static_cast<double>(bytes) / SecondsSince(start)};
+  Rates rates = stream.value_or(whole).Read(bytes - before);
+  rates.whole = whole.Read(bytes).stream;
+  return rates;
 }
 
 // A checkpoint of `bytes` in one tensor; no two calls give the same, so that each is sent.
@@ -175,22 +204,26 @@ void WriteCheckpoint(const std::string& path, int64_t bytes, uint32_t seed) {
   Check(writer->Commit());
 }
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-nlohmann::ordered_json Summary(const std::vector<double>& bare, const std::vector<Rates>& rates) {
-  std::vector<double> stream, whole, ratio;
-  for (size_t i = 0; i < rates.size(); ++i) {
-    stream.push_back(rates[i].stream);
-    whole.push_back(rates[i].whole);
-    ratio.push_back(rates[i].stream / bare[i]);
-  }
-  return {{"bare_mb_per_s", Median(bare) / 1e6},
-          {"stream_mb_per_s", Median(stream) / 1e6},
-          {"whole_mb_per_s", Median(whole) / 1e6},
-          {"stream_to_bare", Median(ratio)}};
+// The ratio is the median over the rounds, in each of which both ran one after the other.
+nlohmann::ordered_json Summary(const std::vector<Rates>& bare, const std::vector<Rates>& rates) {
+  const auto median = [](size_t rounds, const auto& value) {
+    std::vector<double> values;
+    for (size_t i = 0; i < rounds; ++i) values.push_back(value(i));
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+  };
+  const auto of = [&](const std::vector<Rates>& all, double Rates::*field) {
+    return median(all.size(), [&](size_t i) { return all[i].*field; });
+  };
+  return {{"bare_mb_per_s", of(bare, &Rates::stream) / 1e6},
+          {"stream_mb_per_s", of(rates, &Rates::stream) / 1e6},
+          {"whole_mb_per_s", of(rates, &Rates::whole) / 1e6},
+          {"bare_cpu_s_per_gb", of(bare, &Rates::cpu)},
+          {"stream_cpu_s_per_gb", of(rates, &Rates::cpu)},
+          {"stream_to_bare",
+           median(rates.size(), [&](size_t i) { return rates[i].stream / bare[i].stream; })},
+          {"bare_cpu_to_stream_cpu",
+           median(rates.size(), [&](size_t i) { return bare[i].cpu / rates[i].cpu; })}};
 }
 
 }  // namespace
@@ -219,8 +252,7 @@ int main(int argc, char** argv) {
   const auto bare_server = builder.BuildAndStart();
   const auto bare = v1::ArtifactService::NewStub(Open("127.0.0.1:" + std::to_string(port)));
 
-  std::vector<double> bare_up, bare_down;
-  std::vector<Rates> up, down;
+  std::vector<Rates> bare_up, bare_down, up, down;
   for (int round = 0; round < rounds; ++round) {
     const std::string path = directory + "/in.safetensors";
     WriteCheckpoint(path, bytes, static_cast<uint32_t>(round));

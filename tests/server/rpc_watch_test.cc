@@ -21,6 +21,15 @@ v1::CreateJobRequest ManyTensors(RpcFixture& fixture) {
   return fixture.FileJob("many.safetensors", "many.out.safetensors");
 }
 
+void OneWorker(ServerOptions& options) { options.threads = 1; }
+
+// With OneWorker: nothing is done for any other job until this one is cancelled.
+std::string HoldWorker(RpcFixture& fixture) {
+  std::string name = fixture.MustCreateSlow();
+  fixture.AwaitState(name, v1::JOB_STATE_RUNNING);
+  return name;
+}
+
 TEST_CASE("a watch is a snapshot, then every event once, then OK after the final state") {
   RpcFixture fixture;
   const std::string name = fixture.MustCreate(ManyTensors(fixture));
@@ -139,8 +148,8 @@ TEST_CASE("an idle watch is kept alive") {
 }
 
 TEST_CASE("100 watchers at once all see the same") {
-  RpcFixture fixture;
-  const std::string slow = fixture.MustCreateSlow();  // holds the job back until all watch
+  RpcFixture fixture(OneWorker);
+  const std::string slow = HoldWorker(fixture);
   WriteCheckpoint(fixture.root() / "many.safetensors", SmallTensors(12));
   const std::string name =
       fixture.MustCreate(fixture.FileJob("many.safetensors", "many.out.safetensors"));
@@ -177,8 +186,8 @@ TEST_CASE("100 watchers at once all see the same") {
 
 // Through the channel without a socket: what is left is the server's own part.
 TEST_CASE("1,000 watchers on one job all see the same") {
-  RpcFixture fixture;
-  const std::string slow = fixture.MustCreateSlow();
+  RpcFixture fixture(OneWorker);
+  const std::string slow = HoldWorker(fixture);
   v1::WatchJobRequest request;
   request.set_name(fixture.MustCreate(ManyTensors(fixture)));
   const auto stub = v1::CompressionService::NewStub(fixture.server().InProcessChannel());
