@@ -10,13 +10,15 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "client/checksum.h"
 #include "client/leftovers.h"
 #include "client/output_path.h"
 #include "client/rpc_status.h"
 #include "client/text.h"
 #include "client/transfer.h"
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
+#include "kernels/format/file_io.h"
 #include "kernels/format/staged_directory.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 
@@ -43,7 +45,7 @@ bool MayGoOn(const absl::Status& status) {
 // killed is gone on from.
 std::string WorkingName(const std::string& path, const std::string& content) {
   const std::filesystem::path full(path);
-  Sha256 hash;
+  checksum::Sha256 hash;
   hash.Update(absl::StrCat(full.filename().string(), "\n", content));
   const std::string name =
       absl::StrCat(".seedlm-", hash.HexDigest().substr(0, kNameDigits), ".tmp");
@@ -54,13 +56,14 @@ std::string WorkingName(const std::string& path, const std::string& content) {
 struct Arriving {
   const v1::OutputFile& file;
   const format::AtomicFile& target;
-  Sha256 hash{};
+  checksum::Sha256 hash{};
   int64_t received = 0;
+  int64_t written_back = 0;  // bytes that the kernel was told to put to disk
 
   absl::Status Take(const v1::ReadArtifactResponse& chunk) {
     const auto size = static_cast<int64_t>(chunk.data().size());
     if (chunk.offset() != received || size > file.size() - received ||
-        Crc32c(chunk.data()) != chunk.crc32c()) {
+        checksum::Crc32c(chunk.data()) != chunk.crc32c()) {
       return absl::DataLossError(
           absl::StrCat(file.path(), ": damaged on the way at byte ", received, "; fetch it again"));
     }
@@ -68,8 +71,14 @@ struct Arriving {
     const auto* bytes = reinterpret_cast<const std::byte*>(chunk.data().data());
     absl::Status status =
         target.WriteAt(static_cast<uint64_t>(received), {bytes, chunk.data().size()});
-    if (status.ok()) received += size;
-    return status;
+    if (!status.ok()) return status;
+    received += size;
+    if (received - written_back >= static_cast<int64_t>(format::kWriteBackBytes)) {
+      target.StartWriteBack(static_cast<uint64_t>(written_back),
+                            static_cast<uint64_t>(received - written_back));
+      written_back = received;
+    }
+    return absl::OkStatus();
   }
 
   // Sums what an earlier process received.
@@ -253,7 +262,7 @@ bool IsThere(const v1::OutputFile& file, const std::string& path, const std::sto
   std::error_code error;
   const uintmax_t size = std::filesystem::file_size(path, error);
   if (error || size != static_cast<uintmax_t>(file.size())) return false;
-  const auto sum = Sha256OfFile(path, stop);
+  const auto sum = checksum::Sha256OfFile(path, stop);
   return sum.ok() && *sum == file.sha256();
 }
 

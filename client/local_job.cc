@@ -4,10 +4,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/checksum.h"
 #include "client/leftovers.h"
 #include "client/output.h"
 #include "client/rpc_status.h"
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 
 namespace seedlm::client {
 namespace {
@@ -128,7 +129,7 @@ class LocalJob {
 }  // namespace
 
 std::string ResumeKey(const std::string& out) {
-  Sha256 sum;
+  checksum::Sha256 sum;
   sum.Update(out);
   return sum.HexDigest().substr(0, kKeyDigits);
 }

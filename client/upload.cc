@@ -14,10 +14,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/artifact_path.h"
-#include "client/checksum.h"
 #include "client/rpc_status.h"
 #include "client/text.h"
 #include "client/transfer.h"
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/checkpoint.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
@@ -157,7 +158,7 @@ class ChunkFeed {
     absl::Status status = in_.Read(offset_, *request.mutable_data());
     if (!status.ok()) return status;
     request.set_offset(offset_);
-    request.set_crc32c(Crc32c(request.data()));
+    request.set_crc32c(checksum::Crc32c(request.data()));
     offset_ += wanted;
     request.set_finish(offset_ >= file_.size);
     if (request.finish()) request.set_sha256(file_.sha256);
@@ -285,7 +286,7 @@ absl::Status Uploader::WriteFrom(const LocalFile& file, int64_t offset) {
 absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const std::string& path) {
   auto local = OpenLocal(path);
   if (!local.ok()) return local.status();
-  Sha256 all;
+  checksum::Sha256 all;
   all.Update(local->is_directory ? "directory\n" : "file\n");
   int64_t total = 0;
   for (LocalFile& file : local->files) {
@@ -296,7 +297,7 @@ absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const st
   }
   TransferMeter meter(context, total);  // of the sums, which take a while too
   for (LocalFile& file : local->files) {
-    auto digest = Sha256OfFile(file.path, context.stop, [&](int64_t bytes) {
+    auto digest = checksum::Sha256OfFile(file.path, context.stop, [&](int64_t bytes) {
       meter.Moved(bytes, absl::StrCat(kSumming, file.relative));
     });
     if (!digest.ok()) return context.stop.stop_requested() ? Stopped() : digest.status();

@@ -11,7 +11,7 @@
 #include "server/auth/tls_files.h"
 #include "server/errors/fault_point.h"
 #include "server/storage/s3/options.h"
-#include "server/storage/s3_publisher.h"
+#include "server/storage/s3_transfer.h"
 
 namespace spdlog {
 class logger;

@@ -123,6 +123,10 @@ absl::Status AtomicFile::ReadAt(uint64_t offset, std::span<std::byte> bytes) con
   return ReadAllAt(fd_, path_, offset, bytes);
 }
 
+void AtomicFile::StartWriteBack(uint64_t offset, uint64_t size) const {
+  format::StartWriteBack(fd_, offset, size);
+}
+
 absl::Status AtomicFile::Commit() {
   if (fd_ < 0) {
     return absl::FailedPreconditionError(

@@ -4,9 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "kernels/checksum/crc32c.h"
 #include "server/rpc/guarded.h"
 #include "server/rpc/status_mapping.h"
-#include "server/storage/crc32c.h"
 
 namespace seedlm::server {
 
@@ -87,7 +87,7 @@ absl::StatusOr<bool> DownloadReactor::ReadChunk(v1::ReadArtifactResponse& respon
   const absl::StatusOr<size_t> bytes = reader_->Read(data);
   if (!bytes.ok()) return bytes.status();
   data.resize(*bytes);
-  response.set_crc32c(Crc32c(data));
+  response.set_crc32c(checksum::Crc32c(data));
   return *bytes > 0;
 }
 

@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/text.h"
 #include "kernels/verify/packed_checkpoint.h"
 #include "kernels/verify/planes_check.h"
 #include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
-#include "server/storage/sha256.h"
 
 namespace seedlm::server {
 namespace {
@@ -35,7 +35,7 @@ absl::Status CheckSums(const JobRecord& job, const std::string& directory,
                        const std::stop_token& stop, ArtifactCheck& check) {
   for (const OutputFile& file : job.output_files) {
     const absl::StatusOr<std::string> sum =
-        Sha256OfFile(absl::StrCat(directory, "/", file.path), stop);
+        checksum::Sha256OfFile(absl::StrCat(directory, "/", file.path), stop);
     if (absl::IsCancelled(sum.status())) return sum.status();
     ++check.files_summed;
     if (!sum.ok()) {

@@ -11,10 +11,10 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/codec/bitpack.h"
 #include "server/errors/reason.h"
 #include "server/jobs/job_json.h"
-#include "server/storage/sha256.h"
 #include "server/storage/tree.h"
 
 namespace seedlm::server {
@@ -36,7 +36,7 @@ absl::StatusOr<std::string> MakeId() {
 
 std::string HashOf(const JobRequest& request) {
   const std::string text = CanonicalRequest(request);
-  Sha256 sum;
+  checksum::Sha256 sum;
   sum.Update(std::as_bytes(std::span(text)));
   return sum.HexDigest();
 }

@@ -11,10 +11,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
 #include "server/errors/reason.h"
-#include "server/storage/sha256.h"
 
 namespace seedlm::server {
 namespace {
@@ -32,13 +32,13 @@ absl::StatusOr<std::string> LineOf(const std::string& path) {
                                   info.st_ino, "\n"));
 }
 
-void Add(Sha256& sum, std::string_view text) {
+void Add(checksum::Sha256& sum, std::string_view text) {
   const std::string framed = absl::StrCat(text.size(), ":", std::string(text));
   sum.Update(std::as_bytes(std::span(framed)));
 }
 
 std::string LayoutOf(const format::CompressionPlan& plan, int64_t shard_weights) {
-  Sha256 sum;
+  checksum::Sha256 sum;
   Add(sum, absl::StrCat(kLayoutVersion, " ", shard_weights, " ", kCopyPieceBytes));
   Add(sum, plan.options.profile.name);
   Add(sum, codec::Name(plan.options.fit));

@@ -18,9 +18,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/checksum/sha256.h"
 #include "server/storage/artifact_name.h"
 #include "server/storage/data_dir.h"
-#include "server/storage/sha256.h"
 #include "server/storage/tree.h"
 #include "server/storage/unique_fd.h"
 
@@ -98,8 +98,9 @@ class Upload {
   ArtifactFile file_;
   UniqueFd fd_;
   int64_t size_ = 0;
-  bool resumed_ = false;  // then `hash_` lacks the first bytes, and Finish reads the file again
-  Sha256 hash_;
+  int64_t written_back_ = 0;  // bytes that the kernel was told to put to disk
+  bool resumed_ = false;      // then `hash_` lacks the first bytes, and Finish reads the file again
+  checksum::Sha256 hash_;
 };
 
 // One finished file being downloaded. One thread at a time.

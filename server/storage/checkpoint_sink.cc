@@ -34,7 +34,7 @@ absl::Status Vanished(const std::string& path) {
 
 absl::Status CopyContent(int from, const std::string& from_path, uint64_t size,
                          const format::AtomicFile& to, std::stop_token stop,
-                         const BytesDone& bytes_done) {
+                         const checksum::BytesDone& bytes_done) {
   std::vector<std::byte> buffer(std::min<uint64_t>(kCopyBytes, size));
   uint64_t offset = 0;
   while (offset < size) {
@@ -182,7 +182,7 @@ absl::Status CheckpointSink::TensorIsFinal(size_t output, std::string_view tenso
 }
 
 absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::stop_token stop,
-                                      const BytesDone& bytes_done) {
+                                      const checksum::BytesDone& bytes_done) {
   const std::string from_path = absl::StrCat(checkpoint_.path, "/", relative_path);
   const std::string to_path = absl::StrCat(staging_, "/", relative_path);
   const UniqueFd from(open(from_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -207,13 +207,13 @@ absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::sto
 }
 
 absl::StatusOr<std::vector<StoredFile>> CheckpointSink::SumFiles(
-    std::stop_token stop, const BytesDone& bytes_done) const {
+    std::stop_token stop, const checksum::BytesDone& bytes_done) const {
   std::vector<StoredFile> files;
   for (const std::string& relative_path : PathsOf(plan_)) {
     const std::string path = absl::StrCat(staging_, "/", relative_path);
     struct stat info {};
     if (stat(path.c_str(), &info) != 0) return format::ErrnoToStatus(errno, path, "examine");
-    absl::StatusOr<std::string> sum = Sha256OfFile(path, stop, bytes_done);
+    absl::StatusOr<std::string> sum = checksum::Sha256OfFile(path, stop, bytes_done);
     if (!sum.ok()) return sum.status();
     files.push_back({relative_path, info.st_size, *std::move(sum)});
   }
@@ -247,8 +247,8 @@ absl::StatusOr<std::vector<StoredFile>> CheckpointSink::SyncAndPublish(std::stop
   if (stop.stop_requested()) return Stopped(target_);
   if (absl::Status status = Sync(); !status.ok()) return status;
   Reach(fault_point_, "commit.synced");
-  const BytesDone bytes_done = [&hooks, done = int64_t{0},
-                                total = BytesToCommit()](int64_t bytes) mutable {
+  const checksum::BytesDone bytes_done = [&hooks, done = int64_t{0},
+                                          total = BytesToCommit()](int64_t bytes) mutable {
     done += bytes;
     if (hooks.progress) hooks.progress(done, total);
   };

@@ -16,12 +16,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/checkpoint.h"
 #include "kernels/format/compression_plan.h"
 #include "kernels/format/safetensors.h"
 #include "server/errors/fault_point.h"
 #include "server/storage/publisher.h"
-#include "server/storage/sha256.h"
 #include "server/storage/sink_target.h"
 #include "server/storage/staged_file.h"
 
@@ -98,9 +98,9 @@ class CheckpointSink {
   absl::Status StageOutputs();
   absl::Status WriteSmallFile(const std::string& relative_path, const std::string& content);
   absl::Status CopyFile(const std::string& relative_path, std::stop_token stop,
-                        const BytesDone& bytes_done);
+                        const checksum::BytesDone& bytes_done);
   absl::StatusOr<std::vector<StoredFile>> SumFiles(std::stop_token stop,
-                                                   const BytesDone& bytes_done) const;
+                                                   const checksum::BytesDone& bytes_done) const;
   int64_t BytesToCommit() const;
   absl::StatusOr<std::vector<StoredFile>> SyncAndPublish(std::stop_token stop,
                                                          const CommitHooks& hooks);

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
-#include "server/storage/sha256.h"
 
 namespace seedlm::server {
 
@@ -34,7 +34,7 @@ absl::StatusOr<bool> RenamePublisher::WasPublished(const std::string& intent,
   for (const StoredFile& file : files) {
     const std::string path =
         S_ISDIR(info.st_mode) ? absl::StrCat(target_.path, "/", file.path) : target_.path;
-    const absl::StatusOr<std::string> sum = Sha256OfFile(path, stop);
+    const absl::StatusOr<std::string> sum = checksum::Sha256OfFile(path, stop);
     if (absl::IsNotFound(sum.status())) return false;
     if (!sum.ok()) return sum.status();
     if (*sum != file.sha256) return false;

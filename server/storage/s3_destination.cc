@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/storage/s3_ledger.h"
+#include "server/storage/s3_publisher.h"
 #include "server/storage/tree.h"
 
 namespace seedlm::server {

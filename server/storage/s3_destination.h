@@ -10,7 +10,10 @@
 #include "absl/status/statusor.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/publisher.h"
-#include "server/storage/s3_publisher.h"
+#include "server/storage/s3/client.h"
+#include "server/storage/s3_sweeper.h"
+#include "server/storage/s3_transfer.h"
+#include "server/storage/sink_target.h"
 
 namespace seedlm::server {
 

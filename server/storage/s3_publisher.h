@@ -21,17 +21,11 @@
 #include "server/storage/s3/client.h"
 #include "server/storage/s3_ledger.h"
 #include "server/storage/s3_sweeper.h"
+#include "server/storage/s3_transfer.h"
 #include "server/storage/sink_target.h"
 #include "server/storage/unique_fd.h"
 
 namespace seedlm::server {
-
-// How outputs are cut and carried. A part is read from the staged file twice, to be summed and to
-// be sent, and never held in memory.
-struct S3Transfer {
-  int64_t part_bytes = int64_t{8} << 20;  // at least s3::kMinPartBytes
-  int parallel = 4;                       // parts of a job that are on their way at a time
-};
 
 // How long a check waits for an S3 server that is away.
 struct S3Patience {

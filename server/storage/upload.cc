@@ -9,10 +9,11 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/checksum/crc32c.h"
 #include "kernels/format/atomic_file.h"
+#include "kernels/format/file_io.h"
 #include "server/errors/reason.h"
 #include "server/storage/artifact_store.h"
-#include "server/storage/crc32c.h"
 #include "server/storage/tree.h"
 
 namespace seedlm::server {
@@ -45,6 +46,7 @@ Upload::Upload(Upload&& other) noexcept
       file_(std::move(other.file_)),
       fd_(std::move(other.fd_)),
       size_(other.size_),
+      written_back_(other.written_back_),
       resumed_(other.resumed_),
       hash_(std::move(other.hash_)) {}
 
@@ -68,7 +70,7 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
                                            size_, " bytes have arrived; go on there")),
         "OFFSET_MISMATCH");
   }
-  if (Crc32c(data) != crc32c) {
+  if (checksum::Crc32c(data) != crc32c) {
     return WithReason(absl::DataLossError(absl::StrCat(file_.path, ": the chunk at offset ", offset,
                                                        " was damaged on its way (CRC-32C); send it "
                                                        "again")),
@@ -88,6 +90,11 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
   }
   size_ += static_cast<int64_t>(data.size());
   hash_.Update(std::as_bytes(std::span(data)));
+  if (size_ - written_back_ >= static_cast<int64_t>(format::kWriteBackBytes)) {
+    format::StartWriteBack(fd_.get(), static_cast<uint64_t>(written_back_),
+                           static_cast<uint64_t>(size_ - written_back_));
+    written_back_ = size_;
+  }
   return absl::OkStatus();
 }
 
@@ -95,7 +102,7 @@ absl::Status Upload::Verify(std::string_view sha256_hex) {
   const std::string path = store_->PartialPath(file_);
   std::string actual;
   if (resumed_) {
-    absl::StatusOr<std::string> sum = Sha256OfFile(path);
+    absl::StatusOr<std::string> sum = checksum::Sha256OfFile(path);
     if (!sum.ok()) return sum.status();
     actual = *std::move(sum);
   } else {

@@ -11,12 +11,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/backend/weight_blocks.h"
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/codec/bitpack.h"
 #include "kernels/format/packed_tensor.h"
 #include "kernels/format/text.h"
 #include "server/errors/reason.h"
-#include "server/storage/crc32c.h"
-#include "server/storage/sha256.h"
 
 namespace seedlm::server {
 namespace {
@@ -103,7 +103,7 @@ absl::Status NotFinite(absl::Status status, const TensorRows& rows,
 }
 
 // `levels`: counts the plane, if not null.
-absl::Status SumPlane(const TensorOutput& out, const std::string& plane, Sha256& sum,
+absl::Status SumPlane(const TensorOutput& out, const std::string& plane, checksum::Sha256& sum,
                       LevelCounter* levels, std::stop_token stop) {
   const uint64_t size = out.sink->layout(out.output).Find(plane).byte_size();
   std::vector<std::byte> buffer(std::min<uint64_t>(kReadBackBytes, size));
@@ -127,7 +127,7 @@ absl::StatusOr<uint32_t> ExtendSum(std::string_view tensor, uint64_t offset, uin
     buffer.resize(std::min<uint64_t>(buffer.size(), length));
     absl::Status status = out.sink->Read(out.output, tensor, offset, buffer);
     if (!status.ok()) return status;
-    crc = ExtendCrc32c(crc, buffer);
+    crc = checksum::ExtendCrc32c(crc, buffer);
     offset += buffer.size();
     length -= buffer.size();
   }
@@ -170,8 +170,8 @@ absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
                              std::as_bytes(std::span(shard->levels)));
   }
   if (!status.ok()) return status;
-  uint32_t crc = ExtendCrc32c(0, std::as_bytes(std::span(shard->words)));
-  if (level_bytes > 0) crc = ExtendCrc32c(crc, std::as_bytes(std::span(shard->levels)));
+  uint32_t crc = checksum::ExtendCrc32c(0, std::as_bytes(std::span(shard->words)));
+  if (level_bytes > 0) crc = checksum::ExtendCrc32c(crc, std::as_bytes(std::span(shard->levels)));
   return ShardSums{
       shard->squared_error, shard->squared_weights, shard->max_error, seconds.count(), crc,
       shard->search,        shard->warning};
@@ -213,7 +213,7 @@ absl::StatusOr<PlaneSummary> SumPlanes(const codec::Profile& profile,
   const format::PlaneNames names(tensor.name);
   const std::string& with_levels = profile.level_in_word() ? names.packed : names.level;
   LevelCounter levels(profile, tensor.shape[1]);
-  Sha256 sum;
+  checksum::Sha256 sum;
   for (const std::string& plane : PlanesOf(profile, tensor)) {
     absl::Status status = SumPlane(out, plane, sum, plane == with_levels ? &levels : nullptr, stop);
     if (!status.ok()) return status;
@@ -231,7 +231,7 @@ absl::StatusOr<uint32_t> CopyBytes(const format::SafetensorsFile& file,
     absl::Status status = file.Read(tensor, offset, buffer);
     if (status.ok()) status = out.sink->Write(out.output, tensor.name, offset, buffer);
     if (!status.ok()) return status;
-    crc = ExtendCrc32c(crc, buffer);
+    crc = checksum::ExtendCrc32c(crc, buffer);
     offset += buffer.size();
     length -= buffer.size();
   }

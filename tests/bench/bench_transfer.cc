@@ -24,8 +24,9 @@
 #include <vector>
 
 #include "client/channel.h"
-#include "client/checksum.h"
 #include "client/transfer.h"
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/safetensors.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 #include "server/server.h"
@@ -271,7 +272,7 @@ int main(int argc, char** argv) {
     v1::OutputFile* file = job.add_output_files();
     file->set_path("model.safetensors");
     file->set_size(size);
-    const auto sum = client::Sha256OfFile(path);
+    const auto sum = checksum::Sha256OfFile(path);
     Check(sum.status());
     file->set_sha256(*sum);
     bare_down.push_back(BareDownload(*bare, size));

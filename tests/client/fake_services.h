@@ -11,9 +11,10 @@
 #include <thread>
 #include <vector>
 
-#include "client/checksum.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 #include "seedlm/v1/compression_service.grpc.pb.h"
 
@@ -86,7 +87,7 @@ class FakeArtifacts : public v1::ArtifactService::Service {
     if (fault == Fault::kStall) return Stall(*context);
     v1::WriteArtifactRequest request;
     while (reader->Read(&request)) {
-      if (fault == Fault::kFlip || request.crc32c() != Crc32c(request.data())) {
+      if (fault == Fault::kFlip || request.crc32c() != checksum::Crc32c(request.data())) {
         return RpcError(grpc::StatusCode::DATA_LOSS, "a chunk is damaged", "CHECKSUM_MISMATCH");
       }
       if (request.offset() != static_cast<int64_t>(content.size())) {
@@ -110,7 +111,7 @@ class FakeArtifacts : public v1::ArtifactService::Service {
       v1::ReadArtifactResponse chunk;
       chunk.set_offset(static_cast<int64_t>(at));
       chunk.set_data(content.substr(at, kChunk));
-      chunk.set_crc32c(Crc32c(chunk.data()));
+      chunk.set_crc32c(checksum::Crc32c(chunk.data()));
       if (fault == Fault::kFlip) (*chunk.mutable_data())[0] ^= 1;
       writer->Write(chunk);
       if (fault == Fault::kStall) return Stall(*context);

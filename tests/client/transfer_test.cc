@@ -33,7 +33,7 @@ TransferContext Context(ServiceHost& host, std::vector<ProgressView>* seen = nul
 }
 
 std::string Digest(const std::string& content) {
-  Sha256 hash;
+  checksum::Sha256 hash;
   hash.Update(content);
   return hash.HexDigest();
 }

@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "grpcpp/grpcpp.h"
+#include "kernels/checksum/crc32c.h"
 #include "kernels/format/safetensors.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 #include "seedlm/v1/compression_service.grpc.pb.h"
 #include "server/server.h"
-#include "server/storage/crc32c.h"
 #include "tests/fuzz/message_from_bytes.h"
 
 namespace seedlm::server {
@@ -199,7 +199,7 @@ class World {
     const int chunks = bytes.Take<uint8_t>() % kMostChunks;
     for (int i = 0; i < chunks; ++i) {
       auto request = Make<v1::WriteArtifactRequest>(bytes);
-      if (bytes.Take<uint8_t>() % 4 != 0) request.set_crc32c(Crc32c(request.data()));
+      if (bytes.Take<uint8_t>() % 4 != 0) request.set_crc32c(checksum::Crc32c(request.data()));
       if (!stream->Write(request)) break;
     }
     stream->WritesDone();

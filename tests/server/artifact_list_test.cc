@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <span>
 
+#include "kernels/checksum/crc32c.h"
 #include "server/storage/artifact_store.h"
-#include "server/storage/crc32c.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -21,8 +21,8 @@ struct Fixture {
   // Bytes of a file, which is finished or goes on arriving.
   void Put(const ArtifactFile& file, const std::string& content, bool finish = true) {
     Upload upload = store.OpenUpload(file).value();
-    REQUIRE(upload.Append(0, content, Crc32c(content)).ok());
-    Sha256 sum;
+    REQUIRE(upload.Append(0, content, checksum::Crc32c(content)).ok());
+    checksum::Sha256 sum;
     sum.Update(std::as_bytes(std::span(content)));
     if (finish) REQUIRE(upload.Finish(sum.HexDigest()).ok());
   }

@@ -7,8 +7,8 @@
 #include <span>
 #include <string>
 
+#include "kernels/checksum/crc32c.h"
 #include "server/errors/reason.h"
-#include "server/storage/crc32c.h"
 #include "tests/server/file_size_limit.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
@@ -19,7 +19,7 @@ namespace {
 using Code = absl::StatusCode;
 
 std::string Sha256Of(const std::string& text) {
-  Sha256 sum;
+  checksum::Sha256 sum;
   sum.Update(std::as_bytes(std::span(text)));
   return sum.HexDigest();
 }
@@ -27,7 +27,7 @@ std::string Sha256Of(const std::string& text) {
 struct Fixture {
   Upload Open(const ArtifactFile& which) { return store.OpenUpload(which).value(); }
   static absl::Status Append(Upload& upload, int64_t offset, const std::string& data) {
-    return upload.Append(offset, data, Crc32c(data));
+    return upload.Append(offset, data, checksum::Crc32c(data));
   }
   void Put(const ArtifactFile& which, const std::string& content) {
     Upload upload = Open(which);
@@ -109,7 +109,7 @@ TEST_CASE_METHOD(Fixture, "chunks of up to 2 MiB") {
 
 TEST_CASE_METHOD(Fixture, "a damaged chunk is not appended") {
   Upload upload = Open(file);
-  const absl::Status status = upload.Append(0, "abc", Crc32c("abd"));
+  const absl::Status status = upload.Append(0, "abc", checksum::Crc32c("abd"));
   CHECK_THAT(status, IsStatus(Code::kDataLoss, {file.path, "offset 0", "CRC-32C"}));
   CHECK(ReasonOf(status) == "CHECKSUM_MISMATCH");
   CHECK(store.QueryWriteStatus(file)->committed_size == 0);

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "kernels/checksum/sha256.h"
 #include "server/storage/rename_publisher.h"
-#include "server/storage/sha256.h"
 #include "tests/server/checkpoints.h"
 #include "tests/server/file_size_limit.h"
 #include "tests/server/status_matcher.h"
@@ -102,7 +102,7 @@ void CheckSums(const std::string& root, const std::vector<StoredFile>& files) {
   for (const StoredFile& file : files) {
     INFO(file.path);
     CHECK(file.size == static_cast<int64_t>(fs::file_size(root + "/" + file.path)));
-    CHECK(file.sha256 == Sha256OfFile(root + "/" + file.path).value());
+    CHECK(file.sha256 == checksum::Sha256OfFile(root + "/" + file.path).value());
   }
 }
 

@@ -3,8 +3,8 @@
 #include <stop_token>
 #include <string>
 
-#include "server/storage/crc32c.h"
-#include "server/storage/sha256.h"
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -12,19 +12,19 @@ namespace seedlm::server {
 namespace {
 
 std::string Sha256Of(const std::string& text) {
-  Sha256 sum;
+  checksum::Sha256 sum;
   sum.Update(std::as_bytes(std::span(text)));
   return sum.HexDigest();
 }
 
 TEST_CASE("CRC-32C of the examples of RFC 3720, appendix B.4") {
-  CHECK(Crc32c("123456789") == 0xE3069283u);
-  CHECK(Crc32c("") == 0u);
-  CHECK(Crc32c(std::string(32, '\0')) == 0x8A9136AAu);
-  CHECK(Crc32c(std::string(32, '\xFF')) == 0x62A8AB43u);
+  CHECK(checksum::Crc32c("123456789") == 0xE3069283u);
+  CHECK(checksum::Crc32c("") == 0u);
+  CHECK(checksum::Crc32c(std::string(32, '\0')) == 0x8A9136AAu);
+  CHECK(checksum::Crc32c(std::string(32, '\xFF')) == 0x62A8AB43u);
   std::string ascending;
   for (char c = 0; c < 32; ++c) ascending.push_back(c);
-  CHECK(Crc32c(ascending) == 0x46DD794Eu);
+  CHECK(checksum::Crc32c(ascending) == 0x46DD794Eu);
 }
 
 TEST_CASE("SHA-256 of the examples of FIPS 180-4") {
@@ -33,7 +33,7 @@ TEST_CASE("SHA-256 of the examples of FIPS 180-4") {
 }
 
 TEST_CASE("SHA-256 does not depend on how its input is cut") {
-  Sha256 sum;
+  checksum::Sha256 sum;
   for (const char* part : {"a", "", "bc"}) {
     sum.Update(std::as_bytes(std::span(std::string_view(part))));
   }
@@ -44,12 +44,12 @@ TEST_CASE("SHA-256 of a file larger than its buffer") {
   const TemporaryDirectory directory;
   const std::string content((size_t{1} << 20) + 17, 'x');
   WriteText(directory / "file", content);
-  CHECK(Sha256OfFile(directory / "file").value() == Sha256Of(content));
-  CHECK_THAT(Sha256OfFile(directory / "none").status(),
+  CHECK(checksum::Sha256OfFile(directory / "file").value() == Sha256Of(content));
+  CHECK_THAT(checksum::Sha256OfFile(directory / "none").status(),
              IsStatus(absl::StatusCode::kNotFound, {directory / "none"}));
   std::stop_source stop;
   stop.request_stop();
-  CHECK(absl::IsCancelled(Sha256OfFile(directory / "file", stop.get_token()).status()));
+  CHECK(absl::IsCancelled(checksum::Sha256OfFile(directory / "file", stop.get_token()).status()));
 }
 
 }  // namespace

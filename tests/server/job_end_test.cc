@@ -95,7 +95,7 @@ TEST_CASE_METHOD(FlakyFixture, "a server that stops does not wait for its store 
   CHECK(job.state == JobState::kSucceeded);
   CHECK(job.attempt == 2);
   REQUIRE(job.output_files.size() == 1);
-  CHECK(job.output_files[0].sha256 == Sha256OfFile(directory / "out/o").value());
+  CHECK(job.output_files[0].sha256 == checksum::Sha256OfFile(directory / "out/o").value());
   CHECK(fake->shards == shards);
   CHECK(ReadText(directory / "out/o") == bytes);
 }

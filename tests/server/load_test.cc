@@ -16,8 +16,8 @@
 #include <thread>
 #include <vector>
 
-#include "server/storage/crc32c.h"
-#include "server/storage/sha256.h"
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "tests/server/rpc_fixture.h"
 
 extern char** environ;
@@ -65,7 +65,7 @@ class Process {
 
 // One file in chunks of 1 MiB; true when it is finished.
 bool Upload(v1::ArtifactService::Stub& stub, const std::string& resource, const std::string& data) {
-  Sha256 sum;
+  checksum::Sha256 sum;
   sum.Update(std::as_bytes(std::span(data)));
   grpc::ClientContext context;
   v1::WriteArtifactResponse response;
@@ -75,7 +75,7 @@ bool Upload(v1::ArtifactService::Stub& stub, const std::string& resource, const 
   for (size_t offset = 0; offset < data.size(); offset += size_t{1} << 20) {
     request.set_offset(static_cast<int64_t>(offset));
     request.set_data(data.substr(offset, size_t{1} << 20));
-    request.set_crc32c(Crc32c(request.data()));
+    request.set_crc32c(checksum::Crc32c(request.data()));
     if (offset + request.data().size() == data.size()) {
       request.set_finish(true);
       request.set_sha256(sum.HexDigest());

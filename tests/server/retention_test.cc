@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "kernels/checksum/crc32c.h"
 #include "server/jobs/sqlite_job_store.h"
 #include "server/scheduler/artifact_service.h"
 #include "server/storage/artifact_stores.h"
-#include "server/storage/crc32c.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -29,11 +29,11 @@ constexpr int64_t kSecond = 1'000'000'000;
 struct Fixture {
   Upload Begin(const std::string& id, const std::string& owner = "") {
     Upload upload = stores.Of(owner).OpenUpload({id, "model.safetensors"}).value();
-    REQUIRE(upload.Append(0, "bytes", Crc32c("bytes")).ok());
+    REQUIRE(upload.Append(0, "bytes", checksum::Crc32c("bytes")).ok());
     return upload;
   }
   void Finish(const std::string& id, const std::string& owner = "") {
-    Sha256 sum;
+    checksum::Sha256 sum;
     sum.Update(std::as_bytes(std::span("bytes", 5)));
     REQUIRE(Begin(id, owner).Finish(sum.HexDigest()).ok());
   }

@@ -1,7 +1,7 @@
 // ArtifactService over a real channel.
 #include <catch2/catch.hpp>
 
-#include "server/storage/crc32c.h"
+#include "kernels/checksum/crc32c.h"
 #include "tests/server/rpc_fixture.h"
 
 namespace seedlm::server {
@@ -48,7 +48,7 @@ v1::WriteArtifactRequest Chunk(const std::string& resource, int64_t offset,
   request.set_resource_name(resource);
   request.set_offset(offset);
   request.set_data(data);
-  request.set_crc32c(Crc32c(data));
+  request.set_crc32c(checksum::Crc32c(data));
   return request;
 }
 

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "grpcpp/generic/generic_stub.h"
-#include "server/storage/crc32c.h"
+#include "kernels/checksum/crc32c.h"
 #include "server/storage/unique_fd.h"
 #include "tests/server/rpc_fixture.h"
 
@@ -212,7 +212,7 @@ TEST_CASE("slow writer: an upload on which nothing comes is ended, and what arri
       v1::WriteArtifactRequest request;
       request.set_resource_name(resource);
       request.set_data("hello");
-      request.set_crc32c(Crc32c("hello"));
+      request.set_crc32c(checksum::Crc32c("hello"));
       REQUIRE(writer->Write(request));
     }
     const grpc::Status status = writer->Finish();  // without WritesDone: it only waits
@@ -238,7 +238,7 @@ TEST_CASE("an upload that keeps sending outlives the time that silence may take"
   for (int i = 0; i < 12; ++i) {
     request.set_offset(i);
     request.set_data("x");
-    request.set_crc32c(Crc32c("x"));
+    request.set_crc32c(checksum::Crc32c("x"));
     request.set_finish(false);
     REQUIRE(writer->Write(request));
     std::this_thread::sleep_for(milliseconds(250));

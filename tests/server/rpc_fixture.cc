@@ -7,9 +7,9 @@
 #include <span>
 #include <thread>
 
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/safetensors.h"
-#include "server/storage/crc32c.h"
-#include "server/storage/sha256.h"
 
 namespace seedlm::server {
 namespace {
@@ -30,7 +30,7 @@ std::vector<float> Weights(int64_t count, uint64_t seed) {
 }
 
 std::string Sha256Hex(std::string_view data) {
-  Sha256 sum;
+  checksum::Sha256 sum;
   sum.Update(std::as_bytes(std::span(data)));
   return sum.HexDigest();
 }
@@ -234,7 +234,7 @@ grpc::Status RpcFixture::Upload(grpc::ClientContext& context, const UploadPlan& 
   while (!last) {
     request.set_offset(static_cast<int64_t>(offset));
     request.set_data(plan.data.substr(offset, plan.chunk_bytes));
-    request.set_crc32c(Crc32c(request.data()));
+    request.set_crc32c(checksum::Crc32c(request.data()));
     offset += request.data().size();
     last = offset >= plan.data.size();
     if (last && plan.finish) {
@@ -265,7 +265,7 @@ grpc::Status RpcFixture::Download(const std::string& resource, int64_t offset, s
   v1::ReadArtifactResponse chunk;
   while (reader->Read(&chunk)) {
     CHECK(chunk.offset() == offset + static_cast<int64_t>(data->size()));
-    CHECK(chunk.crc32c() == Crc32c(chunk.data()));
+    CHECK(chunk.crc32c() == checksum::Crc32c(chunk.data()));
     CHECK(chunk.data().size() <= size_t{1} << 20);
     *data += chunk.data();
   }

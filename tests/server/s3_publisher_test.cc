@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <thread>
 
-#include "server/storage/sha256.h"
+#include "kernels/checksum/sha256.h"
 #include "tests/server/fake_s3.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"

@@ -118,7 +118,8 @@ TEST_CASE_METHOD(EngineFixture, "a job that succeeded says what it made") {
   CHECK(job.output_files[0].path == "o.safetensors");
   CHECK(job.output_files[0].size ==
         static_cast<int64_t>(fs::file_size(directory / "out/o.safetensors")));
-  CHECK(job.output_files[0].sha256 == Sha256OfFile(directory / "out/o.safetensors").value());
+  CHECK(job.output_files[0].sha256 ==
+        checksum::Sha256OfFile(directory / "out/o.safetensors").value());
   CHECK(job.progress.weights_done == 64 * 64);
   CHECK(job.progress.weights_total == 64 * 64);
   CHECK(job.progress.shards_done == job.progress.shards_total);

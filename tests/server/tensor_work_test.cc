@@ -8,10 +8,10 @@
 #include <numeric>
 #include <string>
 
+#include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/codec/bitpack.h"
 #include "server/errors/reason.h"
-#include "server/storage/crc32c.h"
-#include "server/storage/sha256.h"
 #include "server/workers/level_counter.h"
 #include "tests/server/checkpoints.h"
 #include "tests/server/fake_backend.h"
@@ -92,7 +92,7 @@ TEST_CASE("a finished tensor has its scale and shape, and the sum of what is in 
   std::string all = f.Plane("a.weight_packed");
   if (!profile.level_in_word()) all += f.Plane("a.weight_level");
   all += scale + shape;
-  Sha256 expected;
+  checksum::Sha256 expected;
   expected.Update(std::as_bytes(std::span(all)));
   CHECK(sum->sha256 == expected.HexDigest());
   CHECK(std::accumulate(sum->level_blocks.begin(), sum->level_blocks.end(), int64_t{0}) ==
@@ -139,7 +139,7 @@ TEST_CASE("a tensor that passes through is copied in pieces") {
   const absl::StatusOr<uint32_t> crc = CopyBytes(*f.file, raw, 0, 600, out);
   REQUIRE(crc.ok());
   CHECK(f.Plane("raw") == TensorBytes(*f.file, "raw"));
-  CHECK(*crc == Crc32c(TensorBytes(*f.file, "raw").substr(0, 600)));
+  CHECK(*crc == checksum::Crc32c(TensorBytes(*f.file, "raw").substr(0, 600)));
   CHECK(SumBytes("raw", 0, 600, out).value() == *crc);
   CHECK(SumBytes("raw", 1, 600, out).value() != *crc);
 }
