@@ -18,7 +18,6 @@
 #include "kernels/checksum/crc32c.h"
 #include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
-#include "kernels/format/file_io.h"
 #include "kernels/format/staged_directory.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 
@@ -58,7 +57,6 @@ struct Arriving {
   const format::AtomicFile& target;
   checksum::Sha256 hash{};
   int64_t received = 0;
-  int64_t written_back = 0;  // bytes that the kernel was told to put to disk
 
   absl::Status Take(const v1::ReadArtifactResponse& chunk) {
     const auto size = static_cast<int64_t>(chunk.data().size());
@@ -71,14 +69,8 @@ struct Arriving {
     const auto* bytes = reinterpret_cast<const std::byte*>(chunk.data().data());
     absl::Status status =
         target.WriteAt(static_cast<uint64_t>(received), {bytes, chunk.data().size()});
-    if (!status.ok()) return status;
-    received += size;
-    if (received - written_back >= static_cast<int64_t>(format::kWriteBackBytes)) {
-      target.StartWriteBack(static_cast<uint64_t>(written_back),
-                            static_cast<uint64_t>(received - written_back));
-      written_back = received;
-    }
-    return absl::OkStatus();
+    if (status.ok()) received += size;
+    return status;
   }
 
   // Sums what an earlier process received.

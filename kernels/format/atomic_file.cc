@@ -11,6 +11,7 @@
 #include "kernels/format/durable_rename.h"
 #include "kernels/format/file_io.h"
 #include "kernels/format/text.h"
+#include "kernels/format/write_back.h"
 
 namespace seedlm::format {
 namespace {
@@ -116,15 +117,13 @@ void AtomicFile::Abandon() {
 }
 
 absl::Status AtomicFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) const {
-  return WriteAllAt(fd_, path_, offset, bytes);
+  absl::Status status = WriteAllAt(fd_, path_, offset, bytes);
+  if (status.ok()) StartWriteBack(fd_, offset, bytes.size());
+  return status;
 }
 
 absl::Status AtomicFile::ReadAt(uint64_t offset, std::span<std::byte> bytes) const {
   return ReadAllAt(fd_, path_, offset, bytes);
-}
-
-void AtomicFile::StartWriteBack(uint64_t offset, uint64_t size) const {
-  format::StartWriteBack(fd_, offset, size);
 }
 
 absl::Status AtomicFile::Commit() {

@@ -49,13 +49,6 @@ absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
   return absl::OkStatus();
 }
 
-void StartWriteBack(int fd, uint64_t offset, uint64_t size) {
-#ifdef __linux__
-  (void)sync_file_range(fd, static_cast<off_t>(offset), static_cast<off_t>(size),
-                        SYNC_FILE_RANGE_WRITE);
-#endif
-}
-
 namespace {
 
 // `mode`: of fallocate(2).

@@ -24,13 +24,6 @@ absl::Status ReserveSpace(int fd, const std::string& path, uint64_t size);
 // The same without making the file longer.
 absl::Status ReserveBeyondEnd(int fd, const std::string& path, uint64_t size);
 
-// Lets the kernel begin to write [offset, offset + size) to disk, and does not wait for it: the
-// fsync at the end has less to do, and memory fills less with what is not on disk yet. A hint:
-// nothing is promised, no error reported.
-void StartWriteBack(int fd, uint64_t offset, uint64_t size);
-// Who writes a file in order calls it after so many bytes.
-inline constexpr uint64_t kWriteBackBytes = uint64_t{8} << 20;
-
 // Keeps other processes off a file or directory until `fd` is closed. ABORTED if one has it.
 absl::Status LockForOne(int fd, const std::string& path);
 

@@ -121,7 +121,6 @@ absl::StatusOr<Upload> ArtifactStore::OpenUpload(const ArtifactFile& file) {
   struct stat info {};
   if (fstat(upload.fd_.get(), &info) != 0) return format::ErrnoToStatus(errno, partial, "examine");
   upload.size_ = info.st_size;
-  upload.written_back_ = info.st_size;
   upload.resumed_ = info.st_size > 0;
   upload.file_ = file;
   upload.store_ = this;

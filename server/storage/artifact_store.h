@@ -98,7 +98,6 @@ class Upload {
   ArtifactFile file_;
   UniqueFd fd_;
   int64_t size_ = 0;
-  int64_t written_back_ = 0;  // bytes that the kernel was told to put to disk
   bool resumed_ = false;      // then `hash_` lacks the first bytes, and Finish reads the file again
   checksum::Sha256 hash_;
 };

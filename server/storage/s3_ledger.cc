@@ -86,9 +86,12 @@ absl::StatusOr<std::unique_ptr<S3Ledger>> S3Ledger::Create(const std::string& di
 
 absl::Status S3Ledger::Append(const std::string& line, bool sync) {
   const std::lock_guard lock(mutex_);
+  const off_t end = lseek(fd_.get(), 0, SEEK_END);
   const ssize_t count = write(fd_.get(), line.data(), line.size());
   if (count < 0) return format::ErrnoToStatus(errno, path_, "write");
   if (static_cast<size_t>(count) != line.size()) {
+    // Half a line may only be the last one. If it stays, the ledger is refused by name.
+    (void)ftruncate(fd_.get(), end);
     return format::ErrnoToStatus(ENOSPC, path_, "write");
   }
   if (sync && fdatasync(fd_.get()) != 0) return format::ErrnoToStatus(errno, path_, "sync");

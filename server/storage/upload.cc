@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/checksum/crc32c.h"
 #include "kernels/format/atomic_file.h"
-#include "kernels/format/file_io.h"
+#include "kernels/format/write_back.h"
 #include "server/errors/reason.h"
 #include "server/storage/artifact_store.h"
 #include "server/storage/tree.h"
@@ -46,7 +46,6 @@ Upload::Upload(Upload&& other) noexcept
       file_(std::move(other.file_)),
       fd_(std::move(other.fd_)),
       size_(other.size_),
-      written_back_(other.written_back_),
       resumed_(other.resumed_),
       hash_(std::move(other.hash_)) {}
 
@@ -90,11 +89,7 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
   }
   size_ += static_cast<int64_t>(data.size());
   hash_.Update(std::as_bytes(std::span(data)));
-  if (size_ - written_back_ >= static_cast<int64_t>(format::kWriteBackBytes)) {
-    format::StartWriteBack(fd_.get(), static_cast<uint64_t>(written_back_),
-                           static_cast<uint64_t>(size_ - written_back_));
-    written_back_ = size_;
-  }
+  format::StartWriteBack(fd_.get(), static_cast<uint64_t>(offset), data.size());
   return absl::OkStatus();
 }
 

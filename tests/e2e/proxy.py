@@ -17,6 +17,7 @@ class Proxy:
         self.rate = None             # bytes a second in either direction; None: no limit
         self.flip_up_at = None       # the byte of `up` with this number is damaged, once
         self.flip_down_at = None
+        self.cut_up_at = None        # the connection that brings this byte of `up` is cut, once
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
@@ -57,6 +58,9 @@ class Proxy:
         with self.lock:
             before = getattr(self, way)
             setattr(self, way, before + len(piece))
+            if way == "up" and self.cut_up_at is not None and self.cut_up_at < self.up:
+                self.cut_up_at = None
+                raise OSError("cut, as the test wants")
             at = getattr(self, f"flip_{way}_at")
             if at is None or not before <= at < before + len(piece):
                 return piece

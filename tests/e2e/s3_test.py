@@ -15,6 +15,7 @@ from harness import EXISTS, INVALID, NOT_FOUND, STORAGE, EndToEnd, Server, read,
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "s3"))
 import client  # noqa: E402
 import fake_s3  # noqa: E402
+from proxy import Proxy  # noqa: E402
 
 REAL = "SEEDLM_TEST_BUCKET" in os.environ
 NO_S3 = {name: "" for name in (
@@ -94,6 +95,20 @@ class S3Sink(EndToEnd):
         self.assertEqual(self.open_uploads(), [])
         self.assertEqual(server.stop(), 0)
         self.assertEqual(self.listing(self.path("server", "data", "s3")), [])
+
+    def test_a_connection_that_is_cut_in_the_middle_of_a_part(self):
+        source = large_file(self.path("in.safetensors"))
+        self.ok(run("compress", source, self.path("local.safetensors")))
+        proxy = Proxy(self.s3.endpoint.partition("//")[2])
+        self.addCleanup(proxy.close)
+        proxy.cut_up_at = 7 << 20
+        server = self.serve(*PARTS, env={"AWS_ENDPOINT_URL": "http://" + proxy.address})
+        self.ok(server.run("wait", self.submit(server, source)))
+        self.assertIsNone(proxy.cut_up_at)
+        self.assertEqual(self.objects(),
+                         {"model.safetensors": read(self.path("local.safetensors"))})
+        self.assertEqual(self.open_uploads(), [])
+        self.assertEqual(server.stop(), 0)
 
     def test_a_job_that_is_cancelled_leaves_no_parts(self):
         server = self.serve(*PARTS)

@@ -7,6 +7,7 @@
 
 #include "kernels/checksum/sha256.h"
 #include "tests/server/fake_s3.h"
+#include "tests/server/file_size_limit.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -204,6 +205,23 @@ TEST_CASE_METHOD(Fixture,
   CheckVisible(false);
   publisher.reset();
   fake.Fail(Json::array());
+  AwaitNoOrphans();
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: a disk that is full for the ledger fails the job by its name") {
+  auto publisher = Make();
+  REQUIRE(Begin(*publisher) == absl::OkStatus());
+  const std::string ledger = S3Ledger::Find(scratch / "ledgers").at(0);
+  {
+    const FileSizeLimit full(std::filesystem::file_size(ledger) + 5);
+    const absl::Status announced = AllIsFinal(*publisher);
+    const absl::Status published = announced.ok() ? publisher->Publish(Stored(), {}) : announced;
+    CHECK_THAT(published, IsStatus(Code::kResourceExhausted, {".ledger"}));
+  }
+  CHECK(fake.Calls("CreateUpload") == 0);
+  CheckVisible(false);
+  CHECK(S3Ledger::Read(ledger).ok());
+  publisher.reset();
   AwaitNoOrphans();
 }
 
