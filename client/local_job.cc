@@ -7,7 +7,6 @@
 #include "client/leftovers.h"
 #include "client/output.h"
 #include "client/rpc_status.h"
-#include "kernels/checksum/crc32c.h"
 #include "kernels/checksum/sha256.h"
 
 namespace seedlm::client {

@@ -73,7 +73,9 @@ void DownloadReactor::GoOn() {
     return;
   }
   // filling_ keeps OnWriteDone from going on before the next chunk is posted.
-  StartWrite(response);
+  grpc::WriteOptions options;
+  if (static_cast<int64_t>(response->data().size()) == kReadChunkBytes) options.set_buffer_hint();
+  StartWrite(response, options);
   PostChunk(*other);
 }
 

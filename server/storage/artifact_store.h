@@ -98,7 +98,7 @@ class Upload {
   ArtifactFile file_;
   UniqueFd fd_;
   int64_t size_ = 0;
-  bool resumed_ = false;      // then `hash_` lacks the first bytes, and Finish reads the file again
+  bool resumed_ = false;  // then `hash_` lacks the first bytes, and Finish reads the file again
   checksum::Sha256 hash_;
 };
 
