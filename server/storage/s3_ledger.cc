@@ -55,6 +55,10 @@ bool Apply(const Json& line, LedgerContent& content) {
     const auto entry = at(Text(line, "closed"));
     if (entry == content.open.end()) return false;
     content.open.erase(entry);
+  } else if (line.contains("undo")) {
+    content.undo.push_back({Text(line, "undo"), Text(line, "owner")});
+  } else if (line.contains("undone")) {
+    content.undo.clear();
   } else {
     return false;
   }
@@ -110,6 +114,16 @@ absl::Status S3Ledger::Closed(std::string_view key) {
   return Append(Line({{"closed", std::string(key)}}), false);
 }
 
+absl::Status S3Ledger::Undo(std::string_view key, std::string_view owner) {
+  return Append(Line({{"undo", std::string(key)}, {"owner", std::string(owner)}}), true);
+}
+
+absl::Status S3Ledger::Undone(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!fd) return format::ErrnoToStatus(errno, path, "open");
+  return S3Ledger(path, std::move(fd)).Append(Line({{"undone", true}}), true);
+}
+
 absl::StatusOr<LedgerContent> S3Ledger::Read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return format::ErrnoToStatus(errno, path, "open");
@@ -135,6 +149,14 @@ std::vector<std::string> S3Ledger::Find(const std::string& directory) {
     if (it->path().extension() == kSuffix) paths.push_back(it->path().string());
   }
   std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::vector<std::string> S3Ledger::FindOf(const std::string& directory, std::string_view name) {
+  std::vector<std::string> paths = Find(directory);
+  std::erase_if(paths, [name](const std::string& path) {
+    return fs::path(path).stem().stem().string() != name;  // NAME.i.ledger
+  });
   return paths;
 }
 

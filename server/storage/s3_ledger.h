@@ -1,11 +1,13 @@
-// Uploads that are open at an S3 server, on disk, so that a server that is killed leaves no parts
-// behind: whoever finds a ledger aborts what it names.
+// What a job leaves at an S3 server if it ends now, on disk, so that a server that is killed leaves
+// no parts behind: whoever finds a ledger aborts the uploads and removes the objects that it names.
 //
 // DIRECTORY/NAME.ledger holds JSON, one object a line, only ever appended:
 //   {"bucket": B}                           the first line
 //   {"begin": KEY, "time": SECONDS}         an upload will be asked for
 //   {"open": KEY, "id": UPLOAD_ID}          it has this id
 //   {"closed": KEY}                         it was completed or aborted
+//   {"undo": KEY, "owner": OWNER}           the object is there, and should not be: others failed
+//   {"undone": true}                        all of those are gone
 // A last line that was cut off by a crash counts as not written.
 #pragma once
 
@@ -29,9 +31,16 @@ struct LedgerEntry {
   int64_t begun = 0;      // seconds since 1970
 };
 
+// An object that is to be removed, if it still is the owner's.
+struct LedgerUndo {
+  std::string key;
+  std::string owner;  // s3::ObjectInfo::owner
+};
+
 struct LedgerContent {
   std::string bucket;
   std::vector<LedgerEntry> open;
+  std::vector<LedgerUndo> undo;
 };
 
 // Thread-safe.
@@ -48,11 +57,16 @@ class S3Ledger {
   absl::Status Begin(std::string_view key, int64_t unix_seconds);
   absl::Status Opened(std::string_view key, std::string_view upload_id);
   absl::Status Closed(std::string_view key);
+  absl::Status Undo(std::string_view key, std::string_view owner);
 
   // Errors: INTERNAL for a file that is no ledger.
   static absl::StatusOr<LedgerContent> Read(const std::string& path);
-  // Paths of all ledgers in `directory`; none if it does not exist.
+  // Of a ledger that nobody appends to any more.
+  static absl::Status Undone(const std::string& path);
+  // Paths of all ledgers in `directory`, or of those that Create made for `name`; none if it does
+  // not exist.
   static std::vector<std::string> Find(const std::string& directory);
+  static std::vector<std::string> FindOf(const std::string& directory, std::string_view name);
 
  private:
   S3Ledger(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}

@@ -98,10 +98,16 @@ absl::Status S3Publisher::Begin(const Staging& staging) {
   staging_ = staging;
   absl::Status status = Check(*parts_.client, target_, {.attempts = 0, .stop = staging.stop});
   if (!status.ok()) return status;
+  // What the attempts before left visible is gone before this one begins: later it would be its
+  // own.
+  claim_ = parts_.sweeper->ClaimPrefix(*target_.s3);
+  for (const std::string& path : S3Ledger::FindOf(parts_.ledgers, target_.id)) {
+    status = UndoLedger(*parts_.client, path, staging.stop);
+    if (!status.ok()) return status;
+  }
   auto ledger = S3Ledger::Create(parts_.ledgers, target_.id, target_.s3->bucket);
   if (!ledger.ok()) return ledger.status();
   ledger_ = *std::move(ledger);
-  claim_ = parts_.sweeper->ClaimPrefix(*target_.s3);
   return absl::OkStatus();
 }
 
@@ -268,9 +274,13 @@ absl::Status S3Publisher::Complete(const StoredFile& file) {
   return status;
 }
 
+// What cannot be removed now, as during an outage, is the sweeper's.
 void S3Publisher::Undo() {
   if (target_.overwrite) return;  // what was replaced does not come back
-  for (const s3::ObjectName& object : made_) (void)parts_.client->DeleteObject(object, {});
+  for (const s3::ObjectName& object : made_) (void)ledger_->Undo(object.key, Owner());
+  for (const s3::ObjectName& object : made_) {
+    if (!parts_.client->DeleteObject(object, {}).ok()) return;
+  }
 }
 
 absl::Status S3Publisher::Discard() { return RemoveLeftovers(target_); }

@@ -63,7 +63,8 @@ class S3Publisher final : public Publisher {
   absl::Status RangeIsFinal(const FinalRange& range) override;
   absl::StatusOr<std::string> Intent() override;
   // Waits for the parts that are on their way, sends the other files, completes all. After an error
-  // what was completed is removed again, unless it may have replaced something.
+  // what was completed is removed again, unless it may have replaced something: by the sweeper
+  // where the server is away.
   absl::Status Publish(const std::vector<StoredFile>& files, std::stop_token stop) override;
   absl::Status warning() const override { return absl::OkStatus(); }
   absl::Status Discard() override;

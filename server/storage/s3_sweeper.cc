@@ -26,6 +26,10 @@ bool MayBe(const s3::OpenUpload& upload, const LedgerEntry& entry) {
   return absl::ToUnixSeconds(initiated) >= entry.begun - kClockSkewSeconds;
 }
 
+absl::Status AlreadyClaimed(const s3::ObjectName& object) {
+  return absl::AbortedError(absl::StrCat(s3::ToUri(object), ": a job is writing it again"));
+}
+
 absl::Status Abort(s3::Client& client, const std::string& bucket, const LedgerEntry& entry,
                    const std::stop_token& stop,
                    const std::function<bool(const s3::ObjectName&)>& claimed) {
@@ -34,9 +38,7 @@ absl::Status Abort(s3::Client& client, const std::string& bucket, const LedgerEn
   const auto open = client.ListUploads(bucket, entry.key, stop);
   if (!open.ok()) return open.status();
   // Not before the list: what is claimed after it is not in it.
-  if (claimed(object)) {
-    return absl::AbortedError(absl::StrCat(s3::ToUri(object), ": a job is writing it again"));
-  }
+  if (claimed(object)) return AlreadyClaimed(object);
   for (const s3::OpenUpload& upload : *open) {
     if (!MayBe(upload, entry)) continue;
     absl::Status status = client.AbortUpload(object, upload.upload_id, stop);
@@ -45,16 +47,48 @@ absl::Status Abort(s3::Client& client, const std::string& bucket, const LedgerEn
   return absl::OkStatus();
 }
 
+// What somebody has written over it meanwhile stays.
+absl::Status Remove(s3::Client& client, const s3::ObjectName& object, const std::string& owner,
+                    const std::stop_token& stop) {
+  const auto info = client.HeadObject(object, stop);
+  if (!info.ok()) return info.status();
+  if (!info->has_value() || (*info)->owner != owner) return absl::OkStatus();
+  return client.DeleteObject(object, stop);
+}
+
 }  // namespace
 
+absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop) {
+  const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
+  if (absl::IsNotFound(content.status())) return absl::OkStatus();
+  if (!content.ok()) return content.status();
+  if (content->undo.empty()) return absl::OkStatus();
+  for (const LedgerUndo& undo : content->undo) {
+    absl::Status status = Remove(client, {content->bucket, undo.key}, undo.owner, stop);
+    if (!status.ok()) return status;
+  }
+  absl::Status status = S3Ledger::Undone(path);
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
 absl::Status SweepLedger(s3::Client& client, const std::string& path, const std::stop_token& stop,
-                         const std::function<bool(const s3::ObjectName&)>& claimed) {
+                         const std::function<bool(const s3::ObjectName&)>& claimed,
+                         std::mutex* removing) {
   const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
   absl::Status later;
   for (const LedgerEntry& entry : content->open) {
     absl::Status status = Abort(client, content->bucket, entry, stop, claimed);
+    if (!status.ok() && !absl::IsAborted(status)) return status;
+    later.Update(status);
+  }
+  for (const LedgerUndo& undo : content->undo) {
+    const s3::ObjectName object{content->bucket, undo.key};
+    std::unique_lock<std::mutex> lock;
+    if (removing != nullptr) lock = std::unique_lock(*removing);
+    absl::Status status =
+        claimed(object) ? AlreadyClaimed(object) : Remove(client, object, undo.owner, stop);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);
   }
@@ -97,6 +131,7 @@ S3Sweeper::Claim::~Claim() {
 }
 
 S3Sweeper::Claim S3Sweeper::ClaimPrefix(const s3::Location& location) {
+  const std::lock_guard no_removal(removing_);
   const std::lock_guard lock(mutex_);
   return {this, claimed_.insert(absl::StrCat(location.bucket, "/", location.prefix, "/"))};
 }
@@ -122,10 +157,11 @@ void S3Sweeper::Run(const std::stop_token& stop) {
     released_ = false;
     lock.unlock();
     const absl::Status status = SweepLedger(
-        client_, path, stop, [this](const s3::ObjectName& object) { return IsClaimed(object); });
+        client_, path, stop, [this](const s3::ObjectName& object) { return IsClaimed(object); },
+        &removing_);
     const bool in_order = status.ok() || absl::IsAborted(status);
     if (!in_order && !stop.stop_requested() && !std::exchange(warned, true)) {
-      warn_(absl::StrCat(path, ": open uploads cannot be aborted yet: ", status.ToString()));
+      warn_(absl::StrCat(path, ": what it names cannot be removed yet: ", status.ToString()));
     }
     lock.lock();
     ledgers_.pop_front();

@@ -1,4 +1,5 @@
-// Aborts uploads that nobody will complete, in the background.
+// Aborts uploads that nobody will complete, and removes objects that nobody should see, in the
+// background.
 #pragma once
 
 #include <chrono>
@@ -17,23 +18,29 @@
 
 namespace seedlm::server {
 
-// Aborts whatever the ledger at `path` says may be open, and removes it when nothing is. Of an
-// upload whose id is not known, every one of the same key is aborted that was begun no more than a
-// quarter of an hour (as far as clocks may differ) before it was asked for, unless `claimed` says,
-// when they have been listed, that somebody may have begun it since: then ABORTED, once all else is
-// done. A ledger that is not there is OK.
+// Removes the objects that the ledger at `path` wants undone, as long as they are their owner's.
+// A ledger that is not there is OK. REQUIRES: nobody appends to it.
+absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop);
+
+// Aborts whatever the ledger at `path` says may be open, removes what it wants undone, and then the
+// ledger. Of an upload whose id is not known, every one of the same key is aborted that was begun
+// no more than a quarter of an hour (as far as clocks may differ) before it was asked for, unless
+// `claimed` says, when they have been listed, that somebody may have begun it since: then ABORTED,
+// once all else is done. So with an object that is claimed; `removing` (if not null) is held from
+// that question to the removal. A ledger that is not there is OK.
 absl::Status SweepLedger(
     s3::Client& client, const std::string& path, const std::stop_token& stop,
-    const std::function<bool(const s3::ObjectName&)>& claimed = [](const s3::ObjectName&) {
-      return false;
-    });
+    const std::function<bool(const s3::ObjectName&)>& claimed =
+        [](const s3::ObjectName&) { return false; },
+    std::mutex* removing = nullptr);
 
 // Thread-safe. What cannot be aborted now is tried again every `pause`, and by the next server.
 class S3Sweeper {
  public:
   using Warn = std::function<void(const std::string& message)>;
 
-  // Uploads below a prefix belong to who has this, but for those that a ledger knows by their id.
+  // Objects and uploads below a prefix belong to who has this, but for uploads that a ledger knows
+  // by their id.
   // Movable; must not outlive its sweeper.
   class Claim {
    public:
@@ -59,7 +66,8 @@ class S3Sweeper {
   S3Sweeper& operator=(const S3Sweeper&) = delete;
 
   void Take(std::string ledger_path);
-  // REQUIRES: called before the first upload below the prefix is asked for.
+  // Waits for a removal that is under way. REQUIRES: called before the first upload below the
+  // prefix is asked for.
   [[nodiscard]] Claim ClaimPrefix(const s3::Location& location);
   bool idle() const;  // nothing is left to do; for tests
 
@@ -70,6 +78,7 @@ class S3Sweeper {
   s3::Client& client_;
   const Warn warn_;
   const std::chrono::milliseconds pause_;
+  std::mutex removing_;  // see SweepLedger; taken before mutex_
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<std::string> ledgers_;     // guarded by mutex_; the one in work stays in front

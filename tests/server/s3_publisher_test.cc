@@ -225,6 +225,60 @@ TEST_CASE_METHOD(Fixture, "s3 sink: a disk that is full for the ledger fails the
   AwaitNoOrphans();
 }
 
+TEST_CASE_METHOD(Fixture, "s3 sink: an outage from the middle of completing to after the end") {
+  const Json out{{"action", "status"}, {"status", 503}, {"times", 1'000'000}};
+  const auto fails = [&out](const char* operation, int skip) {
+    Json rule = out;
+    rule["operation"] = operation;
+    rule["skip"] = skip;
+    return rule;
+  };
+  s3::Options options = fake.options();
+  options.retry.max_attempts = 2;
+  Connect(options);
+  auto publisher = Make();
+  REQUIRE(Begin(*publisher) == absl::OkStatus());
+  REQUIRE(AllIsFinal(*publisher) == absl::OkStatus());
+  // The first small file is there by then, and cannot be removed again.
+  fake.Fail(Json::array({fails("PutObject", 1), fails("DeleteObject", 0)}));
+  CHECK_THAT(publisher->Publish(Stored(), {}), IsStatus(Code::kUnavailable, {"503"}));
+  CHECK_FALSE(fake.State()["objects"].empty());
+  fake.Fail(Json::array({fails("*", 0)}));
+  publisher.reset();
+  SECTION("the sweeper removes what was visible") {
+    fake.Fail(Json::array());
+    AwaitNoOrphans();
+    CheckVisible(false);
+  }
+  SECTION("the next server does") {
+    Connect(options);
+    fake.Fail(Json::array());
+    for (const std::string& path : S3Ledger::Find(scratch / "ledgers")) sweeper->Take(path);
+    AwaitNoOrphans();
+    CheckVisible(false);
+  }
+  SECTION("another attempt has objects of its own, and keeps them") {
+    fake.Fail(Json::array());
+    auto again = Make();
+    REQUIRE(Whole(*again) == absl::OkStatus());
+    again.reset();
+    AwaitNoOrphans();
+    CheckVisible(true);
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: what is to be undone and is somebody else's by now stays") {
+  const s3::ObjectName object{"models", "out/tiny/a"};
+  REQUIRE(client->PutObject(object, s3::BodyOf("x"), s3::Existing::kKeep, "jobs/2", {}).ok());
+  auto ledger = S3Ledger::Create(scratch / "ledgers", "1", "models");
+  REQUIRE((*ledger)->Undo(object.key, "jobs/1").ok());
+  const auto claimed = [](const s3::ObjectName&) { return true; };
+  CHECK(absl::IsAborted(SweepLedger(*client, (*ledger)->path(), {}, claimed)));
+  REQUIRE(SweepLedger(*client, (*ledger)->path(), {}) == absl::OkStatus());
+  CHECK(fake.State()["objects"].size() == 1);
+  CHECK(S3Ledger::Find(scratch / "ledgers").empty());
+}
+
 TEST_CASE_METHOD(Fixture, "s3 sink: a job that is stopped leaves nothing") {
   auto publisher = Make();
   REQUIRE(Begin(*publisher) == absl::OkStatus());
@@ -359,6 +413,13 @@ TEST_CASE("ledger: what is open, and a file that is none") {
   CHECK(content->open[0].key == "a\"\n/b");
   CHECK(content->open[0].upload_id == "id+/=");
   CHECK(content->open[1].begun == 8);
+  REQUIRE((*ledger)->Undo("d", "jobs/1").ok());
+  content = S3Ledger::Read((*ledger)->path());
+  REQUIRE(content->undo.size() == 1);
+  CHECK(content->undo[0].key == "d");
+  CHECK(content->undo[0].owner == "jobs/1");
+  REQUIRE(S3Ledger::Undone((*ledger)->path()).ok());
+  CHECK(S3Ledger::Read((*ledger)->path())->undo.empty());
   REQUIRE((*ledger)->Closed("a\"\n/b").ok());
   CHECK(S3Ledger::Read((*ledger)->path())->open.size() == 1);
   for (const char* text : {"garbage\n", "[]\n", "{}\n", "{\"open\": \"x\", \"id\": \"y\"}\n",
