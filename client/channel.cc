@@ -21,7 +21,6 @@ namespace {
 
 constexpr int kKeepAliveMs = 20'000;        // finds dead connections
 constexpr int kMaxMessageBytes = 64 << 20;  // a job with many output files
-constexpr int kWriteBufferBytes = 1 << 20;  // a chunk: the next is made while one is on its way
 constexpr int kFirstReconnectMs = 200;
 constexpr int kMaxReconnectMs = 5'000;
 constexpr int kConnectMs = 10'000;  // gRPC's name for it is misleading: how long a try may take
@@ -180,7 +179,6 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ServerChoice& c
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  arguments.SetInt(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
   Link link{.address = choice.address.empty() ? kDefaultServer : choice.address,
             .transport = TransportFor(choice),
             .own_ca = !choice.ca.empty(),

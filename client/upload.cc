@@ -246,9 +246,7 @@ absl::Status Uploader::WriteChunks(grpc::ClientWriter<v1::WriteArtifactRequest>&
   while (true) {
     const auto request = feed.Next();
     if (!request.ok()) return request.status();
-    grpc::WriteOptions options;
-    if (!(*request)->finish()) options.set_buffer_hint();  // does not wait for it to leave
-    if (!stream.Write(**request, options)) return absl::OkStatus();  // its end says why
+    if (!stream.Write(**request)) return absl::OkStatus();  // the end of the stream says why
     watchdog.Feed();
     meter_.Moved(static_cast<int64_t>((*request)->data().size()), file.relative);
     if ((*request)->finish()) return absl::OkStatus();

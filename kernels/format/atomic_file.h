@@ -48,9 +48,6 @@ class AtomicFile {
   // Reads back what was written; bytes that were not are 0. REQUIRES: as WriteAt, not committed.
   absl::Status ReadAt(uint64_t offset, std::span<std::byte> bytes) const;
 
-  // See file_io.h: Commit has less to wait for.
-  void StartWriteBack(uint64_t offset, uint64_t size) const;
-
   // kFail: a file that appeared meanwhile stays: ALREADY_EXISTS. kReplace: its permissions do.
   absl::Status Commit();
 

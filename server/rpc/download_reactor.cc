@@ -73,9 +73,7 @@ void DownloadReactor::GoOn() {
     return;
   }
   // filling_ keeps OnWriteDone from going on before the next chunk is posted.
-  grpc::WriteOptions options;
-  if (static_cast<int64_t>(response->data().size()) == kReadChunkBytes) options.set_buffer_hint();
-  StartWrite(response, options);
+  StartWrite(response);
   PostChunk(*other);
 }
 

@@ -20,8 +20,7 @@ namespace seedlm::server {
 inline constexpr int64_t kReadChunkBytes = int64_t{1} << 20;
 
 // While a chunk is written (gRPC's threads) the next one is read and summed (the pool's): two
-// chunks, and one that gRPC has taken and not sent yet, never more. A cancelled call shows as a
-// write that fails.
+// chunks, never more. A cancelled call shows as a write that fails.
 class DownloadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactResponse> {
  public:
   // Owns itself until gRPC is done with it. `request` is gRPC's and valid until then; the
