@@ -27,12 +27,6 @@
 
 namespace seedlm::server {
 
-// How long a check waits for an S3 server that is away.
-struct S3Patience {
-  int attempts = 2;  // who waits for the answer hears of it soon; 0: as for all that jobs do
-  std::stop_token stop = {};  // ends the wait
-};
-
 // Objects PREFIX/PATH, one for each file of the output. Files of at most a part are put at the end.
 // Everything is completed at the end, the index and config.json last, so who finds those finds all.
 // Uploads that a publisher leaves open are the sweeper's.
