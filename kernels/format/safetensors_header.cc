@@ -13,8 +13,8 @@ namespace seedlm::format {
 namespace {
 
 // Follows nlohmann's event parser, which does not recurse, through exactly the grammar of a header:
-// { "__metadata__": {string: string, ..}, NAME: {"dtype":, "shape":, "data_offsets":}, .. }.
-// Each event returns false to stop the parse; problem() then says why.
+// { "__metadata__": {string: string, ..} or null, NAME: {"dtype":, "shape":, "data_offsets":}, ..
+// }. Each event returns false to stop the parse; problem() then says why.
 class HeaderBuilder {
  public:
   using number_integer_t = nlohmann::json::number_integer_t;
@@ -23,7 +23,7 @@ class HeaderBuilder {
   using string_t = nlohmann::json::string_t;
   using binary_t = nlohmann::json::binary_t;
 
-  bool null() { return Unexpected("null"); }
+  bool null();
   bool boolean(bool) { return Unexpected("a boolean"); }
   bool number_float(number_float_t, const string_t& text) { return Unexpected(text); }
   bool binary(binary_t&) { return Unexpected("binary data"); }
@@ -65,6 +65,13 @@ bool HeaderBuilder::Refuse(std::string_view reason) {
                          place_ == Place::kOffsets || (place_ == Place::kRoot && !name_.empty());
   problem_ = in_tensor ? Cat("tensor '", Printable(name_), "': ", reason) : Cat("header: ", reason);
   return false;
+}
+
+// Some writers say so when they have no metadata.
+bool HeaderBuilder::null() {
+  if (place_ != Place::kRoot || name_ != kMetadataObject) return Unexpected("null");
+  name_.clear();
+  return true;
 }
 
 bool HeaderBuilder::start_object(size_t) {

@@ -57,7 +57,9 @@ def limit_data():
 class Memory(EndToEnd):
     def compress(self, *args):
         """Peak resident bytes of `seedlm compress`, under the limit."""
-        process = harness.start("compress", *args, preexec_fn=limit_data)
+        # With a cache of its own: lists of other runs would be read, up to --index-memory.
+        process = harness.start("compress", *args, preexec_fn=limit_data,
+                                env={"XDG_CACHE_HOME": harness.STATE})
         out, err = process.stdout.read(), process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

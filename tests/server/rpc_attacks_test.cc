@@ -1,7 +1,9 @@
 // What a hostile client may try, one test for each. Traversal and symbolic links: see
 // storage_roots_test and artifact_name_test for all forms, here that they are refused from outside.
 // Forged tokens, foreign names, replayed requests: rpc_doors_test. Plaintext: rpc_tls_test.
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -128,8 +130,9 @@ TEST_CASE("a link that is swung round after the job was admitted leads nowhere, 
   const std::string slow = fixture.MustCreateSlow();
   fixture.AwaitState(slow, v1::JOB_STATE_RUNNING);
   const std::string name = fixture.MustCreate(fixture.FileJob("real/in.safetensors", "out"));
-  fs::remove_all(fixture.root() / "real");
-  fs::create_directory_symlink(outside.path(), fixture.root() / "real");
+  const fs::path real = fixture.root() / "real", swung = fixture.root() / "swung";
+  fs::create_directory_symlink(outside.path(), swung);
+  REQUIRE(renameat2(AT_FDCWD, swung.c_str(), AT_FDCWD, real.c_str(), RENAME_EXCHANGE) == 0);
   v1::Job job;
   REQUIRE(fixture.Cancel(slow, &job).ok());
   job = fixture.Await(name);
