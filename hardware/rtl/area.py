@@ -29,8 +29,12 @@ UNIT = ("block_dot", "fp16_product", "float16_to_stored", "adder_tree", "row_end
 DESIGNS = {
     "lane": ("seedlm_lane", {}, (), False, 1300, 0),
     "lane 3bit": ("seedlm_lane", {"C": 12, "P": 4}, (), False, 3600, 0),
-    "decoder": ("seedlm_decoder", {}, DECODER, True, PAPER_LUT, 300),
+    "decoder": ("seedlm_decoder", {}, DECODER, True, PAPER_LUT, 256),
+    "decoder, no DSP": ("seedlm_decoder", {}, DECODER, False, 210_000, 0),
     "unit": ("gemv", {}, UNIT, True, PAPER_LUT, 200),
+    "unit, no DSP": ("gemv", {}, UNIT, False, 205_000, 0),
+    "fp16 unit": ("gemv", {"FP16": 1}, UNIT, True, 12_500, 40),
+    "fp16 unit, no DSP": ("gemv", {"FP16": 1}, UNIT, False, 31_000, 0),
 }
 # LUTs that a cell takes.
 LUTS = {**{f"LUT{i}": 1 for i in range(1, 7)}, "INV": 1, "SRL16E": 1, "SRLC32E": 1,
