@@ -50,10 +50,10 @@ bool Parse(const uint8_t* data, size_t size, Input& input) {
       if (at + sizeof w > size) break;
       std::memcpy(&w, data + at, sizeof w);
       at += sizeof w;
-      if (!std::isfinite(w)) return false;
     } else {
       w = std::ldexp(static_cast<float>(static_cast<int8_t>(data[at++])), exponent);
     }
+    if (!std::isfinite(w)) return false;
     input.weights.push_back(w);
   }
   return !input.weights.empty();
