@@ -21,6 +21,9 @@ namespace {
 
 constexpr int kBacklog = 512;
 constexpr int kPauseMs = 100;  // while there are no descriptors
+// A peer that acknowledges nothing, or takes nothing, for so long is gone: as long as gRPC's
+// keepalive waits, whose end it does not notice while it is writing.
+constexpr int kUserTimeoutMs = 80'000;
 
 absl::Status CannotListen(const ListenAddress& address, std::string_view reason) {
   return absl::FailedPreconditionError(absl::StrCat("cannot listen on ", address.ToString(), ": ",
@@ -116,9 +119,19 @@ Acceptor::Acceptor(std::vector<Door> doors, size_t max_connections)
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       thread_([this] { Run(); }) {}
 
-Acceptor::~Acceptor() {
+Acceptor::~Acceptor() { Stop(); }
+
+void Acceptor::Stop() {
+  if (!thread_.joinable()) return;
   (void)eventfd_write(stop_.get(), 1);
   thread_.join();
+  doors_.clear();
+}
+
+void Acceptor::CutConnections() {
+  for (const Connection& connection : connections_) {
+    if (IsOpen(connection)) (void)shutdown(connection.fd, SHUT_RDWR);
+  }
 }
 
 void Acceptor::Run() {
@@ -158,6 +171,8 @@ void Acceptor::AcceptAll(const Door& door, int listener) {
     const int on = 1;
     if (!door.socket.address().is_unix) {
       setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      setsockopt(connection.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs,
+                 sizeof kUserTimeoutMs);
     }
     connections_.push_back({connection.get(), info.st_ino});
     door.take(listener, connection.release());
@@ -166,11 +181,13 @@ void Acceptor::AcceptAll(const Door& door, int listener) {
 
 bool Acceptor::HasRoom() {
   if (connections_.size() < max_connections_) return true;
-  std::erase_if(connections_, [](const Connection& connection) {
-    struct stat info {};
-    return fstat(connection.fd, &info) != 0 || info.st_ino != connection.inode;
-  });
+  std::erase_if(connections_, [](const Connection& connection) { return !IsOpen(connection); });
   return connections_.size() < max_connections_;
+}
+
+bool Acceptor::IsOpen(const Connection& connection) {
+  struct stat info {};
+  return fstat(connection.fd, &info) == 0 && info.st_ino == connection.inode;
 }
 
 }  // namespace seedlm::server

@@ -55,12 +55,18 @@ class Acceptor {
     Take take;
   };
 
-  // Accepts on a thread of its own until it is destroyed. `max_connections`: those that are open at
+  // Accepts on a thread of its own until Stop. `max_connections`: those that are open at
   // a time, of all doors together.
   Acceptor(std::vector<Door> doors, size_t max_connections);
   ~Acceptor();
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
+
+  // Takes no more connections, and closes the doors. One thread at a time, as what follows.
+  void Stop();
+  // Shuts down the connections that are still open, whatever is on its way there. REQUIRES: Stop
+  // was called.
+  void CutConnections();
 
  private:
   // A connection that was handed on. Whether it is still open is seen from its inode: the number is
@@ -72,13 +78,14 @@ class Acceptor {
   void Run();
   void AcceptAll(const Door& door, int listener);
   bool HasRoom();
+  static bool IsOpen(const Connection& connection);
 
-  const std::vector<Door> doors_;
+  std::vector<Door> doors_;  // of the thread alone until it is joined, as all below
   const size_t max_connections_;
-  const UniqueFd stop_;                  // an eventfd
-  std::vector<Connection> connections_;  // of the thread alone
-  bool out_of_descriptors_ = false;      // of the thread alone
-  std::jthread thread_;                  // last: all above is there when it begins
+  const UniqueFd stop_;  // an eventfd
+  std::vector<Connection> connections_;
+  bool out_of_descriptors_ = false;
+  std::jthread thread_;  // last: all above is there when it begins
 };
 
 }  // namespace seedlm::server

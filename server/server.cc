@@ -1,9 +1,11 @@
 #include "server/server.h"
 
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -56,13 +58,14 @@ constexpr size_t kMaxWaitingVerifications = 8;
 constexpr int kMaxConcurrentStreams = 4096;  // of one connection
 constexpr int kKeepAliveMs = 60'000;         // a dead client is noticed within 80 s
 constexpr int kKeepAliveTimeoutMs = 20'000;
-constexpr int kMinPingIntervalMs = 10'000;      // clients that ping more often are cut off
-constexpr int kMaxMetadataBytes = 8 << 10;      // gRPC's default, said aloud
-constexpr int kHandshakeMs = 20'000;            // TLS and HTTP/2 must stand by then
-constexpr int kConnectionIdleMs = 600'000;      // without calls; clients come again by themselves
-constexpr int kMaxReflectionThreads = 16;       // only reflection takes threads of gRPC's own
-constexpr int64_t kEndless = int64_t{1} << 50;  // weights
-constexpr int kMessageSlack = 64 << 10;         // names and framing around 4 MiB of data
+constexpr int kMinPingIntervalMs = 10'000;  // clients that ping more often are cut off
+constexpr int kMaxMetadataBytes = 8 << 10;  // gRPC's default, said aloud
+constexpr int kHandshakeMs = 20'000;        // TLS and HTTP/2 must stand by then
+constexpr int kConnectionIdleMs = 600'000;  // without calls; clients come again by themselves
+constexpr std::chrono::milliseconds kCutAfter{1000};  // calls that were cancelled have this to end
+constexpr int kMaxReflectionThreads = 16;             // only reflection takes threads of gRPC's own
+constexpr int64_t kEndless = int64_t{1} << 50;        // weights
+constexpr int kMessageSlack = 64 << 10;               // names and framing around 4 MiB of data
 
 using ConnectionTaker = grpc::experimental::ExternalConnectionAcceptor;
 
@@ -136,6 +139,7 @@ struct Server::Parts {
   absl::Status OpenDoor(const ServerOptions& options);
   absl::Status Listen(std::vector<ListenSocket> sockets, const ServerOptions& options);
   absl::Status ServeMetrics(const std::string& address);
+  void EndCalls(std::chrono::milliseconds grace);
   void StartRetention(const ServerOptions& options);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
@@ -308,6 +312,21 @@ void Server::Parts::StartRetention(const ServerOptions& options) {
   if (!parts.rules.empty()) retention.emplace(std::move(parts));
 }
 
+// gRPC ends a call once what it was writing has left, also when the call is cancelled: a peer that
+// takes nothing more, such as one whose power is gone, would keep it for a minute or for ever.
+void Server::Parts::EndCalls(std::chrono::milliseconds grace) {
+  if (acceptor != nullptr) acceptor->Stop();
+  if (grpc_server == nullptr) return;
+  std::mutex mutex;
+  std::condition_variable_any never;
+  const std::jthread cutter([&](const std::stop_token& stop) {
+    std::unique_lock lock(mutex);
+    (void)never.wait_for(lock, stop, grace + kCutAfter, [] { return false; });
+    if (!stop.stop_requested() && acceptor != nullptr) acceptor->CutConnections();
+  });
+  grpc_server->Shutdown(std::chrono::system_clock::now() + grace);
+}
+
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
@@ -362,10 +381,7 @@ std::string Server::Shutdown(std::chrono::milliseconds grace) {
       not_kept = std::string(backend::SaveIndex().message());
       if (!not_kept.empty()) parts_->Warn(not_kept);
     }
-    parts_->acceptor.reset();
-    if (parts_->grpc_server != nullptr) {
-      parts_->grpc_server->Shutdown(std::chrono::system_clock::now() + grace);
-    }
+    parts_->EndCalls(grace);
   });
   return not_kept;
 }

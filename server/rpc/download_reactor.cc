@@ -17,16 +17,14 @@ DownloadReactor::DownloadReactor(StoreOf store_of, WorkPool& pool,
 }
 
 void DownloadReactor::OnWriteDone(bool ok) {
-  {
-    const std::lock_guard lock(mutex_);
-    writing_ = false;
-    if (!ok) {
-      ended_ = true;
-      filled_ = false;
-      end_ = absl::CancelledError("the client has gone");
-    }
+  std::unique_lock lock(mutex_);
+  writing_ = false;
+  if (!ok) {
+    ended_ = true;
+    filled_ = false;
+    end_ = absl::CancelledError("the client has gone");
   }
-  GoOn();
+  GoOn(std::move(lock));
 }
 
 // REQUIRES: filling_ was set for it.
@@ -42,36 +40,29 @@ void DownloadReactor::PostChunk(v1::ReadArtifactResponse& response) {
 }
 
 void DownloadReactor::ChunkDone(const absl::StatusOr<bool>& more) {
-  {
-    const std::lock_guard lock(mutex_);
-    filling_ = false;
-    if (!ended_) {  // else the client has gone
-      filled_ = more.ok() && *more;
-      ended_ = !filled_;
-      end_ = more.status();
-    }
+  std::unique_lock lock(mutex_);
+  filling_ = false;
+  if (!ended_) {  // else the client has gone
+    filled_ = more.ok() && *more;
+    ended_ = !filled_;
+    end_ = more.status();
   }
-  GoOn();
+  GoOn(std::move(lock));
 }
 
-void DownloadReactor::GoOn() {
-  const v1::ReadArtifactResponse* response = nullptr;
-  v1::ReadArtifactResponse* other = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    if (writing_ || filling_) return;  // who finishes that comes here again
-    if (filled_) {
-      response = &responses_[reading_];
-      reading_ = 1 - reading_;
-      other = &responses_[reading_];
-      filled_ = false;
-      writing_ = filling_ = true;
-    }
-  }
-  if (response == nullptr) {
+void DownloadReactor::GoOn(std::unique_lock<std::mutex> lock) {
+  if (writing_ || filling_) return;  // who finishes that comes here again
+  if (!filled_) {
+    lock.unlock();
     Finish(ToGrpcStatus(end_));
     return;
   }
+  const v1::ReadArtifactResponse* response = &responses_[reading_];
+  reading_ = 1 - reading_;
+  v1::ReadArtifactResponse* other = &responses_[reading_];
+  filled_ = false;
+  writing_ = filling_ = true;
+  lock.unlock();
   // filling_ keeps OnWriteDone from going on before the next chunk is posted.
   StartWrite(response);
   PostChunk(*other);

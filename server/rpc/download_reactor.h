@@ -35,8 +35,9 @@ class DownloadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRe
  private:
   void PostChunk(v1::ReadArtifactResponse& response);  // to be filled
   void ChunkDone(const absl::StatusOr<bool>& more);
-  // Sends the chunk that is there, or ends the stream, if nothing is under way.
-  void GoOn();
+  // Sends the chunk that is there, or ends the stream, if nothing is under way. `lock`: of mutex_,
+  // held since the change that it looks at, or two threads would both be the last.
+  void GoOn(std::unique_lock<std::mutex> lock);
   // False: the file is at its end. One thread at a time.
   absl::StatusOr<bool> ReadChunk(v1::ReadArtifactResponse& response);
   absl::Status OpenFile();

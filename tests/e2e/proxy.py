@@ -17,6 +17,7 @@ class Proxy:
         self.rate = None             # bytes a second in either direction; None: no limit
         self.flip_up_at = None       # the byte of `up` with this number is damaged, once
         self.flip_down_at = None
+        self.hold_down_at = None     # nothing is taken from the server after this byte of `down`
         self.cut_up_at = None        # the connection that brings this byte of `up` is cut, once
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -42,6 +43,9 @@ class Proxy:
             while piece := source.recv(PIECE):
                 piece = self.count(piece, way)
                 sink.sendall(piece)
+                while (way == "down" and self.hold_down_at is not None
+                       and self.down >= self.hold_down_at):
+                    time.sleep(0.05)
                 if self.rate:
                     time.sleep(len(piece) / self.rate)
         except OSError:

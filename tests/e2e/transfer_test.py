@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import unittest
 
 import harness
@@ -75,6 +76,20 @@ class Transfers(EndToEnd):
             self.ok(server.run("fetch", job, self.path("whole.safetensors")))
             self.assertEqual(read(out), read(self.path("whole.safetensors")))
             self.assertEqual(self.listing(self.path("out")), ["model.safetensors"])
+
+    def test_a_client_that_died_with_much_on_its_way_does_not_keep_the_server_from_ending(self):
+        source = source_file(self.path("in.safetensors"))
+        with self.server() as server:
+            job = self.result(server, source)
+            proxy = self.connect(server)
+            proxy.hold_down_at = SIZE // 8  # what is left is more than the kernel takes
+            fetch = harness.start("fetch", job, self.path("out"), "--server", proxy.address)
+            harness.wait_for(lambda: proxy.down >= proxy.hold_down_at)
+            time.sleep(0.3)  # until the server's write waits
+            fetch.kill()  # its end reaches the server, which nobody reads from
+            fetch.communicate(timeout=20)
+            self.assertEqual(server.stop(), 0)
+            proxy.hold_down_at = None
 
     def test_a_directory_goes_on_with_the_file_that_was_under_way(self):
         source = harness.small_directory(self.path("in"))
