@@ -20,14 +20,15 @@ struct Stream {
 };
 
 // out[i] = sum of the numbers 0 .. i of the block's threads, by way of shared memory.
-void PrefixSumKernel(int* out, bool with_barrier) {
-  int* shared = &SharedMemory<int>();
-  const int me = static_cast<int>(threadIdx.x);
+// Unsigned: without the barrier it adds what nobody has written.
+void PrefixSumKernel(unsigned* out, bool with_barrier) {
+  unsigned* shared = &SharedMemory<unsigned>();
+  const unsigned me = threadIdx.x;
   shared[me] = me;
   if (with_barrier) __syncthreads();
-  int sum = 0;
-  for (int i = 0; i <= me; ++i) sum += shared[i];
-  out[static_cast<int>(blockIdx.x * blockDim.x) + me] = sum;
+  unsigned sum = 0;
+  for (unsigned i = 0; i <= me; ++i) sum += shared[i];
+  out[blockIdx.x * blockDim.x + me] = sum;
 }
 
 TEST_CASE("threads of a block meet at barriers, in any order", "[cuda][emulation]") {
@@ -35,14 +36,15 @@ TEST_CASE("threads of a block meet at barriers, in any order", "[cuda][emulation
       GENERATE(Schedule::kAscending, Schedule::kDescending, Schedule::kShuffled);
   emulation::SetSchedule(schedule);
   const Stream stream;
-  std::vector<int> out(2 * 100, -1);
-  REQUIRE(Launch(PrefixSumKernel, {2, 1, 100, 100 * sizeof(int)}, stream.stream, out.data(),
+  constexpr unsigned kNothing = ~0u;
+  std::vector<unsigned> out(2 * 100, kNothing);
+  REQUIRE(Launch(PrefixSumKernel, {2, 1, 100, 100 * sizeof(unsigned)}, stream.stream, out.data(),
                  true) == cudaSuccess);
-  CHECK(out[99] == -1);  // nothing runs before somebody waits for it
+  CHECK(out[99] == kNothing);  // nothing runs before somebody waits for it
   REQUIRE(cudaStreamSynchronize(stream.stream) == cudaSuccess);
-  for (int i = 0; i < 100; ++i) {
-    CHECK(out[static_cast<size_t>(i)] == i * (i + 1) / 2);
-    CHECK(out[static_cast<size_t>(100 + i)] == i * (i + 1) / 2);
+  for (unsigned i = 0; i < 100; ++i) {
+    CHECK(out[i] == i * (i + 1) / 2);
+    CHECK(out[100 + i] == i * (i + 1) / 2);
   }
   emulation::SetSchedule(Schedule::kAscending);
 }
@@ -52,8 +54,8 @@ TEST_CASE("a missing barrier shows under some schedule", "[cuda][emulation]") {
   for (const Schedule schedule : kSchedules) {
     emulation::SetSchedule(schedule);
     const Stream stream;
-    std::vector<int> out(100);
-    REQUIRE(Launch(PrefixSumKernel, {1, 1, 100, 100 * sizeof(int)}, stream.stream, out.data(),
+    std::vector<unsigned> out(100);
+    REQUIRE(Launch(PrefixSumKernel, {1, 1, 100, 100 * sizeof(unsigned)}, stream.stream, out.data(),
                    false) == cudaSuccess);
     REQUIRE(cudaStreamSynchronize(stream.stream) == cudaSuccess);
     wrong += out[99] != 99 * 100 / 2;

@@ -209,7 +209,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   stream->work.push_back([=] {
-    std::memcpy(to, from, bytes);
+    if (bytes > 0) std::memcpy(to, from, bytes);  // null may stand for nothing, as with CUDA
     return cudaSuccess;
   });
   return FaultOf("cudaMemcpyAsync", stream->device);
