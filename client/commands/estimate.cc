@@ -46,6 +46,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (!in.ok()) return in.status();
   const auto session =
       StartEmbedded({.threads = options.engine.threads.value_or(0),
+                     .search = options.engine.search.value_or("auto"),
                      .index_memory = options.engine.index_memory.value_or(kIndexMemory)});
   if (!session.ok()) return session.status();
   v1::CreateJobRequest request;

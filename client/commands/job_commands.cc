@@ -1,10 +1,12 @@
-// The commands that ask the server one thing of one job: status, cancel, resume, delete.
+// The commands on one job: status, cancel, resume and delete ask the server one thing, watch and
+// wait follow the job to its end.
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "client/commands/commands.h"
+#include "client/follow.h"
 #include "client/job_json.h"
 #include "client/job_report.h"
 #include "client/job_request.h"
@@ -20,28 +22,50 @@ struct Options {
   bool json = false;
 };
 
-// Asks about the job `name`; what is printed then, as JSON or for people.
-using Ask = std::function<absl::StatusOr<std::string>(JobClient& jobs, const std::string& name,
-                                                      bool json, const std::stop_token& stop)>;
+using Work = std::function<absl::StatusOr<ExitCode>(JobClient& jobs, const std::string& name,
+                                                    bool json, const Interrupt& interrupt)>;
 
 void AddJobCommand(CLI::App& app, Action& chosen, const char* command, const char* description,
-                   const Ask& ask) {
+                   const Work& work) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand(command, description);
   sub->add_option("JOB", options->job, "The job's name, jobs/ID")->required();
   AddServerOption(*sub, options->server);
   sub->add_flag("--json", options->json, "JSON");
-  sub->callback([&chosen, options, ask] {
-    chosen = [options, ask](const Interrupt& interrupt) -> absl::StatusOr<ExitCode> {
+  sub->callback([&chosen, options, work] {
+    chosen = [options, work](const Interrupt& interrupt) -> absl::StatusOr<ExitCode> {
       const auto session = Connect(options->server);
       if (!session.ok()) return session.status();
-      const auto text =
-          ask(*session->jobs, JobName(options->job), options->json, interrupt.token());
-      if (!text.ok()) return text.status();
-      PrintOut(*text);
-      return kOk;
+      return work(*session->jobs, JobName(options->job), options->json, interrupt);
     };
   });
+}
+
+// Asks about the job `name`; what is printed then, as JSON or for people.
+using Ask = std::function<absl::StatusOr<std::string>(JobClient& jobs, const std::string& name,
+                                                      bool json, const std::stop_token& stop)>;
+
+Work Printing(const Ask& ask) {
+  return [ask](JobClient& jobs, const std::string& name, bool json,
+               const Interrupt& interrupt) -> absl::StatusOr<ExitCode> {
+    const auto text = ask(jobs, name, json, interrupt.token());
+    if (!text.ok()) return text.status();
+    PrintOut(*text);
+    return kOk;
+  };
+}
+
+// Exit code 0 only if the job succeeded. `print_end`: the job as one JSON object at the end.
+absl::StatusOr<ExitCode> Follow(JobClient& jobs, const std::string& name,
+                                const FollowOptions& options, bool print_end,
+                                const Interrupt& interrupt) {
+  // A job that is not there, or no server: said at once, without the patience of a stream.
+  const auto job = jobs.GetJob(name, interrupt.token());
+  if (!job.ok()) return job.status();
+  const auto followed = FollowJob(jobs, name, options, interrupt);
+  if (!followed.ok()) return followed.status();
+  if (print_end) PrintOut(JsonLine(ToJson(followed->job)));
+  return ReportEnd(followed->job, name);
 }
 
 // "jobs/ID  CANCELLED".
@@ -54,43 +78,60 @@ absl::StatusOr<std::string> NameAndState(const absl::StatusOr<v1::Job>& job, boo
 
 void AddStatus(CLI::App& app, Action& chosen) {
   AddJobCommand(app, chosen, "status", "Show a job",
-                [](JobClient& jobs, const std::string& name, bool json,
-                   const std::stop_token& stop) -> absl::StatusOr<std::string> {
+                Printing([](JobClient& jobs, const std::string& name, bool json,
+                            const std::stop_token& stop) -> absl::StatusOr<std::string> {
                   const auto job = jobs.GetJob(name, stop);
                   if (!job.ok()) return job.status();
                   return json ? JsonLine(ToJson(*job)) : ToText(*job);
-                });
+                }));
 }
 
 void AddCancel(CLI::App& app, Action& chosen) {
   AddJobCommand(
       app, chosen, "cancel", "Stop a job; resume lets it go on",
-      [](JobClient& jobs, const std::string& name, bool json, const std::stop_token& stop) {
-        const auto job = jobs.CancelJob(name, stop);
-        if (job.ok() && HasEnded(job->state()) && job->state() != v1::JOB_STATE_CANCELLED) {
-          PrintNote(job->name() + ": had ended before; there was nothing to stop");
-        }
-        return NameAndState(job, json);
-      });
+      Printing(
+          [](JobClient& jobs, const std::string& name, bool json, const std::stop_token& stop) {
+            const auto job = jobs.CancelJob(name, stop);
+            if (job.ok() && HasEnded(job->state()) && job->state() != v1::JOB_STATE_CANCELLED) {
+              PrintNote(job->name() + ": had ended before; there was nothing to stop");
+            }
+            return NameAndState(job, json);
+          }));
 }
 
 void AddResume(CLI::App& app, Action& chosen) {
-  AddJobCommand(
-      app, chosen, "resume", "Let a failed or cancelled job go on where it stopped",
-      [](JobClient& jobs, const std::string& name, bool json, const std::stop_token& stop) {
-        return NameAndState(jobs.ResumeJob(name, stop), json);
-      });
+  AddJobCommand(app, chosen, "resume", "Let a failed or cancelled job go on where it stopped",
+                Printing([](JobClient& jobs, const std::string& name, bool json,
+                            const std::stop_token& stop) {
+                  return NameAndState(jobs.ResumeJob(name, stop), json);
+                }));
 }
 
 void AddDelete(CLI::App& app, Action& chosen) {
   AddJobCommand(
       app, chosen, "delete",
       "Remove a job that has ended, and its result where the server keeps it",
-      [](JobClient& jobs, const std::string& name, bool json,
-         const std::stop_token& stop) -> absl::StatusOr<std::string> {
+      Printing([](JobClient& jobs, const std::string& name, bool json,
+                  const std::stop_token& stop) -> absl::StatusOr<std::string> {
         absl::Status status = jobs.DeleteJob(name, stop);
         if (!status.ok()) return status;
         return json ? JsonLine({{"name", name}, {"deleted", true}}) : name + "  deleted\n";
+      }));
+}
+
+void AddWatch(CLI::App& app, Action& chosen) {
+  AddJobCommand(
+      app, chosen, "watch", "Follow a job to its end: its tensors as they are finished",
+      [](JobClient& jobs, const std::string& name, bool json, const Interrupt& interrupt) {
+        return Follow(jobs, name, {.show_tensors = true, .json = json}, false, interrupt);
+      });
+}
+
+void AddWait(CLI::App& app, Action& chosen) {
+  AddJobCommand(
+      app, chosen, "wait", "Return when a job has ended; exit code 0 only if it succeeded",
+      [](JobClient& jobs, const std::string& name, bool json, const Interrupt& interrupt) {
+        return Follow(jobs, name, {.show_progress = !json}, json, interrupt);
       });
 }
 

@@ -131,7 +131,7 @@ class ArtifactStore {
   // REQUIRES: the two directories exist, and nobody else has a store on them.
   explicit ArtifactStore(
       ArtifactFolders folders, Warn warn = [](const std::string&) {},
-      SyncFunction sync = SyncDirectory, int64_t max_bytes = 0)
+      SyncFunction sync = format::SyncDirectory, int64_t max_bytes = 0)
       : folders_(std::move(folders)),
         warn_(std::move(warn)),
         sync_(std::move(sync)),

@@ -136,7 +136,7 @@ absl::Status CheckpointSink::StageOutputs() {
   }
   if (status.ok() && target_.result) status = WriteSmallFile(std::string(kResultMarker), "");
   if (status.ok()) status = SyncTree(staging_);
-  return status.ok() ? SyncDirectory(ParentOf(staging_)) : status;
+  return status.ok() ? format::SyncDirectory(ParentOf(staging_)) : status;
 }
 
 absl::Status CheckpointSink::WriteSmallFile(const std::string& relative_path,

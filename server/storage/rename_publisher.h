@@ -14,7 +14,7 @@ namespace seedlm::server {
 
 class RenamePublisher final : public Publisher {
  public:
-  explicit RenamePublisher(SinkTarget target, SyncFunction sync = SyncDirectory)
+  explicit RenamePublisher(SinkTarget target, SyncFunction sync = format::SyncDirectory)
       : target_(std::move(target)), sync_(std::move(sync)) {}
   static absl::StatusOr<std::unique_ptr<Publisher>> Make(const SinkTarget& target);
 

@@ -77,7 +77,7 @@ absl::StatusOr<std::unique_ptr<S3Ledger>> S3Ledger::Create(const std::string& di
     if (!fd) return format::ErrnoToStatus(errno, path, "create");
     std::unique_ptr<S3Ledger> ledger(new S3Ledger(std::move(path), std::move(fd)));
     absl::Status status = ledger->Append(Line({{"bucket", std::string(bucket)}}), true);
-    if (status.ok()) status = SyncDirectory(directory);
+    if (status.ok()) status = format::SyncDirectory(directory);
     if (!status.ok()) {
       (void)unlink(ledger->path().c_str());
       return status;

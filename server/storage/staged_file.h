@@ -15,8 +15,8 @@
 namespace seedlm::server {
 
 // Thread-safe, but for destruction; movable. What was written before a Sync that succeeded is there
-// after a power cut, once the file's name is on disk (SyncDirectory). Nothing else may be relied
-// on: who opens the file again checks what it reads.
+// after a power cut, once the file's name is on disk (format::SyncDirectory). Nothing else may be
+// relied on: who opens the file again checks what it reads.
 class StagedFile {
  public:
   // Opens `path`, or creates it, with exactly `size` bytes, space reserved. Bytes that are there

@@ -9,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
-#include "kernels/format/durable_rename.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::server {
@@ -39,17 +38,16 @@ absl::Status MakeDirectories(const std::string& root, const std::string& path) {
       format::Printable(path), ": a directory is needed here, but there is a file of that name"));
 }
 
-absl::Status SyncDirectory(const std::string& path) { return format::SyncDirectory(path); }
-
 absl::Status SyncTree(const std::string& path) {
   std::error_code error;
   for (fs::recursive_directory_iterator it(path, error), end; !error && it != end;
        it.increment(error)) {
     if (!it->is_directory(error) || it->is_symlink(error)) continue;
-    if (absl::Status status = SyncDirectory(it->path().string()); !status.ok()) return status;
+    if (absl::Status status = format::SyncDirectory(it->path().string()); !status.ok())
+      return status;
   }
   if (error) return format::ErrnoToStatus(error.value(), path, "list");
-  return SyncDirectory(path);
+  return format::SyncDirectory(path);
 }
 
 absl::Status RemoveTree(const std::string& path) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "kernels/format/durable_rename.h"
 
 namespace seedlm::server {
 
@@ -15,10 +16,9 @@ std::string ParentOf(const std::string& path);
 // root + "/". INVALID_ARGUMENT if a component is a file.
 absl::Status MakeDirectories(const std::string& root, const std::string& path);
 
-// fsync of a directory, and of a directory with all directories below it.
-absl::Status SyncDirectory(const std::string& path);
+// fsync of a directory with all directories below it.
 absl::Status SyncTree(const std::string& path);
-// SyncDirectory, or what a test puts in its place.
+// format::SyncDirectory, or what a test puts in its place.
 using SyncFunction = std::function<absl::Status(const std::string& directory)>;
 
 // Removes a file or a directory with all that is in it; nothing there is OK. Symbolic links are

@@ -77,7 +77,7 @@ TEST_CASE("a tree that is there can be synced, one that is not is named") {
   const TemporaryDirectory directory;
   WriteText(directory / "a/b/file", "x");
   CHECK(SyncTree(directory.path()).ok());
-  CHECK_THAT(SyncDirectory(directory / "none"),
+  CHECK_THAT(format::SyncDirectory(directory / "none"),
              IsStatus(absl::StatusCode::kNotFound, {directory / "none"}));
 }
 
