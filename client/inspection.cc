@@ -1,7 +1,6 @@
 #include "client/inspection.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "kernels/verify/packed_checkpoint.h"
 #include "kernels/verify/parallel_rows.h"
@@ -61,9 +60,7 @@ absl::StatusOr<Inspection> Inspect(const std::string& path, const std::stop_toke
   inspection.path = path;
   double code_bits = 0;
   for (const auto& file : checkpoint->files) {
-    std::error_code error;
-    const auto size = std::filesystem::file_size(file.content.file->path(), error);
-    if (!error) inspection.file_bytes += size;
+    inspection.file_bytes += file.content.file->file_size();
     const size_t first = inspection.tensors.size();
     for (const auto& tensor : file.content.packed) {
       inspection.tensors.push_back(InspectPacked(file.content, tensor, stop));

@@ -3,10 +3,8 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -26,13 +24,6 @@ double RunSeconds(const v1::Job& job) {
   if (!job.has_start_time() || !job.has_end_time()) return 0;
   return static_cast<double>(TimeUtil::DurationToMicroseconds(job.end_time() - job.start_time())) /
          1e6;
-}
-
-// File sizes: the last tensor ends where the file ends.
-uint64_t FileBytes(const format::SafetensorsFile& file) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file.path(), error);
-  return error ? 0 : static_cast<uint64_t>(size);
 }
 
 // Over all tensors the squared sums are added. Nothing if the server did not report them.
@@ -56,10 +47,10 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
   const auto packed = verify::OpenPackedCheckpoint(output);
   if (!packed.ok()) return packed.status();
   CompressSummary summary{.input = input, .output = output, .results = followed.tensors};
-  for (const auto& file : original->files) summary.input_bytes += FileBytes(*file.file);
+  for (const auto& file : original->files) summary.input_bytes += file.file->file_size();
   uint64_t code_bytes = 0;
   for (const auto& file : packed->files) {
-    summary.output_bytes += FileBytes(*file.content.file);
+    summary.output_bytes += file.content.file->file_size();
     for (const auto& tensor : file.content.packed) {
       const auto width = static_cast<int64_t>(format::BitWidth(tensor.dtype)) / 8;
       ++summary.tensors;
@@ -68,8 +59,8 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
       code_bytes += tensor.words.size() + tensor.levels.size();
     }
   }
-  // 16 float32 levels and two int64 sides with each tensor.
-  summary.packed_bytes = code_bytes + static_cast<uint64_t>(summary.tensors) * 80;
+  constexpr uint64_t kTableBytes = codec::kLevels * sizeof(float) + 2 * sizeof(int64_t);
+  summary.packed_bytes = code_bytes + static_cast<uint64_t>(summary.tensors) * kTableBytes;
   if (summary.weights > 0) {
     summary.bits_per_weight =
         8 * static_cast<double>(code_bytes) / static_cast<double>(summary.weights);
@@ -90,7 +81,7 @@ std::string ToText(const CompressSummary& s) {
       s.relative_error ? absl::StrFormat("%.4f", *s.relative_error) : "unknown: see seedlm verify";
   return absl::StrFormat(
       "%s: %s -> %s: %s (%.2f times smaller)\n"
-      "%d compressed tensors: %s -> %s, %.3f bits a weight\n"
+      "tensors compressed: %d, %s -> %s, %.3f bits a weight\n"
       "relative error %s\n"
       "%s, %s\n",
       Printable(s.input), FormatBytes(s.input_bytes), Printable(s.output),
@@ -117,16 +108,11 @@ nlohmann::ordered_json ToJson(const CompressSummary& s) {
   return json;
 }
 
-namespace {
-
-// Not what is wrong with the request or its source, which stays wrong.
 bool MayBeResumed(const v1::Job& job) {
   const auto code = static_cast<absl::StatusCode>(job.error().code());
   return job.state() == v1::JOB_STATE_FAILED && code != absl::StatusCode::kInvalidArgument &&
          code != absl::StatusCode::kFailedPrecondition;
 }
-
-}  // namespace
 
 ExitCode ReportEnd(const v1::Job& job, const std::string& thing) {
   const absl::Status end = EndOf(job, thing);
@@ -147,7 +133,8 @@ std::string ToText(const v1::Job& job) {
   }
   absl::StrAppend(&out, "profile ", ProfileName(job.spec().profile()), ", fit ",
                   FitName(job.spec().fit()), ", scale ", ScaleName(job.spec().scale()), "\n");
-  if (job.has_error()) absl::StrAppend(&out, "error: ", Printable(job.error().message()), "\n");
+  if (job.has_error())
+    absl::StrAppend(&out, "error: ", Printable(job.error().message(), std::string::npos), "\n");
   for (const auto& file : job.output_files()) {
     absl::StrAppend(&out, Printable(file.path()), "  ",
                     FormatBytes(static_cast<uint64_t>(file.size())), "\n");

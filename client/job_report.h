@@ -37,6 +37,9 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
 std::string ToText(const CompressSummary& summary);
 nlohmann::ordered_json ToJson(const CompressSummary& summary);
 
+// Whether to go on may help: not if the request or its source is wrong.
+bool MayBeResumed(const v1::Job& job);
+
 // Prints why a job did not succeed; kOk and nothing if it did. `thing` names the job.
 ExitCode ReportEnd(const v1::Job& job, const std::string& thing);
 

@@ -12,7 +12,7 @@ namespace {
 void PrintLine(absl::string_view label, absl::string_view text) {
   while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
   const std::string line =
-      absl::StrCat(label, Printable(std::string_view(text.data(), text.size())), "\n");
+      absl::StrCat(label, Printable({text.data(), text.size()}, std::string::npos), "\n");
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

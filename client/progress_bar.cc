@@ -62,7 +62,7 @@ std::string RenderBar(const ProgressView& view, int width) {
     out = Bar(view, cells) + out;
   }
   if (!view.current.empty() && out.size() + 2 + kMinName <= columns) {
-    absl::StrAppend(&out, "  ", Ellipsis(Printable(view.current), columns - out.size() - 2));
+    return absl::StrCat(out, "  ", Ellipsis(Printable(view.current), columns - out.size() - 2));
   }
   return out.substr(0, columns);
 }

@@ -5,16 +5,6 @@
 #include "client/text.h"
 
 namespace seedlm::client {
-namespace {
-
-size_t Width(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](unsigned char c) {
-    return (c & 0xC0) != 0x80;  // all but continuation bytes
-  }));
-}
-
-}  // namespace
-
 void Table::AddRow(std::vector<std::string> cells) {
   for (std::string& cell : cells) cell = Printable(cell);
   cells.resize(columns_.size());
@@ -25,8 +15,8 @@ std::string Table::Render() const {
   std::vector<size_t> widths;
   std::vector<std::string> titles;
   for (size_t i = 0; i < columns_.size(); ++i) {
-    size_t width = Width(columns_[i].title);
-    for (const auto& row : rows_) width = std::max(width, Width(row[i]));
+    size_t width = CountCharacters(columns_[i].title);
+    for (const auto& row : rows_) width = std::max(width, CountCharacters(row[i]));
     widths.push_back(width);
     titles.push_back(columns_[i].title);
   }
@@ -34,7 +24,7 @@ std::string Table::Render() const {
   const auto add = [&](const std::vector<std::string>& row) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      const std::string padding(widths[i] - Width(row[i]), ' ');
+      const std::string padding(widths[i] - CountCharacters(row[i]), ' ');
       if (i > 0) line += "  ";
       line += columns_[i].align == Align::kRight ? padding + row[i] : row[i] + padding;
     }

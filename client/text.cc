@@ -26,6 +26,9 @@ std::string Metric(double value, std::string_view unit) {
   return absl::StrFormat("%.*f%s%s", digits, value, suffix.empty() ? "" : " ", suffix);
 }
 
+// Not within a character of several bytes.
+bool BeginsCharacter(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }
+
 }  // namespace
 
 std::string FormatBytes(uint64_t bytes) { return Metric(static_cast<double>(bytes), "B"); }
@@ -55,17 +58,21 @@ std::string FormatShape(std::span<const int64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
-std::string Ellipsis(std::string_view name, size_t width) {
-  if (name.size() <= width) return std::string(name);
-  if (width <= 3) return std::string(name.substr(name.size() - width));
-  return "..." + std::string(name.substr(name.size() - (width - 3)));
+size_t CountCharacters(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), BeginsCharacter));
 }
 
-std::string Printable(std::string_view text) {
-  std::string out(text);
-  std::replace_if(
-      out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
-  return out;
+std::string Ellipsis(std::string_view name, size_t width) {
+  const size_t length = CountCharacters(name);
+  if (length <= width) return std::string(name);
+  const size_t kept = width <= 3 ? width : width - 3;
+  size_t dropped = length - kept;
+  size_t start = 0;
+  while (start < name.size() && (dropped > 0 || !BeginsCharacter(name[start]))) {
+    if (BeginsCharacter(name[start])) --dropped;
+    ++start;
+  }
+  return (width <= 3 ? "" : "...") + std::string(name.substr(start));
 }
 
 }  // namespace seedlm::client

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/format/text.h"
+
 namespace seedlm::client {
 
 std::string FormatBytes(uint64_t bytes);                  // "512 B", "86.7 MB" (powers of 1000)
@@ -14,9 +16,9 @@ std::string FormatRate(double per_second);                // "1.25 M weights/s"
 std::string FormatDuration(double seconds);               // "0.4 s", "42 s", "3m05s", "2h07m"
 std::string FormatPercent(double part, double whole);     // "100.0 %"; "0.0 %" of nothing
 std::string FormatShape(std::span<const int64_t> shape);  // "[384, 1536]"
-// The last `width` columns of a name, "..." in front where it was cut.
+size_t CountCharacters(std::string_view text);            // of UTF-8
+// The last `width` characters of a name, "..." in front where it was cut.
 std::string Ellipsis(std::string_view name, size_t width);
-// Bytes that a terminal could take for commands are shown as '?': names come from files.
-std::string Printable(std::string_view text);
+using format::Printable;
 
 }  // namespace seedlm::client

@@ -6,8 +6,6 @@
 namespace seedlm::format {
 namespace {
 
-constexpr size_t kLongest = 256;
-
 uint8_t At(std::string_view text, size_t i) { return static_cast<uint8_t>(text[i]); }
 
 // C1 controls, line and paragraph separators, and what changes the direction of text: a terminal
@@ -36,10 +34,10 @@ size_t ShowableLength(std::string_view text, size_t i) {
 
 }  // namespace
 
-std::string Printable(std::string_view text) {
+std::string Printable(std::string_view text, size_t longest) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
-    if (out.size() >= kLongest) return out + "..";
+    if (out.size() >= longest) return out + "..";
     const size_t length = ShowableLength(text, i);
     if (length == 0) {
       out += Cat("\\x", absl::Hex(At(text, i), absl::kZeroPad2));

@@ -1,6 +1,7 @@
 // Text of messages, for this room and those that report its errors.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -8,9 +9,11 @@
 
 namespace seedlm::format {
 
-// `text` with control characters (C0, DEL, C1) and bytes that are not UTF-8 written as \xNN, and
-// cut after 256 bytes. For names and paths: they come from files, so a terminal must not obey them.
-std::string Printable(std::string_view text);
+// `text` with control characters (C0, DEL, C1, changes of direction) and bytes that are not UTF-8
+// written as \xNN, and cut after `longest` bytes. Names and paths come from files: a terminal must
+// not obey them.
+inline constexpr size_t kLongestPrintable = 256;
+std::string Printable(std::string_view text, size_t longest = kLongestPrintable);
 
 // absl::string_view is std::string_view or, as Debian builds it, a type of its own.
 template <typename T>

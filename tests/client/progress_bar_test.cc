@@ -87,8 +87,8 @@ TEST_CASE("transfers count bytes") {
 TEST_CASE("control characters of a name do not reach the terminal") {
   ProgressView view = Half();
   view.current = "a\033[2Jb\nc";
-  CHECK(absl::EndsWith(RenderLine(view), "a?[2Jb?c"));
-  CHECK(absl::EndsWith(RenderBar(view, 160), "a?[2Jb?c"));
+  CHECK(absl::EndsWith(RenderLine(view), "a\\x1b[2Jb\\x0ac"));
+  CHECK(absl::EndsWith(RenderBar(view, 160), "a\\x1b[2Jb\\x0ac"));
 }
 
 struct Screen {

@@ -29,10 +29,10 @@ TEST_CASE("control characters are shown, other bytes counted as code points") {
        "1"});
   table.AddRow({"a\033[31m\n", "2"});
   CHECK(table.Render() ==
-        "N        M\n"
+        "N              M\n"
         "gr\xC3\xB6\xC3\x9F"
-        "e    1\n"
-        "a?[31m?  2\n");
+        "e          1\n"
+        "a\\x1b[31m\\x0a  2\n");
 }
 
 }  // namespace

@@ -44,7 +44,9 @@ TEST_CASE("shapes and names") {
   CHECK(Ellipsis("model.layer", 11) == "model.layer");
   CHECK(Ellipsis("model.layer", 10) == "...l.layer");
   CHECK(Ellipsis("model.layer", 2) == "er");
-  CHECK(Printable("a\tb\x7F") == "a?b?");
+  CHECK(Ellipsis("\u00e9\u00e8\u00ea\u00e0\u00f9", 5) == "\u00e9\u00e8\u00ea\u00e0\u00f9");
+  CHECK(Ellipsis("\u00e9\u00e8\u00ea\u00e0\u00f9", 4) == "...\u00f9");
+  CHECK(Ellipsis("\u00e9\u00e8\u00ea\u00e0\u00f9", 1) == "\u00f9");
 }
 
 }  // namespace
