@@ -34,31 +34,44 @@ std::string StateDirectory() {
   return home.empty() ? "" : absl::StrCat(home, "/.local/state/seedlm/compress");
 }
 
-// Where the server lives: a directory that goes with it, or one that may stay.
+// Where the server lives: a directory that goes with it, or one that may stay. What an earlier
+// process left stays until somebody says otherwise.
 class Home {
  public:
   explicit Home(TemporaryDirectory scratch) : scratch_(std::move(scratch)) {}
-  explicit Home(std::string state) : state_(std::move(state)) { RegisterLeftover(state_); }
+  explicit Home(std::string state) : state_(std::move(state)) {
+    std::error_code unknown;
+    found_ = fs::exists(state_, unknown) || unknown;
+    stays_ = found_;
+    if (found_) {
+      KeepLeftovers();
+    } else {
+      RegisterLeftover(state_);
+    }
+  }
   Home(Home&& other) noexcept
-      : scratch_(std::move(other.scratch_)), state_(std::exchange(other.state_, {})) {}
+      : scratch_(std::move(other.scratch_)),
+        state_(std::exchange(other.state_, {})),
+        found_(other.found_),
+        stays_(other.stays_) {}
   Home& operator=(Home&&) = delete;
   ~Home() {
     std::error_code ignored;
     if (state_.empty()) return;
-    fs::remove_all(state_, ignored);
+    if (!stays_) fs::remove_all(state_, ignored);
     ForgetLeftover(state_);
   }
 
   const std::string& path() const { return scratch_.has_value() ? scratch_->path() : state_; }
   bool may_stay() const { return !scratch_.has_value(); }
-  void Stay() {
-    ForgetLeftover(state_);
-    state_.clear();
-  }
+  bool found() const { return found_; }
+  void set_stays(bool stays) { stays_ = stays; }
 
  private:
   std::optional<TemporaryDirectory> scratch_;
-  std::string state_;  // empty: nothing to remove
+  std::string state_;   // empty: there is none
+  bool found_ = false;  // it was there before
+  bool stays_ = false;
 };
 
 class InProcessServer : public EmbeddedServer {
@@ -74,9 +87,9 @@ class InProcessServer : public EmbeddedServer {
 
   std::shared_ptr<grpc::Channel> channel() const override { return server_->InProcessChannel(); }
   bool has_state() const override { return home_.may_stay(); }
-  void KeepState() override {
-    if (home_.may_stay()) home_.Stay();
-  }
+  bool found_state() const override { return home_.found(); }
+  void KeepState() override { home_.set_stays(true); }
+  void DropState() override { home_.set_stays(false); }
 
  private:
   Home home_;
@@ -95,7 +108,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedServer>> StartIn(Home home,
   server_options.cancel_on_shutdown = true;
   auto server = server::Server::Start(server_options);
   if (!server.ok()) {
-    home.Stay();  // somebody else's, perhaps
+    home.set_stays(true);  // somebody else's, perhaps
     return server.status();
   }
   return std::make_unique<InProcessServer>(std::move(home), *std::move(server));

@@ -17,11 +17,11 @@ namespace seedlm::client {
 // Of an engine in the process, in bytes, where nothing else is said.
 inline constexpr int64_t kIndexMemory = int64_t{1} << 30;
 
-// Runs until it is destroyed; then its data directory is removed, unless KeepState was called or
-// the process was killed. That lies in the user's state directory or the system's temporary one,
-// never beside an output: SQLite needs a file system with locks, and NFS has none to rely on. It
-// stays small: outputs are built where they will be. Reads and writes file:// URIs anywhere on this
-// machine, as the user may.
+// Runs until it is destroyed; then its data directory is removed, unless it was there before,
+// KeepState was called or the process was killed. That lies in the user's state directory or the
+// system's temporary one, never beside an output: SQLite needs a file system with locks, and NFS
+// has none to rely on. It stays small: outputs are built where they will be. Reads and writes
+// file:// URIs anywhere on this machine, as the user may.
 class EmbeddedServer {
  public:
   struct Options {
@@ -39,9 +39,12 @@ class EmbeddedServer {
 
   virtual std::shared_ptr<grpc::Channel> channel() const = 0;
 
-  // Whether a later server with the same key will find this one's jobs, if KeepState is called.
+  // Whether a later server with the same key can find this one's jobs: then the last of KeepState
+  // and DropState says whether it will.
   virtual bool has_state() const = 0;
+  virtual bool found_state() const = 0;  // whether an earlier one left its own
   virtual void KeepState() = 0;
+  virtual void DropState() = 0;
 };
 
 }  // namespace seedlm::client

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/job_report.h"
 #include "client/leftovers.h"
 #include "client/output.h"
 #include "client/rpc_status.h"
@@ -15,20 +17,12 @@ namespace {
 constexpr char kRequestId[] = "compress";  // one job a server: the key is the output
 constexpr size_t kKeyDigits = 32;
 
-// Deletes all jobs, with what is staged of them.
-absl::Status Forget(JobClient& jobs) {
-  const auto left = jobs.ListJobs({}, {});
-  if (!left.ok()) return left.status();
-  for (const v1::Job& job : *left) {
-    absl::Status status;
-    if (!HasEnded(job.state())) {
-      status = jobs.CancelJob(job.name(), {}).status();
-      if (status.ok()) status = jobs.WatchJob(job.name(), {}, [](const v1::JobEvent&) {});
-    }
-    if (status.ok()) status = jobs.DeleteJob(job.name(), {});
-    if (!status.ok()) return status;
-  }
-  return absl::OkStatus();
+// ", 43 % of the weights"; empty if nothing is known to be done.
+std::string ShareDone(const v1::Progress& progress) {
+  if (progress.weights_done() == 0 || progress.weights_total() == 0) return "";
+  return absl::StrFormat(", %.0f %% of the weights",
+                         100 * static_cast<double>(progress.weights_done()) /
+                             static_cast<double>(progress.weights_total()));
 }
 
 class LocalJob {
@@ -44,24 +38,45 @@ class LocalJob {
   absl::StatusOr<Followed> Run(const std::string& out) {
     absl::StatusOr<Followed> followed = RunOnce(out);
     if (followed.ok() && taken_up_ && ErrorReason(EndOf(followed->job, "")) == "SOURCE_CHANGED") {
-      if (absl::Status status = Forget(jobs_); !status.ok()) return status;
+      if (absl::Status status = Forget(); !status.ok()) return status;
       followed = RunOnce(out);
     }
     if (!followed.ok()) return AfterError(followed.status(), out);
     if (MayGoOn(followed->job)) {
       session_.embedded->KeepState();
-      PrintNote("what is done is kept: the same command goes on where this one stopped");
+      PrintNote(absl::StrCat("what is done is kept", ShareDone(followed->job.progress()),
+                             ": the same command goes on where this one stopped"));
     } else if (followed->job.state() != v1::JOB_STATE_SUCCEEDED) {
-      (void)Forget(jobs_);
+      (void)Forget();
+    } else {
+      session_.embedded->DropState();
     }
     return followed;
   }
 
  private:
+  // Deletes all jobs, with what is staged of them.
+  absl::Status Forget() {
+    const auto left = jobs_.ListJobs({}, {});
+    if (!left.ok()) return left.status();
+    for (const v1::Job& job : *left) {
+      absl::Status status;
+      if (!HasEnded(job.state())) {
+        status = jobs_.CancelJob(job.name(), {}).status();
+        if (status.ok()) status = jobs_.WatchJob(job.name(), {}, [](const v1::JobEvent&) {});
+      }
+      if (status.ok()) status = jobs_.DeleteJob(job.name(), {});
+      if (!status.ok()) return status;
+    }
+    session_.embedded->DropState();
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<Followed> RunOnce(const std::string& out) {
     const absl::StatusOr<v1::Job> job = CreateOrTakeUp();
     if (absl::IsCancelled(job.status())) {
-      return absl::CancelledError("interrupted; nothing was written");
+      return absl::CancelledError(
+          "interrupted before anything was done; what an earlier run did is kept");
     }
     if (!job.ok()) return job.status();
     name_ = job->name();
@@ -77,44 +92,54 @@ class LocalJob {
   absl::StatusOr<v1::Job> CreateOrTakeUp() {
     absl::StatusOr<v1::Job> job = jobs_.CreateJob(request_, interrupt_.token());
     const bool of_another_request = ErrorReason(job.status()) == "REQUEST_ID_REUSED";
+    if (of_another_request) {  // nothing is given up for a request that is then refused
+      v1::CreateJobRequest question = request_;
+      question.set_validate_only(true);
+      question.clear_request_id();
+      const auto answer = jobs_.CreateJob(std::move(question), interrupt_.token());
+      if (!answer.ok()) return answer;
+    }
     // What succeeded is not there any more, or this command would not run.
     if (of_another_request || (job.ok() && job->state() == v1::JOB_STATE_SUCCEEDED)) {
-      if (absl::Status status = Forget(jobs_); !status.ok()) return status;
+      if (absl::Status status = Forget(); !status.ok()) return status;
       job = jobs_.CreateJob(request_, interrupt_.token());
     }
     if (!job.ok()) return job;
     taken_up_ = HasEnded(job->state()) || job->attempt() > 1;
-    if (HasEnded(job->state())) job = jobs_.ResumeJob(job->name(), interrupt_.token());
-    if (taken_up_) PrintNote("goes on where an earlier run of this command stopped");
-    return job;
+    if (taken_up_) {
+      PrintNote(absl::StrCat("goes on where an earlier run of this command stopped",
+                             ShareDone(job->progress())));
+    }
+    return HasEnded(job->state()) ? jobs_.ResumeJob(job->name(), interrupt_.token()) : job;
   }
 
-  // Interrupted, mostly: then the same command may go on, or is told to begin anew.
+  // Interrupted, mostly: then the same command may go on, or is told to begin anew. Before this run
+  // has a job, what an earlier one left stays.
   absl::Status AfterError(const absl::Status& error, const std::string& out) {
-    if (absl::IsCancelled(error) && !name_.empty()) {
-      const auto job = jobs_.GetJob(name_, {});
-      if (job.ok() && MayGoOn(*job)) {
-        session_.embedded->KeepState();
-        return absl::CancelledError(
-            absl::StrCat("interrupted; what is done is kept in ", PartialOutput(out, name_),
-                         ": the same command goes on where this one stopped"));
-      }
+    if (name_.empty() && session_.embedded->found_state()) return error;
+    const auto job = jobs_.GetJob(name_, {});
+    if (!name_.empty() && (!job.ok() || IsWorthKeeping(*job))) {
+      session_.embedded->KeepState();
+      if (!absl::IsCancelled(error)) return error;
+      return absl::CancelledError(
+          absl::StrCat("interrupted; what is done is kept in ", PartialOutput(out, name_),
+                       ": the same command goes on where this one stopped"));
     }
-    (void)Forget(jobs_);  // what stays is hidden
+    (void)Forget();  // what stays is hidden
     return absl::IsCancelled(error)
                ? absl::CancelledError("interrupted; nothing was done yet, and nothing is left")
                : error;
   }
 
-  // Not what is wrong with the request or the source, and only if something is done, or was by an
-  // earlier run.
+  // Whether something is done, or was by an earlier run.
+  bool IsWorthKeeping(const v1::Job& job) const {
+    return session_.embedded->has_state() && (job.progress().shards_done() > 0 || taken_up_);
+  }
+
+  // Not what is wrong with the request or the source.
   bool MayGoOn(const v1::Job& job) const {
-    if (!session_.embedded->has_state()) return false;
-    if (job.progress().shards_done() == 0 && !taken_up_) return false;
-    if (job.state() == v1::JOB_STATE_CANCELLED) return true;
-    return job.state() == v1::JOB_STATE_FAILED &&
-           job.error().code() != static_cast<int>(absl::StatusCode::kInvalidArgument) &&
-           job.error().code() != static_cast<int>(absl::StatusCode::kFailedPrecondition);
+    if (!IsWorthKeeping(job)) return false;
+    return job.state() == v1::JOB_STATE_CANCELLED || MayBeResumed(job);
   }
 
   const Session& session_;

@@ -88,6 +88,34 @@ class GoingOn(EndToEnd):
         self.assertNotIn("goes on", err)
         self.assertEqual(read(self.path("out")), self.expected("--scale", "pow2"))
 
+    def test_a_command_that_is_refused_gives_nothing_up(self):
+        self.killed_after(3)
+        for wrong in (("--include", "re:("), ("--exclude", "*")):
+            process = self.compress(*wrong)
+            _, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, harness.INVALID, err)
+            self.assertGreaterEqual(recorded_pieces(self.state), 3, wrong)
+        self.finishes_what_is_there()
+
+    def test_an_interrupt_at_any_time_gives_nothing_up(self):
+        self.killed_after(3)
+        for delay in (0.01, 0.03, 0.06, 0.1, 0.15, 0.2):
+            process = self.compress()
+            time.sleep(delay)
+            for _ in range(2):  # the second ends the process at once
+                process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+            self.assertGreaterEqual(recorded_pieces(self.state), 3, delay)
+        self.finishes_what_is_there()
+
+    def finishes_what_is_there(self):
+        process = self.compress()
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertIn("goes on where an earlier run", err)
+        self.assertEqual(read(self.path("out")), self.expected())
+        self.assertEqual(os.listdir(os.path.join(self.state, "seedlm/compress")), [])
+
     def test_another_source_begins_anew(self):
         self.killed_after(3)
         harness.write_safetensors(self.source, {
