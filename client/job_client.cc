@@ -80,6 +80,16 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
                    request.request_id()));
 }
 
+absl::Status JobClient::CheckBeforeUpload(v1::Job job, const std::stop_token& stop) {
+  v1::CreateJobRequest request;
+  request.set_validate_only(true);
+  *request.mutable_job() = std::move(job);
+  // The source is looked for when all is checked that does not depend on it.
+  request.mutable_job()->mutable_source()->set_artifact("artifacts/" + RandomId());
+  const absl::Status status = CreateJob(request, stop).status();
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
 absl::StatusOr<v1::Job> JobClient::GetJob(const std::string& name, const std::stop_token& stop) {
   v1::GetJobRequest request;
   request.set_name(name);

@@ -41,6 +41,8 @@ class JobClient {
   // Gives the request an id if it has none, so that it may be sent again, also when the answer did
   // not come in time. When it is not known whether the job was queued, the message has the id.
   absl::StatusOr<v1::Job> CreateJob(v1::CreateJobRequest request, const std::stop_token& stop);
+  // Whether the server would take `job` if its source, which is still to be uploaded, were there.
+  absl::Status CheckBeforeUpload(v1::Job job, const std::stop_token& stop);
   absl::StatusOr<v1::Job> GetJob(const std::string& name, const std::stop_token& stop);
   absl::StatusOr<std::vector<v1::Job>> ListJobs(v1::ListJobsRequest request,  // all pages
                                                 const std::stop_token& stop);

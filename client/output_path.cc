@@ -133,6 +133,11 @@ absl::Status CheckOutput(const std::string& in, const std::string& out, bool out
           absl::StrCat(out, ": exists already; use --force to replace it"));
     }
   }
+  if (out_is_directory && existing == fs::file_type::not_found &&
+      absl::EndsWith(out, ".safetensors")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(out, ": the output is a directory, as the input is; leave out .safetensors"));
+  }
   if (!in.empty()) {  // before the rule for what goes: nothing of the input is told as foreign
     if (absl::Status status = CheckOverlap(in, out); !status.ok()) return status;
   }

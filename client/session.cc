@@ -1,28 +1,29 @@
 #include "client/session.h"
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 
 #include "client/channel.h"
 
 namespace seedlm::client {
 
-void AddServerOption(CLI::App& app, ServerChoice& choice) {
+void AddServerOption(Command& command, ServerChoice& choice) {
   constexpr char kGroup[] = "Server";
-  app.add_option("--server", choice.address, "Address of the server: HOST:PORT or unix:PATH")
-      ->envname("SEEDLM_SERVER")
-      ->group(kGroup);
-  app.add_option("--tls-ca", choice.ca,
-                 "PEM file of the authority that signed the server's certificate. Default: TLS to "
-                 "other machines only, and the system's authorities")
-      ->envname("SEEDLM_CA")
-      ->group(kGroup);
-  app.add_option("--tls-cert", choice.certificate, "PEM file: a certificate of your own")
-      ->group(kGroup);
-  app.add_option("--tls-key", choice.key, "PEM file: its key")->group(kGroup);
-  app.add_flag("--insecure", choice.insecure,
+  command.Add("--server", choice.address, "Address of the server: HOST:PORT or unix:PATH")
+      .Environment("SEEDLM_SERVER")
+      .Group(kGroup);
+  command
+      .Add("--tls-ca", choice.ca,
+           "PEM file of the authority that signed the server's certificate. Default: TLS to "
+           "other machines only, and the system's authorities")
+      .Environment("SEEDLM_CA")
+      .Group(kGroup);
+  command.Add("--tls-cert", choice.certificate, "PEM file: a certificate of your own")
+      .Group(kGroup);
+  command.Add("--tls-key", choice.key, "PEM file: its key").Group(kGroup);
+  command
+      .AddFlag("--insecure", choice.insecure,
                "Plaintext, to other machines too: weights and SEEDLM_TOKEN can be read on the way")
-      ->group(kGroup);
+      .Group(kGroup);
 }
 
 absl::StatusOr<Session> Connect(const ServerChoice& choice) {

@@ -5,20 +5,17 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "client/command.h"
 #include "client/embedded_server.h"
 #include "client/job_client.h"
 #include "client/server_choice.h"
-
-namespace CLI {
-class App;
-}
 
 namespace seedlm::client {
 
 // Adds --server and what it takes to get in there: --tls-ca, --tls-cert, --tls-key, --insecure.
 // SEEDLM_SERVER and SEEDLM_CA stand in for the first two; SEEDLM_TOKEN has no option, as other
-// users see command lines. REQUIRES: `choice` outlives `app`.
-void AddServerOption(CLI::App& app, ServerChoice& choice);
+// users see command lines. REQUIRES: `choice` outlives the parsing.
+void AddServerOption(Command& command, ServerChoice& choice);
 
 // Keeps the embedded server alive for as long as the channel is used.
 struct Session {

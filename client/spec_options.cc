@@ -1,7 +1,5 @@
 #include "client/spec_options.h"
 
-#include <CLI/CLI.hpp>
-#include <map>
 #include <string>
 
 namespace seedlm::client {
@@ -9,9 +7,6 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-// As the server's settings: powers of two by their own names, and MB is none of them.
-const std::map<std::string, int64_t> kSizes{
-    {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", int64_t{1} << 40}};
 constexpr int64_t kMaxIndexMemory = int64_t{1} << 40;
 
 v1::Profile ProfileFor(const std::string& bits) {
@@ -30,46 +25,48 @@ v1::ScaleRule ScaleFor(const SpecOptions& options) {
 
 }  // namespace
 
-void AddSpecOptions(CLI::App& app, SpecOptions& options) {
-  app.add_option("--bits", options.bits, "Bits a weight: 2 (experimental), 3, 4 or 4.5")
-      ->check(CLI::IsMember({"2", "3", "4", "4.5"}))
-      ->default_str("4");
-  app.add_option("--fit", options.fit, "optimal: the least error; nearest: the paper's rounding")
-      ->check(CLI::IsMember({"optimal", "nearest"}))
-      ->default_str("optimal");
-  app.add_option("--scale", options.scale,
-                 "Levels: fitted (default), pow2 (default with nearest) or paper")
-      ->check(CLI::IsMember({"fitted", "pow2", "paper"}));
-  app.add_option("--include", options.include,
-                 "Compress tensors of this name: a glob, or re:EXPRESSION (repeatable)")
-      ->allow_extra_args(false);
-  app.add_option("--exclude", options.exclude,
-                 "Leave out tensors of this name; wins over --include (repeatable)")
-      ->allow_extra_args(false);
-  app.add_option("--backend", options.backend, "What searches; see seedlm devices")
-      ->default_str("auto");
-  app.parse_complete_callback([&options] {
-    if (options.fit == "nearest" && options.scale == "fitted") {
-      throw CLI::ValidationError("--fit nearest",
-                                 "cannot use fitted levels; give --scale pow2 or --scale paper");
-    }
+void AddSpecOptions(Command& command, SpecOptions& options) {
+  command.Add("--bits", options.bits, "Bits a weight: 2 (experimental), 3, 4 or 4.5")
+      .OneOf({"2", "3", "4", "4.5"})
+      .Default("4");
+  command.Add("--fit", options.fit, "optimal: the least error; nearest: the paper's rounding")
+      .OneOf({"optimal", "nearest"})
+      .Default("optimal");
+  command
+      .Add("--scale", options.scale,
+           "Levels: fitted (default), pow2 (default with nearest) or paper")
+      .OneOf({"fitted", "pow2", "paper"});
+  command
+      .Add("--include", options.include,
+           "Compress tensors of this name: a glob, or re:EXPRESSION (repeatable)")
+      .OneValueEach();
+  command
+      .Add("--exclude", options.exclude,
+           "Leave out tensors of this name; wins over --include (repeatable)")
+      .OneValueEach();
+  command.Add("--backend", options.backend, "What searches; see seedlm devices").Default("auto");
+  command.CheckAll("--fit nearest", [&options] {
+    return options.fit == "nearest" && options.scale == "fitted"
+               ? "cannot use fitted levels; give --scale pow2 or --scale paper"
+               : "";
   });
 }
 
-void AddEngineOptions(CLI::App& app, EngineOptions& options) {
-  app.add_option("--threads", options.threads,
-                 "Threads of the server in the process; 0: all. Not with --server")
-      ->check(CLI::Range(0, kMaxThreads));
-  app.add_option("--search", options.search,
-                 "auto: all seeds or the index, by what is expected to be fastest; exhaustive, "
-                 "index: always that. The bytes are the same. Default auto. Not with --server")
-      ->check(CLI::IsMember({"auto", "exhaustive", "index"}));
-  app.add_option("--index-memory", options.index_memory,
-                 "Memory for the search's index in the process, such as 512MiB; 0: none. "
-                 "Default 1GiB. Not with --server")
-      ->type_name("BYTES")
-      ->transform(CLI::AsNumberWithUnit(kSizes))
-      ->check(CLI::Range(int64_t{0}, kMaxIndexMemory));
+void AddEngineOptions(Command& command, EngineOptions& options) {
+  command
+      .Add("--threads", options.threads,
+           "Threads of the server in the process; 0: all. Not with --server")
+      .Range(0, kMaxThreads);
+  command
+      .Add("--search", options.search,
+           "auto: all seeds or the index, by what is expected to be fastest; exhaustive, "
+           "index: always that. The bytes are the same. Default auto. Not with --server")
+      .OneOf({"auto", "exhaustive", "index"});
+  command
+      .Add("--index-memory", options.index_memory,
+           "Memory for the search's index in the process, such as 512MiB; 0: none. "
+           "Default 1GiB. Not with --server")
+      .Bytes(kMaxIndexMemory);
 }
 
 std::string GivenOption(const EngineOptions& options) {

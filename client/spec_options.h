@@ -7,11 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "client/command.h"
 #include "seedlm/v1/codec.pb.h"
-
-namespace CLI {
-class App;
-}
 
 namespace seedlm::client {
 
@@ -25,8 +22,8 @@ struct SpecOptions {
 };
 
 // Adds --bits, --fit, --scale, --include, --exclude, --backend. Options that exclude each other are
-// a parse error. REQUIRES: `options` outlives `app`.
-void AddSpecOptions(CLI::App& app, SpecOptions& options);
+// a parse error. REQUIRES: `options` outlives the parsing.
+void AddSpecOptions(Command& command, SpecOptions& options);
 
 // A server has its own.
 struct EngineOptions {
@@ -35,8 +32,8 @@ struct EngineOptions {
   std::optional<int64_t> index_memory;  // bytes; 0: no index
 };
 
-// Adds --threads, --search, --index-memory. REQUIRES: `options` outlives `app`.
-void AddEngineOptions(CLI::App& app, EngineOptions& options);
+// Adds --threads, --search, --index-memory. REQUIRES: `options` outlives the parsing.
+void AddEngineOptions(Command& command, EngineOptions& options);
 
 // The name of one of them that was given, or "".
 std::string GivenOption(const EngineOptions& options);

@@ -46,7 +46,8 @@ constexpr Row kByReason[] = {
 constexpr Row kByText[] = {
     {"is not available here", "see seedlm devices, or use --backend auto"},
     {"nothing to compress", "name tensors with --include, or see seedlm estimate"},
-    {"pattern", "correct the pattern"},
+    {"pattern '", "correct the pattern"},
+    {"a pattern is empty", "correct the pattern"},
     {"no compressed tensor", "give the output of seedlm compress"},
     {"No such file or directory", "check the path"},
     {"File name too long", "choose a shorter name"},

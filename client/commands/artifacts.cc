@@ -1,5 +1,4 @@
 // seedlm artifacts: what a server keeps, and how to be rid of it.
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -18,7 +17,8 @@ namespace {
 
 struct Options {
   ServerChoice server;
-  std::vector<std::string> names;
+  std::vector<std::string> names;  // to delete
+  std::string name;                // to verify
   int sample = 4;
   bool json = false;
 };
@@ -126,7 +126,7 @@ absl::StatusOr<ExitCode> Verify(const Options& options, const Interrupt& interru
   if (!session.ok()) return session.status();
   ArtifactClient client(session->channel, session->address);
   v1::VerifyArtifactRequest request;
-  request.set_name(ArtifactName(options.names.front()));
+  request.set_name(ArtifactName(options.name));
   request.set_sample_blocks(options.sample);
   const auto checked = client.Verify(request, interrupt.token());
   if (!checked.ok()) return checked.status();
@@ -141,43 +141,36 @@ absl::StatusOr<ExitCode> Verify(const Options& options, const Interrupt& interru
   return checked->problem_count() == 0 ? kOk : kCheckFailed;
 }
 
-using Command = absl::StatusOr<ExitCode> (*)(const Options&, const Interrupt&);
+using Work = absl::StatusOr<ExitCode> (*)(const Options&, const Interrupt&);
 
-CLI::App* AddCommand(CLI::App& parent, const char* name, const char* what, Command command,
-                     const std::shared_ptr<Options>& options, Action& chosen) {
-  CLI::App* sub = parent.add_subcommand(name, what);
-  AddServerOption(*sub, options->server);
-  sub->callback([&chosen, options, command] {
-    chosen = [options, command](const Interrupt& interrupt) {
-      return command(*options, interrupt);
-    };
-  });
+Command AddCommand(Command& artifacts, const char* name, const char* description, Work work,
+                   const std::shared_ptr<Options>& options) {
+  Command sub = artifacts.Subcommand(name, description);
+  AddServerOption(sub, options->server);
+  sub.Runs([options, work](const Interrupt& interrupt) { return work(*options, interrupt); });
   return sub;
 }
 
 }  // namespace
 
-void AddArtifacts(CLI::App& app, Action& chosen) {
+void AddArtifacts(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* artifacts =
-      app.add_subcommand("artifacts", "Uploads and results that the server keeps");
-  artifacts->require_subcommand(1);
-  CLI::App* list = AddCommand(*artifacts, "list", "All of them", List, options, chosen);
-  list->add_flag("--json", options->json, "JSON");
-  CLI::App* remove = AddCommand(*artifacts, "delete", "Delete some and make their room free",
-                                Delete, options, chosen);
-  remove->add_option("ARTIFACT", options->names, "The name, artifacts/ID, or ID")->required();
-  CLI::App* verify = AddCommand(*artifacts, "verify",
-                                "Check a result on the server, against its source if that is still "
-                                "there; exit code 1 if it fails",
-                                Verify, options, chosen);
-  verify->add_option("ARTIFACT", options->names, "The name, artifacts/ID, or ID")
-      ->required()
-      ->expected(1);
-  verify->add_option("--sample", options->sample, "Blocks of each tensor to encode again")
-      ->check(CLI::Range(0, 10'000))
-      ->default_str("4");
-  verify->add_flag("--json", options->json, "JSON");
+  Command artifacts = app.Subcommand("artifacts", "Uploads and results that the server keeps");
+  artifacts.RequireSubcommand();
+  Command list = AddCommand(artifacts, "list", "All of them", List, options);
+  list.AddFlag("--json", options->json, "JSON");
+  Command remove =
+      AddCommand(artifacts, "delete", "Delete some and make their room free", Delete, options);
+  remove.Add("ARTIFACT", options->names, "The name, artifacts/ID, or ID").Required();
+  Command verify = AddCommand(artifacts, "verify",
+                              "Check a result on the server, against its source if that is still "
+                              "there; exit code 1 if it fails",
+                              Verify, options);
+  verify.Add("ARTIFACT", options->name, "The name, artifacts/ID, or ID").Required();
+  verify.Add("--sample", options->sample, "Blocks of each tensor to encode again")
+      .Range(0, 10'000)
+      .Default("4");
+  verify.AddFlag("--json", options->json, "JSON");
 }
 
 }  // namespace seedlm::client

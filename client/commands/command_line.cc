@@ -1,6 +1,7 @@
 #include <grpc/support/log.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <string>
@@ -22,24 +23,46 @@ void Declare(CLI::App& app, Action& chosen) {
       "generators, here or on a server.");
   app.footer(std::string(kExitCodesHelp));
   app.set_version_flag("--version", absl::StrCat("seedlm ", kVersion));
-  app.require_subcommand(1);
-  AddCompress(app, chosen);
-  AddDecompress(app, chosen);
-  AddVerify(app, chosen);
-  AddInspect(app, chosen);
-  AddEstimate(app, chosen);
-  AddDevices(app, chosen);
-  AddSubmit(app, chosen);
-  AddStatus(app, chosen);
-  AddWatch(app, chosen);
-  AddWait(app, chosen);
-  AddList(app, chosen);
-  AddCancel(app, chosen);
-  AddResume(app, chosen);
-  AddDelete(app, chosen);
-  AddFetch(app, chosen);
-  AddArtifacts(app, chosen);
-  AddReport(app, chosen);
+  Command program(app, chosen);
+  program.RequireSubcommand();
+  AddCompress(program);
+  AddDecompress(program);
+  AddVerify(program);
+  AddInspect(program);
+  AddEstimate(program);
+  AddDevices(program);
+  AddSubmit(program);
+  AddStatus(program);
+  AddWatch(program);
+  AddWait(program);
+  AddList(program);
+  AddCancel(program);
+  AddResume(program);
+  AddDelete(program);
+  AddFetch(program);
+  AddArtifacts(program);
+  AddReport(program);
+}
+
+// What was not understood, and by which command: "'lst': no such command of seedlm artifacts".
+std::string UsageError(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* command = &app;
+  std::string name = "seedlm";
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    name += " " + command->get_name();
+  }
+  const std::vector<std::string> unknown = app.remaining(true);
+  const std::string help = absl::StrCat("; see ", name, " --help");
+  if (unknown.empty()) return error.what() + help;
+  if (!command->get_subcommands([](const CLI::App*) { return true; }).empty()) {
+    return absl::StrCat("'", unknown.front(), "': no such command of ", name, help);
+  }
+  const auto option = std::find_if(unknown.begin(), unknown.end(), [](const std::string& word) {
+    return word.size() > 1 && word[0] == '-';
+  });
+  if (option != unknown.end()) return absl::StrCat(*option, ": no such option of ", name, help);
+  return absl::StrCat("'", unknown.front(), "': one argument too many", help);
 }
 
 int Run(const Action& action) {
@@ -71,14 +94,7 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    const std::vector<std::string> unknown = app.remaining();
-    if (app.get_subcommands().empty() && !unknown.empty()) {
-      PrintError(absl::StrCat("'", unknown.front(), "': no such command; see seedlm --help"));
-      return kUsage;
-    }
-    std::string command = "seedlm";
-    for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
-    PrintError(absl::StrCat(error.what(), "; see ", command, " --help"));
+    PrintError(UsageError(app, error));
     return kUsage;
   }
   return Run(chosen);

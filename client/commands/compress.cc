@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <array>
 #include <filesystem>
 #include <memory>
@@ -93,10 +92,12 @@ absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const P
     job.mutable_destination()->set_overwrite(options.force);
     return request;
   }
+  job.mutable_destination()->set_managed(true);
+  absl::Status status = session.jobs->CheckBeforeUpload(job, transfer.stop);
+  if (!status.ok()) return status;
   const auto artifact = Upload(transfer, paths.in);
   if (!artifact.ok()) return artifact.status();
   SetSource(*artifact, job);
-  job.mutable_destination()->set_managed(true);
   return request;
 }
 
@@ -116,17 +117,15 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   if (const std::string here = GivenOption(options.engine);
       !options.server.empty() && !here.empty()) {
-    PrintError(here + ": has no effect on a server; leave it out, or leave out --server");
+    PrintError(
+        here +
+        ": has no effect on a server; leave it out, or leave out --server and SEEDLM_SERVER");
     return kUsage;
   }
   const auto paths = CheckPaths(options);
   if (!paths.ok()) return paths.status();
   const auto session = Start(options, *paths);
   if (!session.ok()) return session.status();
-  if (session->embedded == nullptr) {  // before a long upload
-    const auto there = session->jobs->GetCapabilities(interrupt.token());
-    if (!there.ok()) return there.status();
-  }
   ProgressBar bar;
   const TransferContext transfer{
       .channel = session->channel,
@@ -155,23 +154,19 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 }  // namespace
 
-void AddCompress(CLI::App& app, Action& chosen) {
+void AddCompress(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("compress", "Compress a checkpoint");
-  sub->add_option("IN", options->in, "A .safetensors file, or a directory of them")->required();
-  sub->add_option("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR")
-      ->required();
-  AddSpecOptions(*sub, options->spec);
-  AddEngineOptions(*sub, options->engine);
-  AddServerOption(*sub, options->server);
-  sub->add_option("--report", options->report,
-                  "Write the job's figures and pictures there, as HTML")
-      ->type_name("FILE");
-  sub->add_flag("--force", options->force, "Replace OUT, and the report, if they exist");
-  sub->add_flag("--json", options->json, "The summary as JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  Command sub = app.Subcommand("compress", "Compress a checkpoint");
+  sub.Add("IN", options->in, "A .safetensors file, or a directory of them").Required();
+  sub.Add("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR").Required();
+  AddSpecOptions(sub, options->spec);
+  AddEngineOptions(sub, options->engine);
+  AddServerOption(sub, options->server);
+  sub.Add("--report", options->report, "Write the job's figures and pictures there, as HTML")
+      .ValueName("FILE");
+  sub.AddFlag("--force", options->force, "Replace OUT, and the report, if they exist");
+  sub.AddFlag("--json", options->json, "The summary as JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

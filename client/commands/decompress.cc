@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -74,20 +73,17 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 }  // namespace
 
-void AddDecompress(CLI::App& app, Action& chosen) {
+void AddDecompress(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("decompress", "Restore an ordinary checkpoint");
-  sub->add_option("IN", options->in, "A compressed file or directory")->required();
-  sub->add_option("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR")
-      ->required();
-  sub->add_option("--dtype", options->dtype, "Of restored tensors: source, f32, f16 or bf16")
-      ->check(CLI::IsMember({"source", "f32", "f16", "bf16"}))
-      ->default_str("source");
-  sub->add_flag("--force", options->force, "Replace OUT if it exists");
-  sub->add_flag("--json", options->json, "The summary as JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  Command sub = app.Subcommand("decompress", "Restore an ordinary checkpoint");
+  sub.Add("IN", options->in, "A compressed file or directory").Required();
+  sub.Add("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR").Required();
+  sub.Add("--dtype", options->dtype, "Of restored tensors: source, f32, f16 or bf16")
+      .OneOf({"source", "f32", "f16", "bf16"})
+      .Default("source");
+  sub.AddFlag("--force", options->force, "Replace OUT if it exists");
+  sub.AddFlag("--json", options->json, "The summary as JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

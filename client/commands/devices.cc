@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -43,14 +42,12 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 }  // namespace
 
-void AddDevices(CLI::App& app, Action& chosen) {
+void AddDevices(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("devices", "What can search here, or on a server");
-  AddServerOption(*sub, options->server);
-  sub->add_flag("--json", options->json, "JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  Command sub = app.Subcommand("devices", "What can search here, or on a server");
+  AddServerOption(sub, options->server);
+  sub.AddFlag("--json", options->json, "JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

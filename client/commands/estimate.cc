@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -62,17 +61,14 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 }  // namespace
 
-void AddEstimate(CLI::App& app, Action& chosen) {
+void AddEstimate(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub =
-      app.add_subcommand("estimate", "What compress would do and cost, from headers alone");
-  sub->add_option("IN", options->in, "A .safetensors file, or a directory of them")->required();
-  AddSpecOptions(*sub, options->spec);
-  AddEngineOptions(*sub, options->engine);
-  sub->add_flag("--json", options->json, "JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  Command sub = app.Subcommand("estimate", "What compress would do and cost, from headers alone");
+  sub.Add("IN", options->in, "A .safetensors file, or a directory of them").Required();
+  AddSpecOptions(sub, options->spec);
+  AddEngineOptions(sub, options->engine);
+  sub.AddFlag("--json", options->json, "JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

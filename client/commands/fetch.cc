@@ -1,7 +1,7 @@
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/job_json.h"
 #include "client/job_report.h"
@@ -10,6 +10,7 @@
 #include "client/output_path.h"
 #include "client/progress_bar.h"
 #include "client/session.h"
+#include "client/text.h"
 #include "client/transfer.h"
 
 namespace seedlm::client {
@@ -30,6 +31,12 @@ nlohmann::ordered_json ToJson(const v1::Job& job, const std::string& out) {
         {{"path", file.path()}, {"size", file.size()}, {"sha256", file.sha256()}});
   }
   return json;
+}
+
+uint64_t TotalBytes(const v1::Job& job) {
+  uint64_t bytes = 0;
+  for (const auto& file : job.output_files()) bytes += static_cast<uint64_t>(file.size());
+  return bytes;
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
@@ -58,24 +65,25 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (status.ok()) status = Fetch(transfer, *job, *out, options.force);
   bar.Clear();
   if (!status.ok()) return status;
-  if (options.json) PrintOut(JsonLine(ToJson(*job, *out)));
+  if (options.json) {
+    PrintOut(JsonLine(ToJson(*job, *out)));
+  } else {
+    PrintNote(absl::StrCat(*out, ": ", FormatBytes(TotalBytes(*job)), ", checksums verified"));
+  }
   return kOk;
 }
 
 }  // namespace
 
-void AddFetch(CLI::App& app, Action& chosen) {
+void AddFetch(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("fetch", "Download a job's result");
-  sub->add_option("JOB", options->job, "The job's name, jobs/ID")->required();
-  sub->add_option("OUT", options->out, "The file or directory to make; DIR/: a file in DIR")
-      ->required();
-  AddServerOption(*sub, options->server);
-  sub->add_flag("--force", options->force, "Replace OUT if it exists");
-  sub->add_flag("--json", options->json, "What was written, as JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  Command sub = app.Subcommand("fetch", "Download a job's result");
+  sub.Add("JOB", options->job, "The job's name, jobs/ID").Required();
+  sub.Add("OUT", options->out, "The file or directory to make; DIR/: a file in DIR").Required();
+  AddServerOption(sub, options->server);
+  sub.AddFlag("--force", options->force, "Replace OUT if it exists");
+  sub.AddFlag("--json", options->json, "What was written, as JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -78,14 +77,12 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 }  // namespace
 
-void AddInspect(CLI::App& app, Action& chosen) {
+void AddInspect(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("inspect", "What a checkpoint holds");
-  sub->add_option("PATH", options->path, "A .safetensors file, or a directory of them")->required();
-  sub->add_flag("--json", options->json, "JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  Command sub = app.Subcommand("inspect", "What a checkpoint holds");
+  sub.Add("PATH", options->path, "A .safetensors file, or a directory of them").Required();
+  sub.AddFlag("--json", options->json, "JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

@@ -1,6 +1,5 @@
 // The commands on one job: status, cancel, resume and delete ask the server one thing, watch and
 // wait follow the job to its end.
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -25,19 +24,16 @@ struct Options {
 using Work = std::function<absl::StatusOr<ExitCode>(JobClient& jobs, const std::string& name,
                                                     bool json, const Interrupt& interrupt)>;
 
-void AddJobCommand(CLI::App& app, Action& chosen, const char* command, const char* description,
-                   const Work& work) {
+void AddJobCommand(Command& app, const char* name, const char* description, const Work& work) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand(command, description);
-  sub->add_option("JOB", options->job, "The job's name, jobs/ID")->required();
-  AddServerOption(*sub, options->server);
-  sub->add_flag("--json", options->json, "JSON");
-  sub->callback([&chosen, options, work] {
-    chosen = [options, work](const Interrupt& interrupt) -> absl::StatusOr<ExitCode> {
-      const auto session = Connect(options->server);
-      if (!session.ok()) return session.status();
-      return work(*session->jobs, JobName(options->job), options->json, interrupt);
-    };
+  Command sub = app.Subcommand(name, description);
+  sub.Add("JOB", options->job, "The job's name, jobs/ID").Required();
+  AddServerOption(sub, options->server);
+  sub.AddFlag("--json", options->json, "JSON");
+  sub.Runs([options, work](const Interrupt& interrupt) -> absl::StatusOr<ExitCode> {
+    const auto session = Connect(options->server);
+    if (!session.ok()) return session.status();
+    return work(*session->jobs, JobName(options->job), options->json, interrupt);
   });
 }
 
@@ -76,8 +72,8 @@ absl::StatusOr<std::string> NameAndState(const absl::StatusOr<v1::Job>& job, boo
 
 }  // namespace
 
-void AddStatus(CLI::App& app, Action& chosen) {
-  AddJobCommand(app, chosen, "status", "Show a job",
+void AddStatus(Command& app) {
+  AddJobCommand(app, "status", "Show a job",
                 Printing([](JobClient& jobs, const std::string& name, bool json,
                             const std::stop_token& stop) -> absl::StatusOr<std::string> {
                   const auto job = jobs.GetJob(name, stop);
@@ -86,31 +82,33 @@ void AddStatus(CLI::App& app, Action& chosen) {
                 }));
 }
 
-void AddCancel(CLI::App& app, Action& chosen) {
-  AddJobCommand(
-      app, chosen, "cancel", "Stop a job; resume lets it go on",
-      Printing(
-          [](JobClient& jobs, const std::string& name, bool json, const std::stop_token& stop) {
-            const auto job = jobs.CancelJob(name, stop);
-            if (job.ok() && HasEnded(job->state()) && job->state() != v1::JOB_STATE_CANCELLED) {
-              PrintNote(job->name() + ": had ended before; there was nothing to stop");
-            }
-            return NameAndState(job, json);
-          }));
+void AddCancel(Command& app) {
+  AddJobCommand(app, "cancel", "Stop a job; resume lets it go on",
+                Printing([](JobClient& jobs, const std::string& name, bool json,
+                            const std::stop_token& stop) {
+                  const auto job = jobs.CancelJob(name, stop);
+                  if (job.ok() && !HasEnded(job->state())) {
+                    PrintNote(job->name() +
+                              ": stops when the shards in work are done; seedlm wait " +
+                              job->name() + " returns then");
+                  } else if (job.ok() && job->state() != v1::JOB_STATE_CANCELLED) {
+                    PrintNote(job->name() + ": had ended before; there was nothing to stop");
+                  }
+                  return NameAndState(job, json);
+                }));
 }
 
-void AddResume(CLI::App& app, Action& chosen) {
-  AddJobCommand(app, chosen, "resume", "Let a failed or cancelled job go on where it stopped",
+void AddResume(Command& app) {
+  AddJobCommand(app, "resume", "Let a failed or cancelled job go on where it stopped",
                 Printing([](JobClient& jobs, const std::string& name, bool json,
                             const std::stop_token& stop) {
                   return NameAndState(jobs.ResumeJob(name, stop), json);
                 }));
 }
 
-void AddDelete(CLI::App& app, Action& chosen) {
+void AddDelete(Command& app) {
   AddJobCommand(
-      app, chosen, "delete",
-      "Remove a job that has ended, and its result where the server keeps it",
+      app, "delete", "Remove a job that has ended, and its result where the server keeps it",
       Printing([](JobClient& jobs, const std::string& name, bool json,
                   const std::stop_token& stop) -> absl::StatusOr<std::string> {
         absl::Status status = jobs.DeleteJob(name, stop);
@@ -119,17 +117,17 @@ void AddDelete(CLI::App& app, Action& chosen) {
       }));
 }
 
-void AddWatch(CLI::App& app, Action& chosen) {
+void AddWatch(Command& app) {
   AddJobCommand(
-      app, chosen, "watch", "Follow a job to its end: its tensors as they are finished",
+      app, "watch", "Follow a job to its end: its tensors as they are finished",
       [](JobClient& jobs, const std::string& name, bool json, const Interrupt& interrupt) {
         return Follow(jobs, name, {.show_tensors = true, .json = json}, false, interrupt);
       });
 }
 
-void AddWait(CLI::App& app, Action& chosen) {
+void AddWait(Command& app) {
   AddJobCommand(
-      app, chosen, "wait", "Return when a job has ended; exit code 0 only if it succeeded",
+      app, "wait", "Return when a job has ended; exit code 0 only if it succeeded",
       [](JobClient& jobs, const std::string& name, bool json, const Interrupt& interrupt) {
         return Follow(jobs, name, {.show_progress = !json}, json, interrupt);
       });

@@ -1,7 +1,5 @@
 #include <google/protobuf/util/time_util.h>
 
-#include <CLI/CLI.hpp>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -15,15 +13,9 @@
 namespace seedlm::client {
 namespace {
 
-const std::map<std::string, v1::JobState> kStates = {{"QUEUED", v1::JOB_STATE_QUEUED},
-                                                     {"RUNNING", v1::JOB_STATE_RUNNING},
-                                                     {"SUCCEEDED", v1::JOB_STATE_SUCCEEDED},
-                                                     {"FAILED", v1::JOB_STATE_FAILED},
-                                                     {"CANCELLED", v1::JOB_STATE_CANCELLED}};
-
 struct Options {
   ServerChoice server;
-  v1::JobState state = v1::JOB_STATE_UNSPECIFIED;
+  std::string state;  // without JOB_STATE_; empty: all
   bool json = false;
 };
 
@@ -53,7 +45,11 @@ std::string TextList(const std::vector<v1::Job>& jobs) {
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   v1::ListJobsRequest request;
-  request.set_state(options.state);
+  if (!options.state.empty()) {
+    v1::JobState state = v1::JOB_STATE_UNSPECIFIED;
+    v1::JobState_Parse("JOB_STATE_" + options.state, &state);
+    request.set_state(state);
+  }
   const auto session = Connect(options.server);
   if (!session.ok()) return session.status();
   const auto jobs = session->jobs->ListJobs(request, interrupt.token());
@@ -64,18 +60,16 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 }  // namespace
 
-void AddList(CLI::App& app, Action& chosen) {
+void AddList(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("list", "The server's jobs, newest first");
-  AddServerOption(*sub, options->server);
-  sub->add_option("--state", options->state,
-                  "Only jobs in this state: QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED")
-      ->type_name("STATE")
-      ->transform(CLI::CheckedTransformer(kStates, CLI::ignore_case).description(""));
-  sub->add_flag("--json", options->json, "JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  Command sub = app.Subcommand("list", "The server's jobs, newest first");
+  AddServerOption(sub, options->server);
+  sub.Add("--state", options->state,
+          "Only jobs in this state: QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED")
+      .OneOf({"QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"})
+      .ValueName("STATE");
+  sub.AddFlag("--json", options->json, "JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

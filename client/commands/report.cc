@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -27,24 +26,25 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   absl::Status status =
       WriteReport(*session->jobs, JobName(options.job), *path, options.force, interrupt.token());
   if (!status.ok()) return status;
-  if (options.json) PrintOut(JsonLine({{"name", JobName(options.job)}, {"output", options.out}}));
+  if (options.json) {
+    PrintOut(JsonLine({{"name", JobName(options.job)}, {"output", options.out}}));
+  } else {
+    PrintNote(options.out + ": written");
+  }
   return kOk;
 }
 
 }  // namespace
 
-void AddReport(CLI::App& app, Action& chosen) {
+void AddReport(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub =
-      app.add_subcommand("report", "Write a job's figures and pictures as one HTML page");
-  sub->add_option("JOB", options->job, "The job's name, jobs/ID")->required();
-  sub->add_option("-o,--output", options->out, "The page")->type_name("FILE")->required();
-  AddServerOption(*sub, options->server);
-  sub->add_flag("--force", options->force, "Replace the page if it exists");
-  sub->add_flag("--json", options->json, "Say what was written as JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  Command sub = app.Subcommand("report", "Write a job's figures and pictures as one HTML page");
+  sub.Add("JOB", options->job, "The job's name, jobs/ID").Required();
+  sub.Add("-o,--output", options->out, "The page").ValueName("FILE").Required();
+  AddServerOption(sub, options->server);
+  sub.AddFlag("--force", options->force, "Replace the page if it exists");
+  sub.AddFlag("--json", options->json, "Say what was written as JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -41,6 +40,8 @@ absl::Status UploadSource(const Options& options, const Session& session,
   }
   const auto path = InputPath(options.in);
   if (!path.ok()) return path.status();
+  absl::Status status = session.jobs->CheckBeforeUpload(job, interrupt.token());
+  if (!status.ok()) return status;
   ProgressBar bar;
   const auto artifact = Upload({.channel = session.channel,
                                 .address = session.address,
@@ -55,9 +56,6 @@ absl::Status UploadSource(const Options& options, const Session& session,
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   const auto session = Connect(options.server);
   if (!session.ok()) return session.status();
-  // Before a long upload: is the server there?
-  const auto there = session->jobs->GetCapabilities(interrupt.token());
-  if (!there.ok()) return there.status();
   v1::CreateJobRequest request;
   request.set_request_id(options.request_id);
   v1::Job& wanted = *request.mutable_job();
@@ -73,30 +71,28 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 }  // namespace
 
-void AddSubmit(CLI::App& app, Action& chosen) {
+void AddSubmit(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("submit", "Give a server a job; prints the job's name");
-  sub->add_option("IN", options->in,
-                  "A file or directory to upload, or a file:// URI that the server reads")
-      ->required();
-  sub->add_option("--to", options->to,
-                  "managed (kept by the server, see fetch), file:///PATH on the server, or "
-                  "s3://BUCKET/PREFIX")
-      ->default_str("managed")
-      ->check([](const std::string& to) {
+  Command sub = app.Subcommand("submit", "Give a server a job; prints the job's name");
+  sub.Add("IN", options->in,
+          "A file or directory to upload, or a file:// URI that the server reads")
+      .Required();
+  sub.Add("--to", options->to,
+          "managed (kept by the server, see fetch), file:///PATH on the server, or "
+          "s3://BUCKET/PREFIX")
+      .Default("managed")
+      .Check([](const std::string& to) {
         const bool known =
             to == "managed" || absl::StartsWith(to, "file://") || absl::StartsWith(to, "s3://");
         return known ? std::string() : to + " is not managed, file:///PATH or s3://BUCKET/PREFIX";
       });
-  sub->add_option("--request-id", options->request_id,
-                  "The same id with the same job gives the same job again");
-  AddSpecOptions(*sub, options->spec);
-  AddServerOption(*sub, options->server);
-  sub->add_flag("--force", options->force, "Replace an output that exists");
-  sub->add_flag("--json", options->json, "The job as JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  sub.Add("--request-id", options->request_id,
+          "The same id with the same job gives the same job again");
+  AddSpecOptions(sub, options->spec);
+  AddServerOption(sub, options->server);
+  sub.AddFlag("--force", options->force, "Replace an output that exists");
+  sub.AddFlag("--json", options->json, "The job as JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

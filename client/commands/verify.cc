@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -133,30 +132,27 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 
 }  // namespace
 
-void AddVerify(CLI::App& app, Action& chosen) {
+void AddVerify(Command& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand(
+  Command sub = app.Subcommand(
       "verify", "Compare a compressed checkpoint with its original; exit code 1 if it fails");
-  sub->add_option("COMPRESSED", options->compressed, "The output of compress")->required();
-  sub->add_option("ORIGINAL", options->original, "Its input")->required();
-  sub->add_option("--max-error", options->max_error,
-                  "Fail if a tensor's relative error is above this")
-      ->check(CLI::NonNegativeNumber);
-  sub->add_option("--sample", options->sample, "Blocks of each tensor to encode again")
-      ->check(CLI::Range(0, 1'000'000))
-      ->default_str("4");
-  CLI::Option* activations = sub->add_option(
+  sub.Add("COMPRESSED", options->compressed, "The output of compress").Required();
+  sub.Add("ORIGINAL", options->original, "Its input").Required();
+  sub.Add("--max-error", options->max_error, "Fail if a tensor's relative error is above this")
+      .NotNegative();
+  sub.Add("--sample", options->sample, "Blocks of each tensor to encode again")
+      .Range(0, 1'000'000)
+      .Default("4");
+  const Option activations = sub.Add(
       "--activations", options->activations,
       "Inputs of layers, safetensors: [n, in] under the name of a weight [out, in]; for these the "
       "relative error of the output is shown");
-  sub->add_option("--backend", options->backend, "What multiplies them: auto, cpu, cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->default_str("auto")
-      ->needs(activations);
-  sub->add_flag("--json", options->json, "JSON");
-  sub->callback([&chosen, options] {
-    chosen = [options](const Interrupt& interrupt) { return Run(*options, interrupt); };
-  });
+  sub.Add("--backend", options->backend, "What multiplies them: auto, cpu, cuda")
+      .OneOf({"auto", "cpu", "cuda"})
+      .Default("auto")
+      .Needs(activations);
+  sub.AddFlag("--json", options->json, "JSON");
+  sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 
 }  // namespace seedlm::client

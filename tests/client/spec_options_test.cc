@@ -16,9 +16,11 @@ struct Parsed {
 Parsed Parse(const std::string& line) {
   Parsed parsed;
   CLI::App app;
-  app.add_option("IN", parsed.in);
-  AddSpecOptions(app, parsed.options);
-  AddEngineOptions(app, parsed.engine);
+  Action chosen;
+  Command command(app, chosen);
+  command.Add("IN", parsed.in, "");
+  AddSpecOptions(command, parsed.options);
+  AddEngineOptions(command, parsed.engine);
   try {
     app.parse(line);
   } catch (const CLI::ParseError& error) {

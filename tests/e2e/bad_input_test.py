@@ -268,6 +268,9 @@ class BadCommandLines(EndToEnd):
         source = small_file(self.path("in.safetensors"))
         rows = [((), "subcommand"),
                 (("explode",), "explode"),
+                (("artifacts", "lst"), "'lst': no such command of seedlm artifacts"),
+                (("compress", source, "x", "--bit", "3"), "--bit: no such option"),
+                (("compress", source, "x", "y"), "'y': one argument too many"),
                 (("compress",), "IN"),
                 (("compress", source), "OUT"),
                 (("compress", source, "x", "--bits", "5"), "--bits"),
@@ -282,6 +285,12 @@ class BadCommandLines(EndToEnd):
             with self.subTest(args=args):
                 self.fails(run(*args), USAGE, word, "--help")
         self.assertEqual(self.listing(), ["in.safetensors"])
+
+    def test_a_directory_is_no_safetensors_file(self):
+        source = harness.small_directory(self.path("in"))
+        self.fails(run("compress", source, self.path("out.safetensors")), INVALID,
+                   "out.safetensors", "is a directory")
+        self.assertEqual(self.listing(), ["in"])
 
     def test_an_unknown_backend(self):
         source = small_file(self.path("in.safetensors"))

@@ -41,6 +41,17 @@ class Remote(EndToEnd):
             self.assertEqual(read(self.path("one.safetensors")), read(self.path("local.safetensors")))
             self.assertEqual(server.stop(), 0)
 
+    def test_a_job_that_would_be_refused_uploads_nothing(self):
+        source = small_file(self.path("in.safetensors"))
+        with self.server() as server:
+            self.fails(server.run("submit", source, "--to", "file:///nowhere/out"),
+                       harness.STORAGE, "/nowhere/out")
+            self.fails(server.run("submit", source, "--backend", "abacus"), INVALID, "abacus")
+            self.fails(server.run("compress", source, self.path("x"), "--backend", "abacus"),
+                       INVALID, "abacus")
+            self.assertEqual(self.ok(server.run("artifacts", "list", "--json")).json(),
+                             {"artifacts": []})
+
     def test_a_directory_the_same_bytes_as_in_the_process(self):
         source = small_directory(self.path("in"))
         self.ok(run("compress", source, self.path("local")))
