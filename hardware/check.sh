@@ -15,9 +15,11 @@ seedlm=$root/build/cpu/client/seedlm
 simulator=$root/build/cpu/hardware/sim/seedlm-fpga-sim
 mkdir -p "$work"
 
-# A matrix with Gaussian weights, compressed at 4 and 3 bits by the product itself.
+# A matrix with Gaussian weights, compressed by the product itself: at 4 bits with each kind of levels,
+# and at 3 bits. Made anew by a newer product.
+kinds=(4-fitted 4-paper 4-pow2 3-fitted)
 models() {
-  [[ -e "$work/back-3.safetensors" ]] && return
+  [[ "$work/back-${kinds[-1]}.safetensors" -nt "$seedlm" ]] && return
   python3 - "$work/in.safetensors" <<'PYTHON'
 import array, json, random, struct, sys
 rows, columns = 192, 1536
@@ -28,10 +30,11 @@ header = json.dumps({"layers.0.up.weight": {"dtype": "F32", "shape": [rows, colu
 with open(sys.argv[1], "wb") as file:
     file.write(struct.pack("<Q", len(header)) + header + data)
 PYTHON
-  local bits
-  for bits in 4 3; do
-    "$seedlm" compress "$work/in.safetensors" "$work/out-$bits.safetensors" --bits $bits --force
-    "$seedlm" decompress "$work/out-$bits.safetensors" "$work/back-$bits.safetensors" \
+  local kind
+  for kind in "${kinds[@]}"; do
+    "$seedlm" compress "$work/in.safetensors" "$work/out-$kind.safetensors" --bits "${kind%-*}" \
+      --scale "${kind#*-}" --force
+    "$seedlm" decompress "$work/out-$kind.safetensors" "$work/back-$kind.safetensors" \
       --dtype f16 --force
   done
 }
@@ -46,23 +49,26 @@ stage_build() {
 }
 
 stage_csim() {
-  local bits
+  local kind
   models
   "$root/build/cpu/tests/hardware/fpga_sim_test" --warn NoTests
-  for bits in 4 3; do
-    "$root/build/cpu/hardware/hls/hls_test_bench" tests/vectors "$work/out-$bits.safetensors" \
-      "$work/back-$bits.safetensors"
+  for kind in "${kinds[@]}"; do
+    "$root/build/cpu/hardware/hls/hls_test_bench" tests/vectors "$work/out-$kind.safetensors" \
+      "$work/back-$kind.safetensors"
+    "$simulator" --model "$work/out-$kind.safetensors" --check
   done
-  "$simulator" --model "$work/out-4.safetensors" --check
 }
 
 stage_lockstep() {
   models
   "$build/tests/hardware/decoder_lockstep" --blocks 1400000
-  "$build/tests/hardware/decoder_lockstep" --model "$work/out-4.safetensors"
-  "$build/tests/hardware/decoder_lockstep" --model "$work/out-3.safetensors"
+  "$build/tests/hardware/decoder_lockstep" --model "$work/out-4-fitted.safetensors"
+  "$build/tests/hardware/decoder_lockstep" --model "$work/out-3-fitted.safetensors"
   "$build/tests/hardware/gemv_lockstep" --matrices 400
-  "$build/tests/hardware/gemv_lockstep" --model "$work/out-4.safetensors"
+  local kind
+  for kind in 4-fitted 4-paper 4-pow2; do
+    "$build/tests/hardware/gemv_lockstep" --model "$work/out-$kind.safetensors"
+  done
   "$build/tests/hardware/gemv_lockstep" --cycles 128 --cycles 512
   "$build/tests/hardware/lane_exhaustive" 8192
 }
@@ -87,6 +93,9 @@ report() {
   exit "$status"
 }
 trap report EXIT
+# Without these a signal ends the script with the status of the command before it, which may be 0.
+trap 'exit 143' TERM
+trap 'exit 130' INT
 for stage in "${stages[@]}"; do
   echo "== hardware: $stage"
   started=$SECONDS

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The paper's table, from the simulator: cycles of both units, and the plot of the speed-up.
 
-Usage: table.py --sim PROGRAM [--write]
+Usage: table.py --sim PROGRAM [--write | --squares]
 
 Prints the tables as Markdown. Exit 1 if a speed-up is below what is asked of it, or if README.md or
-speedup.svg beside this file hold other figures; --write puts them there. Everything is deterministic.
+speedup.svg beside this file hold other figures; --write puts them there, --squares looks at the table
+of squares alone. Everything is deterministic.
 """
 
 import argparse
@@ -56,7 +57,7 @@ class Simulator:
                      for unit in ("fp16", "seedlm"))
 
 
-def table(simulator, failures):
+def squares(simulator, failures):
     lines = ["| matrix | fp16 cycles | over weights / 32 | seedlm cycles | speed-up | the paper's |",
              "|---|---|---|---|---|---|"]
     for side in SQUARES:
@@ -70,7 +71,11 @@ def table(simulator, failures):
             failures.append(f"{side}: fp16 is {100 * over:.1f} % over its floor")
         if side == 2048 and seedlm > PAPER_CYCLES_2048:
             failures.append(f"2048: {seedlm} cycles")
-    lines += ["", "| Llama-2 layer | rows x columns | fp16, alone | seedlm, alone | speed-up | "
+    return "\n".join(lines) + "\n"
+
+
+def layers(simulator, failures):
+    lines = ["", "| Llama-2 layer | rows x columns | fp16, alone | seedlm, alone | speed-up | "
               "fp16, in sequence | seedlm, in sequence | speed-up |",
               "|---|---|---|---|---|---|---|---|"]
     for name, rows, columns, same_vector in LAYERS:
@@ -122,16 +127,30 @@ def plot(simulator):
     return "\n".join(parts) + "\n"
 
 
+def finish(failures):
+    for failure in failures:
+        print(f"table.py: {failure}", file=sys.stderr)
+    sys.exit(1 if failures else 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sim", required=True, help="the program seedlm-fpga-sim")
-    parser.add_argument("--write", action="store_true", help="update README.md and speedup.svg")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--write", action="store_true", help="update README.md and speedup.svg")
+    what.add_argument("--squares", action="store_true", help="the table of squares alone")
     arguments = parser.parse_args()
     simulator, failures = Simulator(arguments.sim), []
-    markdown, svg = table(simulator, failures), plot(simulator)
-    print(markdown)
     readme_path, plot_path = HERE / "README.md", HERE / "speedup.svg"
     readme = readme_path.read_text(encoding="utf-8")
+    markdown = squares(simulator, failures)
+    if arguments.squares:
+        print(markdown)
+        if markdown not in readme:
+            failures.append("README.md holds another table of squares; table.py --write mends it")
+        finish(failures)
+    markdown, svg = markdown + layers(simulator, failures), plot(simulator)
+    print(markdown)
     begin, end = readme.index(BEGIN) + len(BEGIN), readme.index(END)
     if arguments.write:
         readme_path.write_text(readme[:begin] + markdown + readme[end:], encoding="utf-8")
@@ -141,9 +160,7 @@ def main():
             failures.append("README.md holds another table; table.py --write puts this one there")
         if not plot_path.exists() or plot_path.read_text(encoding="utf-8") != svg:
             failures.append("speedup.svg shows something else; table.py --write draws it")
-    for failure in failures:
-        print(f"table.py: {failure}", file=sys.stderr)
-    sys.exit(1 if failures else 0)
+    finish(failures)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 //
 //   weights      row-major. seedlm: 16 4bit words a port word; fp16: 32 float16. 64-byte aligned.
 //   activations  x, float16 (32 a port word) or int8 (64); 128 * chunks of them
-//   row_scales   one float32 a row, finite; 1.0 where there is no such scale
+//   row_scales   one float32 a row, finite (flagged if not); 1.0 where there is no such scale
 //   results      one float32 a row
 //   levels       the tensor's 16 scales, float32: normal, positive, over at most 27 octaves
 //   rows         at most 2^20
@@ -26,7 +26,8 @@ void seedlm_gemv(const seedlm_hls::port_t* weights, const seedlm_hls::port_t* ac
                  ap_uint<4>* status);
 
 // The same with the levels of --scale paper or pow2: powers of two times levels[0], so that a level
-// is a shift; the common significand of the levels is multiplied into row_scales by the caller.
+// is a shift; the common significand of the levels is multiplied into row_scales by the caller, as
+// host_levels.h does. Levels without one are refused: kBadLevels.
 void seedlm_gemv_pow2(const seedlm_hls::port_t* weights, const seedlm_hls::port_t* activations,
                       const seedlm_hls::float_bits_t* row_scales, seedlm_hls::float_bits_t* results,
                       const seedlm_hls::float_bits_t levels[16], ap_uint<32> rows,

@@ -13,7 +13,7 @@ inline void multiply_fp16_rows(
     Float16Activation::stored_t vector[kMaxChunks * kWordsPerChunk][kHalvesPerPort],
     hls::stream<ap_uint<4> >& vector_flags, ap_uint<32> rows, ap_uint<16> chunks,
     hls::stream<ap_int<kFp16Accumulator> >& sums, hls::stream<exponent_t>& units,
-    ap_uint<4>* status) {
+    hls::stream<ap_uint<4> >& flags) {
   units.write(2 * Float16Activation::kUnit);
   bool not_finite = false;
   ap_int<kFp16Accumulator> accumulator = 0;
@@ -47,7 +47,7 @@ WORDS:
       ++line;
     }
   }
-  *status = vector_flags.read() | ap_uint<4>(not_finite ? kNotFinite : 0);
+  flags.write(vector_flags.read() | ap_uint<4>(not_finite ? kNotFinite : 0));
 }
 
 }  // namespace seedlm_hls
@@ -69,8 +69,10 @@ extern "C" void gemv_fp16(const port_t* weights, const port_t* activations,
 #pragma HLS STREAM variable = sums depth = 16
   hls::stream<exponent_t> units("units");
 #pragma HLS STREAM variable = units depth = 2
+  hls::stream<ap_uint<4> > flags("flags");
+#pragma HLS STREAM variable = flags depth = 2
   load_vector<Float16Activation, kHalvesPerPort>(activations, rows, chunks, vector, vector_flags);
   load_words(weights, rows, chunks, kWordsPerChunk, words);
-  multiply_fp16_rows(words, vector, vector_flags, rows, chunks, sums, units, status);
-  finish_rows<kFp16Accumulator>(sums, units, row_scales, rows, chunks, results);
+  multiply_fp16_rows(words, vector, vector_flags, rows, chunks, sums, units, flags);
+  finish_rows<kFp16Accumulator>(sums, units, flags, row_scales, rows, chunks, results, status);
 }

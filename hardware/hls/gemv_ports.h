@@ -6,10 +6,10 @@
 #define SEEDLM_PRAGMA(text) _Pragma(#text)
 #define SEEDLM_GEMV_PORTS                                                                   \
   SEEDLM_PRAGMA(HLS INTERFACE mode = m_axi port = weights bundle = gmem_weights offset =    \
-                    slave depth = 64 max_read_burst_length = 64 num_read_outstanding =      \
+                    slave depth = 1024 max_read_burst_length = 64 num_read_outstanding =    \
                         16 latency = 64)                                                    \
   SEEDLM_PRAGMA(HLS INTERFACE mode = m_axi port = activations bundle = gmem_vector offset = \
-                    slave depth = 64 max_read_burst_length = 64 num_read_outstanding = 4)   \
+                    slave depth = 1024 max_read_burst_length = 64 num_read_outstanding = 4) \
   SEEDLM_PRAGMA(HLS INTERFACE mode = m_axi port = row_scales bundle = gmem_scales offset =  \
                     slave depth = 16 max_read_burst_length = 64 num_read_outstanding = 4)   \
   SEEDLM_PRAGMA(HLS INTERFACE mode = m_axi port = results bundle = gmem_results offset =    \

@@ -12,10 +12,10 @@ static const int kMaxRows = 1 << 20;  // as the RTL's command has them
 
 // What a unit tells of its input; bits of `status`.
 enum Status {
-  kZeroSeed = 1,       // a block is no code; it counts as the sums of an all-zero sequence
-  kNotFinite = 2,      // an activation or an FP16 weight is infinite or NaN; it counts as 0
-  kLevelsTooWide = 4,  // levels over more than 27 octaves, or one that is not a normal float32
-  kBadShape = 8,       // rows > kMaxRows, no chunks, or > kMaxChunks of them: nothing was computed
+  kZeroSeed = 1,   // a block is no code; it counts as the sums of an all-zero sequence
+  kNotFinite = 2,  // an activation or an FP16 weight, which counts as 0, or a row scale
+  kBadLevels = 4,  // levels that the unit cannot take (gemv.h): the results mean nothing
+  kBadShape = 8,   // rows > kMaxRows, no chunks, or > kMaxChunks of them: nothing was computed
 };
 
 // Each process asks by itself, so that a dataflow region holds nothing but calls.
@@ -83,13 +83,15 @@ WORDS:
 }
 
 // y_r = float32(sum_r) * row_scale_r * 2^unit: the sum is exact, is rounded to a float32, and is
-// multiplied once.
+// multiplied once. `flags` comes after the last sum; what is found here goes with it into the
+// status.
 template <int W>
 void finish_rows(hls::stream<ap_int<W> >& sums, hls::stream<exponent_t>& units,
-                 const float_bits_t* row_scales, ap_uint<32> rows, ap_uint<16> chunks,
-                 float_bits_t* results) {
+                 hls::stream<ap_uint<4> >& flags, const float_bits_t* row_scales, ap_uint<32> rows,
+                 ap_uint<16> chunks, float_bits_t* results, ap_uint<4>* status) {
   const exponent_t unit = units.read();
   const ap_uint<32> count = good_shape(rows, chunks) ? rows : ap_uint<32>(0);
+  bool not_finite = false;
 ROWS:
   for (ap_uint<32> row = 0; row < count; ++row) {
 #pragma HLS PIPELINE II = 1
@@ -100,6 +102,7 @@ ROWS:
     const float_bits_t rounded = round_to_float32<W>(magnitude, 0);
     const Significand left = significand_of(rounded);
     const float_bits_t scale = row_scales[row];
+    if (scale(30, 23) == 255) not_finite = true;
     const Significand right = significand_of(scale);
     const ap_uint<48> product = left.digits * right.digits;
 #pragma HLS BIND_OP variable = product op = mul impl = dsp latency = 3
@@ -107,6 +110,7 @@ ROWS:
     result[31] = negative ^ scale[31];
     results[row] = result;
   }
+  *status = flags.read() | ap_uint<4>(not_finite ? kNotFinite : 0);
 }
 
 }  // namespace seedlm_hls

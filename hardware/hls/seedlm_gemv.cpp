@@ -7,9 +7,10 @@ namespace seedlm_hls {
 static const int kMaxLevelShift = 27;
 
 // The level table as integers: level i is digits[i] * 2^shift[i] * 2^unit. False if the unit cannot
-// take it.
-inline bool integer_levels(const float_bits_t levels[kLevels], ap_uint<24> digits[kLevels],
-                           ap_uint<5> shift[kLevels], exponent_t& unit) {
+// take it: with kPowersOfTwo, one whose digits differ.
+template <bool kPowersOfTwo>
+bool integer_levels(const float_bits_t levels[kLevels], ap_uint<24> digits[kLevels],
+                    ap_uint<5> shift[kLevels], exponent_t& unit) {
 #pragma HLS INLINE
   float_bits_t table[kLevels];
 #pragma HLS ARRAY_PARTITION variable = table type = complete
@@ -28,6 +29,7 @@ SHIFTS:
     const ap_uint<8> field = table[i](30, 23);
     const int over = field.to_int() - lowest.to_int();
     if (over > kMaxLevelShift || table[i][31] || field == 255) in_range = false;
+    if (kPowersOfTwo && table[i](22, 0) != table[0](22, 0)) in_range = false;
     digits[i] = significand_of(table[i]).digits;
     shift[i] = over > kMaxLevelShift ? kMaxLevelShift : over;
   }
@@ -70,14 +72,14 @@ void multiply_rows(hls::stream<port_t>& words, typename A::stored_t vector[kMaxC
                    hls::stream<ap_uint<4> >& vector_flags, const float_bits_t levels[kLevels],
                    ap_uint<32> rows, ap_uint<16> chunks,
                    hls::stream<ap_int<A::kAccumulatorBits> >& sums, hls::stream<exponent_t>& units,
-                   ap_uint<4>* status) {
+                   hls::stream<ap_uint<4> >& flags) {
   ap_uint<24> digits[kLevels];
   ap_uint<5> shift[kLevels];
   exponent_t unit;
 #pragma HLS ARRAY_PARTITION variable = digits type = complete
 #pragma HLS ARRAY_PARTITION variable = shift type = complete
-  const bool in_range = integer_levels(levels, digits, shift, unit);
-  // With powers of two the digits are common to all levels, and the caller's row scale has them.
+  const bool in_range = integer_levels<kPowersOfTwo>(levels, digits, shift, unit);
+  // With powers of two the digits are common to all levels, and the caller's row scales have them.
   units.write(exponent_t(unit + A::kUnit + (kPowersOfTwo ? 23 : 0)));
   bool zero_seed = false;
   ap_int<A::kAccumulatorBits> accumulator = 0;
@@ -98,14 +100,16 @@ WORDS:
       ++chunk;
     }
   }
-  ap_uint<4> flags = vector_flags.read();
-  if (zero_seed) flags |= ap_uint<4>(kZeroSeed);
-  if (!in_range) flags |= ap_uint<4>(kLevelsTooWide);
-  *status = flags;
+  ap_uint<4> found = vector_flags.read();
+  if (zero_seed) found |= ap_uint<4>(kZeroSeed);
+  if (!in_range) found |= ap_uint<4>(kBadLevels);
+  flags.write(found);
 }
 
-// The processes, side by side in the top that this is inlined into. From one start to the next
-// (ap_ctrl_chain) `vector` is a ping-pong buffer: the next x is loaded while this matrix streams.
+// The processes, side by side in the top that this is inlined into. `vector` is a ping-pong buffer
+// between two of them, yet the next x is not loaded while this matrix streams: the region is ready
+// for a start (ap_ctrl_chain) when every process that reads an argument is, load_words with its
+// last word among them. rtl/gemv.sv does load it meanwhile, as its vector has a stream of its own.
 template <class A, bool kPowersOfTwo>
 void gemv(const port_t* weights, const port_t* activations, const float_bits_t* row_scales,
           float_bits_t* results, const float_bits_t levels[kLevels], ap_uint<32> rows,
@@ -121,11 +125,13 @@ void gemv(const port_t* weights, const port_t* activations, const float_bits_t* 
 #pragma HLS STREAM variable = sums depth = 16
   hls::stream<exponent_t> units("units");
 #pragma HLS STREAM variable = units depth = 2
+  hls::stream<ap_uint<4> > flags("flags");
+#pragma HLS STREAM variable = flags depth = 2
   load_vector<A, kChunk>(activations, rows, chunks, vector, vector_flags);
   load_words(weights, rows, chunks, 1, words);
   multiply_rows<A, kPowersOfTwo>(words, vector, vector_flags, levels, rows, chunks, sums, units,
-                                 status);
-  finish_rows<A::kAccumulatorBits>(sums, units, row_scales, rows, chunks, results);
+                                 flags);
+  finish_rows<A::kAccumulatorBits>(sums, units, flags, row_scales, rows, chunks, results, status);
 }
 
 }  // namespace seedlm_hls

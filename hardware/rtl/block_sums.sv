@@ -159,6 +159,9 @@ module seedlm_lane #(
     output logic [C*SW-1:0] sums,
     output logic            zero_seed
 );
+  if (P != 3 && P != 4) begin : g_no_such_profile
+    $error("seedlm_lane: P is 3 (4bit, 2bit) or 4 (3bit, 4.5bit)");
+  end
   localparam int GROUPS = C + 16 / P - 1;
   localparam int GW = P + 6;
   localparam int TW = P + 3;

@@ -20,6 +20,7 @@ module row_control #(
     output logic                 last,
     output logic                 last_row,
     output logic [LINE_BITS-1:0] line,
+    output logic [LINE_BITS-1:0] last_line,  // of each row
     output logic [WORDS_PER_LINE > 1 ? $clog2(WORDS_PER_LINE)-1 : 0:0] part,
     output logic                 row_scales,
     output logic signed [11:0]   unit
@@ -27,7 +28,6 @@ module row_control #(
   localparam int PW = WORDS_PER_LINE > 1 ? $clog2(WORDS_PER_LINE) : 1;
 
   logic                 running, keep;
-  logic [LINE_BITS-1:0] last_line;
   logic [19:0]          row;  // counts down
 
   assign command_ready = !running && en;

@@ -15,21 +15,22 @@ module row_end #(
     input  logic               in_first,
     input  logic               in_last,
     input  logic               in_last_row,
-    input  logic [1:0]         in_flags,
+    input  logic [3:0]         in_flags,
     input  logic               in_row_scales,
     input  logic signed [11:0] in_unit,
     input  logic [IN-1:0]      in_sum,
     output logic               out_valid,
     input  logic               out_ready,
     output logic               out_last,
-    output logic [1:0]         out_flags,
-    output logic [31:0]        out
+    output logic [3:0]         out_flags,  // bit 1 also for a row scale that is not finite
+    output logic [31:0]        out,
+    output logic [3:0]         error       // all flags given out since the reset
 );
   localparam int LOG = $clog2(ACC);
 
   logic [4:1]              valid, last_row, row_scales;
   logic [4*12-1:0]         units;
-  logic [1:0]              flags_1, flags_2, flags_3, flags_4;
+  logic [3:0]              flags_1, flags_2, flags_3, flags_4;
 
   logic [ACC-1:0]          accumulator, magnitude, normal, normal_q;
   logic [LOG-1:0]          lead_shift, lead_shift_q;
@@ -41,7 +42,8 @@ module row_end #(
   logic [31:0]             factor;
   logic [47:0]             product_5;
   logic                    valid_5, last_5;
-  logic [1:0]              flags_5;
+  logic [3:0]              flags_5;
+  logic                    scale_not_finite;
   logic [30:0]             rounded;
 
   normalise #(.W(ACC)) find_lead (.magnitude, .normal, .shift(lead_shift));
@@ -52,6 +54,7 @@ module row_end #(
   assign wants_scale = valid[4] && row_scales[4];
   assign scale_ready = wants_scale && en;
   assign factor = row_scales[4] ? scale : 32'h3F800000;
+  assign scale_not_finite = factor[30:23] == 8'hFF;
   round_float32 #(.W(48)) to_float32 (
       .magnitude(product_5), .exponent(exponent_5), .value(rounded));
 
@@ -60,7 +63,7 @@ module row_end #(
       // 1: the accumulator; a bubble leaves it alone
       if (in_valid) begin
         accumulator <= (in_first ? '0 : accumulator) + ACC'($signed(in_sum));
-        flags_1     <= (in_first ? 2'b00 : flags_1) | in_flags;
+        flags_1     <= (in_first ? 4'd0 : flags_1) | in_flags;
       end
       // 2: sign and magnitude
       magnitude <= (accumulator ^ {ACC{accumulator[ACC-1]}}) + ACC'(accumulator[ACC-1]);
@@ -79,7 +82,7 @@ module row_end #(
       exponent_5 <= exponent_4 + $signed(units[4*12-1-:12]) - 12'sd150 +
                     $signed({4'd0, factor[30:23] == 8'd0 ? 8'd1 : factor[30:23]});
       sign_5     <= sign_4 ^ factor[31];
-      flags_5    <= flags_4;
+      flags_5    <= flags_4 | {2'b00, scale_not_finite, 1'b0};
       last_5     <= last_row[4];
       // 6: the result
       out       <= {sign_5, rounded};
@@ -97,7 +100,9 @@ module row_end #(
       valid     <= '0;
       valid_5   <= 1'b0;
       out_valid <= 1'b0;
+      error     <= '0;
     end else if (en) begin
+      if (valid_5) error <= error | flags_5;
       valid     <= {valid[3:1], in_valid && in_last};
       valid_5   <= valid[4];
       out_valid <= valid_5;

@@ -2,8 +2,8 @@
 // the codec's: float32(S) * scale, rounded once to float32 and once to the format.
 //
 // P = 3 (4bit, 2bit): the level is in the word. P = 4 (3bit, 4.5bit): levels come on a stream of their
-// own, 32 * LANES bits for 8 words, a nibble a block, the first in the low bits; with P = 3 that
-// stream is not looked at.
+// own, 32 * LANES bits for 8 words, a nibble a block, the first in the low bits, and anew after a
+// word with tlast; with P = 3 that stream is not looked at.
 module seedlm_decoder #(
     parameter int LANES = 16,
     parameter int C = 8,
@@ -56,7 +56,8 @@ module seedlm_decoder #(
       if (take) begin
         held <= phase == 3'd0 ? s_axis_level_tdata[4*LANES+:28*LANES] : held >> (4 * LANES);
       end
-      if (rst) phase <= 3'd0;
+      // A tensor begins with a level word of its own, however many words the one before had.
+      if (rst || (take && s_axis_tlast)) phase <= 3'd0;
       else if (take) phase <= phase + 3'd1;
     end
   end

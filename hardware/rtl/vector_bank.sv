@@ -1,5 +1,6 @@
 // Two banks of activations: one is read while the other is filled. A line is what one word of weights
-// of the widest unit meets; it is filled by SLICES beats. A vector ends with tlast.
+// of the widest unit meets; it is filled by SLICES beats. A vector ends with tlast, and its length is
+// kept with it.
 module vector_bank #(
     parameter int LINES = 256,
     parameter int SLICES = 4,
@@ -12,6 +13,8 @@ module vector_bank #(
     input  logic                         beat_last,
     input  logic [SLICE_BITS-1:0]        beat,
     output logic                         full,     // the bank that is read holds a whole vector
+    output logic [$clog2(LINES)-1:0]     last_line,  // of that vector
+    output logic                         uneven,   // it is no whole number of lines, or > LINES
     input  logic                         release_bank,  // it is not needed any more
     input  logic                         read,
     input  logic [$clog2(LINES)-1:0]     line,
@@ -24,6 +27,11 @@ module vector_bank #(
   logic          write_bank, read_bank;
   logic [LW-1:0] write_line;
   logic [PW-1:0] slice;
+  logic          overrun;  // the line counter went round
+  logic [1:0]    unevens;
+  logic [LW-1:0] last_lines[2];
+  assign last_line = last_lines[read_bank];
+  assign uneven = unevens[read_bank];
 
   assign beat_ready = !whole[write_bank];
   assign full = whole[read_bank];
@@ -35,11 +43,18 @@ module vector_bank #(
       read_bank  <= 1'b0;
       write_line <= '0;
       slice      <= '0;
+      overrun    <= 1'b0;
     end else begin
       if (beat_valid && beat_ready) begin
         slice <= slice == PW'(SLICES - 1) || beat_last ? '0 : slice + 1'b1;
-        if (slice == PW'(SLICES - 1)) write_line <= write_line + 1'b1;
+        if (slice == PW'(SLICES - 1)) begin
+          write_line <= write_line + 1'b1;
+          if (write_line == LW'(LINES - 1)) overrun <= 1'b1;
+        end
         if (beat_last) begin
+          overrun                <= 1'b0;
+          unevens[write_bank]    <= overrun || slice != PW'(SLICES - 1);
+          last_lines[write_bank] <= write_line;
           write_line        <= '0;
           whole[write_bank] <= 1'b1;
           write_bank        <= !write_bank;

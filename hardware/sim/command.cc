@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "hardware/hls/host_levels.h"
 #include "kernels/codec/narrow.h"
 
 namespace seedlm::hardware {
 namespace {
 
-constexpr uint32_t kFractionBits = 23;
+constexpr int kFractionBits = 23;
 constexpr int kUnitBias = 150;  // a float32's significand is in units of 2^(field - 150)
 
 void Put(std::array<uint32_t, 16>& bits, int low, int width, uint64_t value) {
@@ -44,6 +45,21 @@ absl::StatusOr<IntegerLevels> ToIntegerLevels(std::span<const float, codec::kLev
     levels.shift[i] = static_cast<int>(bits >> kFractionBits) - lowest;
   }
   return levels;
+}
+
+absl::StatusOr<ShiftLevels> ToShiftLevels(std::span<const float, codec::kLevels> scale) {
+  absl::StatusOr<IntegerLevels> levels = ToIntegerLevels(scale);
+  if (!levels.ok()) return levels.status();
+  std::array<uint32_t, codec::kLevels> bits;
+  for (size_t i = 0; i < scale.size(); ++i) bits[i] = codec::FloatBits(scale[i]);
+  ShiftLevels shifts{*std::move(levels)};
+  if (!seedlm_hls::common_significand(bits.data(), shifts.significand)) {
+    return absl::InvalidArgumentError(
+        "levels have no significand in common, so they are no shifts");
+  }
+  shifts.levels.digits.fill(1u << kFractionBits);
+  shifts.levels.unit += kFractionBits;
+  return shifts;
 }
 
 std::array<uint32_t, 16> Encode(const Command& command) {

@@ -23,6 +23,17 @@ struct IntegerLevels {
 // kMaxLevelShift octaves.
 absl::StatusOr<IntegerLevels> ToIntegerLevels(std::span<const float, codec::kLevels> scale);
 
+// For the unit whose levels are shifts (POW2): level i is significand * 2^(shift[i] + unit), digits
+// are all 2^23. The host multiplies the significand, in [1, 2), into the row scales
+// (hardware/hls/host_levels.h).
+struct ShiftLevels {
+  IntegerLevels levels;
+  float significand = 1;
+};
+
+// Exact. INVALID_ARGUMENT also for levels without a common significand: those of --scale fitted.
+absl::StatusOr<ShiftLevels> ToShiftLevels(std::span<const float, codec::kLevels> scale);
+
 struct Command {
   int lines_per_row = 1;  // [1, kMaxLines]
   int64_t rows = 1;       // [1, 2^20]

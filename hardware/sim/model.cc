@@ -1,5 +1,6 @@
 #include "hardware/sim/model.h"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -120,7 +121,7 @@ absl::StatusOr<CompressedModel> CompressedModel::Open(const std::string& path) {
   return model;
 }
 
-absl::StatusOr<std::vector<Matrix>> MatricesOf(const CompressedModel& model) {
+absl::StatusOr<std::vector<Matrix>> MatricesOf(const CompressedModel& model, bool shifts) {
   std::vector<Matrix> matrices;
   absl::Status status = ForEach(model, [&](const PackedTensor& tensor, const std::string& path) {
     if (tensor.profile.name != codec::k4bit.name) {
@@ -128,14 +129,20 @@ absl::StatusOr<std::vector<Matrix>> MatricesOf(const CompressedModel& model) {
                     absl::StrCat("profile ", std::string(tensor.profile.name),
                                  "; the matrix-vector unit reads 4bit"));
     }
-    if (const auto levels = ToIntegerLevels(tensor.scale); !levels.ok()) {
-      return Refuse(tensor, path, std::string(levels.status().message()));
-    }
+    const absl::Status levels =
+        shifts ? ToShiftLevels(tensor.scale).status() : ToIntegerLevels(tensor.scale).status();
+    if (!levels.ok()) return Refuse(tensor, path, std::string(levels.message()));
     matrices.push_back({tensor.name, tensor.rows, tensor.columns, false});
     return CheckRows(tensor, path);
   });
   if (!status.ok()) return status;
   return matrices;
+}
+
+bool HasMatrices(const CompressedModel& model) {
+  return std::any_of(model.tensors.begin(), model.tensors.end(), [](const PackedTensor* tensor) {
+    return tensor->profile.name == codec::k4bit.name;
+  });
 }
 
 bool HasHlsDecoder() { return HlsDecoderIsBuilt(); }

@@ -23,9 +23,13 @@ struct CompressedModel {
 };
 
 // The products of one token, in the order of the file, each with a vector of its own; `4bit` only,
-// which the units are made for. Errors: INVALID_ARGUMENT naming file and tensor: another profile, a
-// row that is no multiple of the block, levels that the unit cannot take.
-absl::StatusOr<std::vector<Matrix>> MatricesOf(const CompressedModel& model);
+// which the units are made for. `shifts`: on the unit whose levels are shifts (POW2), as fast as
+// the other. Errors: INVALID_ARGUMENT naming file and tensor: another profile, a row that is no
+// multiple of the block, levels that the unit cannot take.
+absl::StatusOr<std::vector<Matrix>> MatricesOf(const CompressedModel& model, bool shifts = false);
+
+// Whether any tensor has the profile that the units multiply, 4bit.
+bool HasMatrices(const CompressedModel& model);
 
 struct TensorCheck {
   std::string name;

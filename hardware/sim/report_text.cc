@@ -16,6 +16,19 @@ double BytesPerCycle(const Report& report) {
   return static_cast<double>(report.bytes) / static_cast<double>(report.cycles);
 }
 
+nlohmann::ordered_json Differences(const std::vector<TensorCheck>& checks) {
+  nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
+  for (const TensorCheck& check : checks) {
+    tensors.push_back(
+        {{"name", check.name}, {"weights", check.weights}, {"differences", check.differences}});
+  }
+  return tensors;
+}
+
+std::string Line(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace
 
 std::string ReportJson(const MachineConfig& config, const Report& report, double clock_mhz,
@@ -37,14 +50,14 @@ std::string ReportJson(const MachineConfig& config, const Report& report, double
   json["clock_mhz"] = clock_mhz;
   json["seconds"] = seconds;
   json["weights_per_second"] = static_cast<double>(report.weights) / seconds;
-  if (!checks.empty()) {
-    nlohmann::ordered_json& tensors = json["decoder"] = nlohmann::ordered_json::array();
-    for (const TensorCheck& check : checks) {
-      tensors.push_back(
-          {{"name", check.name}, {"weights", check.weights}, {"differences", check.differences}});
-    }
-  }
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (!checks.empty()) json["decoder"] = Differences(checks);
+  return Line(json);
+}
+
+std::string ChecksJson(const std::vector<TensorCheck>& checks) {
+  nlohmann::ordered_json json;
+  json["decoder"] = Differences(checks);
+  return Line(json);
 }
 
 std::string ReportText(const MachineConfig& config, const Report& report, double clock_mhz,
@@ -68,6 +81,11 @@ std::string ReportText(const MachineConfig& config, const Report& report, double
                         "at %g MHz  %.6g s, %.4g weights/s\n",
                         report.bytes, BytesPerCycle(report), clock_mhz, seconds,
                         static_cast<double>(report.weights) / seconds);
+  return text + ChecksText(checks);
+}
+
+std::string ChecksText(const std::vector<TensorCheck>& checks) {
+  std::string text;
   for (const TensorCheck& check : checks) {
     absl::StrAppendFormat(&text, "decoded     %s: %d weights, %d differ from the codec\n",
                           check.name, check.weights, check.differences);

@@ -13,7 +13,10 @@ namespace seedlm::hardware {
 // seconds and weights a second at `clock_mhz`. With `checks`: differences by tensor.
 std::string ReportJson(const MachineConfig& config, const Report& report, double clock_mhz,
                        const std::vector<TensorCheck>& checks);
+// The differences alone, for a model that was decoded and not multiplied.
+std::string ChecksJson(const std::vector<TensorCheck>& checks);
 // The same as lines.
+std::string ChecksText(const std::vector<TensorCheck>& checks);
 std::string ReportText(const MachineConfig& config, const Report& report, double clock_mhz,
                        const std::vector<TensorCheck>& checks);
 

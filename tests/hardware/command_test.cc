@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "absl/strings/match.h"
+#include "hardware/hls/host_levels.h"
+#include "kernels/codec/levels.h"
 #include "kernels/codec/profile.h"
 
 namespace seedlm::hardware {
@@ -39,6 +41,28 @@ TEST_CASE("levels that the unit cannot take are refused", "[command]") {
     scale[3] = bad;
     CHECK(absl::IsInvalidArgument(ToIntegerLevels(scale).status()));
   }
+}
+
+TEST_CASE("levels of one significand are shifts, the significand goes into the row scales",
+          "[command]") {
+  for (const codec::LevelTable& table :
+       {codec::PaperLevels(codec::k4bit), codec::Pow2Levels(codec::k4bit, -9)}) {
+    const absl::StatusOr<ShiftLevels> shifts = ToShiftLevels(table.scale);
+    REQUIRE(shifts.ok());
+    float row_scale = 3.0f;
+    seedlm_hls::fold_significand(shifts->significand, &row_scale, 1);
+    for (size_t i = 0; i < table.scale.size(); ++i) {
+      CHECK(shifts->levels.digits[i] == 0x800000);
+      CHECK(std::ldexp(row_scale, shifts->levels.shift[i] + shifts->levels.unit) ==
+            3.0f * table.scale[i]);
+    }
+  }
+  Scale scale = Octaves(1);  // 1.5 and 2.5
+  CHECK(absl::StrContains(ToShiftLevels(scale).status().message(), "no significand in common"));
+  scale.fill(1.5f);
+  CHECK(ToShiftLevels(scale).ok());
+  scale[2] = INFINITY;
+  CHECK(absl::IsInvalidArgument(ToShiftLevels(scale).status()));
 }
 
 TEST_CASE("a command's fields lie where the RTL reads them", "[command]") {

@@ -30,10 +30,11 @@ def simulator(*arguments):
 
 
 class CompressedModel(EndToEnd):
-    def compressed(self, bits="4", shape=(64, 384)):
-        source, packed, plain = (self.path(f"{n}-{bits}.safetensors") for n in ("in", "out", "back"))
+    def compressed(self, bits="4", shape=(64, 384), scale="fitted"):
+        source, packed, plain = (self.path(f"{n}-{bits}-{scale}.safetensors")
+                                 for n in ("in", "out", "back"))
         harness.write_safetensors(source, {NAME: harness.tensor("F32", shape, 3)})
-        self.assertEqual(run("compress", source, packed, "--bits", bits).code, 0)
+        self.assertEqual(run("compress", source, packed, "--bits", bits, "--scale", scale).code, 0)
         self.assertEqual(run("decompress", packed, plain, "--dtype", "f16").code, 0)
         return packed, plain
 
@@ -58,6 +59,16 @@ class CompressedModel(EndToEnd):
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertIn(" 0 failures", result.stdout)
 
+    def test_levels_that_are_shifts(self):
+        # The bench multiplies each on the unit that takes any levels, and on the one that takes shifts.
+        for scale in ("paper", "pow2"):
+            packed, plain = self.compressed(scale=scale)
+            result = bench(packed, plain)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(simulator("--model", packed, "--pow2").returncode, 0)
+        packed, _ = self.compressed(scale="fitted")
+        self.refused(simulator("--model", packed, "--pow2"), NAME, "no significand in common")
+
     def test_difference_is_found(self):
         packed, _ = self.compressed()
         other = self.path("other.safetensors")
@@ -72,6 +83,20 @@ class CompressedModel(EndToEnd):
         self.assertEqual(report["weights"], 64 * 384)
         self.assertEqual(report["cycles"], report["words"] + sum(report["stalls"].values()))
         self.assertEqual(report["decoder"], [{"name": NAME, "weights": 64 * 384, "differences": 0}])
+
+    def test_3bit_is_decoded_without_cycles(self):
+        packed, plain = self.compressed("3")
+        result = simulator("--model", packed, "--check", "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(json.loads(result.stdout), {
+            "decoder": [{"name": NAME, "weights": 64 * 384, "differences": 0}]})
+        decoded = self.path("decoded.safetensors")
+        result = simulator("--model", packed, "--decode", decoded)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn(f"{NAME}: 24576 weights, 0 differ", result.stdout)
+        expected = harness.read_safetensors(plain)[0][NAME]
+        self.assertEqual(bytes(harness.read_safetensors(decoded)[0][NAME][2]), bytes(expected[2]))
+        self.refused(simulator("--model", packed), "profile 3bit", NAME)
 
     def test_zero_seed(self):
         packed, plain = self.compressed()

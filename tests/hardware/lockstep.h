@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <random>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace seedlm::hardware {
@@ -19,8 +21,8 @@ using Random = std::mt19937_64;
   std::exit(1);
 }
 
-// When a stream offers or accepts: always, or with a given chance a cycle. Once it offers, it goes
-// on until it is taken, as AXI4-Stream demands.
+// When a stream offers: always, or with a given chance a cycle. Once it offers, it goes on until it
+// is taken, as AXI4-Stream demands.
 class Patience {
  public:
   // `percent`: chance a cycle; 100: always.
@@ -35,6 +37,44 @@ class Patience {
   Random* random_;
   int percent_;
   bool on_ = false;
+};
+
+// When a receiver is ready: always, or with a given chance a cycle, whatever it was before: TREADY
+// may fall without a transfer.
+class Receiver {
+ public:
+  Receiver(Random* random, int percent) : random_(random), percent_(percent) {}
+  bool Draw() { return percent_ >= 100 || static_cast<int>((*random_)() % 100) < percent_; }
+
+ private:
+  Random* random_;
+  int percent_;
+};
+
+// Holds a model's output stream to AXI4-Stream: what is offered stands still until it is taken.
+template <class Model>
+class HeldOutput {
+ public:
+  // Once a cycle, before the clock's edge.
+  void Look(const Model& model) {
+    const bool same = model.m_axis_tvalid && model.m_axis_tlast == last_ &&
+                      model.m_axis_tuser == user_ &&
+                      std::memcmp(&data_, &model.m_axis_tdata, sizeof data_) == 0;
+    if (stalled_ && !same) Fail("the output changes while its receiver is not ready");
+    stalled_ = model.m_axis_tvalid && !model.m_axis_tready;
+    if (stalled_) ++stalls_;
+    last_ = model.m_axis_tlast;
+    user_ = model.m_axis_tuser;
+    std::memcpy(&data_, &model.m_axis_tdata, sizeof data_);
+  }
+  int64_t stalls() const { return stalls_; }
+
+ private:
+  bool stalled_ = false;
+  int64_t stalls_ = 0;
+  std::remove_reference_t<decltype((std::declval<Model&>().m_axis_tdata))> data_{};
+  std::remove_reference_t<decltype((std::declval<Model&>().m_axis_tlast))> last_{};
+  std::remove_reference_t<decltype((std::declval<Model&>().m_axis_tuser))> user_{};
 };
 
 // Values in the order in which they are to be sent; `words` 32-bit words each.

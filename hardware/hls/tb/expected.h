@@ -52,9 +52,10 @@ inline uint16_t bfloat16_of(float value) {
   return static_cast<uint16_t>(bits_of(rounded) >> 16);
 }
 
-// A finite float16 in units of 2^-24.
+// A float16 in units of 2^-24; infinities and NaN count as 0.
 inline int64_t integer_of_float16(uint16_t half) {
   const int field = (half >> 10) & 31;
+  if (field == 31) return 0;
   const int64_t significand = (half & 1023) + (field != 0 ? 1024 : 0);
   const int64_t value = significand << (field == 0 ? 0 : field - 1);
   return (half & 0x8000) != 0 ? -value : value;

@@ -12,7 +12,7 @@
 #include <string>
 
 #include "hardware/hls/decode.h"
-#include "hardware/hls/gemv.h"
+#include "hardware/hls/tb/bench.h"
 #include "hardware/hls/tb/expected.h"
 #include "hardware/hls/tb/packed_file.h"
 
@@ -23,22 +23,15 @@ namespace {
 
 long compared = 0, failures = 0;
 
+}  // namespace
+
 bool check(bool good, const std::string& what) {
   ++compared;
   if (!good && ++failures <= 20) std::fprintf(stderr, "test_bench: FAILED: %s\n", what.c_str());
   return good;
 }
 
-// A repeatable source of bits (Marsaglia's xorshift).
-struct Random {
-  uint64_t state = 0x9E3779B97F4A7C15u;
-  uint64_t next() {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-  }
-};
+namespace {
 
 // Decodes through the stream top: words (a multiple of 16 blocks) to halves in their order.
 std::vector<uint16_t> decode(const std::vector<uint32_t>& words, const std::vector<uint8_t>& levels,
@@ -162,6 +155,38 @@ void golden(const std::string& path, bool three_bit) {
   }
 }
 
+// The states of the register, one by one: with q_p = 1 alone weight c is state cP + p + 1, less
+// 2^15.
+template <int C, int P>
+void register_states(uint32_t seed, const std::vector<int64_t>& states) {
+  for (int p = 0; p < P; ++p) {
+    sum_t sums[C];
+    block_sums<C, P>(seed | (1u << (16 + 4 * p)), sums);
+    for (size_t c = 0; c < C && c * P + p < states.size(); ++c) {
+      check(sums[c] == states[c * P + p] - 32768,
+            "seed " + std::to_string(seed) + " state " + std::to_string(c * P + p + 1));
+    }
+  }
+}
+
+void golden_states(const std::string& path) {
+  std::ifstream file(path);
+  int seeds = 0;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string width, taps, arrow;
+    uint32_t seed = 0;
+    if (!(words >> width >> taps >> seed >> arrow) || width != "16" || taps != "0,1,3,12") continue;
+    std::vector<int64_t> states;
+    for (int64_t state = 0; words >> state;) states.push_back(state);
+    check(!states.empty(), path + ": a seed without states");
+    register_states<kBlock4, kRank4>(seed, states);
+    register_states<kBlock3, kRank3>(seed, states);
+    ++seeds;
+  }
+  check(seeds > 0, path + " cannot be read, or has no register of 16 bits");
+}
+
 // Random words under scales from subnormal to overflow, and a zero seed: flagged, and the stream
 // stays aligned.
 void random_blocks(bool three_bit) {
@@ -194,143 +219,6 @@ void random_blocks(bool three_bit) {
         }
       }
     }
-  }
-}
-
-enum Unit { kGemv, kGemvPow2, kGemvInt8, kGemvFp16 };
-
-// What a unit is given. Co-simulation copies whole arrays: the depths of gemv_ports.h.
-struct Arrays {
-  std::vector<port_t> weights = std::vector<port_t>(64, 0);
-  std::vector<port_t> activations = std::vector<port_t>(64, 0);
-  std::vector<float_bits_t> row_scales = std::vector<float_bits_t>(16, 0);
-  std::vector<float_bits_t> results = std::vector<float_bits_t>(16, 0);
-  float_bits_t levels[kLevels];
-};
-
-// Starts a unit; its status.
-unsigned run(Unit unit, Arrays& a, ap_uint<32> rows, ap_uint<16> chunks) {
-  ap_uint<4> status = 15;
-  switch (unit) {
-    case kGemv:
-      seedlm_gemv(a.weights.data(), a.activations.data(), a.row_scales.data(), a.results.data(),
-                  a.levels, rows, chunks, &status);
-      break;
-    case kGemvPow2:
-      seedlm_gemv_pow2(a.weights.data(), a.activations.data(), a.row_scales.data(),
-                       a.results.data(), a.levels, rows, chunks, &status);
-      break;
-    case kGemvInt8:
-      seedlm_gemv_int8(a.weights.data(), a.activations.data(), a.row_scales.data(),
-                       a.results.data(), a.levels, rows, chunks, &status);
-      break;
-    case kGemvFp16:
-      gemv_fp16(a.weights.data(), a.activations.data(), a.row_scales.data(), a.results.data(), rows,
-                chunks, &status);
-      break;
-  }
-  return status.to_uint();
-}
-
-// A matrix of random codes (or float16 weights) against random activations.
-void matrix(Unit unit, int rows, int chunks, bool bad_input) {
-  Random random;
-  const int words_per_row = unit == kGemvFp16 ? 4 * chunks : chunks;
-  const int per_beat = unit == kGemvInt8 ? 64 : 32;
-  Arrays arrays;
-  for (int i = 0; i < kLevels; ++i) {
-    const uint32_t digits = unit == kGemvPow2 ? 0x000100 : random.next() & 0x7FFFFF;
-    arrays.levels[i] = ((95 + (unit == kGemvPow2 ? i : 5 * i / 3)) << 23) | digits;
-  }
-  std::vector<int64_t> x;
-  for (int i = 0; i < chunks * 128 / per_beat; ++i) {
-    port_t& beat = arrays.activations[i];
-    for (int k = 0; k < per_beat; ++k) {
-      const uint64_t bits = random.next() >> 13;
-      if (unit == kGemvInt8) {
-        beat(8 * k + 7, 8 * k) = bits;
-        x.push_back(static_cast<int8_t>(bits));
-      } else {
-        const uint16_t half = (bits & 0x7C00) == 0x7C00 ? bits & 0xBFFF : bits & 0xFFFF;
-        beat(16 * k + 15, 16 * k) = half;
-        x.push_back(integer_of_float16(half));
-      }
-    }
-  }
-  for (auto& word : arrays.weights) {
-    for (int k = 0; k < 32; ++k) {
-      uint16_t half = static_cast<uint16_t>(random.next() >> 17);
-      if (unit == kGemvFp16 ? (half & 0x7C00) == 0x7C00 : (k % 2 == 0 && half == 0)) half = 1;
-      word(16 * k + 15, 16 * k) = half;
-    }
-  }
-  for (int r = 0; r < rows; ++r) arrays.row_scales[r] = bits_of(std::ldexp(1.0f + r % 7, -r % 11));
-  if (bad_input && unit != kGemvFp16) arrays.weights[1](15, 0) = 0;
-  if (bad_input && unit == kGemvFp16) arrays.weights[1](15, 0) = 0x7C00;
-  const unsigned status = run(unit, arrays, rows, chunks);
-  const std::string name = "unit " + std::to_string(unit) + ", " + std::to_string(rows) + " x " +
-                           std::to_string(128 * chunks);
-  if (bad_input) {
-    check(status == (unit == kGemvFp16 ? kNotFinite : kZeroSeed), name + ": not flagged");
-    return;
-  }
-  check(status == 0, name + ": status " + std::to_string(status));
-  for (int r = 0; r < rows; ++r) {
-    wide_t sum = 0;
-    for (int i = 0; i < words_per_row; ++i) {
-      const port_t word = arrays.weights[r * words_per_row + i];
-      for (int k = 0; unit == kGemvFp16 && k < 32; ++k) {
-        const uint16_t half = static_cast<uint16_t>(word(16 * k + 15, 16 * k).to_uint());
-        sum += static_cast<wide_t>(integer_of_float16(half)) * x[32 * i + k];
-      }
-      for (int lane = 0; unit != kGemvFp16 && lane < kLanes; ++lane) {
-        const uint32_t code = word(32 * lane + 31, 32 * lane).to_uint();
-        const std::vector<int64_t> sums = sums_of(code, 8, 3);
-        wide_t dot = 0;
-        for (int c = 0; c < 8; ++c) {
-          dot += static_cast<wide_t>(sums[c]) * x[(16 * i + lane) * 8 + c];
-        }
-        const uint32_t level = arrays.levels[code >> 28].to_uint();
-        if (unit != kGemvPow2) dot *= (level & 0x7FFFFF) | 0x800000;
-        sum += dot * (static_cast<wide_t>(1) << ((level >> 23) - 95));
-      }
-    }
-    int exponent = unit == kGemvFp16 ? -48 : 95 - 150 - (unit == kGemvInt8 ? 0 : 24);
-    if (unit == kGemvPow2) exponent += 23;
-    const float expected = row_result(sum, float_of(arrays.row_scales[r].to_uint()), exponent);
-    check(arrays.results[r] == bits_of(expected), name + ": row " + std::to_string(r));
-  }
-}
-
-// Shapes and level tables that a unit cannot take.
-void refusals(Unit unit) {
-  const std::string name = "unit " + std::to_string(unit);
-  Arrays arrays;
-  for (port_t& word : arrays.weights) {
-    for (int lane = 0; lane < kLanes; ++lane) word[32 * lane] = 1;  // seed 1, coefficients 0
-  }
-  const auto set_levels = [&](uint32_t bits) {
-    std::fill(arrays.levels, arrays.levels + kLevels, float_bits_t(100u << 23));
-    arrays.levels[3] = bits;
-  };
-  set_levels(100u << 23);
-  const struct {
-    unsigned rows, chunks;
-  } shapes[] = {{2, 0}, {2, kMaxChunks + 1}, {kMaxRows + 1, 1}};
-  for (const auto& shape : shapes) {
-    std::fill(arrays.results.begin(), arrays.results.end(), float_bits_t(0x1234));
-    check(run(unit, arrays, shape.rows, shape.chunks) == kBadShape,
-          name + ": a bad shape is not flagged");
-    check(arrays.results[0] == 0x1234, name + ": a bad shape was computed");
-  }
-  if (unit == kGemvFp16) return;
-  for (uint32_t bits : {0u, 1u, 0xB2000000u, 0x7F800000u, 128u << 23, 72u << 23}) {
-    set_levels(bits);
-    check(run(unit, arrays, 1, 1) == kLevelsTooWide, name + ": a bad level is not flagged");
-  }
-  for (uint32_t bits : {127u << 23, 73u << 23}) {
-    set_levels(bits);
-    check(run(unit, arrays, 1, 1) == 0, name + ": a good level is flagged");
   }
 }
 
@@ -371,6 +259,7 @@ void compressed_file(const std::string& compressed, const std::string& decompres
       check(halves[i] == expected,
             compressed + ": tensor '" + name + "' weight " + std::to_string(i));
     }
+    if (!three_bit) check_units_on(tensor, compressed + ": tensor '" + name + "'");
   }
 }
 
@@ -384,18 +273,14 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::string vectors = std::string(argv[1]) + "/";
+  golden_states(vectors + "lfsr.txt");
   for (const char* fit : {"nearest_pow2", "optimal_pow2", "optimal_quarter"}) {
     golden(vectors + "encode_c8_p3_" + fit + ".txt", false);
     golden(vectors + "encode_c12_p4_" + fit + ".txt", true);
   }
   random_blocks(false);
   random_blocks(true);
-  for (Unit unit : {kGemv, kGemvPow2, kGemvInt8, kGemvFp16}) {
-    matrix(unit, 5, 3, false);
-    matrix(unit, 1, 1, false);
-    matrix(unit, 2, 2, true);
-    refusals(unit);
-  }
+  check_units();
   if (argc == 4) compressed_file(argv[2], argv[3]);
   std::printf("test_bench: %ld comparisons, %ld failures\n", compared, failures);
   return failures == 0 ? 0 : 1;
