@@ -110,6 +110,15 @@ absl::StatusOr<bool> IsBetter(const Backend& backend, const EncodeSpec& fitted,
   return difference < -kStandardErrors * std::sqrt(variance);
 }
 
+// The sixteen levels of a table of octaves, ascending as those of a fitted table are.
+LevelTable AsFitted(const LevelTable& octaves) {
+  LevelTable ascending;
+  ascending.rule = codec::ScaleRule::kFitted;
+  ascending.scale = octaves.scale;
+  std::sort(ascending.scale.begin(), ascending.scale.end());
+  return ascending;
+}
+
 }  // namespace
 
 absl::StatusOr<LevelTable> ChooseLevels(const Backend& backend, const Profile& profile,
@@ -123,13 +132,14 @@ absl::StatusOr<LevelTable> ChooseLevels(const Backend& backend, const Profile& p
                                {profile, fit, octaves, blocks_to_come},
                                DrawSample(profile, histogram), stop, warning);
   if (!better.ok()) return better.status();
-  if (*better) return proposed;
-  // The same sixteen levels, ascending as those of a fitted table are.
-  LevelTable ascending;
-  ascending.rule = codec::ScaleRule::kFitted;
-  ascending.scale = octaves.scale;
-  std::sort(ascending.scale.begin(), ascending.scale.end());
-  return ascending;
+  return *better ? proposed : AsFitted(octaves);
+}
+
+bool CanBeChosen(const Profile& profile, codec::ScaleRule rule, const NormHistogram& histogram,
+                 const std::array<float, codec::kLevels>& scale) {
+  if (codec::DesignLevels(profile, rule, histogram).scale == scale) return true;
+  if (rule != codec::ScaleRule::kFitted || histogram.empty()) return false;
+  return AsFitted(codec::DesignLevels(profile, codec::ScaleRule::kPow2, histogram)).scale == scale;
 }
 
 }  // namespace seedlm::backend

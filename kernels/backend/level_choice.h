@@ -1,6 +1,7 @@
 // Chooses the levels of a tensor: the model's proposal, checked by encoding a sample.
 #pragma once
 
+#include <array>
 #include <stop_token>
 #include <string>
 
@@ -28,5 +29,11 @@ absl::StatusOr<codec::LevelTable> ChooseLevels(const Backend& backend,
                                                const codec::NormHistogram& histogram,
                                                std::stop_token stop, int64_t blocks_to_come = 0,
                                                std::string* warning = nullptr);
+
+// Whether ChooseLevels can have given `scale`: one of its two tables, without encoding the sample
+// that decides between them. A function of the counts of `histogram` alone.
+bool CanBeChosen(const codec::Profile& profile, codec::ScaleRule rule,
+                 const codec::NormHistogram& histogram,
+                 const std::array<float, codec::kLevels>& scale);
 
 }  // namespace seedlm::backend

@@ -102,6 +102,12 @@ codec::BlockCode PackedTensor::CodeAt(int64_t row, int64_t block) const {
   return codec::UnpackWord(profile, WordAt(*this, row * blocks_per_row() + block), level);
 }
 
+bool PackedTensor::HasStrayLevel(int64_t row) const {
+  const int64_t blocks = blocks_per_row();
+  if (profile.level_in_word() || blocks % 2 == 0) return false;
+  return codec::GetLevelNibble(LevelRow(*this, row), blocks) != 0;
+}
+
 absl::Status CheckRow(const PackedTensor& tensor, int64_t row, std::string_view path) {
   const int64_t blocks = tensor.blocks_per_row();
   for (int64_t block = 0; block < blocks; ++block) {

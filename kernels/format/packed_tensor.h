@@ -61,6 +61,9 @@ struct PackedTensor {
 
   int64_t blocks_per_row() const { return profile.blocks_per_row(columns); }
   codec::BlockCode CodeAt(int64_t row, int64_t block) const;
+  // Whether the nibble after the last level of a row, where there is one, holds anything: writers
+  // leave it 0, readers pass over it.
+  bool HasStrayLevel(int64_t row) const;
 };
 
 // Everything that a file holds: compressed tensors by name, and the others.

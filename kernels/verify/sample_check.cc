@@ -62,15 +62,14 @@ std::string Describe(const codec::Profile& profile, const codec::BlockCode& code
 }
 
 // What is wrong with one block; "" if it holds what encoding it again gives.
-std::string CheckBlock(const codec::ReferenceEncoder& encoder,
-                       const format::PackedMetadata& metadata, const codec::LevelTable& levels,
-                       const format::PackedTensor& tensor, const ReadSource& source,
-                       int64_t index) {
+std::string CheckBlock(const codec::ReferenceEncoder& encoder, codec::Fit fit,
+                       const codec::LevelTable& levels, const format::PackedTensor& tensor,
+                       const ReadSource& source, int64_t index) {
   const int64_t row = index / tensor.blocks_per_row();
   const int64_t block = index % tensor.blocks_per_row();
   const auto weights = LoadBlock(tensor, source, row, block);
   if (!weights.ok()) return std::string(weights.status().message());
-  const codec::BlockCode expected = encoder.Encode(metadata.fit, levels, weights->data()).code;
+  const codec::BlockCode expected = encoder.Encode(fit, levels, weights->data()).code;
   const codec::BlockCode stored = tensor.CodeAt(row, block);
   if (expected.seed == stored.seed &&
       codec::Remainder(tensor.profile, expected) == codec::Remainder(tensor.profile, stored)) {
@@ -99,27 +98,25 @@ absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
       "its levels are not those of the rule ", std::string(codec::Name(rule)), "; it is damaged"));
 }
 
-absl::StatusOr<ProblemList> SampleChecker::Check(const format::PackedMetadata& metadata,
-                                                 const format::PackedTensor& tensor,
-                                                 const ReadSource& source, int count,
-                                                 const std::stop_token& stop,
-                                                 const std::function<void(int)>& on_blocks) {
-  const auto levels = RecoverLevels(tensor.profile, metadata.scale, tensor.scale);
-  if (!levels.ok()) return levels.status();
+ProblemList SampleChecker::Check(codec::Fit fit, const codec::LevelTable& levels,
+                                 const format::PackedTensor& tensor, const ReadSource& source,
+                                 int count, const std::stop_token& stop,
+                                 const std::function<void(int)>& on_blocks) {
+  const std::set<int64_t> chosen = ChooseBlocks(tensor, count);
+  ProblemList problems;
+  if (chosen.empty()) return problems;
   if (encoder_ == nullptr || profile_ != tensor.profile.name) {
     encoder_ = std::make_unique<codec::ReferenceEncoder>(tensor.profile);
     profile_ = tensor.profile.name;
   }
-  const std::set<int64_t> chosen = ChooseBlocks(tensor, count);
   const std::vector<int64_t> blocks(chosen.begin(), chosen.end());
-  ProblemList problems;
   for (size_t begin = 0; begin < blocks.size() && !stop.stop_requested(); begin += kBatch) {
     const auto batch = std::span(blocks).subspan(begin, std::min(kBatch, blocks.size() - begin));
     const auto found =
         ForRowRanges<std::string>(static_cast<int64_t>(batch.size()), kWeightsAtATime, stop,
                                   [&](int64_t i, int64_t /*one*/, std::string& problem) {
-                                    problem = CheckBlock(*encoder_, metadata, *levels, tensor,
-                                                         source, batch[static_cast<size_t>(i)]);
+                                    problem = CheckBlock(*encoder_, fit, levels, tensor, source,
+                                                         batch[static_cast<size_t>(i)]);
                                   });
     for (const std::string& problem : found) {
       if (!problem.empty()) problems.Add(problem);

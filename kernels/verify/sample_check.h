@@ -24,14 +24,13 @@ using ReadSource = std::function<absl::Status(uint64_t offset, std::span<std::by
 class SampleChecker {
  public:
   // Checks `count` blocks of `tensor`, chosen by its name and shape alone. `source`: gives bytes of
-  // the row-major [rows, columns] of `tensor.dtype`; thread-safe. Returns what is wrong, one
-  // problem a block. On all cores, about 1 ms a block; `on_blocks` hears now and then how many are
-  // done. After `stop` the rest is left out. Errors: INVALID_ARGUMENT if the levels are not of the
-  // rule that the metadata names. A source that cannot be read is a problem of its block.
-  absl::StatusOr<ProblemList> Check(const format::PackedMetadata& metadata,
-                                    const format::PackedTensor& tensor, const ReadSource& source,
-                                    int count, const std::stop_token& stop,
-                                    const std::function<void(int)>& on_blocks);
+  // the row-major [rows, columns] of `tensor.dtype`; thread-safe. `levels`: RecoverLevels. Returns
+  // what is wrong, one problem a block. On all cores, about 1 ms a block; `on_blocks` hears now and
+  // then how many are done. After `stop` the rest is left out. A source that cannot be read is a
+  // problem of its block.
+  ProblemList Check(codec::Fit fit, const codec::LevelTable& levels,
+                    const format::PackedTensor& tensor, const ReadSource& source, int count,
+                    const std::stop_token& stop, const std::function<void(int)>& on_blocks);
 
  private:
   std::string profile_;

@@ -10,19 +10,19 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "kernels/backend/layer_output.h"
+#include "kernels/backend/level_choice.h"
 #include "kernels/format/text.h"
 #include "kernels/registry/registry.h"
 #include "kernels/verify/layer_inputs.h"
 #include "kernels/verify/parallel_rows.h"
 #include "kernels/verify/problems.h"
+#include "kernels/verify/rows_check.h"
 #include "kernels/verify/sample_check.h"
-#include "kernels/verify/weight_rows.h"
 
 namespace seedlm::verify {
 namespace {
 
 constexpr uint64_t kCompareBytes = uint64_t{4} << 20;
-constexpr int64_t kPieceBlocks = 8192;  // of a row decoded at a time
 
 double Relative(double squared_error, double squared_weights) {
   if (squared_error == 0) return 0;
@@ -32,35 +32,6 @@ double Relative(double squared_error, double squared_weights) {
 std::string FormatShape(std::span<const int64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
-
-struct RowsResult {
-  double squared_error = 0;
-  double squared_weights = 0;
-  double max_error = 0;
-  ProblemList problems;
-  backend::OutputSums output;
-  absl::Status failure;  // of the meter
-};
-
-// Whole rows for a meter: W and W - W', [rows][columns]; damaged ones stay zeros, and count
-// nothing.
-struct MeteredRows {
-  std::vector<float> weights, differences;
-
-  MeteredRows(int64_t rows, int64_t columns)
-      : weights(static_cast<size_t>(rows * columns)), differences(weights.size()) {}
-};
-
-// Read with pread(2), never through the mapping: where somebody truncates the file meanwhile that
-// is a problem that is told, and not a SIGBUS.
-struct Source {
-  const format::SafetensorsFile* file;
-  const format::TensorInfo* tensor;
-
-  absl::Status Read(uint64_t offset, std::span<std::byte> bytes) const {
-    return file->Read(*tensor, offset, bytes);
-  }
-};
 
 class Verifier {
  public:
@@ -113,11 +84,8 @@ class Verifier {
   absl::StatusOr<std::unique_ptr<backend::OutputMeter>> MeterOf(const std::string& tensor,
                                                                 TensorCheck& check) const;
   absl::Status CheckPacked(const format::PackedFile& file, const format::PackedTensor& tensor);
-  void CheckRows(const format::PackedFile& file, const format::PackedTensor& tensor,
-                 const Source& source, int64_t first_row, int64_t row_count,
-                 backend::OutputMeter* meter, RowsResult& result);
-  void CheckSample(const format::PackedFile& file, const format::PackedTensor& tensor,
-                   const Source& source);
+  void CheckSample(const format::PackedMetadata& metadata, const codec::LevelTable& levels,
+                   const format::PackedTensor& tensor, const Source& source);
   void CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor);
 
   const PackedCheckpoint& compressed_;
@@ -170,15 +138,21 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
   }
   view_.current = tensor.name;
   on_progress_(view_);
-  CheckSample(file, tensor, source);
+  const auto levels = RecoverLevels(tensor.profile, file.metadata->scale, tensor.scale);
+  if (levels.ok()) {
+    CheckSample(*file.metadata, *levels, tensor, source);
+  } else {
+    Problem(tensor.name, std::string(levels.status().message()));
+  }
   TensorCheck check{.name = tensor.name, .rows = tensor.rows, .columns = tensor.columns};
   const auto meter = MeterOf(tensor.name, check);
   if (!meter.ok()) return meter.status();
+  RowsChecker rows(file, tensor, source, levels.ok() ? &*levels : nullptr, meter->get());
   const auto results = ForRowRanges<RowsResult>(
-      tensor.rows, tensor.columns, stop_, [&](int64_t first, int64_t count, RowsResult& result) {
-        CheckRows(file, tensor, source, first, count, meter->get(), result);
-      });
+      tensor.rows, tensor.columns, stop_,
+      [&](int64_t first, int64_t count, RowsResult& result) { rows.Check(first, count, result); });
   ProblemList problems;
+  bool all_compared = !stop_.stop_requested();
   for (const RowsResult& result : results) {
     if (!result.failure.ok()) return result.failure;
     check.squared_output += result.output.squared_output;
@@ -187,8 +161,15 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
     check.squared_weights += result.squared_weights;
     check.max_error = std::max(check.max_error, result.max_error);
     problems.Append(result.problems);
+    all_compared = all_compared && result.all_compared;
   }
   for (const std::string& problem : problems.Lines()) Problem(tensor.name, problem);
+  if (levels.ok() && all_compared &&
+      !backend::CanBeChosen(tensor.profile, file.metadata->scale, rows.norms(), tensor.scale)) {
+    Problem(
+        tensor.name,
+        "its levels are not those of its weights; it is damaged, or the original is another one");
+  }
   const double error = check.relative_error();
   if (options_.max_error && !(error <= *options_.max_error)) {
     Problem(tensor.name,
@@ -201,145 +182,20 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
   return absl::OkStatus();
 }
 
-// What is wrong with one row: the first of each, or -1.
-struct RowFaults {
-  int64_t damaged_block = -1;
-  int64_t not_finite = -1;  // the column of such a weight of the original
-};
-
-// Sums the errors of whole blocks, but for those in which the original has a weight that is not
-// finite: they have none. An optimal code is never worse than the all-zero one, whose error is the
-// block's squared norm: a larger error is damage. Both numbers count from `source`.
-RowFaults CompareBlocks(const format::PackedTensor& tensor, std::span<const float> source,
-                        std::span<const float> decoded, RowsResult& result) {
-  RowFaults faults;
-  const auto block = static_cast<size_t>(tensor.profile.block);
-  for (size_t begin = 0; begin < source.size(); begin += block) {
-    double error = 0;
-    double norm = 0;
-    double max_error = 0;
-    const std::span<const float> weights =
-        source.subspan(begin, std::min(block, source.size() - begin));
-    const auto bad = std::find_if_not(weights.begin(), weights.end(),
-                                      [](float weight) { return std::isfinite(weight); });
-    if (bad != weights.end()) {
-      if (faults.not_finite < 0) {
-        faults.not_finite = static_cast<int64_t>(begin) + (bad - weights.begin());
-      }
-      continue;
-    }
-    for (size_t i = begin; i < begin + weights.size(); ++i) {
-      const double w = source[i];
-      const double d = w - static_cast<double>(decoded[i]);
-      error = std::fma(d, d, error);
-      norm = std::fma(w, w, norm);
-      max_error = std::max(max_error, std::abs(d));
-    }
-    result.max_error = std::max(result.max_error, max_error);
-    result.squared_error += error;
-    result.squared_weights += norm;
-    if (error > norm && faults.damaged_block < 0) {
-      faults.damaged_block = static_cast<int64_t>(begin / block);
-    }
-  }
-  return faults;
-}
-
-// One row in pieces: rows may be longer than memory. With
-// `metered`, whose row `place` it is, that gets the row, too.
-absl::StatusOr<RowFaults> CompareRow(const format::PackedTensor& tensor, const Source& source,
-                                     int64_t row, MeteredRows* metered, int64_t place,
-                                     RowsResult& result) {
-  const auto width = static_cast<size_t>(format::BitWidth(tensor.dtype)) / 8;
-  std::vector<std::byte> bytes;
-  std::vector<float> weights;
-  std::vector<float> decoded;
-  RowFaults faults;
-  for (int64_t block = 0; block < tensor.blocks_per_row(); block += kPieceBlocks) {
-    const int64_t column = block * tensor.profile.block;
-    const auto count =
-        static_cast<size_t>(std::min(kPieceBlocks * tensor.profile.block, tensor.columns - column));
-    bytes.resize(count * width);
-    weights.resize(count);
-    decoded.resize(count);
-    format::DecodeBlocks(tensor, row, block, decoded);
-    const auto offset = static_cast<size_t>(row * tensor.columns + column) * width;
-    if (absl::Status status = source.Read(offset, bytes); !status.ok()) return status;
-    Widen(tensor.dtype, bytes, weights);
-    const RowFaults wrong = CompareBlocks(tensor, weights, decoded, result);
-    if (faults.damaged_block < 0 && wrong.damaged_block >= 0) {
-      faults.damaged_block = block + wrong.damaged_block;
-    }
-    if (faults.not_finite < 0 && wrong.not_finite >= 0) {
-      faults.not_finite = column + wrong.not_finite;
-    }
-    if (metered == nullptr) continue;
-    const auto at = static_cast<size_t>(place * tensor.columns + column);
-    for (size_t i = 0; i < count; ++i) {
-      if (!std::isfinite(weights[i])) continue;  // stays 0, and counts nothing
-      metered->weights[at + i] = weights[i];
-      metered->differences[at + i] = weights[i] - decoded[i];
-    }
-  }
-  return faults;
-}
-
-void Verifier::CheckRows(const format::PackedFile& file, const format::PackedTensor& tensor,
-                         const Source& source, int64_t first_row, int64_t row_count,
-                         backend::OutputMeter* meter, RowsResult& result) {
-  std::optional<MeteredRows> metered;
-  if (meter != nullptr) metered.emplace(row_count, tensor.columns);
-  for (int64_t row = first_row; row < first_row + row_count; ++row) {
-    const absl::Status status = format::CheckRow(tensor, row, file.file->path());
-    if (!status.ok()) {
-      result.problems.Add(std::string(status.message()));
-      continue;
-    }
-    const absl::StatusOr<RowFaults> faults =
-        CompareRow(tensor, source, row, metered ? &*metered : nullptr, row - first_row, result);
-    if (!faults.ok()) {
-      result.problems.Add(std::string(faults.status().message()));
-      return;
-    }
-    if (faults->not_finite >= 0) {
-      result.problems.Add(
-          absl::StrFormat("row %d, column %d: the original's weight is not finite, so that this is "
-                          "not what was compressed; give the one that was",
-                          row, faults->not_finite));
-    }
-    if (file.metadata->fit == codec::Fit::kOptimal && faults->damaged_block >= 0) {
-      result.problems.Add(
-          absl::StrFormat("row %d, block %d: its error is larger than the block itself; it is "
-                          "damaged, or the original is another one",
-                          row, faults->damaged_block));
-    }
-  }
-  if (meter != nullptr) {
-    auto sums = meter->Measure(row_count, metered->weights.data(), metered->differences.data());
-    result.failure = sums.status();
-    if (sums.ok()) result.output = *sums;
-  }
-  ReleaseRows(file, tensor, first_row, row_count);
-}
-
-void Verifier::CheckSample(const format::PackedFile& file, const format::PackedTensor& tensor,
-                           const Source& source) {
+void Verifier::CheckSample(const format::PackedMetadata& metadata, const codec::LevelTable& levels,
+                           const format::PackedTensor& tensor, const Source& source) {
   const auto blocks = std::min<int64_t>(options_.sample, tensor.rows * tensor.blocks_per_row());
   const auto read = [&source](uint64_t offset, std::span<std::byte> bytes) {
     return source.Read(offset, bytes);
   };
-  const auto wrong =
-      sampler_.Check(*file.metadata, tensor, read, options_.sample, stop_, [&](int done) {
+  const ProblemList wrong =
+      sampler_.Check(metadata.fit, levels, tensor, read, options_.sample, stop_, [&](int done) {
         view_.phase = "encoding a sample again";
         view_.phase_fraction = static_cast<double>(done) / static_cast<double>(blocks);
         on_progress_(view_);
       });
   view_.phase.clear();
-  if (!wrong.ok()) {
-    Problem(tensor.name, std::string(wrong.status().message()));
-    return;
-  }
-  for (const std::string& problem : wrong->Lines()) Problem(tensor.name, problem);
+  for (const std::string& problem : wrong.Lines()) Problem(tensor.name, problem);
 }
 
 void Verifier::CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor) {

@@ -16,42 +16,52 @@ namespace seedlm::client {
 
 struct TinyCheckpoint {
   static constexpr int64_t kRows = 6;
-  static constexpr int64_t kColumns = 20;  // three blocks of 8, the last one padded
+  static constexpr int64_t kColumns = 20;  // three blocks of 8 or two larger ones, the last padded
   codec::Profile profile = codec::k4bit;
   codec::Fit fit = codec::Fit::kOptimal;
   codec::ScaleRule rule = codec::ScaleRule::kFitted;
-  std::vector<float> weights;   // [kRows, kColumns] of "w.weight"
-  std::vector<float> bias;      // "w.bias", passed through
-  std::vector<uint32_t> words;  // [kRows, 3]
+  std::vector<float> weights;    // [kRows, kColumns] of "w.weight"
+  std::vector<float> bias;       // "w.bias", passed through
+  std::vector<uint32_t> words;   // [kRows, blocks a row]
+  std::vector<uint8_t> nibbles;  // the plane of levels, where the profile has one
   codec::LevelTable levels;
 };
 
-inline TinyCheckpoint MakeTinyCheckpoint(codec::Fit fit, codec::ScaleRule rule) {
+inline TinyCheckpoint MakeTinyCheckpoint(codec::Fit fit, codec::ScaleRule rule,
+                                         const codec::Profile& profile = codec::k4bit) {
   TinyCheckpoint tiny;
+  tiny.profile = profile;
   tiny.fit = fit;
   tiny.rule = rule;
   std::mt19937 random(7);
   std::normal_distribution<float> normal(0, 0.02f);
   for (int64_t i = 0; i < tiny.kRows * tiny.kColumns; ++i) tiny.weights.push_back(normal(random));
   tiny.bias = {1, 2, 3};
-  const int64_t blocks = tiny.profile.blocks_per_row(tiny.kColumns);
+  const int64_t blocks = profile.blocks_per_row(tiny.kColumns);
   std::vector<std::array<float, codec::kMaxBlock>> padded;
   codec::NormHistogram histogram;
   for (int64_t row = 0; row < tiny.kRows; ++row) {
     for (int64_t block = 0; block < blocks; ++block) {
       auto& values = padded.emplace_back();
-      for (int64_t c = 0; c < 8 && block * 8 + c < tiny.kColumns; ++c) {
+      const int64_t first = block * profile.block;
+      for (int64_t c = 0; c < profile.block && first + c < tiny.kColumns; ++c) {
         values[static_cast<size_t>(c)] =
-            tiny.weights[static_cast<size_t>(row * tiny.kColumns + block * 8 + c)];
+            tiny.weights[static_cast<size_t>(row * tiny.kColumns + first + c)];
       }
-      histogram.Add(tiny.profile, values.data(), row * blocks + block);
+      histogram.Add(profile, values.data(), row * blocks + block);
     }
   }
-  tiny.levels = codec::DesignLevels(tiny.profile, rule, histogram);
-  const codec::ReferenceEncoder encoder(tiny.profile);
-  for (const auto& values : padded) {
-    const codec::BlockCode code = encoder.Encode(fit, tiny.levels, values.data()).code;
-    tiny.words.push_back(codec::PackWord(tiny.profile, code));
+  tiny.levels = codec::DesignLevels(profile, rule, histogram);
+  const int64_t level_bytes = codec::LevelRowBytes(profile, blocks);
+  tiny.nibbles.resize(static_cast<size_t>(tiny.kRows * level_bytes));
+  const codec::ReferenceEncoder encoder(profile);
+  for (int64_t i = 0; i < tiny.kRows * blocks; ++i) {
+    const codec::BlockCode code =
+        encoder.Encode(fit, tiny.levels, padded[static_cast<size_t>(i)].data()).code;
+    tiny.words.push_back(codec::PackWord(profile, code));
+    if (level_bytes == 0) continue;
+    codec::PutLevelNibble(&tiny.nibbles[static_cast<size_t>(i / blocks * level_bytes)], i % blocks,
+                          code.level);
   }
   return tiny;
 }
@@ -83,6 +93,9 @@ inline void WriteCompressed(const TinyCheckpoint& tiny, const std::string& path)
   const format::PlaneNames names("w.weight");
   const std::vector<int64_t> shape = {tiny.kRows, tiny.kColumns};
   (void)writer->Write(names.packed, 0, std::as_bytes(std::span(tiny.words)));
+  if (!tiny.nibbles.empty()) {
+    (void)writer->Write(names.level, 0, std::as_bytes(std::span(tiny.nibbles)));
+  }
   (void)writer->Write(names.scale, 0, std::as_bytes(std::span(tiny.levels.scale)));
   (void)writer->Write(names.shape, 0, std::as_bytes(std::span(shape)));
   (void)writer->Write("w.bias", 0, std::as_bytes(std::span(tiny.bias)));

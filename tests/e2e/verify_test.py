@@ -81,19 +81,21 @@ class Verify(EndToEnd):
         report = run("verify", path, self.source, "--json").json()
         self.assertFalse(report["ok"])
 
-    def test_a_flipped_bit_of_a_seed(self):
-        """Seen either by its error or by the sample: here every block is in the sample."""
-        path = self.damaged(TENSOR + "_packed", 4 * (12 * 9 + 2), lambda w: w ^ 0x10)
-        self.check_fails(path, TENSOR, "row 9", "block 2", args=("--sample", 768))
+    def test_a_flipped_bit(self):
+        """Of a seed, the lowest of a coefficient, the lowest of a level: seen without any sample."""
+        for bit in (0x10, 1 << 16, 1 << 28):
+            path = self.damaged(TENSOR + "_packed", 4 * (12 * 9 + 2), lambda w: w ^ bit)
+            self.check_fails(path, TENSOR, "row 9", "block 2", args=("--sample", 0))
 
     def test_a_block_worse_than_nothing(self):
         path = self.damaged(TENSOR + "_packed", 4 * 5, lambda w: w & 0xFFFF | 0xF8880000)
         self.check_fails(path, TENSOR, "row 0", "block 5", args=("--sample", 0))
 
     def test_a_changed_level_table(self):
-        """All blocks decode wrong: the sample differs or the errors are too large."""
-        path = self.damaged(TENSOR + "_scale", 4 * 8, lambda w: w + 0x02000000)
-        self.check_fails(path, TENSOR)
+        """Also in its last bit, where all codes stay the best of their seeds."""
+        for change in (0x02000000, 1):
+            path = self.damaged(TENSOR + "_scale", 4 * 8, lambda w: w + change)
+            self.check_fails(path, TENSOR, args=("--sample", 0))
 
     def test_a_level_that_is_not_finite(self):
         path = self.damaged(TENSOR + "_scale", 0, lambda w: 0x7FC00000)

@@ -95,7 +95,7 @@ TEST_CASE("a code worse than none is damage") {
   // The largest coefficients at the largest level: far outside of any block here.
   damaged.words[4 * 3] = (damaged.words[4 * 3] & 0xFFFFu) | 0xF8880000u;
   const std::string problems = Problems(Check(damaged, Intact(), {.max_error = {}, .sample = 0}));
-  CHECK(absl::StrContains(problems, "tensor 'w.weight': row 4, block 0: its error is larger"));
+  CHECK(absl::StrContains(problems, "tensor 'w.weight': row 4, block 0: its code is not the best"));
 }
 
 TEST_CASE("a weight of the original that is not finite is named, and spoils no figure") {
@@ -123,12 +123,19 @@ TEST_CASE("many problems are counted, and a few are told") {
   CHECK(ProblemList().Lines().empty());
 }
 
-TEST_CASE("a flipped bit is found by encoding again") {
+TEST_CASE("another seed's best code is found by encoding again") {
   TinyCheckpoint damaged = Intact();
-  damaged.words[5 * 3 + 2] ^= 1u << 9;
+  const float* weights = &damaged.weights[static_cast<size_t>(5 * damaged.kColumns + 8)];
+  const codec::BlockTask task = codec::MakeTask(damaged.profile, weights);
+  codec::Candidate other = codec::InitialCandidate(damaged.fit, task);
+  codec::EvaluateSeed(damaged.profile, damaged.fit, task, damaged.levels, 100, other);
+  REQUIRE(other.seed == 100);
+  damaged.words[5 * 3 + 1] = codec::PackWord(
+      damaged.profile, codec::FromSeedAndRemainder(damaged.profile, other.seed, other.remainder));
+  CHECK(Problems(Check(damaged, Intact(), {.max_error = {}, .sample = 0})).empty());
   const std::string problems =
       Problems(Check(damaged, Intact(), {.max_error = {}, .sample = 1000}));
-  CHECK(absl::StrContains(problems, "tensor 'w.weight': row 5, block 2: holds seed"));
+  CHECK(absl::StrContains(problems, "tensor 'w.weight': row 5, block 1: holds seed"));
 }
 
 TEST_CASE("levels that no bias gives are damage") {
@@ -136,6 +143,13 @@ TEST_CASE("levels that no bias gives are damage") {
   const TinyCheckpoint original = damaged;
   damaged.levels.scale[3] = std::nextafter(damaged.levels.scale[3], 1.0f);
   CHECK(absl::StrContains(Problems(Check(damaged, original)), "not those of the rule pow2"));
+}
+
+TEST_CASE("a level that no block uses must be the one that the weights give") {
+  TinyCheckpoint damaged = Intact();
+  damaged.levels.scale[15] *= 2;
+  CHECK(absl::StrContains(Problems(Check(damaged, Intact(), {.max_error = {}, .sample = 0})),
+                          "tensor 'w.weight': its levels are not those of its weights"));
 }
 
 TEST_CASE("a passed-through tensor must be byte-identical") {

@@ -1,0 +1,74 @@
+// Rows of a compressed tensor against those of its original.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/backend/layer_output.h"
+#include "kernels/codec/level_design.h"
+#include "kernels/format/packed_tensor.h"
+#include "kernels/verify/problems.h"
+
+namespace seedlm::verify {
+
+// A tensor of the original. Read with pread(2), never through the mapping: where somebody truncates
+// the file meanwhile that is a problem that is told, and not a SIGBUS.
+struct Source {
+  const format::SafetensorsFile* file = nullptr;
+  const format::TensorInfo* tensor = nullptr;
+
+  absl::Status Read(uint64_t offset, std::span<std::byte> bytes) const {
+    return file->Read(*tensor, offset, bytes);
+  }
+};
+
+// Of a range of rows. Blocks with a zero seed, and those in which the original has a weight that is
+// not finite, are in no sum.
+struct RowsResult {
+  double squared_error = 0;  // against float32 decoding
+  double squared_weights = 0;
+  double max_error = 0;
+  bool all_compared = true;  // false: the original has weights that are not finite
+  ProblemList problems;
+  backend::OutputSums output;
+  absl::Status failure;  // of the meter
+};
+
+// Of one tensor. Thread-safe. All that it is given must outlive it.
+class RowsChecker {
+ public:
+  // `levels`: null if they are not of the rule, so that codes cannot be judged. `meter`: null if
+  // there are no activations.
+  RowsChecker(const format::PackedFile& file, const format::PackedTensor& tensor,
+              const Source& source, const codec::LevelTable* levels, backend::OutputMeter* meter)
+      : file_(file), tensor_(tensor), source_(source), levels_(levels), meter_(meter) {}
+
+  // Decodes rows [first_row, first_row + row_count), and judges each code: IsBestOfItsSeed.
+  void Check(int64_t first_row, int64_t row_count, RowsResult& result);
+
+  // Of the original's blocks in the rows that were checked. REQUIRES: no Check is running.
+  const codec::NormHistogram& norms() const { return norms_; }
+
+ private:
+  struct Faults;
+  struct MeteredRows;
+  struct Range;
+
+  absl::Status CheckRow(int64_t row, Range& range) const;
+  void CheckBlocks(int64_t row, int64_t first_block, Range& range, Faults& faults) const;
+
+  const format::PackedFile& file_;
+  const format::PackedTensor& tensor_;
+  const Source& source_;
+  const codec::LevelTable* levels_;
+  backend::OutputMeter* meter_;
+  std::mutex mutex_;
+  codec::NormHistogram norms_;  // guarded by mutex_
+};
+
+}  // namespace seedlm::verify
