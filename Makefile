@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test test-s3 test-slow faults bench bench-transfer hardware lint tidy format asan tsan fuzz cuda check-bare check-image
+.PHONY: help deps lint-deps build demo test test-s3 test-slow faults bench bench-transfer hardware area lint tidy format asan tsan fuzz cuda check-bare check-image
 
 JOBS := $(shell nproc)
 MODEL ?=
@@ -18,6 +18,7 @@ help:
 	@echo 'make bench       measure the search and whole files, write kernels/bench/results/DATE-*.json'
 	@echo 'make bench-transfer  uploads and downloads on loopback beside a bare gRPC stream'
 	@echo 'make hardware    C simulation, RTL in lockstep, proof, areas, table of cycles'
+	@echo 'make area        the areas of lane, decoder and unit against their ceilings (in make hardware: all)'
 	@echo 'make lint        clang-format, import law, file sizes, shellcheck'
 	@echo 'make tidy        clang-tidy over kernels, server and client'
 	@echo 'make format      rewrite the sources the way clang-format wants them'
@@ -69,6 +70,10 @@ hardware:
 	docker/install-deps.sh --hardware
 	hardware/fetch-hls-headers.sh
 	hardware/check.sh
+
+area:
+	docker/install-deps.sh --hardware
+	hardware/rtl/area.py lane decoder unit
 
 bench-transfer: deps
 	cmake --preset cpu

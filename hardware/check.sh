@@ -69,7 +69,7 @@ stage_lockstep() {
   for kind in 4-fitted 4-paper 4-pow2; do
     "$build/tests/hardware/gemv_lockstep" --model "$work/out-$kind.safetensors"
   done
-  "$build/tests/hardware/gemv_lockstep" --cycles 128 --cycles 512
+  "$build/tests/hardware/gemv_lockstep" --cycles 128 --cycles 512 --alone 2048
   "$build/tests/hardware/lane_exhaustive" 8192
 }
 

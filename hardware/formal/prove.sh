@@ -9,6 +9,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=${1:-$here/../../build/formal}
 mkdir -p "$work"
 
+# What makes a module ready for the solver.
+prepare="prep -flatten"
+# The same where equal cells of two halves shall become one, until only assertions are left.
+merge="hierarchy; proc; flatten; opt_expr; opt_dff; opt -share_all; select -assert-none t:* t:\$assert %d"
+
 # prove TOP PARAMETER=VALUE..: every assertion of the module
 prove() {
   local top=$1 name=$1 parameters="" pair
@@ -19,7 +24,8 @@ prove() {
   done
   yosys -q -p "read_verilog -formal -sv $here/../rtl/block_sums.sv $here/$top.sv
                $parameters
-               prep -flatten -top $top
+               hierarchy -top $top
+               $prepare
                write_smt2 -stbv -wires $work/$name.smt2"
   grep -q yosys-smt2-assert "$work/$name.smt2" ||
     { echo "prove.sh: $name asserts nothing" >&2; return 1; }
@@ -39,4 +45,5 @@ for c_p in "8 3" "12 4"; do
   prove lane_digits "C=$c" "P=$p"
   prove lane_groups "C=$c" "P=$p"
   prove lane_windows "C=$c" "P=$p"
+  prepare=$merge prove lane_whole "C=$c" "P=$p"
 done
