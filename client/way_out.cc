@@ -35,6 +35,8 @@ constexpr Row kByReason[] = {
     {"OWNER_BYTES", "delete jobs and artifacts that are not needed any more"},
     {"OWNER_QUEUE_FULL", "see seedlm list, or try again later"},
     {"OWNER_UPLOADS", "wait for the others, then submit it again"},
+    {"OWNER_DOWNLOADS", "wait for the others, then fetch it again"},
+    {"OWNER_WATCHES", "end other watches first"},
     {"QUEUE_FULL", "see seedlm list, or try again later"},
     {"SERVER_DRAINING", "try again when it is back"},
     {"METHOD_UNIMPLEMENTED", "see the limits in README.md"},

@@ -31,9 +31,16 @@ struct ServerOptions {
   TlsFiles tls;
   std::chrono::milliseconds tls_refresh{60'000};  // the files are read again so often
   std::string tokens;  // file of who may call (auth/token_table.h); empty: everybody may do all
-  int max_connections = 1000;   // open at a time; over that they are closed at once
-  int max_owner_jobs = 0;       // of one owner, waiting and running; 0: as max_active_jobs
-  int max_owner_uploads = 64;   // streams of one owner at a time
+  int max_connections = 1000;  // open at a time; over that they are closed at once
+  int max_owner_jobs = 0;      // of one owner, waiting and running; 0: as max_active_jobs
+  // Streams at a time, of one owner and of all. A download whose client takes nothing holds 3 MiB,
+  // an upload 4 MiB, a watch some 100 KiB.
+  int max_owner_uploads = 64;
+  int max_uploads = 256;
+  int max_owner_downloads = 64;
+  int max_downloads = 256;
+  int max_owner_watches = 2000;
+  int max_watches = 10'000;
   int64_t max_owner_bytes = 0;  // of one owner's artifacts, finished and arriving; 0: no limit
   std::chrono::milliseconds upload_idle{60'000};  // an upload on which nothing comes is ended
   int64_t rpc_memory = int64_t{512} << 20;        // bytes that gRPC may hold of messages in flight

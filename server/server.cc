@@ -130,7 +130,10 @@ struct Server::Parts {
         artifacts(
             data_dir, [this](const std::string& message) { Warn(message); },
             options.max_owner_bytes),
-        uploads("uploads", "OWNER_UPLOADS", options.max_owner_uploads) {}
+        uploads("uploads", "OWNER_UPLOADS", options.max_owner_uploads, options.max_uploads),
+        downloads("downloads", "OWNER_DOWNLOADS", options.max_owner_downloads,
+                  options.max_downloads),
+        watches("watches", "OWNER_WATCHES", options.max_owner_watches, options.max_watches) {}
   void Warn(const std::string& message) const {
     if (log != nullptr) log->warn("{}", message);
   }
@@ -149,6 +152,8 @@ struct Server::Parts {
   std::optional<Door> door;
   ArtifactStores artifacts;
   OwnerGate uploads;
+  OwnerGate downloads;
+  OwnerGate watches;
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
   std::unique_ptr<S3Destination> s3;  // before what makes publishers
@@ -208,10 +213,11 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
       store.get(), &events, scheduler.get(), &*locator, make_publisher, options.fault_point});
 
   compression_rpc = std::make_unique<CompressionRpc>(
-      *door, *jobs, call_pool, planning_pool,
+      *door, *jobs, call_pool, planning_pool, watches,
       ServiceLimits{kVersion, options.max_active_jobs,
                     scheduling.shard_weights * int64_t{sizeof(float)}, kMaxMetadataBytes,
-                    OwnerJobs(options), options.max_owner_uploads, options.max_owner_bytes,
+                    OwnerJobs(options), options.max_owner_uploads, options.max_owner_downloads,
+                    options.max_owner_watches, options.max_owner_bytes,
                     std::chrono::duration<double>(options.upload_idle).count()},
       WatchOptions{.keep_alive = options.watch_keep_alive});
   artifacts.SweepDeleted();
@@ -219,7 +225,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
       std::make_unique<ArtifactService>(ArtifactService::Parts{&artifacts, store.get(), &*locator});
   artifact_rpc = std::make_unique<ArtifactRpc>(
       ArtifactRpc::Parts{&*door, &artifacts, artifact_service.get(), &stream_pool, &verify_pool,
-                         &uploads, options.upload_idle});
+                         &uploads, &downloads, options.upload_idle});
   return absl::OkStatus();
 }
 

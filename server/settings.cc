@@ -43,7 +43,20 @@ std::vector<Setting> MakeSettings() {
       {"owner-jobs", "Doors", Integer(FIELD(max_owner_jobs), "jobs", 0, 1'000'000),
        "Jobs of one owner that wait and run, at most; 0: as max-jobs"},
       {"owner-uploads", "Doors", Integer(FIELD(max_owner_uploads), "streams", 1, 10'000),
-       "Uploads of one owner at a time, at most"},
+       "Uploads of one owner at a time, at most; over that WriteArtifact answers "
+       "RESOURCE_EXHAUSTED"},
+      {"max-uploads", "Doors", Integer(FIELD(max_uploads), "streams", 1, 100'000),
+       "Uploads of all owners at a time, at most; each holds up to 4 MiB of memory"},
+      {"owner-downloads", "Doors", Integer(FIELD(max_owner_downloads), "streams", 1, 10'000),
+       "Downloads of one owner at a time, at most; over that ReadArtifact answers "
+       "RESOURCE_EXHAUSTED"},
+      {"max-downloads", "Doors", Integer(FIELD(max_downloads), "streams", 1, 100'000),
+       "Downloads of all owners at a time, at most; each holds up to 3 MiB of memory"},
+      {"owner-watches", "Doors", Integer(FIELD(max_owner_watches), "streams", 1, 100'000),
+       "WatchJob streams of one owner at a time, at most; over that WatchJob answers "
+       "RESOURCE_EXHAUSTED"},
+      {"max-watches", "Doors", Integer(FIELD(max_watches), "streams", 1, 1'000'000),
+       "WatchJob streams of all owners at a time, at most; each holds some 100 KiB of memory"},
       {"owner-bytes", "Doors", Size(FIELD(max_owner_bytes), 0, 1024 * 1024 * kGiB),
        "Artifacts of one owner, finished and arriving, at most; 0: no limit"},
       {"upload-idle", "Doors", Duration(FIELD(upload_idle), milliseconds(10), hours(1)),

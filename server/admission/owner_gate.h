@@ -1,4 +1,4 @@
-// How many things of a kind an owner may have under way at a time.
+// How many things of a kind an owner, and all owners together, may have under way at a time.
 #pragma once
 
 #include <map>
@@ -14,9 +14,12 @@ namespace seedlm::server {
 // Thread-safe; must outlive its places.
 class OwnerGate {
  public:
-  // `what`: for messages, "uploads". `reason`: of the error.
-  OwnerGate(std::string what, std::string reason, int max_of_owner)
-      : what_(std::move(what)), reason_(std::move(reason)), max_of_owner_(max_of_owner) {}
+  // `what`: for messages, "uploads". `reason`: of the error where it is the owner who has too many.
+  OwnerGate(std::string what, std::string reason, int max_of_owner, int max_of_all)
+      : what_(std::move(what)),
+        reason_(std::move(reason)),
+        max_of_owner_(max_of_owner),
+        max_of_all_(max_of_all) {}
   OwnerGate(const OwnerGate&) = delete;
   OwnerGate& operator=(const OwnerGate&) = delete;
 
@@ -42,16 +45,20 @@ class OwnerGate {
     std::string owner_;
   };
 
-  // RESOURCE_EXHAUSTED with the reason, the limit, and a retry hint: `owner` has as many already.
+  // RESOURCE_EXHAUSTED with the limit and a retry hint: `owner` has as many already (the reason),
+  // or all have (SERVER_BUSY).
   absl::StatusOr<Place> Enter(std::string_view owner);
 
  private:
+  absl::Status Full(int limit, std::string_view whose, std::string_view reason) const;
   void Leave(const std::string& owner);
 
   const std::string what_;
   const std::string reason_;
   const int max_of_owner_;
+  const int max_of_all_;
   std::mutex mutex_;
+  int count_ = 0;                                   // of all; guarded by mutex_
   std::map<std::string, int, std::less<>> counts_;  // of owners with any; guarded by mutex_
 };
 

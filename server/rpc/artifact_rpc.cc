@@ -49,11 +49,13 @@ grpc::ServerWriteReactor<v1::ReadArtifactResponse>* ArtifactRpc::ReadArtifact(
     grpc::CallbackServerContext* context, const v1::ReadArtifactRequest* request) {
   const absl::StatusOr<Caller> caller = parts_.door->Admit(*context, Right::kRead);
   if (!caller.ok()) return new RefusedWrite<v1::ReadArtifactResponse>(caller.status());
+  absl::StatusOr<OwnerGate::Place> place = parts_.downloads->Enter(caller->owner);
+  if (!place.ok()) return new RefusedWrite<v1::ReadArtifactResponse>(place.status());
   return new DownloadReactor(
       [this, caller = *caller](const ArtifactFile& file) -> const ArtifactStore& {
         return parts_.stores->Of(OwnerOf(caller, file.id));
       },
-      *parts_.pool, request);
+      *parts_.pool, *std::move(place), request);
 }
 
 grpc::ServerUnaryReactor* ArtifactRpc::ListArtifacts(grpc::CallbackServerContext* context,

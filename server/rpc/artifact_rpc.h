@@ -26,6 +26,7 @@ class ArtifactRpc final : public v1::ArtifactService::CallbackService {
     WorkPool* pool = nullptr;         // for chunks and short calls
     WorkPool* verify_pool = nullptr;  // for VerifyArtifact, which takes minutes
     OwnerGate* uploads = nullptr;
+    OwnerGate* downloads = nullptr;
     std::chrono::milliseconds upload_idle{60'000};
   };
   explicit ArtifactRpc(Parts parts) : parts_(parts) {}

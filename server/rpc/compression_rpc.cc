@@ -84,7 +84,10 @@ grpc::ServerWriteReactor<v1::JobEvent>* CompressionRpc::WatchJob(
     grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
   absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kRead);
   if (!caller.ok()) return new RefusedWrite<v1::JobEvent>(caller.status());
-  return WatchReactor::Start({&service_, &pool_, &watchers_, watch_, *std::move(caller)}, *request);
+  absl::StatusOr<OwnerGate::Place> place = watches_.Enter(caller->owner);
+  if (!place.ok()) return new RefusedWrite<v1::JobEvent>(place.status());
+  return WatchReactor::Start(
+      {&service_, &pool_, &watchers_, watch_, *std::move(caller), *std::move(place)}, *request);
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerContext* context,
@@ -111,6 +114,8 @@ grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerCo
     response->set_max_owner_uploads(limits_.max_owner_uploads);
     response->set_max_owner_bytes(limits_.max_owner_bytes);
     response->set_upload_idle_seconds(limits_.upload_idle_seconds);
+    response->set_max_owner_downloads(limits_.max_owner_downloads);
+    response->set_max_owner_watches(limits_.max_owner_watches);
     return absl::OkStatus();
   });
 }

@@ -6,6 +6,7 @@
 
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/compression_service.grpc.pb.h"
+#include "server/admission/owner_gate.h"
 #include "server/rpc/door.h"
 #include "server/rpc/owned_jobs.h"
 #include "server/rpc/watch_reactor.h"
@@ -22,21 +23,24 @@ struct ServiceLimits {
   int64_t max_metadata_bytes = 0;
   int max_owner_jobs = 0;
   int max_owner_uploads = 0;
+  int max_owner_downloads = 0;
+  int max_owner_watches = 0;
   int64_t max_owner_bytes = 0;
   double upload_idle_seconds = 0;
 };
 
-// Thread-safe. Service and pools must outlive the gRPC server.
+// Thread-safe. Service, pools and gate must outlive the gRPC server.
 class CompressionRpc final : public v1::CompressionService::CallbackService {
  public:
   // `planning_pool`: for CreateJob alone, which reads headers, so that it does not hold up calls
-  // that only ask the store.
+  // that only ask the store. `watches`: how many WatchJob streams there may be.
   CompressionRpc(const Door& door, JobService& service, WorkPool& pool, WorkPool& planning_pool,
-                 ServiceLimits limits, WatchOptions watch)
+                 OwnerGate& watches, ServiceLimits limits, WatchOptions watch)
       : door_(door),
         service_(service),
         pool_(pool),
         planning_pool_(planning_pool),
+        watches_(watches),
         limits_(std::move(limits)),
         watch_(watch) {}
 
@@ -77,6 +81,7 @@ class CompressionRpc final : public v1::CompressionService::CallbackService {
   JobService& service_;
   WorkPool& pool_;
   WorkPool& planning_pool_;
+  OwnerGate& watches_;
   const ServiceLimits limits_;
   const WatchOptions watch_;
   WatcherSet watchers_;

@@ -10,9 +10,9 @@
 
 namespace seedlm::server {
 
-DownloadReactor::DownloadReactor(StoreOf store_of, WorkPool& pool,
+DownloadReactor::DownloadReactor(StoreOf store_of, WorkPool& pool, OwnerGate::Place place,
                                  const v1::ReadArtifactRequest* request)
-    : store_of_(std::move(store_of)), pool_(pool), request_(request) {
+    : store_of_(std::move(store_of)), pool_(pool), place_(std::move(place)), request_(request) {
   PostChunk(responses_[reading_]);
 }
 
@@ -54,6 +54,8 @@ void DownloadReactor::GoOn(std::unique_lock<std::mutex> lock) {
   if (writing_ || filling_) return;  // who finishes that comes here again
   if (!filled_) {
     lock.unlock();
+    responses_ = {};
+    place_ = {};  // before the client knows: it may come again at once
     Finish(ToGrpcStatus(end_));
     return;
   }

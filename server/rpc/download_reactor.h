@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
+#include "server/admission/owner_gate.h"
 #include "server/rpc/work_pool.h"
 #include "server/storage/artifact_store.h"
 
@@ -20,14 +21,17 @@ namespace seedlm::server {
 inline constexpr int64_t kReadChunkBytes = int64_t{1} << 20;
 
 // While a chunk is written (gRPC's threads) the next one is read and summed (the pool's): two
-// chunks, never more. A cancelled call shows as a write that fails.
+// chunks, never more, and gRPC's copy of the one that is written. A client that takes nothing keeps
+// these three, so the place bounds them. A cancelled call shows as a write that fails.
 class DownloadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactResponse> {
  public:
   // Owns itself until gRPC is done with it. `request` is gRPC's and valid until then; the
   // stores and the pool must outlive the gRPC server.
-  // `store_of` says in whose store the file is looked for; called on the pool.
+  // `store_of` says in whose store the file is looked for; called on the pool. `place`: among the
+  // owner's downloads, until the end.
   using StoreOf = std::function<const ArtifactStore&(const ArtifactFile& file)>;
-  DownloadReactor(StoreOf store_of, WorkPool& pool, const v1::ReadArtifactRequest* request);
+  DownloadReactor(StoreOf store_of, WorkPool& pool, OwnerGate::Place place,
+                  const v1::ReadArtifactRequest* request);
 
   void OnWriteDone(bool ok) override;
   void OnDone() override { delete this; }
@@ -44,6 +48,7 @@ class DownloadReactor final : public grpc::ServerWriteReactor<v1::ReadArtifactRe
 
   const StoreOf store_of_;
   WorkPool& pool_;
+  OwnerGate::Place place_;
   const v1::ReadArtifactRequest* const request_;
   std::optional<ArtifactReader> reader_;
   std::array<v1::ReadArtifactResponse, 2> responses_;

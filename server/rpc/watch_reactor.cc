@@ -16,7 +16,9 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr int kBatch = 64;  // events held for one client at most
+// Held for one client at most: so many events, and no more of them once they have so many bytes.
+constexpr int kBatch = 64;
+constexpr size_t kBatchBytes = size_t{64} << 10;
 
 absl::Status Draining() {
   return WithReason(absl::UnavailableError("the server is stopping: watch again when it is back"),
@@ -66,11 +68,11 @@ void WatcherSet::Close() {
   }
 }
 
-WatchReactor* WatchReactor::Start(const Parts& parts, const v1::WatchJobRequest& request) {
-  std::shared_ptr<WatchReactor> reactor(new WatchReactor(parts, request));
+WatchReactor* WatchReactor::Start(Parts parts, const v1::WatchJobRequest& request) {
+  std::shared_ptr<WatchReactor> reactor(new WatchReactor(std::move(parts), request));
   reactor->self_ = reactor;
-  if (!parts.watchers->Add(reactor)) reactor->End(Draining());
-  parts.pool->Post([reactor] { reactor->Begin(); });
+  if (!reactor->parts_.watchers->Add(reactor)) reactor->End(Draining());
+  reactor->parts_.pool->Post([reactor] { reactor->Begin(); });
   return reactor.get();
 }
 
@@ -129,13 +131,16 @@ absl::Status WatchReactor::ReadBatch() {
 
   std::lock_guard lock(mutex_);
   if (ending_.has_value() || finished_) return absl::OkStatus();
-  for (const JobEvent& event : *events) {
+  size_t taken = 0;
+  for (size_t bytes = 0; taken < events->size() && bytes < kBatchBytes; ++taken) {
+    const JobEvent& event = (*events)[taken];
     cursor_ = event.sequence;
     const auto* change = std::get_if<StateChange>(&event.body);
     if (change != nullptr && event.sequence > snapshot_sequence_) state_ = change->state;
     ready_.push_back(ToProto(event));
+    bytes += ready_.back().ByteSizeLong();
   }
-  if (events->size() == kBatch) {
+  if (taken < events->size() || events->size() == kBatch) {
     changed_ = true;  // there may be more
   } else if (HasEnded(state_)) {
     ending_ = absl::OkStatus();
@@ -240,6 +245,7 @@ void WatchReactor::FinishLocked() {
   finished_ = true;
   subscription_.Reset();
   alarm_.reset();
+  parts_.place = {};  // before the client knows: it may come again at once
   Finish(ToGrpcStatus(*ending_));
 }
 

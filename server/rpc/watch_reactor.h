@@ -2,7 +2,8 @@
 // client.
 //
 // Nothing is pushed to a watcher but "something changed". It holds at most one batch of events and
-// one message in flight, so a slow client costs no memory; and it needs no thread while it waits.
+// one message in flight, both bounded, so a slow client costs little memory, and its place among
+// the owner's watches bounds how often; and it needs no thread while it waits.
 #pragma once
 
 #include <chrono>
@@ -11,12 +12,14 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/compression_service.grpc.pb.h"
+#include "server/admission/owner_gate.h"
 #include "server/auth/caller.h"
 #include "server/jobs/job_events.h"
 #include "server/rpc/work_pool.h"
@@ -55,9 +58,10 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::JobEvent>,
     WatcherSet* watchers = nullptr;
     WatchOptions options;
     Caller caller = {};
+    OwnerGate::Place place = {};  // among the owner's watches, until the end
   };
   // Begins a stream; it owns itself until gRPC is done with it.
-  static WatchReactor* Start(const Parts& parts, const v1::WatchJobRequest& request);
+  static WatchReactor* Start(Parts parts, const v1::WatchJobRequest& request);
 
   // Ends the stream with `status`, after the message in flight. Thread-safe.
   void End(absl::Status status);
@@ -69,8 +73,8 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::JobEvent>,
  private:
   using Time = std::chrono::steady_clock::time_point;
 
-  WatchReactor(const Parts& parts, const v1::WatchJobRequest& request)
-      : parts_(parts), name_(request.name()), cursor_(request.after_sequence()) {}
+  WatchReactor(Parts parts, const v1::WatchJobRequest& request)
+      : parts_(std::move(parts)), name_(request.name()), cursor_(request.after_sequence()) {}
 
   // On the pool: the snapshot and the first batch, then batch after batch.
   void Begin();
@@ -89,7 +93,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::JobEvent>,
   void EndLocked(absl::Status status);
   void FinishLocked();
 
-  const Parts parts_;
+  Parts parts_;  // constant, but for the place
   const std::string name_;
   std::shared_ptr<WatchReactor> self_;  // until OnDone
 

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
-#include <fstream>
 #include <thread>
 
 #include "grpcpp/generic/generic_stub.h"
@@ -25,14 +24,6 @@ using Code = grpc::StatusCode;
 using std::chrono::milliseconds;
 
 constexpr size_t kMiB = size_t{1} << 20;
-
-int64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t all = 0;
-  int64_t resident = 0;
-  statm >> all >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
-}
 
 grpc::Status Ping(RpcFixture& fixture) {
   grpc::ClientContext context;

@@ -45,8 +45,8 @@ struct BusyFixture : EngineFixture {
   BusyFixture() {
     WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
     Compose();
-    rpc = std::make_unique<CompressionRpc>(door, *engine->service, calls, planning, ServiceLimits{},
-                                           WatchOptions{});
+    rpc = std::make_unique<CompressionRpc>(door, *engine->service, calls, planning, watches,
+                                           ServiceLimits{}, WatchOptions{});
     grpc::ServerBuilder builder;
     builder.RegisterService(rpc.get());
     server = builder.BuildAndStart();
@@ -79,6 +79,7 @@ struct BusyFixture : EngineFixture {
 
   std::atomic<bool> let_go = false;
   const Door door{nullptr};  // open to all
+  OwnerGate watches{"watches", "OWNER_WATCHES", 10, 10};
   std::unique_ptr<CompressionRpc> rpc;
   WorkPool calls{1};
   WorkPool planning{1, 1};

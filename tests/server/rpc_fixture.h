@@ -48,6 +48,8 @@ std::vector<TestTensor> SmallTensors(int count = 2);
 std::vector<TestTensor> SlowTensors();
 
 std::string ReadWholeFile(const std::filesystem::path& path);
+// Of this process: client and server.
+int64_t ResidentBytes();
 
 // One upload by hand. `data` in chunks of `chunk_bytes`.
 struct UploadPlan {

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "server/admission/limits.h"
+#include "server/admission/owner_gate.h"
 #include "server/errors/reason.h"
 
 namespace seedlm::server {
@@ -26,6 +27,29 @@ void CheckRefused(const absl::Status& status, const std::string& field) {
   CHECK(status.message().substr(0, field.size()) == field);
   CHECK(ReasonOf(status) == "FIELD_INVALID");
   CHECK(DetailsOf(status)["field"] == field);
+}
+
+void CheckFull(const absl::Status& status, const std::string& reason, const std::string& limit) {
+  INFO(status.ToString());
+  CHECK(absl::IsResourceExhausted(status));
+  CHECK(ReasonOf(status) == reason);
+  CHECK(DetailsOf(status)["limit"] == limit);
+  CHECK(RetryAfterOf(status).has_value());
+}
+
+TEST_CASE("a gate bounds what an owner has, and what all have together") {
+  OwnerGate gate("streams", "OWNER_STREAMS", 2, 3);
+  absl::StatusOr<OwnerGate::Place> first = gate.Enter("a");
+  absl::StatusOr<OwnerGate::Place> second = gate.Enter("a");
+  REQUIRE(first.ok());
+  REQUIRE(second.ok());
+  CheckFull(gate.Enter("a").status(), "OWNER_STREAMS", "2");
+  absl::StatusOr<OwnerGate::Place> third = gate.Enter("b");
+  REQUIRE(third.ok());
+  CheckFull(gate.Enter("b").status(), "SERVER_BUSY", "3");
+  *first = {};
+  CHECK(gate.Enter("b").ok());  // and left again
+  CHECK(gate.Enter("a").ok());
 }
 
 TEST_CASE("request ids have at most 128 bytes") {
