@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,9 @@
 
 namespace seedlm::server {
 namespace {
+
+// A stop while objects are being completed: for so long they may still be.
+constexpr std::chrono::milliseconds kCompletionGrace{3000};
 
 // Bytes [offset, offset + size) of a file, as a request sends them.
 s3::Body BodyOf(int fd, std::string path, int64_t offset, int64_t size) {
@@ -41,6 +45,31 @@ int Rank(const std::string& path) {
 }
 
 std::string OwnerOf(const SinkTarget& target) { return absl::StrCat("jobs/", target.id); }
+
+// Requests a stop some time after another one was requested.
+class LateStop {
+ public:
+  LateStop(const std::stop_token& stop, std::chrono::milliseconds grace)
+      : wake_(stop,
+              [this] {
+                { const std::lock_guard lock(mutex_); }  // the thread is not about to wait
+                changed_.notify_all();
+              }),
+        thread_([this, stop, grace](const std::stop_token& done) {
+          std::unique_lock lock(mutex_);
+          changed_.wait(lock, done, [&stop] { return stop.stop_requested(); });
+          changed_.wait_for(lock, done, grace, [] { return false; });
+          if (!done.stop_requested()) late_.request_stop();
+        }) {}
+  std::stop_token token() const { return late_.get_token(); }
+
+ private:
+  std::stop_source late_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::stop_callback<std::function<void()>> wake_;
+  std::jthread thread_;  // last: it uses all the above
+};
 
 }  // namespace
 
@@ -85,6 +114,14 @@ absl::StatusOr<bool> S3Publisher::WasPublished(const std::string&,
                                                const std::vector<StoredFile>& files,
                                                std::stop_token stop) {
   if (!parts_.why_not.ok()) return parts_.why_not;
+  // Before the objects are looked for: those of a ledger that wants them undone may be on their way
+  // out, and are gone when the ledger is.
+  for (const std::string& path : S3Ledger::FindOf(parts_.ledgers, target_.id)) {
+    const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
+    if (absl::IsNotFound(content.status())) continue;
+    if (!content.ok()) return content.status();
+    if (!content->undo.empty()) return false;
+  }
   for (const StoredFile& file : files) {
     const auto info = parts_.client->HeadObject(NameOf(file.path), stop);
     if (!info.ok()) return info.status();
@@ -238,48 +275,43 @@ absl::Status S3Publisher::Publish(const std::vector<StoredFile>& files, std::sto
     }
   }
   if (absl::Status status = Drain(stop); !status.ok()) return status;
-  const absl::Status status = CompleteAll(files);
-  if (!status.ok()) Undo();
+  const LateStop late(stop, kCompletionGrace);
+  const absl::Status status = CompleteAll(files, late.token());
+  if (!status.ok()) Undo(stop);
   return status;
 }
 
-absl::Status S3Publisher::CompleteAll(const std::vector<StoredFile>& files) {
+absl::Status S3Publisher::CompleteAll(const std::vector<StoredFile>& files,
+                                      const std::stop_token& stop) {
   std::vector<const StoredFile*> order;
   for (const StoredFile& file : files) order.push_back(&file);
   std::stable_sort(order.begin(), order.end(), [](const StoredFile* a, const StoredFile* b) {
     return Rank(a->path) < Rank(b->path);
   });
   for (const StoredFile* file : order) {
-    if (absl::Status status = Complete(*file); !status.ok()) return status;
+    if (absl::Status status = Complete(*file, stop); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-// From here on a request to stop comes too late: half of the objects would be there.
-absl::Status S3Publisher::Complete(const StoredFile& file) {
+absl::Status S3Publisher::Complete(const StoredFile& file, const std::stop_token& stop) {
   Object& object = *objects_.at(file.path);
-  absl::Status status;
+  made_.push_back(object.name);  // perhaps: of an error nobody knows what the server has done
   if (object.plan.parts() == 1) {
-    status = parts_.client->PutObject(
-        object.name, BodyOf(object.fd.get(), object.path, 0, file.size), existing(), Owner(), {});
-  } else {
-    status = parts_.client->CompleteUpload(object.name, object.upload_id, object.tags, existing(),
-                                           Owner(), {});
-    if (status.ok()) {
-      object.completed = true;
-      status = ledger_->Closed(object.name.key);
-    }
+    return parts_.client->PutObject(object.name, BodyOf(object.fd.get(), object.path, 0, file.size),
+                                    existing(), Owner(), stop);
   }
-  if (status.ok() || object.completed) made_.push_back(object.name);
-  return status;
+  absl::Status status = parts_.client->CompleteUpload(object.name, object.upload_id, object.tags,
+                                                      existing(), Owner(), stop);
+  return status.ok() ? ledger_->Closed(object.name.key) : status;
 }
 
-// What cannot be removed now, as during an outage, is the sweeper's.
-void S3Publisher::Undo() {
+// What cannot be removed now, as during an outage or after a stop, is the sweeper's.
+void S3Publisher::Undo(const std::stop_token& stop) {
   if (target_.overwrite) return;  // what was replaced does not come back
   for (const s3::ObjectName& object : made_) (void)ledger_->Undo(object.key, Owner());
   for (const s3::ObjectName& object : made_) {
-    if (!parts_.client->DeleteObject(object, {}).ok()) return;
+    if (stop.stop_requested() || !RemoveOwned(*parts_.client, object, Owner(), stop).ok()) return;
   }
 }
 

@@ -50,7 +50,7 @@ class S3Publisher final : public Publisher {
   static absl::Status Check(s3::Client& client, const SinkTarget& target,
                             const S3Patience& patience = {});
 
-  // Every file is there, with its size, and this job's.
+  // Every file is there, with its size, and this job's, and none of them is to be removed.
   absl::StatusOr<bool> WasPublished(const std::string& intent, const std::vector<StoredFile>& files,
                                     std::stop_token stop) override;
   absl::Status Begin(const Staging& staging) override;
@@ -58,7 +58,8 @@ class S3Publisher final : public Publisher {
   absl::StatusOr<std::string> Intent() override;
   // Waits for the parts that are on their way, sends the other files, completes all. After an error
   // what was completed is removed again, unless it may have replaced something: by the sweeper
-  // where the server is away.
+  // where the server is away, or where it was a stop that ended it. A stop that comes while objects
+  // are completed leaves them three seconds.
   absl::Status Publish(const std::vector<StoredFile>& files, std::stop_token stop) override;
   absl::Status warning() const override { return absl::OkStatus(); }
   absl::Status Discard() override;
@@ -74,7 +75,6 @@ class S3Publisher final : public Publisher {
     bool asked = false;  // somebody asks for the upload
     std::string upload_id{};
     std::vector<s3::PartTag> tags{};
-    bool completed = false;
   };
   struct Task {
     Object* object = nullptr;
@@ -90,16 +90,16 @@ class S3Publisher final : public Publisher {
   absl::Status Send(const Task& task, const std::stop_token& stop);
   absl::StatusOr<std::string> UploadId(Object& object, const std::stop_token& stop);
   absl::Status Drain(const std::stop_token& stop);
-  absl::Status CompleteAll(const std::vector<StoredFile>& files);
-  absl::Status Complete(const StoredFile& file);
-  void Undo();
+  absl::Status CompleteAll(const std::vector<StoredFile>& files, const std::stop_token& stop);
+  absl::Status Complete(const StoredFile& file, const std::stop_token& stop);
+  void Undo(const std::stop_token& stop);
 
   const SinkTarget target_;
   const Parts parts_;
   Staging staging_;                   // from Begin
   std::unique_ptr<S3Ledger> ledger_;  // from Begin
   S3Sweeper::Claim claim_;            // from Begin
-  std::vector<s3::ObjectName> made_;  // by CompleteAll, in order
+  std::vector<s3::ObjectName> made_;  // by CompleteAll, in order; of the last one nobody may know
 
   std::mutex mutex_;
   std::condition_variable_any changed_;

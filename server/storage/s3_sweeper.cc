@@ -47,16 +47,15 @@ absl::Status Abort(s3::Client& client, const std::string& bucket, const LedgerEn
   return absl::OkStatus();
 }
 
-// What somebody has written over it meanwhile stays.
-absl::Status Remove(s3::Client& client, const s3::ObjectName& object, const std::string& owner,
-                    const std::stop_token& stop) {
+}  // namespace
+
+absl::Status RemoveOwned(s3::Client& client, const s3::ObjectName& object, const std::string& owner,
+                         const std::stop_token& stop) {
   const auto info = client.HeadObject(object, stop);
   if (!info.ok()) return info.status();
   if (!info->has_value() || (*info)->owner != owner) return absl::OkStatus();
   return client.DeleteObject(object, stop);
 }
-
-}  // namespace
 
 absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop) {
   const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
@@ -64,7 +63,7 @@ absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::
   if (!content.ok()) return content.status();
   if (content->undo.empty()) return absl::OkStatus();
   for (const LedgerUndo& undo : content->undo) {
-    absl::Status status = Remove(client, {content->bucket, undo.key}, undo.owner, stop);
+    absl::Status status = RemoveOwned(client, {content->bucket, undo.key}, undo.owner, stop);
     if (!status.ok()) return status;
   }
   absl::Status status = S3Ledger::Undone(path);
@@ -88,7 +87,7 @@ absl::Status SweepLedger(s3::Client& client, const std::string& path, const std:
     std::unique_lock<std::mutex> lock;
     if (removing != nullptr) lock = std::unique_lock(*removing);
     absl::Status status =
-        claimed(object) ? AlreadyClaimed(object) : Remove(client, object, undo.owner, stop);
+        claimed(object) ? AlreadyClaimed(object) : RemoveOwned(client, object, undo.owner, stop);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);
   }

@@ -18,6 +18,10 @@
 
 namespace seedlm::server {
 
+// Removes an object, if it is `owner`'s: what somebody has written over it meanwhile stays.
+absl::Status RemoveOwned(s3::Client& client, const s3::ObjectName& object, const std::string& owner,
+                         const std::stop_token& stop);
+
 // Removes the objects that the ledger at `path` wants undone, as long as they are their owner's.
 // A ledger that is not there is OK. REQUIRES: nobody appends to it.
 absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop);

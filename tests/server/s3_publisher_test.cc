@@ -267,6 +267,54 @@ TEST_CASE_METHOD(Fixture, "s3 sink: an outage from the middle of completing to a
   }
 }
 
+TEST_CASE_METHOD(Fixture, "s3 sink: a stop while it completes at a server that does not answer") {
+  s3::Options options = fake.options();
+  options.stall_timeout = std::chrono::seconds(8);
+  options.retry.max_attempts = 2;
+  Connect(options);
+  auto publisher = Make();
+  REQUIRE(Begin(*publisher) == absl::OkStatus());
+  REQUIRE(AllIsFinal(*publisher) == absl::OkStatus());
+  fake.Fail(Json::array({Json{{"operation", "PutObject"},
+                              {"action", "stall"},
+                              {"seconds", 3600},
+                              {"skip", 1},
+                              {"times", 100}}}));
+  std::stop_source stop;
+  {
+    const std::jthread stopper([&] {
+      while (fake.Calls("PutObject") < 2) std::this_thread::yield();
+      stop.request_stop();
+    });
+    CHECK(absl::IsCancelled(publisher->Publish(Stored(), stop.get_token())));
+  }
+  CHECK(fake.Calls("PutObject") == 2);     // no further try
+  CHECK(fake.Calls("DeleteObject") == 0);  // that is for later
+  // Some objects are there, this job's, and are not taken for an output that was published.
+  std::vector<StoredFile> there = Stored();
+  std::erase_if(there, [](const StoredFile& file) { return file.path != kModel; });
+  REQUIRE(fake.State()["objects"].contains("models/out/tiny/" + std::string(kModel)));
+  CHECK_FALSE(*Make()->WasPublished("", there, {}));
+  fake.Fail(Json::array());
+  publisher.reset();
+  AwaitNoOrphans();
+  CheckVisible(false);
+}
+
+TEST_CASE_METHOD(Fixture, "s3 sink: an object whose making was never answered is undone, too") {
+  s3::Options options = fake.options();
+  options.retry.max_attempts = 2;
+  Connect(options);
+  auto publisher = Make();
+  fake.Fail(Json::array(
+      {Json{{"operation", "PutObject"}, {"action", "lose_answer"}},
+       Json{{"operation", "PutObject"}, {"action", "status"}, {"status", 503}, {"times", 9}}}));
+  CHECK_THAT(Whole(*publisher), IsStatus(Code::kUnavailable, {"503"}));
+  CheckVisible(false);
+  publisher.reset();
+  AwaitNoOrphans();
+}
+
 TEST_CASE_METHOD(Fixture, "s3 sink: what is to be undone and is somebody else's by now stays") {
   const s3::ObjectName object{"models", "out/tiny/a"};
   REQUIRE(client->PutObject(object, s3::BodyOf("x"), s3::Existing::kKeep, "jobs/2", {}).ok());
