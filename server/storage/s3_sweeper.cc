@@ -144,16 +144,29 @@ bool S3Sweeper::IsClaimed(const s3::ObjectName& object) const {
 
 bool S3Sweeper::idle() const {
   const std::lock_guard lock(mutex_);
-  return ledgers_.empty();
+  return ledgers_.empty() && later_.empty();
+}
+
+void S3Sweeper::AwaitTurn(std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
+  const auto turn = [this] { return !ledgers_.empty() || (released_ && !later_.empty()); };
+  if (later_.empty()) {
+    changed_.wait(lock, stop, turn);
+  } else {
+    changed_.wait_until(lock, stop, again_, turn);
+  }
+  if (!released_ && std::chrono::steady_clock::now() < again_) return;
+  released_ = false;
+  ledgers_.insert(ledgers_.end(), later_.begin(), later_.end());
+  later_.clear();
 }
 
 void S3Sweeper::Run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   bool warned = false;
-  while (changed_.wait(lock, stop, [this] { return !ledgers_.empty(); }) &&
-         !stop.stop_requested()) {
+  while (!stop.stop_requested()) {
+    AwaitTurn(lock, stop);
+    if (ledgers_.empty()) continue;
     std::string path = ledgers_.front();
-    released_ = false;
     lock.unlock();
     const absl::Status status = SweepLedger(
         client_, path, stop, [this](const s3::ObjectName& object) { return IsClaimed(object); },
@@ -166,8 +179,8 @@ void S3Sweeper::Run(const std::stop_token& stop) {
     ledgers_.pop_front();
     if (in_order) warned = false;
     if (status.ok()) continue;
-    ledgers_.push_back(std::move(path));
-    changed_.wait_for(lock, stop, pause_, [this] { return released_; });
+    if (later_.empty()) again_ = std::chrono::steady_clock::now() + pause_;
+    later_.push_back(std::move(path));
   }
 }
 

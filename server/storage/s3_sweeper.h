@@ -38,7 +38,8 @@ absl::Status SweepLedger(
         [](const s3::ObjectName&) { return false; },
     std::mutex* removing = nullptr);
 
-// Thread-safe. What cannot be aborted now is tried again every `pause`, and by the next server.
+// Thread-safe. What cannot be aborted now is tried again `pause` later, and by the next server; it
+// holds up no other ledger.
 class S3Sweeper {
  public:
   using Warn = std::function<void(const std::string& message)>;
@@ -77,6 +78,8 @@ class S3Sweeper {
 
  private:
   void Run(const std::stop_token& stop);
+  // Waits for a ledger whose turn it is. REQUIRES: `lock` holds mutex_.
+  void AwaitTurn(std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
   bool IsClaimed(const s3::ObjectName& object) const;
 
   s3::Client& client_;
@@ -85,10 +88,12 @@ class S3Sweeper {
   std::mutex removing_;  // see SweepLedger; taken before mutex_
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<std::string> ledgers_;     // guarded by mutex_; the one in work stays in front
-  std::multiset<std::string> claimed_;  // "BUCKET/PREFIX/"; guarded by mutex_
-  bool released_ = false;               // a claim ended since the last sweep; guarded by mutex_
-  std::jthread thread_;                 // last: everything above is there when it begins
+  std::deque<std::string> ledgers_;  // guarded by mutex_; the one in work stays in front
+  std::deque<std::string> later_;    // guarded by mutex_; tried in vain
+  std::chrono::steady_clock::time_point again_{};  // when those have their turn; guarded by mutex_
+  std::multiset<std::string> claimed_;             // "BUCKET/PREFIX/"; guarded by mutex_
+  bool released_ = false;  // a claim ended since the last sweep; guarded by mutex_
+  std::jthread thread_;    // last: everything above is there when it begins
 };
 
 }  // namespace seedlm::server

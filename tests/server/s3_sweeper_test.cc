@@ -1,0 +1,52 @@
+// Ledgers that cannot be swept now hold up none that can.
+#include "server/storage/s3_sweeper.h"
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <ctime>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/storage/s3_ledger.h"
+#include "tests/server/fake_s3.h"
+#include "tests/server/status_matcher.h"
+#include "tests/server/temporary_directory.h"
+
+namespace seedlm::server {
+namespace {
+
+TEST_CASE("sweeper: a ledger that is none does not make the others wait for its next turn") {
+  const FakeS3 fake;
+  const TemporaryDirectory scratch;
+  const auto client = fake.Connect();
+  WriteText(scratch / "0.0.ledger", "garbage\n");
+  std::vector<std::string> sound;
+  for (const char* name : {"1", "2"}) {
+    auto ledger = S3Ledger::Create(scratch.path(), name, "models");
+    REQUIRE(ledger.ok());
+    const std::string key = std::string("out/") + name;
+    const auto id = client->CreateUpload({"models", key}, "jobs/1", {});
+    REQUIRE((*ledger)->Begin(key, std::time(nullptr)).ok());
+    REQUIRE((*ledger)->Opened(key, *id).ok());
+    sound.push_back((*ledger)->path());
+  }
+  S3Sweeper sweeper(
+      *client, [](const std::string&) {}, std::chrono::hours(1));
+  const auto await_uploads = [&fake](size_t count) {
+    for (int i = 0; i < 2000 && fake.State()["uploads"].size() != count; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return fake.State()["uploads"].size() == count;
+  };
+  sweeper.Take(scratch / "0.0.ledger");
+  sweeper.Take(sound[0]);
+  CHECK(await_uploads(1));
+  // One that comes while the sweeper waits.
+  sweeper.Take(sound[1]);
+  CHECK(await_uploads(0));
+  CHECK_FALSE(sweeper.idle());
+}
+
+}  // namespace
+}  // namespace seedlm::server
