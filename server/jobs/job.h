@@ -43,8 +43,10 @@ struct JobSource {
 // Exactly one of `managed` and `uri` is set.
 struct JobDestination {
   bool managed = false;
-  std::string uri;  // "file:///PATH"
+  std::string uri;  // "file:///PATH", "s3://BUCKET/PREFIX"
   bool overwrite = false;
+
+  bool at_s3() const { return uri.starts_with("s3://"); }
 };
 
 struct JobSpec {

@@ -4,7 +4,6 @@
 #include <system_error>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
@@ -107,7 +106,7 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
     target.result = true;
     return target;
   }
-  if (absl::StartsWith(destination.uri, "s3://")) {
+  if (destination.at_s3()) {
     absl::StatusOr<s3::Location> location = s3::ParseUri(destination.uri);
     if (!location.ok()) return ForField(location.status(), "job.destination.uri");
     target.path = absl::StrCat(s3_.StagingParent(), "/", target.id);

@@ -38,8 +38,12 @@ bool JobRun::waiting() const {
   return phase_ == Phase::kQueued;
 }
 
-bool JobRun::HasWork() const {
+bool JobRun::HasWork(const Room& room) const {
   const std::lock_guard lock(mutex_);
+  if (job_.request.destination.at_s3()) {
+    if (phase_ == Phase::kQueued && !room.to_open) return false;
+    if (phase_ == Phase::kCommit && !room.to_publish) return false;
+  }
   return HasWorkLocked();
 }
 
@@ -59,20 +63,25 @@ bool JobRun::HasWorkLocked() const {
   }
 }
 
-std::optional<Work> JobRun::Take() {
+std::optional<JobRun::Piece> JobRun::Take() {
   const std::lock_guard lock(mutex_);
   if (!HasWorkLocked()) return std::nullopt;
   ++in_flight_;
+  return TakeLocked();
+}
+
+JobRun::Piece JobRun::TakeLocked() {
+  const bool at_s3 = job_.request.destination.at_s3();
   switch (phase_) {
     case Phase::kQueued:
       phase_ = Phase::kOpen;
-      return Guarded([this] { return Open(); });
+      return {Guarded([this] { return Open(); }), at_s3, true};
     case Phase::kMeasure:
-      return TakeMeasureLocked();
+      return {TakeMeasureLocked()};
     case Phase::kStream:
-      return TakeStreamLocked();
+      return {TakeStreamLocked()};
     default:
-      return Guarded([this] { return Commit(); });
+      return {Guarded([this] { return Commit(); }), at_s3};
   }
 }
 
@@ -102,7 +111,8 @@ Work JobRun::Guarded(std::function<absl::Status()> piece) {
     const LogScope scope({{"job", name()}, {"owner", job_.request.owner}});
     absl::Status status;
     try {
-      status = piece();
+      // Handed over, and stopped before its turn came: how the job ends is decided.
+      if (!stop_.stop_requested()) status = piece();
     } catch (const std::bad_alloc&) {
       status = absl::ResourceExhaustedError(
           absl::StrCat(name(), ": out of memory; run fewer threads or free some"));

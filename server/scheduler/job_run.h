@@ -76,10 +76,20 @@ class JobRun {
 
   // No piece of it has been taken yet.
   bool waiting() const;
+  // Whether a piece that waits for another machine can be taken on, by its kind.
+  struct Room {
+    bool to_open = true;
+    bool to_publish = true;
+  };
+  struct Piece {
+    Work work;
+    bool waits = false;  // for another machine: not for a thread that has something to compute
+    bool opens = false;  // it is the first one
+  };
   // A piece can be taken now.
-  bool HasWork() const;
+  bool HasWork(const Room& room) const;
   // The next piece; none if there is none after all.
-  std::optional<Work> Take();
+  std::optional<Piece> Take();
 
   // Pieces that run stop soon, no more are handed out. Of the reasons, kCancelled counts: who
   // cancels a job of a server that is stopping does not want it back. False: too late, the job was
@@ -137,6 +147,7 @@ class JobRun {
 
   // REQUIRES: mutex_ is held.
   bool HasWorkLocked() const;
+  Piece TakeLocked();
   Work TakeMeasureLocked();
   Work TakeStreamLocked();
   void StartStreamLocked();

@@ -39,6 +39,7 @@ Scheduler::~Scheduler() { Shutdown(); }
 absl::Status Scheduler::Start() {
   if (absl::Status status = Recover(); !status.ok()) return status;
   WorkQueue& queue = *this;  // a private base: only here can it be seen
+  waiter_ = std::make_unique<WorkerPool>(kWaitingThreads, waits_);
   pool_ = std::make_unique<WorkerPool>(threads_, queue);
   storer_ = std::jthread([this](std::stop_token stop) { StoreEnds(std::move(stop)); });
   return absl::OkStatus();
@@ -117,8 +118,11 @@ std::shared_ptr<JobRun> Scheduler::PickLocked() const {
   std::vector<JobView> views;
   views.reserve(jobs_.size());
   int64_t order = 0;  // jobs are queued in the order of their creation
+  // A worker that finds nothing better opens a job: no more of them are opened ahead.
+  const JobRun::Room room{waiting_ < kWaitingThreads && opening_ < threads_,
+                          waiting_ < kWaitingThreads};
   for (const auto& run : jobs_) {
-    views.push_back({run->priority(), order++, run->HasWork(), shares_.Served(run->owner())});
+    views.push_back({run->priority(), order++, run->HasWork(room), shares_.Served(run->owner())});
   }
   const std::optional<size_t> pick = PickJob(views);
   return pick.has_value() ? jobs_[*pick] : nullptr;
@@ -132,21 +136,33 @@ std::optional<Work> Scheduler::Take(std::stop_token stop) {
       work_ready_.wait(lock, stop, [this] { return stopping_ || PickLocked() != nullptr; });
       continue;
     }
-    if (std::optional<Work> work = run->Take()) {
-      return [this, run = std::move(run), work = *std::move(work)] {
-        const auto begin = std::chrono::steady_clock::now();
-        work();
-        const std::chrono::nanoseconds taken = std::chrono::steady_clock::now() - begin;
-        if (run->ClaimEnd()) Conclude(run);
-        {
-          const std::lock_guard changed(mutex_);  // no waiter is between its look and its sleep
-          shares_.Charge(run->owner(), taken.count());
-        }
-        work_ready_.notify_all();
-      };
-    }
+    std::optional<JobRun::Piece> piece = run->Take();
+    if (!piece.has_value()) continue;
+    if (!piece->waits) return Whole(run, *std::move(piece));
+    ++waiting_;
+    opening_ += piece->opens;
+    waits_.Add(Whole(run, *std::move(piece)));
   }
   return std::nullopt;
+}
+
+Work Scheduler::Whole(const std::shared_ptr<JobRun>& run, JobRun::Piece piece) {
+  return [this, run, piece = std::move(piece)] {
+    const auto begin = std::chrono::steady_clock::now();
+    piece.work();
+    const std::chrono::nanoseconds taken = std::chrono::steady_clock::now() - begin;
+    if (run->ClaimEnd()) Conclude(run);
+    {
+      const std::lock_guard changed(mutex_);  // no waiter is between its look and its sleep
+      if (piece.waits) {                      // which takes nothing from anybody
+        --waiting_;
+        opening_ -= piece.opens;
+      } else {
+        shares_.Charge(run->owner(), taken.count());
+      }
+    }
+    work_ready_.notify_all();
+  };
 }
 
 void Scheduler::RemoveLocked(const std::shared_ptr<JobRun>& run) {
@@ -236,7 +252,8 @@ void Scheduler::Shutdown() {
     run->RequestStop(options_.cancel_on_shutdown ? StopReason::kCancelled : StopReason::kShutdown);
   }
   work_ready_.notify_all();
-  pool_.reset();
+  pool_.reset();  // it hands over to the next
+  waiter_.reset();
   storer_ = {};
   for (const auto& run : runs) {
     if (run->ClaimEnd()) Conclude(run);

@@ -27,9 +27,11 @@
 #include "server/jobs/job_store.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
+#include "server/scheduler/job_run.h"
 #include "server/scheduler/owner_shares.h"
 #include "server/scheduler/rate_table.h"
 #include "server/storage/rename_publisher.h"
+#include "server/workers/work_list.h"
 #include "server/workers/worker_pool.h"
 
 namespace spdlog {
@@ -37,8 +39,6 @@ class logger;
 }
 
 namespace seedlm::server {
-
-class JobRun;
 
 // Which backends exist and how to open one; the composition root gives the registry's functions.
 struct BackendDoor {
@@ -55,6 +55,9 @@ struct BackendUse {
 // 16 MiB of float32, half a million blocks: enough of them share the cells of the search's index. A
 // row may be as long (kMaxRowWeights), so no shard is larger.
 inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 22;
+
+// Beside the workers: jobs that wait for another machine, to begin or to publish, at a time.
+inline constexpr int kWaitingThreads = 8;
 
 struct SchedulerOptions {
   int threads = 0;  // 0: one for each hardware thread
@@ -148,6 +151,8 @@ class Scheduler : private WorkQueue {
 
  private:
   std::optional<Work> Take(std::stop_token stop) override;
+  // `piece` and what follows from its end.
+  Work Whole(const std::shared_ptr<JobRun>& run, JobRun::Piece piece);
   std::shared_ptr<JobRun> PickLocked() const;  // REQUIRES: mutex_ is held, as for all ..Locked
   void RemoveLocked(const std::shared_ptr<JobRun>& run);  // from jobs_
   void Conclude(const std::shared_ptr<JobRun>& run);
@@ -171,10 +176,15 @@ class Scheduler : private WorkQueue {
   // Given away by AdmitJob: owners, one entry a place. Guarded by mutex_.
   std::multiset<std::string, std::less<>> places_;
   OwnerShares shares_;  // of jobs_; guarded by mutex_
+  // Pieces that wait for another machine, and of them those that open a job; guarded by mutex_.
+  int waiting_ = 0;
+  int opening_ = 0;
   std::condition_variable_any end_unstored_;
   // Of jobs_, those whose end the store has not taken yet; guarded by mutex_.
   std::vector<std::shared_ptr<JobRun>> unstored_;
-  std::unique_ptr<WorkerPool> pool_;  // last, with storer_: their threads use all the above
+  WorkList waits_;                      // what `waiter_` does
+  std::unique_ptr<WorkerPool> waiter_;  // these three last: their threads use all the above
+  std::unique_ptr<WorkerPool> pool_;
   std::jthread storer_;
 };
 

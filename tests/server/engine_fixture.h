@@ -38,12 +38,12 @@ class Engine {
 
   // Backend "fake" (and "auto") is `fake`; other names go to the registry.
   Engine(const std::string& directory, std::shared_ptr<FakeBackend> fake, SchedulerOptions options,
-         const WrapStore& wrap, const FaultPoint& fault_point = {})
+         const WrapStore& wrap, const FaultPoint& fault_point = {}, const s3::Options& s3 = {})
       : data_dir_(DataDir::Open(directory + "/data").value()),
         stores_(data_dir_),
         artifacts(stores_.Of("")),
         roots_(StorageRoots::Create({directory}).value()),
-        s3_(S3Destination::Open(data_dir_, {}, {}, [](const std::string&) {}).value()),
+        s3_(S3Destination::Open(data_dir_, s3, {}, [](const std::string&) {}).value()),
         locator_(stores_, roots_, *s3_) {
     store = SqliteJobStore::Open(data_dir_.database(), SystemNow).value();
     if (wrap) store = wrap(std::move(store));
@@ -54,12 +54,17 @@ class Engine {
       if (fake->lost) return absl::FailedPreconditionError(fake->Health().message());
       return fake;
     };
-    scheduler = std::make_unique<Scheduler>(
-        Scheduler::Parts{store.get(), &events, &locator_, door, nullptr, &NoMetrics(),
-                         RenamePublisher::Make, fault_point},
-        options);
+    const PublisherFactory make_publisher =
+        [this](const SinkTarget& target) -> absl::StatusOr<std::unique_ptr<Publisher>> {
+      if (target.s3.has_value()) return s3_->MakePublisher(target);
+      return RenamePublisher::Make(target);
+    };
+    scheduler =
+        std::make_unique<Scheduler>(Scheduler::Parts{store.get(), &events, &locator_, door, nullptr,
+                                                     &NoMetrics(), make_publisher, fault_point},
+                                    options);
     service = std::make_unique<JobService>(JobService::Parts{
-        store.get(), &events, scheduler.get(), &locator_, RenamePublisher::Make, fault_point});
+        store.get(), &events, scheduler.get(), &locator_, make_publisher, fault_point});
   }
 
   // The job when it has ended. Fails the test after a minute.
@@ -123,7 +128,7 @@ class EngineFixture {
   void Compose(SchedulerOptions options = {}) {
     engine.reset();
     if (options.threads == 0) options.threads = 2;
-    engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store, fault_point);
+    engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store, fault_point, s3);
   }
 
   std::string Uri(const std::string& name) const {
@@ -156,6 +161,7 @@ class EngineFixture {
   std::shared_ptr<FakeBackend> fake = std::make_shared<FakeBackend>();
   Engine::WrapStore wrap_store;  // empty: the real store
   FaultPoint fault_point;
+  s3::Options s3;  // no keys: there is no S3 server
   std::unique_ptr<Engine> engine;
 };
 

@@ -1,10 +1,8 @@
 // Jobs on the scheduler: what comes out, and what is left when they do not end well.
 #include <catch2/catch.hpp>
 #include <chrono>
-#include <condition_variable>
 #include <filesystem>
 #include <limits>
-#include <mutex>
 #include <string>
 #include <thread>
 
@@ -14,6 +12,7 @@
 #include "kernels/registry/registry.h"
 #include "tests/server/engine_fixture.h"
 #include "tests/server/file_size_limit.h"
+#include "tests/server/gated_fixture.h"
 #include "tests/server/status_matcher.h"
 
 namespace seedlm::server {
@@ -229,44 +228,6 @@ TEST_CASE_METHOD(EngineFixture, "a full disk fails the job by name and leaves no
   CHECK(fake->shards == 0);
   CHECK(Outputs().empty());
 }
-
-// Shards wait here until they are let go or stopped.
-class Gate {
- public:
-  absl::Status Pass(std::stop_token stop) {
-    std::unique_lock lock(mutex_);
-    ++waiting_;
-    changed_.notify_all();
-    changed_.wait(lock, stop, [this] { return open_; });
-    return open_ ? absl::OkStatus() : absl::CancelledError("stopped on request");
-  }
-  void WaitForShards(int count) {
-    std::unique_lock lock(mutex_);
-    REQUIRE(changed_.wait_for(lock, std::chrono::minutes(1), [&] { return waiting_ >= count; }));
-  }
-  void Open() {
-    const std::lock_guard lock(mutex_);
-    open_ = true;
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable_any changed_;
-  int waiting_ = 0;
-  bool open_ = false;
-};
-
-struct GatedFixture : EngineFixture {
-  GatedFixture() {
-    fake->before = [this](const backend::WeightRows&, std::stop_token stop) {
-      return gate.Pass(std::move(stop));
-    };
-    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 640, 64, 1u)});
-  }
-  ~GatedFixture() { engine.reset(); }  // before the gate
-  Gate gate;
-};
 
 TEST_CASE_METHOD(GatedFixture, "a job that is cancelled stops within a shard and leaves nothing") {
   Start({2, 64 * 64, false});

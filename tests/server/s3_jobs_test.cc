@@ -1,0 +1,78 @@
+// Jobs whose output goes to an S3 server that does not answer: what they hold up, and what not.
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/server/fake_s3.h"
+#include "tests/server/gated_fixture.h"
+
+namespace seedlm::server {
+namespace {
+
+using Json = nlohmann::json;
+
+struct S3JobsFixture : GatedFixture {
+  S3JobsFixture() { s3 = server.options(); }
+  ~S3JobsFixture() { engine.reset(); }  // before the server
+  JobRequest ToS3(const std::string& prefix) const {
+    JobRequest request = Request("in.safetensors", "");
+    request.destination.uri = "s3://models/" + prefix;
+    return request;
+  }
+  FakeS3 server;
+};
+
+TEST_CASE_METHOD(S3JobsFixture,
+                 "jobs that wait for an S3 server keep no worker from others' jobs") {
+  const std::string operation = GENERATE("ListObjects", "PutObject");  // of opening, of committing
+  INFO(operation);
+  Start({2, 64 * 64, false});
+  // Both workers are held until all jobs are there.
+  const std::string held = Create(Request("in.safetensors", "held"));
+  gate.WaitForShards(2);
+  const std::string first = Create(ToS3("a"));
+  const std::string second = Create(ToS3("b"));
+  const std::string local = Create(Request("in.safetensors", "local"));
+  const int before = server.Calls(operation);
+  server.Fail(Json::array(
+      {Json{{"operation", operation}, {"action", "stall"}, {"seconds", 3600}, {"times", 1000}}}));
+  gate.Open();
+  CHECK(engine->WaitForEnd(held).state == JobState::kSucceeded);
+  // Until both are at it.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (server.Calls(operation) < before + 2 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  CHECK(engine->WaitForEnd(local).state == JobState::kSucceeded);
+  for (const std::string& name : {first, second}) {
+    CHECK(engine->service->Get(name)->state == JobState::kRunning);
+  }
+  server.Fail(Json::array());
+  // They stop, are kept, and go on.
+  REQUIRE(engine->service->Cancel(second).ok());
+  CHECK(engine->WaitForEnd(second).state == JobState::kCancelled);
+  Start({2, 64 * 64, false});
+  CHECK(engine->WaitForEnd(first).state == JobState::kSucceeded);
+  CHECK(server.State()["objects"].size() == 1);
+}
+
+TEST_CASE_METHOD(S3JobsFixture,
+                 "many jobs for S3 all come to their end, and few are opened ahead") {
+  constexpr int kJobs = 3 * kWaitingThreads;
+  Start({2, 64 * 64, false});
+  std::vector<std::string> names;
+  for (int i = 0; i < kJobs; ++i) names.push_back(Create(ToS3("job" + std::to_string(i))));
+  gate.WaitForShards(2);
+  CHECK(engine->scheduler->Load().queued >= kJobs - 4);  // two are at work, two more may be opened
+  gate.Open();
+  for (const std::string& name : names) {
+    const JobRecord job = engine->WaitForEnd(name);
+    INFO(job.error.message);
+    CHECK(job.state == JobState::kSucceeded);
+  }
+  CHECK(server.State()["objects"].size() == kJobs);
+}
+
+}  // namespace
+}  // namespace seedlm::server
