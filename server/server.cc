@@ -49,6 +49,8 @@ namespace {
 // must not hold up GetJob.
 constexpr int kCallThreads = 4;
 constexpr int kStreamThreads = 4;
+// Of calls. One owner leaves half of each queue to the others.
+constexpr size_t kMaxWaitingCalls = 1024;
 // CreateJob reads the headers of whole checkpoints.
 constexpr int kPlanningThreads = 2;
 constexpr size_t kMaxWaitingPlans = 64;
@@ -163,10 +165,10 @@ struct Server::Parts {
   std::unique_ptr<JobService> jobs;
   std::optional<Retention> retention;
   std::unique_ptr<ArtifactService> artifact_service;
-  WorkPool call_pool{kCallThreads};
-  WorkPool stream_pool{kStreamThreads};
-  WorkPool planning_pool{kPlanningThreads, kMaxWaitingPlans};
-  WorkPool verify_pool{kVerifyThreads, kMaxWaitingVerifications};
+  WorkPool call_pool{kCallThreads, kMaxWaitingCalls, kMaxWaitingCalls / 2};
+  WorkPool stream_pool{kStreamThreads, kMaxWaitingCalls, kMaxWaitingCalls / 2};
+  WorkPool planning_pool{kPlanningThreads, kMaxWaitingPlans, kMaxWaitingPlans / 2};
+  WorkPool verify_pool{kVerifyThreads, kMaxWaitingVerifications, kMaxWaitingVerifications / 2};
   std::unique_ptr<CompressionRpc> compression_rpc;
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;

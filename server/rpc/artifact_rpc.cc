@@ -101,7 +101,7 @@ grpc::ServerUnaryReactor* ArtifactRpc::VerifyArtifact(grpc::CallbackServerContex
                                                       v1::VerifyArtifactResponse* response) {
   const absl::StatusOr<Caller> caller = parts_.door->Admit(*context, Right::kRead);
   if (!caller.ok()) return AnswerNow(context, caller.status());
-  return CancellableCall::Start(*parts_.verify_pool, [=, this, caller = *caller](const auto& stop) {
+  const auto verify = [=, this, caller = *caller](const std::stop_token& stop) {
     const absl::StatusOr<std::string> id = ParseArtifactName(request->name(), "name");
     if (!id.ok()) return id.status();
     VerifyRequest wanted{.name = request->name()};
@@ -110,7 +110,8 @@ grpc::ServerUnaryReactor* ArtifactRpc::VerifyArtifact(grpc::CallbackServerContex
         parts_.service->Verify(OwnerOf(caller, *id), wanted, stop);
     if (check.ok()) *response = ToProto(*check);
     return check.status();
-  });
+  };
+  return CancellableCall::Start(*parts_.verify_pool, caller->owner, verify);
 }
 
 }  // namespace seedlm::server

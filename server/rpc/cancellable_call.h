@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <stop_token>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -21,9 +22,9 @@ class CancellableCall final : public grpc::ServerUnaryReactor {
 
   // Runs `handler` on one of the pool's threads; `stop` is requested when the client cancels, its
   // deadline is over or its connection breaks. RESOURCE_EXHAUSTED at once where too many wait.
-  static CancellableCall* Start(WorkPool& pool, Handler handler) {
+  static CancellableCall* Start(WorkPool& pool, std::string_view owner, Handler handler) {
     auto* call = new CancellableCall();
-    const bool taken = pool.TryPost([call, handler = std::move(handler)] {
+    const bool taken = pool.TryPost(owner, [call, handler = std::move(handler)] {
       const std::stop_token stop = call->stop_.get_token();
       call->Finish(ToGrpcStatus(stop.stop_requested() ? absl::CancelledError("the client has gone")
                                                       : Guarded([&] { return handler(stop); })));

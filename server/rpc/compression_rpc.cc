@@ -25,9 +25,9 @@ absl::Status Answer(const absl::StatusOr<JobRecord>& job, v1::Job& response) {
 grpc::ServerUnaryReactor* CompressionRpc::CreateJob(grpc::CallbackServerContext* context,
                                                     const v1::CreateJobRequest* request,
                                                     v1::Job* response) {
-  return AnswerOnBounded(
-      planning_pool_, door_, Right::kWrite, context,
-      [=, this](const Caller& caller) { return Create(caller, *context, *request, *response); });
+  return AnswerOn(planning_pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
+    return Create(caller, *context, *request, *response);
+  });
 }
 
 absl::Status CompressionRpc::Create(const Caller& caller,

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -44,17 +45,6 @@ inline grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context,
   return reactor;
 }
 
-// Whom the door does not admit is told so at once, and takes no thread of the pool.
-template <class Handler>
-grpc::ServerUnaryReactor* AnswerOn(WorkPool& pool, const Door& door, Right right,
-                                   grpc::CallbackServerContext* context, Handler handler) {
-  absl::StatusOr<Caller> caller = door.Admit(*context, right);
-  if (!caller.ok()) return AnswerNow(context, caller.status());
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  pool.Post(AnswerTask(context, reactor, std::move(handler), *std::move(caller)));
-  return reactor;
-}
-
 // Too many calls of a kind wait already.
 inline absl::Status ServerBusy() {
   return WithRetryAfter(
@@ -63,15 +53,16 @@ inline absl::Status ServerBusy() {
       std::chrono::seconds(1));
 }
 
-// As AnswerOn, for calls that take long: RESOURCE_EXHAUSTED at once, with a retry hint, where too
-// many wait already.
+// Whom the door does not admit is told so at once, and takes no thread of the pool; so is whoever
+// comes when too many wait already: RESOURCE_EXHAUSTED, with a retry hint.
 template <class Handler>
-grpc::ServerUnaryReactor* AnswerOnBounded(WorkPool& pool, const Door& door, Right right,
-                                          grpc::CallbackServerContext* context, Handler handler) {
+grpc::ServerUnaryReactor* AnswerOn(WorkPool& pool, const Door& door, Right right,
+                                   grpc::CallbackServerContext* context, Handler handler) {
   absl::StatusOr<Caller> caller = door.Admit(*context, right);
   if (!caller.ok()) return AnswerNow(context, caller.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (!pool.TryPost(AnswerTask(context, reactor, std::move(handler), *std::move(caller)))) {
+  const std::string owner = caller->owner;
+  if (!pool.TryPost(owner, AnswerTask(context, reactor, std::move(handler), *std::move(caller)))) {
     reactor->Finish(ToGrpcStatus(ServerBusy()));
   }
   return reactor;

@@ -19,11 +19,11 @@ namespace {
 
 using std::chrono::milliseconds;
 
-TEST_CASE("a pool takes as many waiting tasks as it was told, and all that are posted") {
+TEST_CASE("a pool takes as many waiting calls as it was told, and all that is posted") {
   std::atomic<int> done = 0;
   std::latch let_go(1);
   {
-    WorkPool pool(1, 2);
+    WorkPool pool(1, 3, 2);
     std::latch busy(1);
     pool.Post([&] {
       busy.count_down();
@@ -31,13 +31,30 @@ TEST_CASE("a pool takes as many waiting tasks as it was told, and all that are p
     });
     busy.wait();
     const auto count = [&] { ++done; };
-    CHECK(pool.TryPost(count));
-    CHECK(pool.TryPost(count));
-    CHECK_FALSE(pool.TryPost(count));
+    for (int i = 0; i < 10; ++i) pool.Post(count);  // takes no place from calls
+    CHECK(pool.TryPost("a", count));
+    CHECK(pool.TryPost("a", count));
+    CHECK_FALSE(pool.TryPost("a", count));
+    CHECK(pool.TryPost("b", count));
+    CHECK_FALSE(pool.TryPost("b", count));
     pool.Post(count);
     let_go.count_down();
   }
-  CHECK(done == 3);
+  CHECK(done == 14);
+}
+
+TEST_CASE("a call that has begun waits no more") {
+  std::latch let_go(1);
+  WorkPool pool(1, 1);
+  std::latch busy(1);
+  REQUIRE(pool.TryPost("a", [&] {
+    busy.count_down();
+    let_go.wait();
+  }));
+  busy.wait();
+  CHECK(pool.TryPost("a", [] {}));
+  CHECK_FALSE(pool.TryPost("b", [] {}));
+  let_go.count_down();
 }
 
 // A CompressionService whose only planning thread is busy until it is let go; one call may wait.
@@ -81,17 +98,13 @@ struct BusyFixture : EngineFixture {
   const Door door{nullptr};  // open to all
   OwnerGate watches{"watches", "OWNER_WATCHES", 10, 10};
   std::unique_ptr<CompressionRpc> rpc;
-  WorkPool calls{1};
+  WorkPool calls{1, 2};
   WorkPool planning{1, 1};
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<v1::CompressionService::Stub> stub;
 };
 
-TEST_CASE_METHOD(BusyFixture, "too many calls that plan are refused for now; others go on") {
-  REQUIRE(planning.TryPost([] {}));
-  grpc::ClientContext context;
-  v1::Job job;
-  const grpc::Status status = stub->CreateJob(&context, Job(), &job);
+void CheckBusy(const grpc::Status& status) {
   CHECK(status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
   google::rpc::Status details;
   google::rpc::ErrorInfo info;
@@ -102,6 +115,13 @@ TEST_CASE_METHOD(BusyFixture, "too many calls that plan are refused for now; oth
   CHECK(info.reason() == "SERVER_BUSY");
   CHECK(details.details(1).UnpackTo(&retry));
   CHECK(retry.retry_delay().seconds() == 1);
+}
+
+TEST_CASE_METHOD(BusyFixture, "too many calls that plan are refused for now; others go on") {
+  REQUIRE(planning.TryPost("", [] {}));
+  grpc::ClientContext context;
+  v1::Job job;
+  CheckBusy(stub->CreateJob(&context, Job(), &job));
 
   grpc::ClientContext list_context;
   v1::ListJobsResponse listed;
@@ -109,6 +129,40 @@ TEST_CASE_METHOD(BusyFixture, "too many calls that plan are refused for now; oth
   DrainPlanning();
   grpc::ClientContext again;
   CHECK(stub->CreateJob(&again, Job(), &job).ok());
+}
+
+TEST_CASE_METHOD(BusyFixture, "too many calls of any kind are refused for now; streams go on") {
+  const auto job = engine->service->Create(Request("in.safetensors", "o"), "", false);
+  REQUIRE(job.ok());
+  grpc::ClientContext watch_context;
+  v1::WatchJobRequest watch;
+  watch.set_name(job->name);
+  v1::JobEvent event;
+  const auto reader = stub->WatchJob(&watch_context, watch);
+  REQUIRE(reader->Read(&event));
+
+  std::latch busy(1);
+  std::atomic<bool> free = false;
+  calls.Post([&] {
+    busy.count_down();
+    while (!free) std::this_thread::yield();
+  });
+  busy.wait();
+  REQUIRE(calls.TryPost("", [] {}));
+  REQUIRE(calls.TryPost("", [] {}));
+  grpc::ClientContext context;
+  v1::GetJobRequest get;
+  get.set_name(job->name);
+  v1::Job answer;
+  CheckBusy(stub->GetJob(&context, get, &answer));
+  REQUIRE(engine->service->Cancel(job->name).ok());  // and the watch has something to read
+  free = true;
+  bool ended = false;
+  while (reader->Read(&event)) ended |= event.state() == v1::JOB_STATE_CANCELLED;
+  CHECK(ended);
+  CHECK(reader->Finish().ok());
+  grpc::ClientContext again;
+  CHECK(stub->GetJob(&again, get, &answer).ok());
 }
 
 TEST_CASE_METHOD(BusyFixture, "a call whose deadline is over while it waits makes no job") {
