@@ -111,7 +111,7 @@ grpc::ServerUnaryReactor* ArtifactRpc::VerifyArtifact(grpc::CallbackServerContex
     if (check.ok()) *response = ToProto(*check);
     return check.status();
   };
-  return CancellableCall::Start(*parts_.verify_pool, caller->owner, verify);
+  return CancellableCall::Start(*parts_.verify_pool, caller->owner, context, verify);
 }
 
 }  // namespace seedlm::server

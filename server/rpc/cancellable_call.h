@@ -20,14 +20,18 @@ class CancellableCall final : public grpc::ServerUnaryReactor {
  public:
   using Handler = std::function<absl::Status(const std::stop_token& stop)>;
 
-  // Runs `handler` on one of the pool's threads; `stop` is requested when the client cancels, its
-  // deadline is over or its connection breaks. RESOURCE_EXHAUSTED at once where too many wait.
-  static CancellableCall* Start(WorkPool& pool, std::string_view owner, Handler handler) {
+  // Runs `handler` on one of the pool's threads, unless the client has given up while it waited its
+  // turn; `stop` is requested when the client cancels, its deadline is over or its connection
+  // breaks. RESOURCE_EXHAUSTED at once where too many wait.
+  static CancellableCall* Start(WorkPool& pool, std::string_view owner,
+                                grpc::CallbackServerContext* context, Handler handler) {
     auto* call = new CancellableCall();
-    const bool taken = pool.TryPost(owner, [call, handler = std::move(handler)] {
+    const bool taken = pool.TryPost(owner, [call, context, handler = std::move(handler)] {
       const std::stop_token stop = call->stop_.get_token();
-      call->Finish(ToGrpcStatus(stop.stop_requested() ? absl::CancelledError("the client has gone")
-                                                      : Guarded([&] { return handler(stop); })));
+      absl::Status status = CheckAwaited(*context);
+      if (stop.stop_requested()) status.Update(absl::CancelledError("the client has gone"));
+      if (status.ok()) status = Guarded([&] { return handler(stop); });
+      call->Finish(ToGrpcStatus(status));
     });
     if (!taken) call->Finish(ToGrpcStatus(ServerBusy()));
     return call;

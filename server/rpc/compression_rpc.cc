@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/admission/limits.h"
+#include "server/rpc/cancellable_call.h"
 #include "server/rpc/codec_conversion.h"
 #include "server/rpc/job_conversion.h"
 #include "server/rpc/refused_call.h"
@@ -25,19 +26,23 @@ absl::Status Answer(const absl::StatusOr<JobRecord>& job, v1::Job& response) {
 grpc::ServerUnaryReactor* CompressionRpc::CreateJob(grpc::CallbackServerContext* context,
                                                     const v1::CreateJobRequest* request,
                                                     v1::Job* response) {
-  return AnswerOn(planning_pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
-    return Create(caller, *context, *request, *response);
-  });
+  absl::StatusOr<Caller> caller = door_.Admit(*context, Right::kWrite);
+  if (!caller.ok()) return AnswerNow(context, caller.status());
+  return CancellableCall::Start(planning_pool_, caller->owner, context,
+                                [=, this, caller = *caller](const std::stop_token& stop) {
+                                  return Create(caller, *context, stop, *request, *response);
+                                });
 }
 
 absl::Status CompressionRpc::Create(const Caller& caller,
                                     const grpc::CallbackServerContext& context,
+                                    const std::stop_token& stop,
                                     const v1::CreateJobRequest& request, v1::Job& response) {
   const absl::StatusOr<JobRequest> job = FromProto(request.job());
   if (!job.ok()) return job.status();
   if (absl::Status status = CheckRequestId(request.request_id()); !status.ok()) return status;
   return Answer(Jobs(caller).Create(*job, request.request_id(), request.validate_only(),
-                                    [&context] { return CheckAwaited(context).ok(); }),
+                                    {[&context] { return CheckAwaited(context).ok(); }, stop}),
                 response);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 
 #include "grpcpp/support/server_callback.h"
@@ -73,7 +74,8 @@ class CompressionRpc final : public v1::CompressionService::CallbackService {
  private:
   OwnedJobs Jobs(const Caller& caller) const { return {service_, caller}; }
   absl::Status Create(const Caller& caller, const grpc::CallbackServerContext& context,
-                      const v1::CreateJobRequest& request, v1::Job& response);
+                      const std::stop_token& stop, const v1::CreateJobRequest& request,
+                      v1::Job& response);
   absl::Status List(const Caller& caller, const v1::ListJobsRequest& request,
                     v1::ListJobsResponse& response);
 

@@ -3,10 +3,9 @@
 namespace seedlm::server {
 
 absl::StatusOr<JobRecord> OwnedJobs::Create(JobRequest request, std::string_view request_id,
-                                            bool validate_only,
-                                            const JobService::StillWanted& still_wanted) {
+                                            bool validate_only, const JobService::Asker& asker) {
   request.owner = caller_.owner;
-  return service_.Create(request, request_id, validate_only, still_wanted);
+  return service_.Create(request, request_id, validate_only, asker);
 }
 
 absl::StatusOr<JobRecord> OwnedJobs::Get(std::string_view name) {

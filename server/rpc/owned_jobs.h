@@ -21,7 +21,7 @@ class OwnedJobs {
   // The job is the caller's, and so is the source, if it is an artifact. Request ids of different
   // owners have nothing to do with each other.
   absl::StatusOr<JobRecord> Create(JobRequest request, std::string_view request_id,
-                                   bool validate_only, const JobService::StillWanted& still_wanted);
+                                   bool validate_only, const JobService::Asker& asker);
   absl::StatusOr<JobRecord> Get(std::string_view name);
   absl::StatusOr<JobPage> List(JobQuery query);  // of all owners to an admin
   absl::StatusOr<JobRecord> Cancel(std::string_view name);

@@ -100,11 +100,12 @@ Estimate EstimateOf(const PlannedJob& job) {
 
 }  // namespace
 
-absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std::string& id) {
+absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std::string& id,
+                                            const std::stop_token& stop) {
   const auto backend = parts_.scheduler->OpenBackend(request.spec.backend);
   if (!backend.ok()) return backend.status();
   const absl::StatusOr<std::unique_ptr<const PlannedJob>> planned =
-      parts_.locator->Plan(request, id);
+      parts_.locator->Plan(request, id, {.stop = stop});
   if (!planned.ok()) return planned.status();
   JobRecord job;
   job.name = "jobs/" + id;
@@ -123,11 +124,11 @@ absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std
 }
 
 absl::StatusOr<JobRecord> JobService::Create(const JobRequest& request, std::string_view request_id,
-                                             bool validate_only, const StillWanted& still_wanted) {
-  if (!validate_only) return CreateStored(request, request_id, still_wanted);
+                                             bool validate_only, const Asker& asker) {
+  if (!validate_only) return CreateStored(request, request_id, asker);
   const absl::StatusOr<std::string> id = MakeId();
   if (!id.ok()) return id.status();
-  absl::StatusOr<JobRecord> job = Check(request, *id);
+  absl::StatusOr<JobRecord> job = Check(request, *id, asker.stop);
   if (!job.ok()) return job.status();
   job->name.clear();
   job->output_artifact.clear();
@@ -136,7 +137,7 @@ absl::StatusOr<JobRecord> JobService::Create(const JobRequest& request, std::str
 
 absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
                                                    std::string_view request_id,
-                                                   const StillWanted& still_wanted) {
+                                                   const Asker& asker) {
   const RequestKey key{std::string(request_id), HashOf(request), request.owner};
   // Before any limit: an earlier answer that was lost is given again, however full the queue is.
   absl::StatusOr<std::optional<JobRecord>> earlier = parts_.store->FindRequest(key);
@@ -147,9 +148,9 @@ absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
   if (!place.ok()) return place.status();
   const absl::StatusOr<std::string> id = MakeId();
   if (!id.ok()) return id.status();
-  const absl::StatusOr<JobRecord> job = Check(request, *id);
+  const absl::StatusOr<JobRecord> job = Check(request, *id, asker.stop);
   if (!job.ok()) return job.status();
-  if (!still_wanted()) return absl::CancelledError("the client has gone: no job was made");
+  if (!asker.still_wants()) return absl::CancelledError("the client has gone: no job was made");
   absl::StatusOr<InsertResult> inserted = parts_.store->Insert(*job, key);
   if (!inserted.ok()) return inserted.status();
   if (inserted->created) {

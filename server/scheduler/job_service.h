@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,15 +37,21 @@ class JobService {
 
   // Checks everything that can be known from headers, estimates, stores and queues. The same
   // request_id (may be empty) with the same request gives the same job. `validate_only`: nothing is
-  // stored, the answer has no name. `still_wanted` is asked before anything is stored.
+  // stored, the answer has no name.
   // REQUIRES: the request's fields are well-formed (admission has checked counts and lengths).
   // Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ALREADY_EXISTS, FAILED_PRECONDITION,
   // UNIMPLEMENTED, RESOURCE_EXHAUSTED (too many jobs wait or run), UNAVAILABLE (the server is
-  // stopping), CANCELLED (not wanted any more).
-  using StillWanted = std::function<bool()>;
-  absl::StatusOr<JobRecord> Create(
-      const JobRequest& request, std::string_view request_id, bool validate_only,
-      const StillWanted& still_wanted = [] { return true; });
+  // stopping, or the S3 server away), CANCELLED (not wanted any more).
+  struct Asker {
+    std::function<bool()> still_wants = [] { return true; };  // asked before anything is stored
+    std::stop_token stop{};                                   // ends the checks
+  };
+  absl::StatusOr<JobRecord> Create(const JobRequest& request, std::string_view request_id,
+                                   bool validate_only, const Asker& asker);
+  absl::StatusOr<JobRecord> Create(const JobRequest& request, std::string_view request_id,
+                                   bool validate_only) {
+    return Create(request, request_id, validate_only, Asker());
+  }
 
   // With live progress if the job runs. INVALID_ARGUMENT (malformed name), NOT_FOUND.
   absl::StatusOr<JobRecord> Get(std::string_view name);
@@ -80,9 +87,10 @@ class JobService {
 
  private:
   absl::StatusOr<JobRecord> CreateStored(const JobRequest& request, std::string_view request_id,
-                                         const StillWanted& still_wanted);
+                                         const Asker& asker);
   absl::Status RemoveFiles(const JobRecord& job);
-  absl::StatusOr<JobRecord> Check(const JobRequest& request, const std::string& id);
+  absl::StatusOr<JobRecord> Check(const JobRequest& request, const std::string& id,
+                                  const std::stop_token& stop);
 
   const Parts parts_;
 };

@@ -100,7 +100,7 @@ absl::Status S3Publisher::Check(s3::Client& client, const SinkTarget& target,
       bucket, absl::StrCat(target.s3->prefix, "/"), patience.stop, patience.attempts);
   if (!first.ok()) return first.status();
   if (first->empty() || target.overwrite) return absl::OkStatus();
-  const auto info = client.HeadObject({bucket, *first}, patience.stop);
+  const auto info = client.HeadObject({bucket, *first}, patience.stop, patience.attempts);
   if (!info.ok()) return info.status();
   if (!info->has_value() || (*info)->owner == OwnerOf(target)) return absl::OkStatus();
   return WithReason(

@@ -131,7 +131,7 @@ TEST_CASE_METHOD(ServiceFixture, "a job that nobody waits for any more is not ma
     return false;
   };
   const JobRequest request = Request("in.safetensors", "o");
-  CHECK(absl::IsCancelled(engine->service->Create(request, "r1", false, gone).status()));
+  CHECK(absl::IsCancelled(engine->service->Create(request, "r1", false, {gone, {}}).status()));
   CHECK(asked == 1);
   CHECK(engine->service->List({})->jobs.empty());
   CHECK(engine->service->active_jobs() == 0);

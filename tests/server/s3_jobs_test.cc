@@ -2,7 +2,10 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <stop_token>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/server/fake_s3.h"
 #include "tests/server/gated_fixture.h"
@@ -55,6 +58,25 @@ TEST_CASE_METHOD(S3JobsFixture,
   Start({2, 64 * 64, false});
   CHECK(engine->WaitForEnd(first).state == JobState::kSucceeded);
   CHECK(server.State()["objects"].size() == 1);
+}
+
+TEST_CASE_METHOD(S3JobsFixture,
+                 "who asks for a job and gives up is not waited for by the S3 check") {
+  s3.stall_timeout = std::chrono::seconds(20);
+  Start();
+  server.Fail(Json::array({Json{
+      {"operation", "ListObjects"}, {"action", "stall"}, {"seconds", 3600}, {"times", 1000}}}));
+  const bool validate_only = GENERATE(true, false);
+  std::stop_source stop;
+  const std::jthread asker([&] {
+    while (server.Calls("ListObjects") == 0) std::this_thread::yield();
+    stop.request_stop();
+  });
+  const auto job = engine->service->Create(ToS3("a"), "", validate_only,
+                                           {[] { return true; }, stop.get_token()});
+  CHECK(absl::IsCancelled(job.status()));
+  CHECK(server.Calls("ListObjects") == 1);
+  CHECK(engine->service->List({})->jobs.empty());
 }
 
 TEST_CASE_METHOD(S3JobsFixture,

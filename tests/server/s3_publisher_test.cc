@@ -400,6 +400,14 @@ TEST_CASE_METHOD(Fixture, "s3 sink: who asks hears soon that the server is away;
   fake.Fail(Json::array({away}));
   CHECK(Begin(*Make()) == absl::OkStatus());
   CHECK(fake.Calls("ListObjects") == 2 + 6);
+  REQUIRE(client->PutObject({"models", "out/tiny/x"}, s3::BodyOf("x"), s3::Existing::kKeep, "", {})
+              .ok());
+  Json mute = away;
+  mute["operation"] = "HeadObject";
+  const int before = fake.Calls("HeadObject");
+  fake.Fail(Json::array({mute}));
+  CHECK_THAT(S3Publisher::Check(*client, target), IsStatus(Code::kUnavailable, {}));
+  CHECK(fake.Calls("HeadObject") == before + 2);
   fake.Fail(Json::array({away}));
   std::stop_source stop;
   stop.request_stop();

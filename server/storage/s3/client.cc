@@ -292,8 +292,11 @@ absl::Status Client::PutObject(const ObjectName& object, const Body& body, Exist
 }
 
 absl::StatusOr<std::optional<ObjectInfo>> Client::HeadObject(const ObjectName& object,
-                                                             const std::stop_token& stop) {
-  const absl::StatusOr<HttpAnswer> answer = Send({"HEAD", object}, stop);
+                                                             const std::stop_token& stop,
+                                                             int attempts) {
+  Call call{"HEAD", object};
+  call.max_attempts = attempts;
+  const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
   if (absl::IsNotFound(answer.status())) return std::optional<ObjectInfo>();
   if (!answer.ok()) return answer.status();
   ObjectInfo info{0, HeaderOf(*answer, "etag"), HeaderOf(*answer, kOwnerHeader)};

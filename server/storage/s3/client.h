@@ -82,9 +82,10 @@ class Client {
   // One request; at most 5 GiB. ALREADY_EXISTS as CompleteUpload.
   absl::Status PutObject(const ObjectName& object, const Body& body, Existing existing,
                          std::string_view owner, const std::stop_token& stop);
-  // None: there is no such object.
+  // None: there is no such object. `attempts`: instead of the retry options'; 0: as those.
   absl::StatusOr<std::optional<ObjectInfo>> HeadObject(const ObjectName& object,
-                                                       const std::stop_token& stop);
+                                                       const std::stop_token& stop,
+                                                       int attempts = 0);
   // [offset, offset + length), at most 64 MiB; shorter at the end.
   absl::StatusOr<std::string> GetObject(const ObjectName& object, int64_t offset, int64_t length,
                                         const std::stop_token& stop);
