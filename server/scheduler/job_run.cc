@@ -7,21 +7,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/backend/level_choice.h"
-#include "server/errors/reason.h"
 #include "server/log/log_scope.h"
 
 namespace seedlm::server {
-namespace {
 
-// An error of the job's own backend that no other try could mend gets its reason.
-absl::Status NameLoss(const backend::Backend& backend, const TensorRun& tensor,
-                      absl::Status status) {
-  if (!absl::IsUnavailable(status) || backend.Health().ok()) return status;
-  return WithReason(std::move(status), "BACKEND_LOST", {{"tensor", tensor.info().name}});
-}
-
-}  // namespace
 JobRun::JobRun(JobRecord job, const RunContext& context)
     : job_(std::move(job)),
       context_(context),
@@ -97,7 +86,7 @@ Work JobRun::TakeStreamLocked() {
     if (!stream_begin_.has_value()) stream_begin_ = std::chrono::steady_clock::now();
     TensorRun& tensor = *tensors_[cursor_];
     const TensorRun::Shard shard = tensor.TakeShard();
-    if (!tensor.HasShard()) ++cursor_;
+    while (cursor_ < tensors_.size() && !tensors_[cursor_]->HasShard()) ++cursor_;
     return Guarded([this, &tensor, shard] { return Stream(tensor, shard); });
   }
   Copy& copy = copies_[copy_cursor_];
@@ -147,13 +136,8 @@ absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
     context_.events->SetProgress(name(), ProgressLocked());
   }
   if (whole == nullptr) return absl::OkStatus();
-  std::string warning;
-  const absl::StatusOr<codec::LevelTable> levels =
-      backend::ChooseLevels(*backend_, profile, job_.request.spec.fit, job_.request.spec.scale,
-                            *whole, stop_.get_token(), tensor.spec().blocks_to_come, &warning);
-  if (!levels.ok()) return NameLoss(*backend_, tensor, levels.status());
-  if (!warning.empty()) Warn(warning);
-
+  const absl::StatusOr<codec::LevelTable> levels = ChooseLevels(tensor, *whole);
+  if (!levels.ok()) return levels.status();
   log_.Add(LevelsRecord{tensor.id(), *levels});
   if (absl::Status status = log_.Commit(); !status.ok()) return status;
 
@@ -196,8 +180,14 @@ absl::Status JobRun::Stream(TensorRun& tensor, const TensorRun::Shard& shard) {
   if (kept) {
     piece = *shard.recorded;
   } else {
-    piece = Encode(tensor, shard);
-    if (!piece.ok()) return piece.status();
+    const std::shared_ptr<const backend::Backend> backend = Backend();
+    piece = Encode(*backend, tensor, shard);
+    if (!piece.ok()) {
+      const std::string what = absl::StrCat("shard ", shard.index + 1, "/", tensor.shards());
+      absl::Status status = CheckTryAgain(backend, tensor, what, shard.attempt, piece.status());
+      if (status.ok()) GiveBack(tensor, shard);
+      return status;
+    }
     log_.Add(*piece);
   }
   bool last = false;
@@ -217,27 +207,28 @@ absl::Status JobRun::Stream(TensorRun& tensor, const TensorRun::Shard& shard) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<PieceRecord> JobRun::Encode(const TensorRun& tensor, const TensorRun::Shard& shard) {
+absl::StatusOr<PieceRecord> JobRun::Encode(const backend::Backend& backend, const TensorRun& tensor,
+                                           const TensorRun::Shard& shard) {
   const std::string number = absl::StrCat(shard.index + 1, "/", tensor.shards());
   const LogScope scope(
-      {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend_->name()}});
+      {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend.name()}});
   const absl::StatusOr<ShardSums> sums = EncodeRows(
-      *backend_, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
-  if (!sums.ok()) return NameLoss(*backend_, tensor, sums.status());
+      backend, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
+  if (!sums.ok()) return sums.status();
   Reach(context_.fault_point, "shard.encoded");
   const JobSpec& spec = job_.request.spec;
-  context_.rates->Record(backend_->name(), spec.profile, spec.fit,
+  context_.rates->Record(backend.name(), spec.profile, spec.fit,
                          shard.rows.row_count * tensor.columns(), sums->seconds);
-  CountShard(tensor, shard, *sums);
+  CountShard(backend, tensor, shard, *sums);
   context_.log->debug("encoded in {:.3f} s; {}", sums->seconds, sums->search);
   if (!sums->warning.empty()) Warn(sums->warning);
   return PieceRecord{tensor.id(),           shard.index,     sums->crc32c, sums->squared_error,
                      sums->squared_weights, sums->max_error, sums->seconds};
 }
 
-void JobRun::CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
-                        const ShardSums& sums) const {
-  const std::string_view backend = backend_->name();
+void JobRun::CountShard(const backend::Backend& encoder, const TensorRun& tensor,
+                        const TensorRun::Shard& shard, const ShardSums& sums) const {
+  const std::string_view backend = encoder.name();
   MetricSink& metrics = *context_.metrics;
   const auto rows = static_cast<double>(shard.rows.row_count);
   metrics.Add(Metric::kWeights, {backend, job_.request.spec.profile.name},

@@ -126,8 +126,8 @@ class JobRun {
   absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
   absl::Status Stream(TensorRun& tensor, const TensorRun::Shard& shard);
   void Warn(const std::string& warning) const;  // in the log and among the job's events
-  void CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
-                  const ShardSums& sums) const;
+  void CountShard(const backend::Backend& backend, const TensorRun& tensor,
+                  const TensorRun::Shard& shard, const ShardSums& sums) const;
   absl::Status CopyPiece(Copy& copy, int64_t piece);
   absl::Status Commit();
   // Parts of them.
@@ -136,7 +136,17 @@ class JobRun {
   absl::Status OpenPlanned(std::unique_ptr<const PlannedJob> planned);
   // Whether recorded work of this identity is there to go on with; otherwise it begins anew.
   absl::StatusOr<bool> TakeUpWork(const WorkIdentity& identity);
-  absl::StatusOr<PieceRecord> Encode(const TensorRun& tensor, const TensorRun::Shard& shard);
+  absl::StatusOr<PieceRecord> Encode(const backend::Backend& backend, const TensorRun& tensor,
+                                     const TensorRun::Shard& shard);
+  absl::StatusOr<codec::LevelTable> ChooseLevels(const TensorRun& tensor,
+                                                 const codec::NormHistogram& norms);
+  // Of a backend that said UNAVAILABLE: OK if `what` of the tensor may be tried again, which is a
+  // warning. If it has lost all its devices, it is opened anew.
+  absl::Status CheckTryAgain(const std::shared_ptr<const backend::Backend>& backend,
+                             const TensorRun& tensor, const std::string& what, int attempt,
+                             absl::Status status);
+  void GiveBack(TensorRun& tensor, const TensorRun::Shard& shard);
+  std::shared_ptr<const backend::Backend> Backend() const;
   absl::Status FinishTensor(TensorRun& tensor);
   bool IsIntact(const std::string& tensor, const PieceRecord& recorded,
                 const absl::StatusOr<uint32_t>& crc32c);
@@ -166,7 +176,6 @@ class JobRun {
 
   // Set by Open, constant until Conclude.
   std::unique_ptr<const PlannedJob> planned_;
-  std::shared_ptr<const backend::Backend> backend_;
   std::unique_ptr<CheckpointSink> sink_;
   std::optional<JobWork> work_;  // read from the store
   WorkLog log_;
@@ -176,6 +185,7 @@ class JobRun {
   int in_flight_ = 0;
   bool ended_ = false;
   StopReason stop_reason_ = StopReason::kNone;
+  std::shared_ptr<const backend::Backend> backend_;  // from Open on
   absl::Status failure_;
   bool succeeded_ = false;
   std::vector<OutputFile> output_files_;

@@ -61,11 +61,21 @@ bool TensorRun::AddMeasure(const codec::NormHistogram& part) {
 }
 
 TensorRun::Shard TensorRun::TakeShard() {
+  if (!given_back_.empty()) {
+    Shard shard = std::move(given_back_.back());
+    given_back_.pop_back();
+    return shard;
+  }
   done_.resize(static_cast<size_t>(shards_.count()));
   const int64_t index = next_shard_++;
   Shard shard{index, Rows(shards_, index), {}};
   if (const auto it = recorded_.find(index); it != recorded_.end()) shard.recorded = it->second;
   return shard;
+}
+
+void TensorRun::GiveBack(Shard shard) {
+  ++shard.attempt;
+  given_back_.push_back(std::move(shard));
 }
 
 bool TensorRun::AddShard(const PieceRecord& shard) {

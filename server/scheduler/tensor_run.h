@@ -62,9 +62,12 @@ class TensorRun {
     TensorRows rows;
     // An earlier attempt did it, if its bytes are still there.
     std::optional<PieceRecord> recorded = {};
+    int attempt = 1;
   };
-  bool HasShard() const { return next_shard_ < shards_.count(); }
+  bool HasShard() const { return !given_back_.empty() || next_shard_ < shards_.count(); }
   Shard TakeShard();  // REQUIRES: HasShard()
+  // It was not done: TakeShard gives it again, as its next attempt.
+  void GiveBack(Shard shard);
   // True: that was the last one.
   bool AddShard(const PieceRecord& shard);
   // REQUIRES: all shards are added.
@@ -84,6 +87,7 @@ class TensorRun {
   Pieces shards_;
   int64_t next_shard_ = 0;
   int64_t shards_done_ = 0;
+  std::vector<Shard> given_back_;
   std::vector<PieceRecord> done_;            // by shard; from the first shard on
   std::map<int64_t, PieceRecord> recorded_;  // by shard; what Restore took over
   bool was_finished_ = false;

@@ -51,6 +51,7 @@ class Engine {
     door.open =
         [fake](std::string_view name) -> absl::StatusOr<std::shared_ptr<const backend::Backend>> {
       if (name != "fake" && name != "auto") return backend::OpenBackend(name);
+      if (fake->reopens) fake->lost = false;
       if (fake->lost) return absl::FailedPreconditionError(fake->Health().message());
       return fake;
     };

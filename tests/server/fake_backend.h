@@ -25,6 +25,7 @@ class FakeBackend : public backend::Backend {
   };
   mutable std::atomic<int> shards = 0;
   std::atomic<bool> lost = false;
+  std::atomic<bool> reopens = false;  // it is not lost any more once it is opened again
 
   absl::Status Health() const override {
     return lost ? absl::UnavailableError("device 0 is lost") : absl::OkStatus();

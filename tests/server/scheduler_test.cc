@@ -1,4 +1,5 @@
 // Jobs on the scheduler: what comes out, and what is left when they do not end well.
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <filesystem>
@@ -202,6 +203,52 @@ TEST_CASE_METHOD(EngineFixture,
   CHECK(refused.status().code() == Code::kFailedPrecondition);
   CHECK(ReasonOf(refused.status()) == "BACKEND_UNAVAILABLE");
   CHECK_THAT(std::string(refused.status().message()), Catch::Contains("device 0 is lost"));
+}
+
+std::vector<std::string> Warnings(EngineFixture& fixture, const std::string& job) {
+  std::vector<std::string> warnings;
+  const auto events = fixture.engine->service->ReadEvents(job, 0, 100).value();
+  for (const JobEvent& event : events) {
+    if (const auto* warning = std::get_if<Warning>(&event.body))
+      warnings.push_back(warning->message);
+  }
+  return warnings;
+}
+
+TEST_CASE_METHOD(EngineFixture, "a shard that is lost returns to the queue, with its attempt") {
+  WriteSafetensors(directory / "in.safetensors",
+                   {F32Tensor("a.weight", 320, 64, 1u), F32Tensor("b.weight", 320, 64, 2u)});
+  Start({2, 64 * 64, false});
+  REQUIRE(Run(Request("in.safetensors", "undisturbed")).state == JobState::kSucceeded);
+  const int undisturbed = fake->shards;
+  const bool all_devices = GENERATE(false, true);  // or one of several
+  fake->reopens = all_devices;
+  std::atomic<bool> failed = false;
+  fake->before = [this, undisturbed, all_devices, &failed](auto&&...) {
+    if (fake->shards < undisturbed + 3 || failed.exchange(true)) return absl::OkStatus();
+    fake->lost = all_devices;
+    return absl::UnavailableError("device 1 fell off");
+  };
+  const JobRecord job = Run(Request("in.safetensors", "o"));
+  INFO(job.error.message);
+  REQUIRE(job.state == JobState::kSucceeded);
+  CHECK(ReadText(directory / "out/o") == ReadText(directory / "out/undisturbed"));
+  CHECK(fake->shards == 2 * undisturbed + 1);
+  const std::vector<std::string> warnings = Warnings(*this, job.name);
+  REQUIRE(warnings.size() == 1);
+  CHECK_THAT(warnings[0], Catch::Contains("a.weight") && Catch::Contains("attempt 1 of 3") &&
+                              Catch::Contains("device 1 fell off"));
+}
+
+TEST_CASE_METHOD(EngineFixture, "a shard that is lost again and again fails its job") {
+  WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 64, 64, 1u)});
+  fake->before = [](auto&&...) { return absl::UnavailableError("device 1 fell off"); };
+  Start();
+  const JobRecord job = Run(Request("in.safetensors", "o"));
+  CHECK(job.state == JobState::kFailed);
+  CHECK(job.error.code == Code::kUnavailable);
+  CHECK(fake->shards == 3);
+  CHECK(Warnings(*this, job.name).size() == 2);
 }
 
 TEST_CASE_METHOD(EngineFixture, "an exception of a backend fails its job, not the server") {
