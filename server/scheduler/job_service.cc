@@ -151,8 +151,10 @@ absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
   const absl::StatusOr<JobRecord> job = Check(request, *id, asker.stop);
   if (!job.ok()) return job.status();
   if (!asker.still_wants()) return absl::CancelledError("the client has gone: no job was made");
+  Reach(parts_.fault_point, "create.checked");
   absl::StatusOr<InsertResult> inserted = parts_.store->Insert(*job, key);
   if (!inserted.ok()) return inserted.status();
+  Reach(parts_.fault_point, "create.inserted");
   if (inserted->created) {
     // If the server began to stop a moment ago: the job is stored, the next start runs it.
     (void)parts_.scheduler->Enqueue(inserted->job, *std::move(place));

@@ -14,11 +14,13 @@ namespace seedlm::server {
 absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir& data_dir,
                                                                    const s3::Options& options,
                                                                    const S3Transfer& transfer,
-                                                                   Warn warn) {
+                                                                   Warn warn,
+                                                                   FaultPoint fault_point) {
   if (absl::Status status = s3::EndpointOf(options).status(); !status.ok()) {
     return absl::InvalidArgumentError(std::string(status.message()));
   }
-  std::unique_ptr<S3Destination> destination(new S3Destination(data_dir.s3(), transfer));
+  std::unique_ptr<S3Destination> destination(
+      new S3Destination(data_dir.s3(), transfer, std::move(fault_point)));
   absl::Status made = MakeDirectories(data_dir.path(), data_dir.s3());
   if (!made.ok()) return made;
   const std::vector<std::string> left = S3Ledger::Find(data_dir.s3());
@@ -44,8 +46,9 @@ absl::Status S3Destination::Check(const SinkTarget& target, const S3Patience& pa
 
 std::unique_ptr<Publisher> S3Destination::MakePublisher(const SinkTarget& target) const {
   return std::make_unique<S3Publisher>(
-      target, S3Publisher::Parts{why_not_, client_.get(), sweeper_.get(), directory_, transfer_,
-                                 [] { return static_cast<int64_t>(std::time(nullptr)); }});
+      target,
+      S3Publisher::Parts{why_not_, client_.get(), sweeper_.get(), directory_, transfer_,
+                         [] { return static_cast<int64_t>(std::time(nullptr)); }, fault_point_});
 }
 
 }  // namespace seedlm::server

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/errors/fault_point.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/publisher.h"
 #include "server/storage/s3/client.h"
@@ -27,7 +28,8 @@ class S3Destination {
   // REQUIRES: `data_dir` outlives it.
   static absl::StatusOr<std::unique_ptr<S3Destination>> Open(const DataDir& data_dir,
                                                              const s3::Options& options,
-                                                             const S3Transfer& transfer, Warn warn);
+                                                             const S3Transfer& transfer, Warn warn,
+                                                             FaultPoint fault_point = {});
 
   // Where jobs stage what goes to S3: below the data directory.
   std::string StagingParent() const { return directory_; }
@@ -43,11 +45,14 @@ class S3Destination {
   bool idle() const { return sweeper_ == nullptr || sweeper_->idle(); }
 
  private:
-  S3Destination(std::string directory, const S3Transfer& transfer)
-      : directory_(std::move(directory)), transfer_(transfer) {}
+  S3Destination(std::string directory, const S3Transfer& transfer, FaultPoint fault_point)
+      : directory_(std::move(directory)),
+        transfer_(transfer),
+        fault_point_(std::move(fault_point)) {}
 
   const std::string directory_;  // DATA_DIR/s3: staged outputs and ledgers
   const S3Transfer transfer_;
+  const FaultPoint fault_point_;
   absl::Status why_not_;                // OK: it is configured
   std::unique_ptr<s3::Client> client_;  // null unless configured
   std::unique_ptr<S3Sweeper> sweeper_;

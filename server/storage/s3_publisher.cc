@@ -217,14 +217,17 @@ absl::StatusOr<std::string> S3Publisher::UploadId(Object& object, const std::sto
   }
   absl::Status status = ledger_->Begin(object.name.key, parts_.unix_seconds());
   if (!status.ok()) return status;
+  Reach(parts_.fault_point, "s3.begun");
   bool repeated = false;
   absl::StatusOr<std::string> id =
       parts_.client->CreateUpload(object.name, Owner(), stop, &repeated);
   if (!id.ok()) return id.status();
+  Reach(parts_.fault_point, "s3.created");
   // Of two uploads the ledger knows one by its id; the entry of the other goes by its key.
   if (repeated) status = ledger_->Begin(object.name.key, parts_.unix_seconds());
   if (status.ok()) status = ledger_->Opened(object.name.key, *id);
   if (!status.ok()) return status;
+  Reach(parts_.fault_point, "s3.opened");
   const std::lock_guard lock(mutex_);
   object.upload_id = *id;
   changed_.notify_all();
@@ -239,6 +242,7 @@ absl::Status S3Publisher::Send(const Task& task, const std::stop_token& stop) {
       object.name, *id, task.part.number,
       BodyOf(object.fd.get(), object.path, task.part.offset, task.part.size), stop);
   if (!tag.ok()) return tag.status();
+  Reach(parts_.fault_point, "s3.sent");
   const std::lock_guard lock(mutex_);
   object.tags[static_cast<size_t>(task.part.number) - 1] = *tag;
   return absl::OkStatus();
@@ -290,6 +294,7 @@ absl::Status S3Publisher::CompleteAll(const std::vector<StoredFile>& files,
   });
   for (const StoredFile* file : order) {
     if (absl::Status status = Complete(*file, stop); !status.ok()) return status;
+    Reach(parts_.fault_point, "s3.made");
   }
   return absl::OkStatus();
 }
@@ -303,7 +308,9 @@ absl::Status S3Publisher::Complete(const StoredFile& file, const std::stop_token
   }
   absl::Status status = parts_.client->CompleteUpload(object.name, object.upload_id, object.tags,
                                                       existing(), Owner(), stop);
-  return status.ok() ? ledger_->Closed(object.name.key) : status;
+  if (!status.ok()) return status;
+  Reach(parts_.fault_point, "s3.completed");
+  return ledger_->Closed(object.name.key);
 }
 
 // What cannot be removed now, as during an outage or after a stop, is the sweeper's.

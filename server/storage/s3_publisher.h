@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/errors/fault_point.h"
 #include "server/storage/part_plan.h"
 #include "server/storage/publisher.h"
 #include "server/storage/s3/client.h"
@@ -39,6 +40,7 @@ class S3Publisher final : public Publisher {
     std::string ledgers;  // directory of ledgers, which exists
     S3Transfer transfer;
     std::function<int64_t()> unix_seconds;
+    FaultPoint fault_point = {};
   };
   // REQUIRES: target.s3 is set.
   S3Publisher(SinkTarget target, Parts parts);

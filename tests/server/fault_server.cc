@@ -1,8 +1,9 @@
 // A server that is killed at a step of its own choosing: what tests/server/kill_test.cc starts.
 //
-// fault_server DATA_DIR ROOT SOCKET STEPS [STEP COUNT]
+// fault_server DATA_DIR ROOT SOCKET STEPS COMMIT_MS [STEP COUNT]; S3 from the AWS variables
 //   SOCKET  where it listens
 //   STEPS   a file to which it appends the name of each step that it reaches, one a line
+//   COMMIT_MS  ServerOptions::commit_interval
 //   STEP    a step of the durability protocol; at the COUNTth time it ends itself with SIGKILL
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include <string_view>
 
 #include "server/server.h"
+#include "server/storage/s3/client.h"
 
 namespace {
 
@@ -42,13 +44,13 @@ class Steps {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5 && argc != 7) return 2;
+  if (argc != 6 && argc != 8) return 2;
   sigset_t stop;
   sigemptyset(&stop);
   sigaddset(&stop, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);  // for sigwait, in every thread
 
-  Steps steps(argv[4], argc == 7 ? argv[5] : "", argc == 7 ? std::atoi(argv[6]) : 0);
+  Steps steps(argv[4], argc == 8 ? argv[6] : "", argc == 8 ? std::atoi(argv[7]) : 0);
   seedlm::server::ServerOptions options;
   options.data_dir = argv[1];
   options.storage_roots = {argv[2]};
@@ -56,7 +58,10 @@ int main(int argc, char** argv) {
   options.threads = 2;
   options.index_memory = 0;
   options.shard_weights = 64 * 64;
-  options.commit_interval = std::chrono::milliseconds(0);
+  options.commit_interval = std::chrono::milliseconds(std::atoi(argv[5]));
+  options.s3 = seedlm::server::s3::FromEnvironment(
+      options.s3, [](const char* name) -> const char* { return std::getenv(name); });
+  options.s3_transfer.part_bytes = seedlm::server::s3::kMinPartBytes;
   options.fault_point = [&steps](std::string_view step) { steps.Reach(step); };
   const auto server = seedlm::server::Server::Start(options);
   if (!server.ok()) {
