@@ -54,8 +54,8 @@ SEEDLM_HD inline void Orthogonalise(const Profile& profile, int p, double* colum
 }  // namespace internal
 
 // Modified Gram-Schmidt in float64, each column orthogonalised twice: "twice is enough" (Giraud et
-// al. 2005) for condition numbers far beyond those that occur (2e5
-// for 4bit and 3bit; 2e9 for 4.5bit).
+// al. 2005) for condition numbers far beyond those that occur (2e5 for 4bit and 3bit; 2e9 for
+// 4.5bit).
 SEEDLM_HD inline Factor FactorBasis(const Profile& profile, const Basis& basis) {
   Factor f = {};
   for (int p = 0; p < profile.rank; ++p) {

@@ -14,9 +14,9 @@
 // <= sqrt(L), and its computed gap + |residual|^2 is at most
 //   L + 2^-16 + 2 e sqrt(L) + e^2 + 2^-20 L,
 // which is the limit. (2^-16 also covers the rounding of the limit itself, which is computed from
-// best / |w|^2; partial sums never
-// exceed the whole, as rounded addition of something non-negative is monotonic.) The range of a
-// coefficient is widened by 1e-4 and by 2^-20 of the numbers it is computed from.
+// best / |w|^2; partial sums never exceed the whole, as rounded addition of something non-negative
+// is monotonic.) The range of a coefficient is widened by 1e-4 and by 2^-20 of the numbers it is
+// computed from.
 //
 // The other way round, a code whose computed gap + |residual|^2 is f has an exact F of at most
 //   f + 2^-16 + 2 e sqrt(f) + e^2,

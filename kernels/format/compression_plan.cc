@@ -6,7 +6,6 @@
 #include <map>
 #include <set>
 
-#include "absl/strings/str_join.h"
 #include "kernels/format/checkpoint_index.h"
 #include "kernels/format/model_config.h"
 #include "kernels/format/name_pattern.h"

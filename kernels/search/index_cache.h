@@ -4,8 +4,7 @@
 //   header   magic "SEEDLMCI", version, C, P, K, taps, bins, grains, coding: u32 each; radius, end:
 //            f64; number of lists: u64
 //   a list   key u64; bytes of code u32; begin[bins + 1] u16 (the last is the number of seeds);
-//   code
-//            as in CellIndex::List
+//            the code of the seeds, as in CellIndex::List
 //   end      checksum of all before: u64
 // A file is complete and checked before it has its name, and is replaced by a rename: two processes
 // that share it see one or the other whole file. A file that is of another version, cut, or damaged
