@@ -18,6 +18,7 @@
 #include "kernels/checksum/crc32c.h"
 #include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
+#include "kernels/format/hidden_name.h"
 #include "kernels/format/staged_directory.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 
@@ -25,7 +26,6 @@ namespace seedlm::client {
 namespace {
 
 constexpr size_t kReadBytes = size_t{1} << 20;
-constexpr size_t kNameDigits = 16;  // of a temporary name, see leftovers.h
 
 absl::Status Stopped() {
   return absl::CancelledError("interrupted; fetch it again to go on where it stopped");
@@ -40,15 +40,12 @@ bool MayGoOn(const absl::Status& status) {
   return absl::IsCancelled(status) || IsRetryable(status) || absl::IsDeadlineExceeded(status);
 }
 
-// A hidden name beside `path`: the same for the same content and name, so that a client that was
-// killed is gone on from.
+// A hidden name beside `path`: the same for the same content and name, so that a later client
+// resumes what one that was killed has received.
 std::string WorkingName(const std::string& path, const std::string& content) {
-  const std::filesystem::path full(path);
   checksum::Sha256 hash;
-  hash.Update(absl::StrCat(full.filename().string(), "\n", content));
-  const std::string name =
-      absl::StrCat(".seedlm-", hash.HexDigest().substr(0, kNameDigits), ".tmp");
-  return (full.parent_path() / name).string();
+  hash.Update(absl::StrCat(std::filesystem::path(path).filename().string(), "\n", content));
+  return format::TemporaryNameBeside(path, hash.HexDigest());
 }
 
 // A file on its way here: what has arrived, and its hash so far.

@@ -7,18 +7,13 @@
 #include <set>
 #include <system_error>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "kernels/format/hidden_name.h"
 
 namespace seedlm::client {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kHexDigits = 16;  // in a temporary name of kernels/format
 
 struct Registry {
   std::mutex mutex;
@@ -29,16 +24,6 @@ struct Registry {
 Registry& TheRegistry() {
   static auto* registry = new Registry;  // never destroyed: used while the process ends
   return *registry;
-}
-
-bool IsHiddenOutput(absl::string_view name) {
-  if (!absl::ConsumePrefix(&name, ".")) return false;
-  if (absl::EndsWith(name, ".seedlm-partial")) return true;
-  if (!absl::ConsumePrefix(&name, "seedlm-") || !absl::ConsumeSuffix(&name, ".tmp")) return false;
-  for (const char c : name) {
-    if (!absl::ascii_isxdigit(static_cast<unsigned char>(c))) return false;
-  }
-  return name.size() == kHexDigits;
 }
 
 bool IsOpenForWriting(const std::string& descriptor) {
@@ -66,7 +51,8 @@ std::string HiddenOutput(const std::string& path) {
   fs::path prefix;
   for (const fs::path& part : fs::path(path)) {
     prefix /= part;
-    if (IsHiddenOutput(part.string())) return prefix.string();
+    const std::string name = part.string();
+    if (format::IsTemporaryName(name) || format::IsPartialName(name)) return prefix.string();
   }
   return "";
 }
@@ -82,13 +68,6 @@ void RegisterOpenOutputs() {
       RegisterLeftover(hidden);
     }
   }
-}
-
-std::string PartialOutput(const std::string& out, const std::string& job_name) {
-  const fs::path path(out);
-  const std::string id = job_name.substr(job_name.rfind('/') + 1);
-  const std::string name = absl::StrCat(".", path.filename().string(), ".", id, ".seedlm-partial");
-  return (path.parent_path() / name).string();
 }
 
 void KeepLeftovers() {

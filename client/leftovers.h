@@ -10,13 +10,9 @@ namespace seedlm::client {
 void RegisterLeftover(const std::string& path);
 void ForgetLeftover(const std::string& path);
 
-// Registers the outputs that this process is writing, found among its open files: what
-// format::AtomicFile and format::StagedDirectory name ".seedlm-HEX.tmp", and the server in the
-// process ".NAME.JOB.seedlm-partial". Files that are open for reading only are somebody else's.
+// Registers the outputs that this process is writing, found among its open files by their hidden
+// names (kernels/format/hidden_name.h). Files that are open for reading only are somebody else's.
 void RegisterOpenOutputs();
-
-// Where the server in the process builds `out` (absolute): see server/storage/sink_target.h.
-std::string PartialOutput(const std::string& out, const std::string& job_name);
 
 // From now on RemoveLeftovers removes nothing: the same command will go on from what is there.
 void KeepLeftovers();

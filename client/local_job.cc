@@ -10,6 +10,7 @@
 #include "client/output.h"
 #include "client/rpc_status.h"
 #include "kernels/checksum/sha256.h"
+#include "kernels/format/hidden_name.h"
 
 namespace seedlm::client {
 namespace {
@@ -80,7 +81,7 @@ class LocalJob {
     }
     if (!job.ok()) return job.status();
     name_ = job->name();
-    RegisterLeftover(PartialOutput(out, name_));
+    RegisterLeftover(PartialOutput(out));
     const auto on_progress = [this](const v1::Progress& progress) {
       // As after kill -9, a second interrupt loses nothing that is done.
       if (progress.shards_done() > 0 && session_.embedded->has_state()) KeepLeftovers();
@@ -122,13 +123,18 @@ class LocalJob {
       session_.embedded->KeepState();
       if (!absl::IsCancelled(error)) return error;
       return absl::CancelledError(
-          absl::StrCat("interrupted; what is done is kept in ", PartialOutput(out, name_),
+          absl::StrCat("interrupted; what is done is kept in ", PartialOutput(out),
                        ": the same command goes on where this one stopped"));
     }
     (void)Forget();  // what stays is hidden
     return absl::IsCancelled(error)
                ? absl::CancelledError("interrupted; nothing was done yet, and nothing is left")
                : error;
+  }
+
+  // Where the server builds `out`.
+  std::string PartialOutput(const std::string& out) const {
+    return format::PartialNameBeside(out, name_.substr(name_.rfind('/') + 1));
   }
 
   // Whether something is done, or was by an earlier run.

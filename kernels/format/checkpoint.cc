@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "kernels/format/checkpoint_index.h"
+#include "kernels/format/hidden_name.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
@@ -17,7 +18,6 @@ namespace fs = std::filesystem;
 constexpr int kMaxDirectoryDepth = 8;
 constexpr size_t kMaxEntries = 100'000;
 constexpr std::string_view kExtension = ".safetensors";
-constexpr std::string_view kOwnFiles = ".seedlm-";  // what a run that was killed left behind
 
 absl::Status Refuse(const fs::path& path, std::string_view reason) {
   return absl::InvalidArgumentError(Cat(Printable(path.string()), ": ", reason));
@@ -55,7 +55,9 @@ class Listing {
   absl::Status AddEntry(const fs::directory_entry& entry, const fs::path& relative, int depth) {
     const fs::path name = entry.path().filename();
     const bool is_hidden = name.string().starts_with('.');
-    if (name.string().starts_with(kOwnFiles)) return absl::OkStatus();
+    if (IsTemporaryName(name.string()) || IsPartialName(name.string())) {
+      return absl::OkStatus();  // what a run that was killed left behind
+    }
     std::error_code error;
     const fs::file_status status = entry.status(error);  // of what a link points to
     if (status.type() == fs::file_type::not_found) {

@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <cstdio>
-#include <random>
 
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
@@ -23,12 +21,6 @@ std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-std::string TemporaryNameBeside(const std::string& path) {
-  std::random_device random;
-  const uint64_t number = static_cast<uint64_t>(random()) << 32 | random();
-  return Cat(DirectoryOf(path), "/.seedlm-", absl::Hex(number, absl::kZeroPad16), ".tmp");
 }
 
 absl::Status AlreadyExistsStatus(const std::string& path) {

@@ -10,9 +10,6 @@ namespace seedlm::format {
 // The directory that holds `path`: "." if it names none.
 std::string DirectoryOf(const std::string& path);
 
-// A hidden name in the same directory, random: to be created with O_EXCL.
-std::string TemporaryNameBeside(const std::string& path);
-
 // Renames a file or a directory without overwriting. Returns 0 or an errno, EEXIST or ENOTEMPTY if
 // there is something. Where the file system has no such rename (NFS), an empty directory that
 // appears at `to` in the same moment is replaced by a directory; nothing else ever is.

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
+#include "kernels/format/hidden_name.h"
 #include "server/errors/reason.h"
 #include "server/storage/tree.h"
 
@@ -73,9 +74,7 @@ absl::Status RestoreReplaced(const SinkTarget& target, const std::string& replac
 }  // namespace
 
 std::string StagingPath(const SinkTarget& target) {
-  const std::string parent = ParentOf(target.path);
-  const std::string name = target.path.substr(target.path.rfind('/') + 1);
-  return absl::StrCat(parent == "/" ? "" : parent, "/.", name, ".", target.id, ".seedlm-partial");
+  return format::PartialNameBeside(target.path, target.id);
 }
 
 absl::Status CheckTarget(const SinkTarget& target, std::string_view source,

@@ -19,8 +19,6 @@ TEST_CASE("hidden outputs are told from other names") {
     CAPTURE(path);
     CHECK(HiddenOutput(path).empty());
   }
-  CHECK(PartialOutput("/a/out", "jobs/1f") == "/a/.out.1f.seedlm-partial");
-  CHECK(PartialOutput("/out", "jobs/1f") == "/.out.1f.seedlm-partial");
 }
 
 TEST_CASE("what is being written is removed, what is only read stays") {

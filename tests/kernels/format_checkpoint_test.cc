@@ -33,7 +33,7 @@ TEST_CASE("a directory is read in a fixed order, hidden directories left out, li
   WriteBytes(directory.path("model/sub/notes.txt"), "x");
   WriteBytes(directory.path("model/.hidden.safetensors"), "not one");
   WriteBytes(directory.path("model/.cache/x.safetensors"), "not one");
-  WriteBytes(directory.path("model/.seedlm-0123.tmp"), "left behind");
+  WriteBytes(directory.path("model/.seedlm-0123456789abcdef.tmp"), "left behind");
   const auto checkpoint = Checkpoint::Open(directory.path("model"));
   REQUIRE(Message(checkpoint.status()) == "");
   CHECK(checkpoint->is_directory);
