@@ -30,13 +30,26 @@ Option Option::Range(int64_t least, int64_t most) {
 }
 
 Option Option::NotNegative() {
-  option_->check(CLI::NonNegativeNumber);
+  option_->check([](const std::string& text) {
+    double number = 0;
+    const bool fits = CLI::detail::lexical_cast(text, number) && number >= 0;
+    return fits ? "" : "'" + text + "' is no number from 0 on";
+  });
   return *this;
 }
 
 Option Option::Bytes(int64_t most) {
+  const CLI::AsNumberWithUnit parse(kSizes);
+  const auto to_number = [parse](std::string& text) {
+    const std::string given = text;
+    try {
+      if (parse(text).empty()) return std::string();
+    } catch (const CLI::ValidationError&) {  // its text shows the unit in small letters
+    }
+    return "'" + given + "' is no size; give bytes, or such as 512MiB";
+  };
   option_->type_name("BYTES")
-      ->transform(CLI::AsNumberWithUnit(kSizes))
+      ->transform(CLI::Validator(to_number, "KiB, MiB, GiB, TiB"))
       ->check(CLI::Range(int64_t{0}, most));
   return *this;
 }
