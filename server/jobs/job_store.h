@@ -50,8 +50,9 @@ struct JobUpdate {
   std::vector<OutputFile> output_files;  // kSucceeded
 };
 
-// Every change is on disk when the call returns. Thread-safe. Every method may also answer INTERNAL
-// or RESOURCE_EXHAUSTED (disk full) naming the store.
+// Every change is on disk when the call returns. Thread-safe. Every method may also answer
+// INTERNAL, RESOURCE_EXHAUSTED (disk full) or UNAVAILABLE (STORE_BUSY: another program has locked
+// it) naming the store.
 class JobStore {
  public:
   virtual ~JobStore() = default;

@@ -2,14 +2,16 @@
 
 #include <sqlite3.h>
 
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/errors/reason.h"
 
 namespace seedlm::server {
 namespace {
 
-constexpr int kBusyMilliseconds = 5000;  // somebody inspects the file with another program
+constexpr std::chrono::milliseconds kRetryBusy{1000};
 
 absl::Status ToStatus(int code, sqlite3* database, const std::string& path) {
   const std::string message =
@@ -25,6 +27,12 @@ absl::Status ToStatus(int code, sqlite3* database, const std::string& path) {
           absl::StrCat(message,
                        "; the job database is damaged: restore it, or move it away to start "
                        "with an empty one"));
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return WithRetryAfter(
+          WithReason(absl::UnavailableError(absl::StrCat(message, "; another program uses it")),
+                     "STORE_BUSY"),
+          kRetryBusy);
     case SQLITE_FULL:
       return absl::ResourceExhaustedError(absl::StrCat(message, "; make room on its disk"));
     case SQLITE_CANTOPEN:
@@ -109,7 +117,8 @@ void Database::Closer::operator()(sqlite3* database) const { sqlite3_close_v2(da
 
 void Database::Finalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 
-absl::StatusOr<Database> Database::Open(const std::string& path) {
+absl::StatusOr<Database> Database::Open(const std::string& path,
+                                        std::chrono::milliseconds busy_wait) {
   Database database;
   database.path_ = std::make_unique<std::string>(path);
   sqlite3* handle = nullptr;
@@ -119,7 +128,7 @@ absl::StatusOr<Database> Database::Open(const std::string& path) {
   database.handle_.reset(handle);
   if (code != SQLITE_OK) return ToStatus(code, handle, path);
   sqlite3_extended_result_codes(handle, 1);
-  sqlite3_busy_timeout(handle, kBusyMilliseconds);
+  sqlite3_busy_timeout(handle, static_cast<int>(busy_wait.count()));
   return database;
 }
 

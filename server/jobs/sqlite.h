@@ -1,6 +1,7 @@
 // SQLite with owners and statuses: nothing else of the project calls its C interface.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -49,11 +50,17 @@ class Statement {
   int bind_error_ = 0;
 };
 
+// How long a statement waits for another program that has locked the file: to look at it, or for a
+// backup.
+inline constexpr std::chrono::milliseconds kBusyWait{5000};
+
 // A connection with its cache of prepared statements. Not thread-safe; movable.
 class Database {
  public:
-  // NOT_FOUND or PERMISSION_DENIED when it cannot be opened; its content is not looked at.
-  static absl::StatusOr<Database> Open(const std::string& path);
+  // NOT_FOUND or PERMISSION_DENIED when it cannot be opened; its content is not looked at. Whatever
+  // is done with it later may be UNAVAILABLE, reason STORE_BUSY, after `busy_wait`.
+  static absl::StatusOr<Database> Open(const std::string& path,
+                                       std::chrono::milliseconds busy_wait = kBusyWait);
 
   const std::string& path() const { return *path_; }
 

@@ -29,9 +29,9 @@ std::string PageSql(const JobQuery& query) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(const std::string& path,
-                                                                     Clock clock) {
-  absl::StatusOr<Database> database = Database::Open(path);
+absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(
+    const std::string& path, Clock clock, std::chrono::milliseconds busy_wait) {
+  absl::StatusOr<Database> database = Database::Open(path, busy_wait);
   if (!database.ok()) return database.status();
   if (absl::Status status = PrepareSchema(*database); !status.ok()) return status;
   return std::unique_ptr<SqliteJobStore>(

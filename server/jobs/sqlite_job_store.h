@@ -1,6 +1,7 @@
 // The job store of a single server: one SQLite file (WAL, synchronous=FULL).
 #pragma once
 
+#include <chrono>
 #include <initializer_list>
 #include <memory>
 #include <mutex>
@@ -23,7 +24,9 @@ class SqliteJobStore final : public JobStore {
   // Creates the file, or brings an older schema up to date.
   // Errors: FAILED_PRECONDITION for a file that is damaged, that is not a job store, or that a
   // newer version wrote: it is left as it is. PERMISSION_DENIED, NOT_FOUND.
-  static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(const std::string& path, Clock clock);
+  // `busy_wait`: Database::Open.
+  static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(
+      const std::string& path, Clock clock, std::chrono::milliseconds busy_wait = kBusyWait);
 
   absl::StatusOr<InsertResult> Insert(const JobRecord& job, const RequestKey& key) override;
   absl::StatusOr<std::optional<JobRecord>> FindRequest(const RequestKey& key) override;

@@ -15,8 +15,9 @@ JobRun::JobRun(JobRecord job, const RunContext& context)
     : job_(std::move(job)),
       context_(context),
       reservation_(context.locator->ReserveResult(job_.request, IdOf(job_.name))),
-      log_({context.store, [this] { return sink_->Sync(); }, context.fault_point}, job_.name,
-           context.commit_interval) {
+      log_(
+          {context.store, [this] { return sink_->Sync(); }, context.fault_point, stop_.get_token()},
+          job_.name, context.commit_interval) {
   progress_.weights_total = job_.estimate.weights;
 }
 

@@ -1,8 +1,14 @@
 #include "server/scheduler/work_log.h"
 
+#include <thread>
 #include <utility>
 
 namespace seedlm::server {
+namespace {
+
+constexpr std::chrono::milliseconds kPause{100};  // the store has waited, too
+
+}  // namespace
 
 void WorkLog::Add(const LevelsRecord& levels) {
   const std::lock_guard lock(mutex_);
@@ -32,6 +38,18 @@ absl::Status WorkLog::CommitAll() {
   return failure_;
 }
 
+absl::Status WorkLog::Record(const WorkBatch& batch) const {
+  const auto until = std::chrono::steady_clock::now() + parts_.patience;
+  while (true) {
+    absl::Status status = parts_.store->RecordWork(job_, batch);
+    if (!absl::IsUnavailable(status) || parts_.stop.stop_requested() ||
+        std::chrono::steady_clock::now() >= until) {
+      return status;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
 absl::Status WorkLog::CommitBatch() {
   WorkBatch batch;
   {
@@ -42,7 +60,7 @@ absl::Status WorkLog::CommitBatch() {
   Reach(parts_.fault_point, "work.written");
   if (absl::Status status = parts_.sync(); !status.ok()) return status;
   Reach(parts_.fault_point, "work.synced");
-  absl::Status status = parts_.store->RecordWork(job_, batch);
+  absl::Status status = Record(batch);
   if (!status.ok()) return status;
   Reach(parts_.fault_point, "work.recorded");
   const std::lock_guard lock(mutex_);

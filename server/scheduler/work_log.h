@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,6 +21,9 @@ class WorkLog {
     JobStore* store = nullptr;           // outlives the log
     std::function<absl::Status()> sync;  // puts the bytes on disk; one call at a time
     FaultPoint fault_point;
+    std::stop_token stop{};  // ends the patience
+    // With a store that is UNAVAILABLE, as another program has locked it: threads wait meanwhile.
+    std::chrono::milliseconds patience{60'000};
   };
   // `interval`: small pieces that are finished faster than this are committed together; 0: every
   // call of Commit commits.
@@ -44,6 +48,7 @@ class WorkLog {
 
  private:
   absl::Status CommitBatch();  // REQUIRES: commit_mutex_ is held
+  absl::Status Record(const WorkBatch& batch) const;
   bool Due() const;
 
   const Parts parts_;

@@ -54,6 +54,26 @@ class StoreFixture {
   std::unique_ptr<SqliteJobStore> store_;
 };
 
+TEST_CASE_METHOD(StoreFixture, "a store that another program has locked is no defect: not now") {
+  const JobRecord job = Add("jobs/a");
+  store_ = SqliteJobStore::Open(
+               path(), [] { return int64_t{1}; }, std::chrono::milliseconds(20))
+               .value();
+  {
+    Database other = Database::Open(path()).value();
+    const Transaction lock = Transaction::Begin(other).value();
+    for (const absl::Status& status :
+         {store_->Insert({}, {}).status(), store_->RecordWork(job.name, {}),
+          store_->Update(job.name, {JobState::kRunning, {}, {}, {}}).status()}) {
+      CHECK_THAT(status, IsStatus(absl::StatusCode::kUnavailable, {path(), "another program"}));
+      CHECK(ReasonOf(status) == "STORE_BUSY");
+      CHECK(RetryAfterOf(status).has_value());
+    }
+    CHECK(store_->Get(job.name).ok());  // who only reads is not kept waiting
+  }
+  CHECK(store_->Update(job.name, {JobState::kRunning, {}, {}, {}}).ok());
+}
+
 TEST_CASE_METHOD(StoreFixture, "a job that was inserted is there, also after a restart") {
   const JobRecord job = Add("jobs/a", {{"k", "v"}});
   CHECK(job.state == JobState::kQueued);

@@ -25,9 +25,11 @@ class RecordingStore : public FlakyJobStore {
     steps.push_back("record " + std::to_string(batch.levels.size()) + " " +
                     std::to_string(batch.pieces.size()) + " " +
                     std::to_string(batch.finished.size()));
+    if (busy-- > 0) return absl::UnavailableError("locked");
     pieces += batch.pieces.size();
     return error;
   }
+  int busy = 0;  // so often
   Steps steps;
   size_t pieces = 0;
   absl::Status error;
@@ -40,11 +42,14 @@ struct Fixture {
                       store.steps.emplace_back("sync");
                       return sync_error;
                     },
-                    [this](std::string_view step) { store.steps.emplace_back(step); }},
+                    [this](std::string_view step) { store.steps.emplace_back(step); },
+                    stop.get_token(), patience},
                    "jobs/a", interval);
   }
   RecordingStore store;
   absl::Status sync_error;
+  std::stop_source stop;
+  milliseconds patience{60'000};
 };
 
 TEST_CASE_METHOD(Fixture, "bytes are synced, then their rows are recorded") {
@@ -107,6 +112,23 @@ TEST_CASE_METHOD(Fixture, "a store that does not take the rows ends the log") {
   store.error = absl::OkStatus();
   CHECK_THAT(log.CommitAll(), IsStatus(Code::kResourceExhausted, {"full"}));
   CHECK_FALSE(log.recorded());
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "a store that is busy is asked again, but neither for ever nor after a stop") {
+  store.busy = 2;
+  WorkLog log = Make(milliseconds(0));
+  log.Add(PieceRecord{});
+  REQUIRE(log.Commit().ok());
+  CHECK(store.pieces == 1);
+  CHECK(store.steps.size() == 7);  // synced once, recorded with the third try
+  store.busy = 1 << 30;
+  SECTION("patience comes to its end") { patience = milliseconds(0); }
+  SECTION("the job is to stop") { stop.request_stop(); }
+  WorkLog impatient = Make(milliseconds(0));
+  impatient.Add(PieceRecord{});
+  CHECK_THAT(impatient.Commit(), IsStatus(Code::kUnavailable, {"locked"}));
+  CHECK(store.pieces == 1);
 }
 
 TEST_CASE_METHOD(Fixture, "what an earlier attempt recorded counts, levels alone do not") {
