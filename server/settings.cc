@@ -73,8 +73,8 @@ std::vector<Setting> MakeSettings() {
       {"retain-jobs", "Storage", Duration(FIELD(retain_jobs), milliseconds(0), hours(87'600)),
        "Jobs are deleted so long after their end, with results that the server keeps; 0: never"},
       {"retain-uploads", "Storage", Duration(FIELD(retain_uploads), milliseconds(0), hours(87'600)),
-       "Uploads, finished or not, are deleted so long after their last byte, unless a job that has "
-       "not ended reads them; 0: never"},
+       "Uploads, finished or not, are deleted so long after their last byte, unless a job needs "
+       "them that has not ended, or has work to be resumed; 0: never"},
       {"s3-endpoint", "Storage", Text(FIELD(s3.endpoint), "URL"),
        "The S3 server of s3:// destinations, the only one that is asked; keys come from the AWS_* "
        "variables and are no settings",

@@ -38,6 +38,9 @@ class SqliteJobStore final : public JobStore {
   absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after,
                                                    int limit) override;
   absl::StatusOr<std::vector<JobRecord>> Unfinished() override;
+  absl::StatusOr<std::optional<std::string>> NeededBy(std::string_view owner,
+                                                      std::string_view artifact,
+                                                      bool resumable) override;
 
   absl::StatusOr<JobWork> ReadWork(std::string_view name) override;
   absl::Status BeginWork(std::string_view name, const WorkIdentity& identity) override;

@@ -169,6 +169,27 @@ absl::Status SqliteJobStore::RecordPublication(std::string_view name,
   return update->Bind(PublicationToJson(publication)).Bind(cursor->id).Run();
 }
 
+absl::StatusOr<std::optional<std::string>> SqliteJobStore::NeededBy(std::string_view owner,
+                                                                    std::string_view artifact,
+                                                                    bool resumable) {
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<Statement> select = database_.Prepare(
+      "SELECT name FROM jobs WHERE owner = ? AND (state IN (?, ?) OR (? AND state IN (?, ?) AND "
+      "EXISTS (SELECT 1 FROM work_pieces WHERE job = jobs.id))) AND "
+      "? IN (json_extract(record, '$.request.source.artifact'), "
+      "json_extract(record, '$.output_artifact')) ORDER BY id LIMIT 1");
+  if (!select.ok()) return select.status();
+  select->Bind(owner);
+  select->Bind(static_cast<int64_t>(JobState::kQueued));
+  select->Bind(static_cast<int64_t>(JobState::kRunning));
+  select->Bind(int64_t{resumable});
+  select->Bind(static_cast<int64_t>(JobState::kFailed));
+  select->Bind(static_cast<int64_t>(JobState::kCancelled));
+  const absl::StatusOr<bool> found = select->Bind(artifact).Step();
+  if (!found.ok()) return found.status();
+  return *found ? std::optional(select->Text(0)) : std::nullopt;
+}
+
 absl::StatusOr<JobRecord> SqliteJobStore::BeginDelete(std::string_view name) {
   const std::lock_guard lock(mutex_);
   absl::StatusOr<Transaction> transaction = Transaction::Begin(database_);

@@ -117,19 +117,21 @@ absl::StatusOr<ArtifactPage> ArtifactService::List(std::string_view owner, int p
 }
 
 absl::Status ArtifactService::Delete(std::string_view owner, std::string_view name) {
+  return DeleteUnneeded(owner, name, false);
+}
+
+absl::Status ArtifactService::DeleteUnneeded(std::string_view owner, std::string_view name,
+                                             bool keep_resumable) {
   const absl::StatusOr<std::string> id = ParseArtifactName(name, "name");
   if (!id.ok()) return id.status();
-  const absl::StatusOr<std::vector<JobRecord>> active = parts_.jobs->Unfinished();
-  if (!active.ok()) return active.status();
-  for (const JobRecord& job : *active) {
-    if (job.request.owner != owner) continue;
-    if (job.request.source.artifact != name && job.output_artifact != name) continue;
-    return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                          std::string(name), ": ", job.name,
-                          " needs it and has not ended; wait for the job, or cancel it first")),
-                      "ARTIFACT_IN_USE", {{"job", job.name}});
-  }
-  return parts_.artifacts->Of(owner).Delete(*id);
+  const absl::StatusOr<std::optional<std::string>> job =
+      parts_.jobs->NeededBy(owner, name, keep_resumable);
+  if (!job.ok()) return job.status();
+  if (!job->has_value()) return parts_.artifacts->Of(owner).Delete(*id);
+  return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                        std::string(name), ": ", **job,
+                        " needs it and has not ended; wait for the job, or cancel it first")),
+                    "ARTIFACT_IN_USE", {{"job", **job}});
 }
 
 absl::Status ArtifactService::DeleteUploadBefore(std::string_view owner, const std::string& id,
@@ -140,7 +142,8 @@ absl::Status ArtifactService::DeleteUploadBefore(std::string_view owner, const s
   if (*written > time_ns) return absl::OkStatus();
   const absl::StatusOr<ArtifactContent> content = store.Content(id);
   if (!content.ok()) return content.status();
-  return content->is_result ? absl::OkStatus() : Delete(owner, absl::StrCat(kPrefix, id));
+  if (content->is_result) return absl::OkStatus();
+  return DeleteUnneeded(owner, absl::StrCat(kPrefix, id), true);
 }
 
 absl::Status ArtifactService::DeleteUploadsBefore(int64_t time_ns) {

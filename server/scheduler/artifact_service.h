@@ -69,8 +69,9 @@ class ArtifactService {
   absl::Status Delete(std::string_view owner, std::string_view name);
 
   // Deletes the uploads of all owners, finished or not, of which nothing has come after `time_ns`.
-  // What a job that has not ended reads, or a stream is writing into, stays for now; results are
-  // their jobs'. The first error; the others are tried all the same, and all again the next time.
+  // What a job that has not ended reads, or one that could be resumed and has recorded work, or
+  // what a stream is writing into, stays for now; results are their jobs'. The first error; the
+  // others are tried all the same, and all again the next time.
   absl::Status DeleteUploadsBefore(int64_t time_ns);
 
   // Sums the files, decodes every tensor, compares with the job's source if that is still there,
@@ -83,6 +84,7 @@ class ArtifactService {
 
  private:
   absl::StatusOr<ArtifactRecord> Describe(std::string_view owner, const std::string& id);
+  absl::Status DeleteUnneeded(std::string_view owner, std::string_view name, bool keep_resumable);
   absl::Status DeleteUploadBefore(std::string_view owner, const std::string& id, int64_t time_ns);
 
   const Parts parts_;

@@ -92,6 +92,30 @@ TEST_CASE_METHOD(Fixture, "what is being used stays for now") {
   }
   REQUIRE(jobs->Update(job.name, {JobState::kCancelled, {}, {}, {}}).ok());
   REQUIRE(service.DeleteUploadsBefore(200 * kSecond).ok());
+  CHECK(Ids().empty());  // nothing was done of the job
+}
+
+TEST_CASE_METHOD(Fixture, "the source of work that can be gone on with is deleted by hand alone") {
+  const JobState state = GENERATE(JobState::kFailed, JobState::kCancelled, JobState::kSucceeded);
+  Finish("read");
+  Finish("read", "alice");
+  for (const char* owner : {"", "alice"}) Date("read", 100, owner);
+  JobRecord job;
+  job.name = "jobs/reader";
+  job.request.source.artifact = "artifacts/read";
+  REQUIRE(jobs->Insert(job, {}).ok());
+  REQUIRE(jobs->BeginWork(job.name, {"source", "layout"}).ok());
+  REQUIRE(jobs->RecordWork(job.name, {{}, {PieceRecord{}}, {}}).ok());
+  REQUIRE(jobs->Update(job.name, {JobState::kRunning, {}, {}, {}}).ok());
+  REQUIRE(jobs->Update(job.name, {state, {}, {}, {}}).ok());
+  REQUIRE(service.DeleteUploadsBefore(200 * kSecond).ok());
+  CHECK(Ids("alice").empty());  // another's of the same name
+  if (state == JobState::kSucceeded) {
+    CHECK(Ids().empty());
+    return;
+  }
+  CHECK(Ids() == Names{"read"});
+  REQUIRE(service.Delete("", "artifacts/read").ok());
   CHECK(Ids().empty());
 }
 
