@@ -1,6 +1,7 @@
 // Where jobs and their events are kept.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -30,6 +31,9 @@ struct InsertResult {
 struct JobQuery {
   int page_size = 0;       // 0: kDefaultPage; larger than kMaxPage: kMaxPage
   std::string page_token;  // next_page_token of the page before, with the same filters
+  // The page ends before its jobs, as text, have more bytes than this, but not before the first; 0:
+  // no limit. So a page may be shorter than page_size and not the last.
+  size_t max_bytes = 0;
   std::optional<JobState> state;
   std::map<std::string, std::string> labels;  // all of them must be on the job
   std::optional<std::string> owner = {};

@@ -15,9 +15,13 @@ namespace {
 
 constexpr char kColumns[] = "SELECT id, state, last_sequence, record FROM jobs ";
 
-// The WHERE clause of a page: one EXISTS for each label.
+// What takes most room in a record is left out of a page. One EXISTS for each label.
 std::string PageSql(const JobQuery& query) {
-  std::string sql = absl::StrCat(kColumns, "WHERE id < ?");
+  std::string sql =
+      "SELECT id, state, last_sequence, "
+      "iif(json_valid(record), json_remove(record, '$.output_files', '$.estimate.skipped'), "
+      "record) "
+      "FROM jobs WHERE id < ?";
   if (query.state.has_value()) absl::StrAppend(&sql, " AND state = ?");
   if (query.owner.has_value()) absl::StrAppend(&sql, " AND owner = ?");
   for (size_t i = 0; i < query.labels.size(); ++i) {
@@ -215,19 +219,20 @@ absl::StatusOr<JobPage> SqliteJobStore::List(const JobQuery& query) {
 
   JobPage page;
   int64_t last_id = 0;
+  size_t bytes = 0;
   while (true) {
     absl::StatusOr<bool> found = select->Step();
     if (!found.ok()) return found.status();
     if (!*found) return page;
-    if (page.jobs.size() == static_cast<size_t>(size)) {
+    bytes += select->Text(3).size();
+    const bool full = query.max_bytes > 0 && bytes > query.max_bytes && !page.jobs.empty();
+    if (full || page.jobs.size() == static_cast<size_t>(size)) {
       page.next_page_token = MakePageToken(query, last_id);
       return page;
     }
     absl::StatusOr<Row> row = ReadRow(*select);
     if (!row.ok()) return row.status();
     last_id = row->id;
-    row->job.output_files.clear();
-    row->job.estimate.skipped.clear();
     page.jobs.push_back(std::move(row->job));
   }
 }

@@ -176,8 +176,8 @@ absl::StatusOr<std::optional<std::string>> SqliteJobStore::NeededBy(std::string_
   absl::StatusOr<Statement> select = database_.Prepare(
       "SELECT name FROM jobs WHERE owner = ? AND (state IN (?, ?) OR (? AND state IN (?, ?) AND "
       "EXISTS (SELECT 1 FROM work_pieces WHERE job = jobs.id))) AND "
-      "? IN (json_extract(record, '$.request.source.artifact'), "
-      "json_extract(record, '$.output_artifact')) ORDER BY id LIMIT 1");
+      "iif(json_valid(record), ? IN (json_extract(record, '$.request.source.artifact'), "
+      "json_extract(record, '$.output_artifact')), 0) ORDER BY id LIMIT 1");
   if (!select.ok()) return select.status();
   select->Bind(owner);
   select->Bind(static_cast<int64_t>(JobState::kQueued));

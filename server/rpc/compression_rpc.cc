@@ -65,6 +65,7 @@ absl::Status CompressionRpc::List(const Caller& caller, const v1::ListJobsReques
                                   v1::ListJobsResponse& response) {
   absl::StatusOr<JobQuery> query = FromProto(request);
   if (!query.ok()) return query.status();
+  query->max_bytes = kMaxPageBytes;  // before they are all in memory
   while (true) {
     const absl::StatusOr<JobPage> page = Jobs(caller).List(*query);
     if (!page.ok()) return page.status();

@@ -255,6 +255,40 @@ TEST_CASE_METHOD(StoreFixture, "pages: newest first, without gap or repetition")
              IsStatus(absl::StatusCode::kInvalidArgument, {"page_size", "-1"}));
 }
 
+TEST_CASE_METHOD(StoreFixture, "pages end before their bytes are too many") {
+  JobRecord large;
+  large.request.spec.include = {std::string(10'000, 'x')};
+  for (const char* name : {"jobs/a", "jobs/b", "jobs/c", "jobs/d"}) {
+    large.name = name;
+    REQUIRE(store_->Insert(large, {}).ok());
+  }
+  // Left out of pages, so not counted.
+  JobUpdate update{JobState::kRunning, {}, {}, {}};
+  REQUIRE(store_->Update("jobs/d", update).ok());
+  update = {JobState::kSucceeded, {}, {}, {{std::string(100'000, 'f'), 1, "sum"}}};
+  REQUIRE(store_->Update("jobs/d", update).ok());
+  const auto pages = [this](size_t max_bytes) {
+    JobQuery query;
+    query.max_bytes = max_bytes;
+    std::vector<size_t> sizes;
+    do {
+      const JobPage page = store_->List(query).value();
+      sizes.push_back(page.jobs.size());
+      for (const JobRecord& job : page.jobs) {
+        CHECK(job.request.spec.include == std::vector<std::string>{std::string(10'000, 'x')});
+        CHECK(job.output_files.empty());
+      }
+      query.page_token = page.next_page_token;
+    } while (!query.page_token.empty());
+    return sizes;
+  };
+  using Sizes = std::vector<size_t>;
+  CHECK(pages(25'000) == Sizes{2, 2});
+  CHECK(pages(35'000) == Sizes{3, 1});
+  CHECK(pages(1) == Sizes{1, 1, 1, 1});  // or nobody would ever see them
+  CHECK(pages(0) == Sizes{4});
+}
+
 TEST_CASE_METHOD(StoreFixture, "pages are filtered by state and by all labels") {
   Add("jobs/a", {{"team", "x"}, {"run", "1"}});
   Add("jobs/b", {{"team", "x"}, {"run", "2"}});
@@ -335,6 +369,7 @@ TEST_CASE_METHOD(StoreFixture, "a record that is no record any more is refused b
   Reopen();  // its pages are sound
   CHECK_THAT(store_->Unfinished().status(),
              IsStatus(absl::StatusCode::kInternal, {path(), "job 2", "damaged", "restore it"}));
+  CHECK_THAT(store_->List({}).status(), IsStatus(absl::StatusCode::kInternal, {path(), "job 2"}));
   CHECK(store_->Get("jobs/a").ok());
   store_.reset();
   CHECK(ReadText(path()) == before);
