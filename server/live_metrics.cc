@@ -6,10 +6,16 @@
 #include "server/config.h"
 #include "server/jobs/job.h"
 #include "server/metrics/process_stats.h"
+#include "server/rpc/call_metrics.h"
 
 namespace seedlm::server {
 
 void BeginAtZero(MetricSink& sink) {
+  BeginCallsAtZero(sink);
+  for (const char* phase : {"measure", "encode", "copy"}) {
+    sink.Add(Metric::kSourceReadBytes, {phase}, 0);
+  }
+  for (const char* phase : {"encode", "copy"}) sink.Add(Metric::kOutputWrittenBytes, {phase}, 0);
   sink.Add(Metric::kUploadReceivedBytes, {}, 0);
   sink.Add(Metric::kDownloadSentBytes, {}, 0);
   for (const JobState state : {JobState::kSucceeded, JobState::kFailed, JobState::kCancelled}) {

@@ -148,10 +148,15 @@ std::string PrintMetrics() {
       "# Metrics of seedlm-server\n\n"
       "Printed by `seedlm-server --print-metrics`. With `--metrics 127.0.0.1:9464` Prometheus "
       "reads\n"
-      "them from `http://127.0.0.1:9464/metrics`. Units are in the names; counters and histograms\n"
-      "begin at 0 when the server starts. No label comes from a client, so the number of series "
-      "is\n"
-      "bounded. There is no owner among them: the log has it.\n\n"
+      "them from `http://127.0.0.1:9464/metrics`. Units are in the names. Counters begin at 0 when "
+      "the\n"
+      "server starts: those without labels, by state or phase, and the calls of a code that "
+      "alerts\n"
+      "are about (INTERNAL, UNKNOWN, DATA_LOSS). Other series begin with their first event, so "
+      "what\n"
+      "watches them with increase() or rate() misses that one. No label comes from a client, so "
+      "the\n"
+      "number of series is bounded. There is no owner among them: the log has it.\n\n"
       "| metric | type | labels | what it says |\n|---|---|---|---|\n";
   for (const MetricInfo& info : Metrics()) {
     absl::StrAppend(&text, "| `", info.name, "` | ", std::string(Name(info.kind)), " | ",

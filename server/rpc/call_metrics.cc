@@ -84,6 +84,18 @@ class CallMetrics final : public grpc::experimental::Interceptor {
 
 }  // namespace
 
+void BeginCallsAtZero(MetricSink& sink) {
+  for (const char* service : {"seedlm.v1.CompressionService", "seedlm.v1.ArtifactService"}) {
+    const auto* descriptor =
+        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service);
+    for (int i = 0; descriptor != nullptr && i < descriptor->method_count(); ++i) {
+      for (const char* code : {"INTERNAL", "UNKNOWN", "DATA_LOSS"}) {
+        sink.Add(Metric::kRpcCalls, {descriptor->method(i)->name(), code}, 0);
+      }
+    }
+  }
+}
+
 grpc::experimental::Interceptor* CallMetricsFactory::CreateServerInterceptor(
     grpc::experimental::ServerRpcInfo* info) {
   if (info->method() == nullptr) return nullptr;
