@@ -84,6 +84,10 @@ absl::Status JobRun::OpenPlanned(std::unique_ptr<const PlannedJob> planned) {
   if (!backend.ok()) return backend.status();
   const absl::StatusOr<WorkIdentity> identity = IdentityOf(*planned, context_.shard_weights);
   if (!identity.ok()) return identity.status();
+  if (const absl::Status ours = CheckStagingIsOurs(planned->target); !ours.ok()) {
+    Warn(absl::StrCat(std::string(ours.message()), "; it is removed, and the job begins anew"));
+    work_ = JobWork{};
+  }
   const absl::StatusOr<bool> resume = TakeUpWork(*identity);
   if (!resume.ok()) return resume.status();
   SinkOptions options;

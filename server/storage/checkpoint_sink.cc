@@ -120,6 +120,7 @@ absl::Status CheckpointSink::Prepare(bool resume, std::stop_token stop) {
 // Names are synced, so that what is synced later is found again.
 absl::Status CheckpointSink::StageOutputs() {
   absl::Status status = MakeDirectories(ParentOf(staging_), staging_);
+  if (status.ok()) status = CheckStagingIsOurs(target_);
   for (const format::PlannedOutput& output : plan_.outputs) {
     const std::string path = absl::StrCat(staging_, "/", output.relative_path);
     if (status.ok()) status = MakeDirectories(staging_, ParentOf(path));

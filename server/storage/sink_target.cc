@@ -1,5 +1,6 @@
 #include "server/storage/sink_target.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "kernels/format/hidden_name.h"
 #include "server/errors/reason.h"
 #include "server/storage/tree.h"
+#include "server/storage/unique_fd.h"
 
 namespace seedlm::server {
 namespace {
@@ -71,6 +73,18 @@ absl::Status RestoreReplaced(const SinkTarget& target, const std::string& replac
                                                 : RenameNoReplace(replaced, target.path);
 }
 
+// NOT_FOUND; FAILED_PRECONDITION for what is not a directory of our own.
+absl::StatusOr<UniqueFd> OpenStaging(const SinkTarget& target) {
+  const std::string staging = StagingPath(target);
+  UniqueFd fd(open(staging.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return absl::NotFoundError(staging);
+  struct stat info {};
+  if (fd && fstat(fd.get(), &info) == 0 && info.st_uid == geteuid()) return fd;
+  return absl::FailedPreconditionError(
+      absl::StrCat(format::Printable(staging),
+                   ": is not the directory that this server made, but perhaps a link to another"));
+}
+
 }  // namespace
 
 std::string StagingPath(const SinkTarget& target) {
@@ -98,10 +112,19 @@ absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
   return CheckParent(ParentOf(target.path));
 }
 
+absl::Status CheckStagingIsOurs(const SinkTarget& target) {
+  const absl::Status status = OpenStaging(target).status();
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
 absl::Status PrepareResume(const SinkTarget& target, const std::vector<std::string>& outputs) {
-  const std::string staging = StagingPath(target);
-  absl::Status status = RestoreReplaced(target, ReplacedName(staging));
+  absl::Status status = RestoreReplaced(target, ReplacedName(StagingPath(target)));
   if (!status.ok()) return status;
+  const absl::StatusOr<UniqueFd> directory = OpenStaging(target);
+  if (absl::IsNotFound(directory.status())) return absl::OkStatus();
+  if (!directory.ok()) return directory.status();
+  // Whatever gets the name meanwhile, this is the directory that was looked at.
+  const std::string staging = absl::StrCat("/proc/self/fd/", directory->get());
   const std::set<std::string> kept(outputs.begin(), outputs.end());
   std::vector<std::string> removed;
   std::error_code error;
@@ -113,9 +136,7 @@ absl::Status PrepareResume(const SinkTarget& target, const std::vector<std::stri
     if (regular && kept.contains(it->path().lexically_relative(staging).string())) continue;
     removed.push_back(it->path().string());
   }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    return format::ErrnoToStatus(error.value(), staging, "list");
-  }
+  if (error) return format::ErrnoToStatus(error.value(), StagingPath(target), "list");
   for (const std::string& path : removed) {
     if (status.ok()) status = RemoveTree(path);
   }

@@ -36,8 +36,13 @@ std::string StagingPath(const SinkTarget& target);
 absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
                          const format::OutputPaths& replacements);
 
+// FAILED_PRECONDITION if what has the name of the staging directory is no directory of this
+// process's user, but perhaps a link to one: others may write into the output's parent, too.
+// Nothing there is OK.
+absl::Status CheckStagingIsOurs(const SinkTarget& target);
+
 // Of what an earlier attempt staged, leaves `outputs` (relative paths) alone: everything else is
-// made again. Nothing there is OK.
+// made again. Nothing there is OK. Errors: CheckStagingIsOurs, and then nothing was touched.
 absl::Status PrepareResume(const SinkTarget& target, const std::vector<std::string>& outputs);
 
 // Removes what an earlier attempt left of this target. Nothing there is OK.

@@ -194,6 +194,31 @@ TEST_CASE_METHOD(ResumeFixture, "staged bytes that are not what was recorded are
   CHECK_FALSE(fs::exists(directory / "out/o/sub/tokens.txt"));
 }
 
+TEST_CASE_METHOD(ResumeFixture, "attack: what is kept is swapped for a link, which is removed") {
+  const std::string name = CancelHeld(3);
+  // Whoever may write beside the output may do this; the server may write where it leads.
+  const std::string victim = GENERATE(as<std::string>{}, "victim", "data");
+  WriteText(directory / (victim + "/precious/file"), "x");
+  const std::set<std::string> before = ListTree(directory / victim);
+  fs::rename(StagingOf(name), directory / "kept");
+  fs::create_directory_symlink(directory / victim, StagingOf(name));
+  const JobRecord job = ResumeToEnd(name);
+  INFO(job.error.message);
+  REQUIRE(job.state == JobState::kSucceeded);
+  CHECK(ListTree(directory / victim) == before);
+  CHECK(fake->shards == kShards);  // the recorded work is of bytes that are not there any more
+  CHECK(Output() == Undisturbed());
+  CHECK_FALSE(fs::is_symlink(directory / "out/o"));
+  int warnings = 0;
+  const absl::StatusOr<std::vector<JobEvent>> events = engine->service->ReadEvents(name, 0, 1000);
+  REQUIRE(events.ok());
+  for (const JobEvent& event : *events) {
+    const auto* warning = std::get_if<Warning>(&event.body);
+    warnings += warning != nullptr && warning->message.find(StagingOf(name)) == 0;
+  }
+  CHECK(warnings == 1);
+}
+
 TEST_CASE_METHOD(ResumeFixture, "work on a source that is another one by now is not mixed in") {
   const std::string name = CancelHeld(3);
   std::string changed = "model.safetensors";

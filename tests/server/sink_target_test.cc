@@ -152,6 +152,27 @@ TEST_CASE_METHOD(Fixture, "what a killed server left is removed, and nothing els
                                                             ".out.other.seedlm-partial/x"});
 }
 
+TEST_CASE_METHOD(Fixture, "what stands in the place of a staging directory is not looked into") {
+  const SinkTarget target = Directory("out");
+  const std::string staging = StagingPath(target);
+  WriteText(directory / "other/precious", "x");
+  CHECK(CheckStagingIsOurs(target).ok());  // nothing is there
+  CHECK(PrepareResume(target, {}).ok());
+  SECTION("a link to a directory") { fs::create_directory_symlink(directory / "other", staging); }
+  SECTION("a link to nothing") { fs::create_symlink(directory / "none", staging); }
+  SECTION("a file") { WriteText(staging, "x"); }
+  SECTION("a directory of somebody else") {
+    if (geteuid() != 0) return;  // only the superuser gives things away
+    WriteText(staging + "/precious", "x");
+    REQUIRE(chown(staging.c_str(), 4711, 4711) == 0);
+  }
+  const auto before = ListTree(directory.path());
+  for (const absl::Status& status : {CheckStagingIsOurs(target), PrepareResume(target, {})}) {
+    CHECK_THAT(status, IsStatus(Code::kFailedPrecondition, {staging, "not the directory"}));
+  }
+  CHECK(ListTree(directory.path()) == before);
+}
+
 TEST_CASE_METHOD(Fixture, "an output that was moved away for its replacement comes back") {
   const SinkTarget target = Directory("out");
   const std::string replaced = ReplacedName(StagingPath(target));
