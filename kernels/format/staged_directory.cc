@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "kernels/format/durable_rename.h"
-#include "kernels/format/hidden_name.h"
 #include "kernels/format/file_io.h"
+#include "kernels/format/hidden_name.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {

@@ -10,8 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
-#include "kernels/format/text.h"
 #include "kernels/format/hidden_name.h"
+#include "kernels/format/text.h"
 #include "server/errors/reason.h"
 #include "server/storage/tree.h"
 #include "server/storage/unique_fd.h"

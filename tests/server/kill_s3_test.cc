@@ -102,8 +102,8 @@ TEST_CASE("killed while it overwrites at S3, the new objects are there in the en
 TEST_CASE("killed at the other steps on the way to S3", "[.][slow]") {
   CheckKilled(GENERATE(Kill{"open.staged"}, Kill{"shard.encoded", 5}, Kill{"s3.begun"},
                        Kill{"s3.opened"}, Kill{"s3.sent", 1}, Kill{"commit.summed"},
-                       Kill{"commit.intended"}, Kill{"s3.made", 1},
-                       Kill{"commit.published"}, Kill{"end.storing"}, Kill{"end.stored"}));
+                       Kill{"commit.intended"}, Kill{"s3.made", 1}, Kill{"commit.published"},
+                       Kill{"end.storing"}, Kill{"end.stored"}));
 }
 
 TEST_CASE("killed at the other steps while it overwrites at S3", "[.][slow]") {
