@@ -11,6 +11,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "seedlm/v1/artifact_service.pb.h"
+#include "seedlm/v1/compression_service.pb.h"
 
 namespace seedlm::server {
 namespace {
@@ -85,12 +86,13 @@ class CallMetrics final : public grpc::experimental::Interceptor {
 }  // namespace
 
 void BeginCallsAtZero(MetricSink& sink) {
-  for (const char* service : {"seedlm.v1.CompressionService", "seedlm.v1.ArtifactService"}) {
-    const auto* descriptor =
-        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service);
-    for (int i = 0; descriptor != nullptr && i < descriptor->method_count(); ++i) {
+  // By their files, which the linker keeps then, and not by names in a pool that may lack them.
+  for (const auto* file : {v1::CreateJobRequest::descriptor()->file(),
+                           v1::WriteArtifactRequest::descriptor()->file()}) {
+    const google::protobuf::ServiceDescriptor* service = file->service(0);
+    for (int i = 0; i < service->method_count(); ++i) {
       for (const char* code : {"INTERNAL", "UNKNOWN", "DATA_LOSS"}) {
-        sink.Add(Metric::kRpcCalls, {descriptor->method(i)->name(), code}, 0);
+        sink.Add(Metric::kRpcCalls, {service->method(i)->name(), code}, 0);
       }
     }
   }
