@@ -51,6 +51,7 @@ void RowsChecker::CheckBlocks(int64_t row, int64_t first_block, Range& range,
   const auto width = static_cast<size_t>(profile.block);
   int64_t block = first_block;
   for (size_t begin = 0; begin < range.source.size(); begin += width, ++block) {
+    ++result.blocks;
     const size_t count = std::min(width, range.source.size() - begin);
     const std::span<const float> weights(&range.source[begin], count);
     const std::span<const float> decoded(&range.decoded[begin], count);
@@ -58,6 +59,7 @@ void RowsChecker::CheckBlocks(int64_t row, int64_t first_block, Range& range,
     const auto bad = std::find_if_not(weights.begin(), weights.end(),
                                       [](float weight) { return std::isfinite(weight); });
     if (bad != weights.end()) {
+      ++result.foreign;
       Faults::Note(column + (bad - weights.begin()), faults.not_finite);
       continue;
     }
@@ -88,6 +90,7 @@ void RowsChecker::CheckBlocks(int64_t row, int64_t first_block, Range& range,
     }
     if (levels_ != nullptr &&
         !IsBestOfItsSeed(profile, file_.metadata->fit, *levels_, code, padded.data())) {
+      ++result.foreign;
       Faults::Note(block, faults.bad_code);
     }
   }

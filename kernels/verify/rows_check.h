@@ -34,6 +34,8 @@ struct RowsResult {
   double squared_weights = 0;
   double max_error = 0;
   bool all_compared = true;  // false: the original has weights that are not finite
+  int64_t blocks = 0;
+  int64_t foreign = 0;  // blocks whose code is none of the original's weights
   ProblemList problems;
   backend::OutputSums output;
   absl::Status failure;  // of the meter

@@ -53,6 +53,7 @@ class Verifier {
       for (const auto& tensor : file.content.packed) {
         if (stop_.stop_requested()) break;
         if (absl::Status status = CheckPacked(file.content, tensor); !status.ok()) return status;
+        if (wrong_original_) return std::move(report_);
       }
       for (const auto* tensor : file.content.others) {
         if (!stop_.stop_requested()) CheckOther(file.content, *tensor);
@@ -98,6 +99,7 @@ class Verifier {
   std::optional<LayerInputs> inputs_;
   std::shared_ptr<const backend::Backend> backend_;  // null: there are no inputs
   VerifyReport report_;
+  bool wrong_original_ = false;  // found at the first compressed tensor
 };
 
 absl::Status Verifier::OpenActivations() {
@@ -139,11 +141,7 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
   view_.current = tensor.name;
   on_progress_(view_);
   const auto levels = RecoverLevels(tensor.profile, file.metadata->scale, tensor.scale);
-  if (levels.ok()) {
-    CheckSample(*file.metadata, *levels, tensor, source);
-  } else {
-    Problem(tensor.name, std::string(levels.status().message()));
-  }
+  if (!levels.ok()) Problem(tensor.name, std::string(levels.status().message()));
   TensorCheck check{.name = tensor.name, .rows = tensor.rows, .columns = tensor.columns};
   const auto meter = MeterOf(tensor.name, check);
   if (!meter.ok()) return meter.status();
@@ -153,6 +151,8 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
       [&](int64_t first, int64_t count, RowsResult& result) { rows.Check(first, count, result); });
   ProblemList problems;
   bool all_compared = !stop_.stop_requested();
+  int64_t blocks = 0;
+  int64_t foreign = 0;
   for (const RowsResult& result : results) {
     if (!result.failure.ok()) return result.failure;
     check.squared_output += result.output.squared_output;
@@ -162,6 +162,17 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
     check.max_error = std::max(check.max_error, result.max_error);
     problems.Append(result.problems);
     all_compared = all_compared && result.all_compared;
+    blocks += result.blocks;
+    foreign += result.foreign;
+  }
+  if (report_.tensors.empty() && 2 * foreign > blocks) {
+    // All that follows would be told block by block.
+    wrong_original_ = true;
+    Problem(tensor.name, absl::StrFormat("the original is not what was compressed, as %d of %d "
+                                         "blocks are not its own; give the one that was",
+                                         foreign, blocks));
+    report_.tensors.push_back(std::move(check));
+    return absl::OkStatus();
   }
   for (const std::string& problem : problems.Lines()) Problem(tensor.name, problem);
   if (levels.ok() && all_compared &&
@@ -170,6 +181,7 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
         tensor.name,
         "its levels are not those of its weights; it is damaged, or the original is another one");
   }
+  if (levels.ok()) CheckSample(*file.metadata, *levels, tensor, source);
   const double error = check.relative_error();
   if (options_.max_error && !(error <= *options_.max_error)) {
     Problem(tensor.name,

@@ -58,7 +58,8 @@ struct VerifyReport {
 };
 
 // Every compressed tensor is decoded row by row, memory bounded. The others must be byte-identical,
-// and both sides must have the same tensors. A damaged plane is a problem, not an error.
+// and both sides must have the same tensors. A damaged plane is a problem, not an error. If most
+// blocks of the first compressed tensor are not the original's, that is the only problem told.
 // Errors: those of opening the files; with activations, those of LayerInputs, of
 // backend::OpenBackend and of its meter; CANCELLED after `stop`.
 absl::StatusOr<VerifyReport> Verify(const PackedCheckpoint& compressed,

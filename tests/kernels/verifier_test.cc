@@ -1,5 +1,6 @@
 #include "kernels/verify/verifier.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -109,6 +110,19 @@ TEST_CASE("a weight of the original that is not finite is named, and spoils no f
     CHECK(report.relative_error() == Approx(PlainError(Intact())).epsilon(0.1));
     CHECK(std::isfinite(report.max_error()));
   }
+}
+
+TEST_CASE("another original is told in one line") {
+  TinyCheckpoint other = Intact();
+  std::reverse(other.weights.begin(), other.weights.end());
+  other.bias[0] = 7;
+  CHECK(Problems(Check(Intact(), other)) ==
+        "tensor 'w.weight': the original is not what was compressed, as 18 of 18 blocks are not "
+        "its own; give the one that was");
+  // Where most of it is the same, the blocks are named.
+  other = Intact();
+  for (size_t i = 0; i < 5; ++i) other.weights[i * 20] += 1;
+  CHECK(Check(Intact(), other, {.max_error = {}, .sample = 0}).problems.size() == 6);
 }
 
 TEST_CASE("many problems are counted, and a few are told") {
