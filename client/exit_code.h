@@ -9,7 +9,7 @@ namespace seedlm::client {
 
 enum ExitCode : int {
   kOk = 0,
-  kCheckFailed = 1,    // verify found a difference, or a job FAILED without a better code
+  kCheckFailed = 1,    // verify, inspect: damage; or a job FAILED without a better code
   kUsage = 2,          // the command line is wrong
   kInvalidInput = 3,   // INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED
   kNotFound = 4,       // NOT_FOUND

@@ -67,12 +67,15 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   const auto inspection = Inspect(*path, interrupt.token());
   if (!inspection.ok()) return inspection.status();
   PrintOut(options.json ? JsonLine(ToJson(*inspection)) : ToText(*inspection));
+  ExitCode code = kOk;
   for (const InspectedTensor& tensor : inspection->tensors) {
     if (tensor.zero_seeds == 0) continue;
-    PrintNote(absl::StrFormat("warning: tensor '%s': %d blocks have the seed 0: it is damaged",
-                              tensor.name, tensor.zero_seeds));
+    PrintError(
+        absl::StrFormat("%s: tensor '%s': %d of its blocks have the seed 0; compress it again",
+                        options.path, Printable(tensor.name), tensor.zero_seeds));
+    code = kCheckFailed;
   }
-  return kOk;
+  return code;
 }
 
 }  // namespace

@@ -80,6 +80,10 @@ class Verify(EndToEnd):
         self.check_fails(path, TENSOR, "row 7", "block 3")
         report = run("verify", path, self.source, "--json").json()
         self.assertFalse(report["ok"])
+        inspected = run("inspect", path, "--json")
+        self.assertEqual(inspected.code, CHECK_FAILED, str(inspected))
+        self.assertEqual(sum(t.get("zero_seeds", 0) for t in inspected.json()["tensors"]), 1)
+        self.assertIn(f"{path}: tensor '{TENSOR}': 1 of its blocks have the seed 0; compress it again", inspected.err)
 
     def test_a_flipped_bit(self):
         """Of a seed, the lowest of a coefficient, the lowest of a level: seen without any sample."""
