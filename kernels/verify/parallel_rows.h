@@ -14,20 +14,20 @@ namespace seedlm::verify {
 // Ranges of about this many weights: enough work for a thread, little memory.
 inline constexpr int64_t kWeightsAtATime = int64_t{1} << 18;
 
-// Calls `work(first_row, row_count, result)` for ranges that cover `rows`, on several threads, and
-// returns the results in order: what is summed from them does not depend on the threads. After
-// `stop` the remaining ranges are left out. REQUIRES: `work` is thread-safe.
+// Calls `work(first, count, result)` for ranges of `step` items, the last one perhaps shorter, that
+// cover `items`, on several threads, and returns the results in order: what is summed from them
+// does not depend on the threads. After `stop` the remaining ranges are left out. REQUIRES: `work`
+// is thread-safe.
 template <typename Result>
-std::vector<Result> ForRowRanges(
-    int64_t rows, int64_t columns, const std::stop_token& stop,
-    const std::function<void(int64_t first_row, int64_t row_count, Result& result)>& work) {
-  const int64_t step = std::max<int64_t>(1, kWeightsAtATime / std::max<int64_t>(1, columns));
-  const int64_t ranges = rows / step + (rows % step != 0);
+std::vector<Result> ForRanges(
+    int64_t items, int64_t step, const std::stop_token& stop,
+    const std::function<void(int64_t first, int64_t count, Result& result)>& work) {
+  const int64_t ranges = items / step + (items % step != 0);
   std::vector<Result> results(static_cast<size_t>(ranges));
   std::atomic<int64_t> next{0};
   const auto loop = [&] {
     for (int64_t i = next++; i < ranges && !stop.stop_requested(); i = next++) {
-      work(i * step, std::min(step, rows - i * step), results[static_cast<size_t>(i)]);
+      work(i * step, std::min(step, items - i * step), results[static_cast<size_t>(i)]);
     }
   };
   const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
@@ -37,6 +37,15 @@ std::vector<Result> ForRowRanges(
     loop();
   }
   return results;
+}
+
+// The rows of a matrix in ranges of about kWeightsAtATime weights.
+template <typename Result>
+std::vector<Result> ForRowRanges(
+    int64_t rows, int64_t columns, const std::stop_token& stop,
+    const std::function<void(int64_t first_row, int64_t row_count, Result& result)>& work) {
+  const int64_t step = std::max<int64_t>(1, kWeightsAtATime / std::max<int64_t>(1, columns));
+  return ForRanges<Result>(rows, step, stop, work);
 }
 
 }  // namespace seedlm::verify

@@ -113,11 +113,11 @@ ProblemList SampleChecker::Check(codec::Fit fit, const codec::LevelTable& levels
   for (size_t begin = 0; begin < blocks.size() && !stop.stop_requested(); begin += kBatch) {
     const auto batch = std::span(blocks).subspan(begin, std::min(kBatch, blocks.size() - begin));
     const auto found =
-        ForRowRanges<std::string>(static_cast<int64_t>(batch.size()), kWeightsAtATime, stop,
-                                  [&](int64_t i, int64_t /*one*/, std::string& problem) {
-                                    problem = CheckBlock(*encoder_, fit, levels, tensor, source,
-                                                         batch[static_cast<size_t>(i)]);
-                                  });
+        ForRanges<std::string>(static_cast<int64_t>(batch.size()), 1, stop,
+                               [&](int64_t i, int64_t /*one*/, std::string& problem) {
+                                 problem = CheckBlock(*encoder_, fit, levels, tensor, source,
+                                                      batch[static_cast<size_t>(i)]);
+                               });
     for (const std::string& problem : found) {
       if (!problem.empty()) problems.Add(problem);
     }
