@@ -25,6 +25,11 @@ format::CompressionOptions OptionsOf(const JobSpec& spec) {
   return options;
 }
 
+// Of everything that a job writes.
+int64_t DiskBytes(const Estimate& estimate) {
+  return estimate.output_bytes + estimate.scratch_bytes;
+}
+
 // FIELD_INVALID where a field's value is wrong and nobody has said why in a word.
 absl::Status ForField(absl::Status status, std::string_view field) {
   if (absl::IsInvalidArgument(status) && ReasonOf(status).empty()) {
@@ -122,14 +127,15 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
   return target;
 }
 
-absl::Status SourceLocator::CheckRoom(const JobRequest& request, int64_t bytes) const {
-  return artifacts_.Of(request.owner).CheckRoom(bytes);
+absl::Status SourceLocator::CheckRoom(const JobRecord& job, bool resumed) const {
+  if (!job.request.destination.managed) return absl::OkStatus();
+  return artifacts_.Of(job.request.owner)
+      .CheckRoom(DiskBytes(job.estimate), resumed ? IdOf(job.name) : "");
 }
 
-ResultReservation SourceLocator::ReserveResult(const JobRequest& request,
-                                               std::string_view id) const {
-  if (!request.destination.managed) return {};
-  return artifacts_.Of(request.owner).ReserveResult(id);
+ResultReservation SourceLocator::ReserveResult(const JobRecord& job) const {
+  if (!job.request.destination.managed) return {};
+  return artifacts_.Of(job.request.owner).ReserveResult(IdOf(job.name), DiskBytes(job.estimate));
 }
 
 absl::StatusOr<format::Checkpoint> SourceLocator::OpenSource(const JobRequest& request) const {

@@ -45,11 +45,12 @@ class SourceLocator {
   // `directory` is not known and stays false.
   absl::StatusOr<SinkTarget> Target(const JobRequest& request, std::string_view id) const;
 
-  // Whether a managed result of so many bytes has room among its owner's. ArtifactStore::CheckRoom.
-  absl::Status CheckRoom(const JobRequest& request, int64_t bytes) const;
+  // Whether the artifact that the job will make, if it makes one, has room among its owner's.
+  // `resumed`: something of it may be there already. ArtifactStore::CheckRoom.
+  absl::Status CheckRoom(const JobRecord& job, bool resumed) const;
 
-  // Keeps others from uploading to the artifact that the job will make, if it makes one.
-  ResultReservation ReserveResult(const JobRequest& request, std::string_view id) const;
+  // Keeps others from uploading to that artifact, and from taking its room.
+  ResultReservation ReserveResult(const JobRecord& job) const;
 
  private:
   absl::StatusOr<std::string> SourcePath(const JobRequest& request) const;

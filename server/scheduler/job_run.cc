@@ -14,7 +14,7 @@ namespace seedlm::server {
 JobRun::JobRun(JobRecord job, const RunContext& context)
     : job_(std::move(job)),
       context_(context),
-      reservation_(context.locator->ReserveResult(job_.request, IdOf(job_.name))),
+      reservation_(context.locator->ReserveResult(job_)),
       log_(
           {context.store, [this] { return sink_->Sync(); }, context.fault_point, stop_.get_token()},
           job_.name, context.commit_interval) {

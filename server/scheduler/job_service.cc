@@ -114,12 +114,7 @@ absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std
   job.estimate.seconds = parts_.scheduler->EstimateSeconds((*backend)->name(), request.spec.profile,
                                                            request.spec.fit, job.estimate.weights);
   job.progress.weights_total = job.estimate.weights;
-  if (request.destination.managed) {
-    job.output_artifact = "artifacts/" + id;
-    absl::Status status =
-        parts_.locator->CheckRoom(request, job.estimate.output_bytes + job.estimate.scratch_bytes);
-    if (!status.ok()) return status;
-  }
+  if (request.destination.managed) job.output_artifact = "artifacts/" + id;
   return job;
 }
 
@@ -130,6 +125,7 @@ absl::StatusOr<JobRecord> JobService::Create(const JobRequest& request, std::str
   if (!id.ok()) return id.status();
   absl::StatusOr<JobRecord> job = Check(request, *id, asker.stop);
   if (!job.ok()) return job.status();
+  if (absl::Status room = parts_.locator->CheckRoom(*job, false); !room.ok()) return room;
   job->name.clear();
   job->output_artifact.clear();
   return job;
@@ -152,6 +148,8 @@ absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
   if (!job.ok()) return job.status();
   if (!asker.still_wants()) return absl::CancelledError("the client has gone: no job was made");
   Reach(parts_.fault_point, "create.checked");
+  const std::lock_guard lock(room_mutex_);
+  if (absl::Status room = parts_.locator->CheckRoom(*job, false); !room.ok()) return room;
   absl::StatusOr<InsertResult> inserted = parts_.store->Insert(*job, key);
   if (!inserted.ok()) return inserted.status();
   Reach(parts_.fault_point, "create.inserted");
@@ -208,6 +206,8 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name) {
   absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob(job->request.owner);
   if (!place.ok()) return place.status();
   if (parts_.scheduler->stopping()) return Stopping();
+  const std::lock_guard lock(room_mutex_);
+  if (absl::Status room = parts_.locator->CheckRoom(*job, true); !room.ok()) return room;
   Progress progress;
   progress.weights_total = job->estimate.weights;
   job = parts_.store->Update(name, {JobState::kQueued, progress, {}, {}});

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -64,7 +65,8 @@ class JobService {
 
   // Queues a job that FAILED or was CANCELLED again, attempt + 1: only what is missing runs. One
   // that waits or runs stays as it is, so that a call may be repeated. FAILED_PRECONDITION (it
-  // SUCCEEDED), RESOURCE_EXHAUSTED, UNAVAILABLE; else as Get.
+  // SUCCEEDED), RESOURCE_EXHAUSTED (too many jobs, or no room for its result), UNAVAILABLE; else as
+  // Get.
   absl::StatusOr<JobRecord> Resume(std::string_view name);
 
   // Removes a job that has ended: its events, what is staged of it, its managed result.
@@ -93,6 +95,8 @@ class JobService {
                                   const std::stop_token& stop);
 
   const Parts parts_;
+  // From the look for room to the run that takes it: two jobs do not both fit into the same.
+  std::mutex room_mutex_;
 };
 
 }  // namespace seedlm::server

@@ -48,6 +48,22 @@ absl::Status ForEachFile(const std::string& directory, const Take& take) {
   return absl::OkStatus();
 }
 
+// Whose a file below the artifacts' directory is: of "ID/.." or, staged,
+// ".ID.ID.seedlm-partial/..".
+std::string IdOfPath(const std::string& path) {
+  const size_t begin = path.starts_with('.') ? 1 : 0;
+  return path.substr(begin, path.find_first_of("./", begin) - begin);
+}
+
+absl::Status CheckLimit(int64_t used, int64_t more, int64_t limit) {
+  if (used + more <= limit) return absl::OkStatus();
+  return WithReason(
+      absl::ResourceExhaustedError(absl::StrCat(
+          "artifacts of this owner have ", used, " bytes, with those that its jobs will make, and ",
+          more, " more are over the limit of ", limit, ": delete what is not needed any more")),
+      "OWNER_BYTES", {{"limit", absl::StrCat(limit)}});
+}
+
 // Gives a directory a name that is no artifact's; false if there is none.
 absl::StatusOr<bool> MoveAway(const std::string& parent, std::string_view id) {
   const std::string from = absl::StrCat(parent, "/", std::string(id));
@@ -127,31 +143,40 @@ absl::StatusOr<int64_t> ArtifactStore::LastWritten(std::string_view id) const {
   return latest;
 }
 
-absl::Status ArtifactStore::CheckRoomLocked(int64_t bytes) {
-  if (max_bytes_ == 0) return absl::OkStatus();
-  const auto over = [&] { return used_bytes_ + bytes > max_bytes_; };
-  const auto age = std::chrono::steady_clock::now() - measured_;
-  if (measured_ == std::chrono::steady_clock::time_point() || age > kMeasureAgain ||
-      (over() && age > kMeasureBeforeRefusing)) {
-    int64_t used = 0;
-    const auto add = [&used](const std::string&, int64_t size) { used += size; };
-    absl::Status status = ForEachFile(folders_.artifacts(), add);
-    if (status.ok()) status = ForEachFile(folders_.uploads(), add);
-    if (!status.ok()) return status;
-    used_bytes_ = used;
-    measured_ = std::chrono::steady_clock::now();
+absl::StatusOr<int64_t> ArtifactStore::MeasureLocked(std::string_view without) const {
+  int64_t used = 0;
+  absl::Status status =
+      ForEachFile(folders_.artifacts(), [&](const std::string& path, int64_t size) {
+        const std::string id = IdOfPath(path);
+        if (id != without && !promised_.contains(id)) used += size;
+      });
+  if (status.ok()) {
+    status =
+        ForEachFile(folders_.uploads(), [&](const std::string&, int64_t size) { used += size; });
   }
-  if (!over()) return absl::OkStatus();
-  return WithReason(
-      absl::ResourceExhaustedError(absl::StrCat(
-          "artifacts of this owner have ", used_bytes_, " bytes, and ", bytes,
-          " more are over the limit of ", max_bytes_, ": delete what is not needed any more")),
-      "OWNER_BYTES", {{"limit", absl::StrCat(max_bytes_)}});
+  if (!status.ok()) return status;
+  for (const auto& [id, bytes] : promised_) used += bytes;
+  return used;
 }
 
-absl::Status ArtifactStore::CheckRoom(int64_t bytes) {
+absl::Status ArtifactStore::CheckRoomLocked(int64_t bytes) {
+  if (max_bytes_ == 0) return absl::OkStatus();
+  const auto age = std::chrono::steady_clock::now() - measured_;
+  if (measured_ == std::chrono::steady_clock::time_point() || age > kMeasureAgain ||
+      (used_bytes_ + bytes > max_bytes_ && age > kMeasureBeforeRefusing)) {
+    const absl::StatusOr<int64_t> used = MeasureLocked("");
+    if (!used.ok()) return used.status();
+    used_bytes_ = *used;
+    measured_ = std::chrono::steady_clock::now();
+  }
+  return CheckLimit(used_bytes_, bytes, max_bytes_);
+}
+
+absl::Status ArtifactStore::CheckRoom(int64_t bytes, std::string_view id) {
   const std::lock_guard lock(usage_mutex_);
-  return CheckRoomLocked(bytes);
+  if (id.empty() || max_bytes_ == 0) return CheckRoomLocked(bytes);
+  const absl::StatusOr<int64_t> used = MeasureLocked(id);
+  return used.ok() ? CheckLimit(*used, bytes, max_bytes_) : used.status();
 }
 
 absl::Status ArtifactStore::Charge(int64_t bytes) {

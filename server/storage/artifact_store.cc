@@ -77,12 +77,22 @@ ResultReservation& ResultReservation::operator=(ResultReservation&& other) noexc
 
 ResultReservation::~ResultReservation() {
   if (store_ == nullptr) return;
+  {
+    const std::lock_guard lock(store_->usage_mutex_);
+    store_->promised_.erase(id_);
+    store_->measured_ = {};  // what there is of it counts now
+  }
   const std::lock_guard lock(store_->mutex_);
   store_->reserved_.erase(id_);
 }
 
-ResultReservation ArtifactStore::ReserveResult(std::string_view id) {
+ResultReservation ArtifactStore::ReserveResult(std::string_view id, int64_t bytes) {
   std::string key(id);
+  {
+    const std::lock_guard lock(usage_mutex_);
+    promised_[key] = bytes;
+    measured_ = {};
+  }
   const std::lock_guard lock(mutex_);
   reserved_.insert(key);
   return ResultReservation(this, std::move(key));

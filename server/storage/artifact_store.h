@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <set>
 #include <span>
@@ -167,15 +168,18 @@ class ArtifactStore {
   // Makes the room that a killed server's Delete did not come to make. At the start.
   void SweepDeleted() const;
 
-  // RESOURCE_EXHAUSTED, reason OWNER_BYTES, naming the limit: so many bytes more would be over it.
-  // Files are measured again after 10 s at most, as results are written past the store.
-  absl::Status CheckRoom(int64_t bytes);
+  // RESOURCE_EXHAUSTED, reason OWNER_BYTES, naming the limit: a result of so many bytes more would
+  // be over it, with what there is and what is reserved. `id`: of the result, if something of it
+  // may be staged already. Files are measured again after 10 s at most, as results are written past
+  // the store.
+  absl::Status CheckRoom(int64_t bytes, std::string_view id = "");
 
   // Directory of the artifact that a job makes; it does not exist until the job commits it.
   std::string ResultPath(std::string_view id) const;
   // From now on the id is the job's, until the reservation ends; a result that was committed by
-  // then has its mark. Not counted: reserve an id once at a time.
-  ResultReservation ReserveResult(std::string_view id);
+  // then has its mark. So long it counts as `bytes`, whatever is written of it. Not counted:
+  // reserve an id once at a time.
+  ResultReservation ReserveResult(std::string_view id, int64_t bytes);
 
  private:
   friend class Upload;
@@ -186,7 +190,9 @@ class ArtifactStore {
   void Close(const ArtifactFile& file);
   // CheckRoom, and the bytes count from now on.
   absl::Status Charge(int64_t bytes);
-  absl::Status CheckRoomLocked(int64_t bytes);  // REQUIRES: usage_mutex_ is held
+  // REQUIRES of both: usage_mutex_ is held.
+  absl::Status CheckRoomLocked(int64_t bytes);
+  absl::StatusOr<int64_t> MeasureLocked(std::string_view without) const;
 
   const ArtifactFolders folders_;
   const Warn warn_;
@@ -194,6 +200,7 @@ class ArtifactStore {
   const int64_t max_bytes_;
   std::mutex usage_mutex_;
   int64_t used_bytes_ = 0;                               // guarded by usage_mutex_
+  std::map<std::string, int64_t> promised_;              // to results, by id; by usage_mutex_
   std::chrono::steady_clock::time_point measured_ = {};  // guarded by usage_mutex_
   mutable std::mutex mutex_;
   std::set<std::string> open_;      // partial paths of open uploads; guarded by mutex_

@@ -79,10 +79,31 @@ TEST_CASE_METHOD(Fixture, "artifacts: what is being written is not deleted") {
     Put({"a-b", "x"}, "1");  // begins with the same letters, and is another one
     CHECK(store.Delete("a-b") == absl::OkStatus());
   }
-  const ResultReservation reservation = store.ReserveResult("r");
+  const ResultReservation reservation = store.ReserveResult("r", 0);
   const absl::Status reserved = store.Delete("r");
   CHECK_THAT(reserved, IsStatus(Code::kFailedPrecondition, {"artifacts/r", "cancel"}));
   CHECK(ReasonOf(reserved) == "ARTIFACT_IN_USE");
+}
+
+TEST_CASE_METHOD(Fixture, "artifacts: what jobs will make has its room from the beginning") {
+  const std::string folder = data_dir.FoldersOf("").artifacts();
+  ArtifactStore limited(
+      data_dir.FoldersOf(""), [](const std::string&) {}, format::SyncDirectory, 1000);
+  Put({"a", "x"}, std::string(100, 'x'));
+  {
+    const ResultReservation first = limited.ReserveResult("r1", 500);
+    CHECK(limited.CheckRoom(400).ok());
+    CHECK_THAT(limited.CheckRoom(401), IsStatus(Code::kResourceExhausted, {"600 bytes", "1000"}));
+    // Not twice: what is staged or published of it is part of what it was promised.
+    WriteText(folder + "/.r1.r1.seedlm-partial/sub/model", std::string(300, 'x'));
+    WriteText(folder + "/r1/model", std::string(100, 'x'));
+    CHECK(limited.CheckRoom(400, "r2").ok());
+    CHECK_FALSE(limited.CheckRoom(401, "r2").ok());
+  }
+  CHECK_FALSE(limited.CheckRoom(501).ok());  // 500 are there
+  CHECK(limited.CheckRoom(500).ok());
+  CHECK(limited.CheckRoom(900, "r1").ok());  // in the place of what is there
+  CHECK_FALSE(limited.CheckRoom(901, "r1").ok());
 }
 
 TEST_CASE_METHOD(Fixture, "artifacts: a download that runs comes to its end") {

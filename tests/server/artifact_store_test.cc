@@ -183,7 +183,7 @@ TEST_CASE_METHOD(Fixture, "nothing is uploaded under the id of a result to come"
   Upload early = Open(intruder);  // of somebody who guessed the id
   REQUIRE(Append(early, 0, "x").ok());
   {
-    const ResultReservation reservation = store.ReserveResult("job");
+    const ResultReservation reservation = store.ReserveResult("job", 0);
     CHECK_THAT(store.OpenUpload({"job", "other"}).status(), refused);
     SECTION("a file that was begun before is not finished into it") {
       CHECK_THAT(early.Finish(Sha256Of("x")), refused);

@@ -303,6 +303,35 @@ TEST_CASE("an owner has so many uploads at a time, and so many bytes") {
   CHECK(capabilities.upload_idle_seconds() == 60);
 }
 
+TEST_CASE("an owner's jobs that wait count with what they will make") {
+  RpcFixture fixture([](ServerOptions& options) { options.max_owner_bytes = 150'000; });
+  WriteCheckpoint(fixture.root() / "in.safetensors", {{"a.weight", 512, 256}});  // 66 KB and blocks
+  const std::string slow = fixture.MustCreateSlow();
+  v1::CreateJobRequest request = fixture.FileJob("in.safetensors", "-");
+  request.mutable_job()->mutable_destination()->set_managed(true);
+  const std::string waiting = fixture.MustCreate(request);
+  const auto is_refused = [](const grpc::Status& status) {
+    INFO(status.error_message());
+    CHECK(status.error_code() == Code::RESOURCE_EXHAUSTED);
+    CHECK(Explain(status).info.reason() == "OWNER_BYTES");
+  };
+  v1::Job job;
+  v1::WriteArtifactResponse response;
+  is_refused(fixture.Create(request, &job));
+  is_refused(fixture.Upload({.resource = "artifacts/a/files/x", .data = std::string(90'000, 'x')},
+                            &response));
+  // A job that makes room by its end takes it again when it is resumed.
+  REQUIRE(fixture.Cancel(waiting, &job).ok());
+  REQUIRE(fixture.AwaitState(waiting, v1::JOB_STATE_CANCELLED).name() == waiting);
+  const std::string second = fixture.MustCreate(request);
+  grpc::ClientContext context;
+  v1::ResumeJobRequest resume;
+  resume.set_name(waiting);
+  is_refused(fixture.jobs().ResumeJob(&context, resume, &job));
+  REQUIRE(fixture.Cancel(slow, &job).ok());
+  CHECK(fixture.Await(second).state() == v1::JOB_STATE_SUCCEEDED);
+}
+
 TEST_CASE("an owner has so many jobs at a time") {
   RpcFixture fixture([](ServerOptions& options) { options.max_owner_jobs = 1; });
   WriteCheckpoint(fixture.root() / "in.safetensors", SmallTensors());
