@@ -83,14 +83,13 @@ absl::Status SourceLocator::CheckLinks(const std::string& directory) const {
 }
 
 absl::Status SourceLocator::CheckConfined(const format::Checkpoint& checkpoint) const {
-  const auto check = [&](const std::string& relative_path) {
-    return roots_.Resolve(absl::StrCat(checkpoint.path, "/", relative_path)).status();
-  };
   for (const format::CheckpointFile& file : checkpoint.files) {
-    if (absl::Status status = check(file.relative_path); !status.ok()) return status;
+    absl::Status status = roots_.Resolve(file.file->path()).status();
+    if (!status.ok()) return status;
   }
   for (const std::string& file : checkpoint.other_files) {
-    if (absl::Status status = check(file); !status.ok()) return status;
+    absl::Status status = roots_.Resolve(absl::StrCat(checkpoint.path, "/", file)).status();
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -143,7 +142,7 @@ absl::StatusOr<format::Checkpoint> SourceLocator::OpenSource(const JobRequest& r
   if (!path.ok()) return path.status();
   absl::StatusOr<format::Checkpoint> checkpoint = format::Checkpoint::Open(*path);
   if (!checkpoint.ok()) return ForCheckpoint(checkpoint.status());
-  if (checkpoint->is_directory && !request.source.uri.empty()) {
+  if (!request.source.uri.empty()) {
     if (absl::Status confined = CheckConfined(*checkpoint); !confined.ok()) return confined;
   }
   return checkpoint;
@@ -159,6 +158,11 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(
   auto planned = std::make_unique<PlannedJob>();
   planned->checkpoint = *std::move(checkpoint);
   planned->target = *std::move(target);
+  if (!request.source.uri.empty()) {  // artifacts lie where no uri may lead
+    planned->check_copied = [this](int fd, const std::string& path) {
+      return roots_.CheckOpened(fd, path);
+    };
+  }
   planned->target.directory |= planned->checkpoint.is_directory;
   absl::StatusOr<format::CompressionPlan> plan =
       format::PlanCompression(planned->checkpoint, OptionsOf(request.spec));

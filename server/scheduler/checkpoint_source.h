@@ -22,6 +22,7 @@ struct PlannedJob {
   format::Checkpoint checkpoint;
   format::CompressionPlan plan;
   SinkTarget target;
+  OpenCheck check_copied;  // SinkOptions
 };
 
 // Immutable, thread-safe. Its parts must outlive it.

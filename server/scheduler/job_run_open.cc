@@ -92,6 +92,7 @@ absl::Status JobRun::OpenPlanned(std::unique_ptr<const PlannedJob> planned) {
   if (!resume.ok()) return resume.status();
   SinkOptions options;
   options.resume = *resume;
+  options.check_copied = planned->check_copied;
   options.stop = stop_.get_token();
   options.fault_point = context_.fault_point;
   absl::StatusOr<std::unique_ptr<Publisher>> publisher = context_.make_publisher(planned->target);

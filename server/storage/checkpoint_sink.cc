@@ -62,6 +62,7 @@ CheckpointSink::CheckpointSink(SinkTarget target, const format::Checkpoint& chec
       plan_(plan),
       publisher_(options.publisher != nullptr ? std::move(options.publisher)
                                               : std::make_unique<RenamePublisher>(target_)),
+      check_copied_(std::move(options.check_copied)),
       fault_point_(std::move(options.fault_point)) {}
 
 CheckpointSink::~CheckpointSink() {
@@ -191,11 +192,14 @@ absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::sto
   if (!from || fstat(from.get(), &info) != 0) {
     return format::ErrnoToStatus(errno, from_path, "copy");
   }
+  absl::Status status;
+  if (check_copied_) status = check_copied_(from.get(), from_path);
+  if (!status.ok()) return status;
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
         absl::StrCat(format::Printable(from_path), ": is no regular file and cannot be copied"));
   }
-  absl::Status status = MakeDirectories(staging_, ParentOf(to_path));
+  status = MakeDirectories(staging_, ParentOf(to_path));
   if (!status.ok()) return status;
   auto to = format::AtomicFile::Create(to_path, static_cast<uint64_t>(info.st_size),
                                        format::IfExists::kFail);

@@ -27,11 +27,16 @@
 
 namespace seedlm::server {
 
+// Asked about a file of the checkpoint once it is open and before anything of it is read; an error
+// refuses it. Its name may have been given to another file since the checkpoint was opened.
+using OpenCheck = std::function<absl::Status(int fd, const std::string& path)>;
+
 struct SinkOptions {
   // Take up what an earlier attempt staged of the same plan; otherwise that is removed. What the
   // planes hold then is for the caller to check: see StagedFile.
   bool resume = false;
   std::unique_ptr<Publisher> publisher;  // null: a RenamePublisher
+  OpenCheck check_copied;                // of the files that Commit copies; null: any will do
   std::stop_token stop;                  // ends the publisher's wait for its server
   FaultPoint fault_point;
 };
@@ -110,6 +115,7 @@ class CheckpointSink {
   const format::Checkpoint& checkpoint_;
   const format::CompressionPlan& plan_;
   const std::unique_ptr<Publisher> publisher_;
+  const OpenCheck check_copied_;
   const FaultPoint fault_point_;
   std::vector<StagedFile> files_;  // one for each output
   std::atomic<int64_t> bytes_written_ = 0;

@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -43,6 +45,12 @@ bool IsBelow(const std::string& path, const std::string& root) {
 
 absl::Status Malformed(std::string_view path, const char* why) {
   return absl::InvalidArgumentError(absl::StrCat("'", format::Printable(path), "': ", why));
+}
+
+absl::Status Denied(std::string_view path, std::string_view why) {
+  return WithReason(absl::PermissionDeniedError(
+                        absl::StrCat("'", format::Printable(path), "': ", std::string(why))),
+                    "OUTSIDE_STORAGE_ROOT");
 }
 
 // An absolute path in which nothing has to be interpreted, without a slash at the end.
@@ -107,37 +115,48 @@ absl::StatusOr<StorageRoots> StorageRoots::Create(const std::vector<std::string>
 absl::StatusOr<std::string> StorageRoots::Resolve(std::string_view path) const {
   const absl::StatusOr<std::string> normal = Normalize(path);
   if (!normal.ok()) return normal.status();
-  const auto denied = [&](const std::string& why) {
-    return WithReason(
-        absl::PermissionDeniedError(absl::StrCat("'", format::Printable(path), "': ", why)),
-        "OUTSIDE_STORAGE_ROOT");
-  };
-  if (roots_.empty())
-    return denied(
-        "the server has no storage root; upload a source, "
-        "and let the server keep the result (--to managed)");
-
+  if (roots_.empty()) {
+    return Denied(path,
+                  "the server has no storage root; upload a source, "
+                  "and let the server keep the result (--to managed)");
+  }
   std::string existing = *normal;
   RealPath real = ResolveLinks(existing);
   while (real.error == ENOENT || real.error == ENOTDIR) {
     struct stat info {};
-    if (lstat(existing.c_str(), &info) == 0) return denied("leads through a broken symbolic link");
+    if (lstat(existing.c_str(), &info) == 0) {
+      return Denied(path, "leads through a broken symbolic link");
+    }
     existing = ParentOf(existing);
     real = ResolveLinks(existing);
   }
-  if (real.error == EACCES) return denied("the server may not look there");
+  if (real.error == EACCES) return Denied(path, "the server may not look there");
   if (real.error != 0) return format::ErrnoToStatus(real.error, path, "resolve");
   const std::string rest = existing == "/" ? *normal : normal->substr(existing.size());
   std::string resolved = real.path;
   if (existing != *normal) resolved = real.path == "/" ? rest : real.path + rest;
+  if (absl::Status status = CheckConfined(resolved, path); !status.ok()) return status;
+  return resolved;
+}
+
+absl::Status StorageRoots::CheckConfined(const std::string& resolved, std::string_view path) const {
   if (!reserved_.empty() && (IsBelow(resolved, reserved_) || IsBelow(reserved_, resolved))) {
-    return denied("is, holds or lies in the server's own data directory");
+    return Denied(path, "is, holds or lies in the server's own data directory");
   }
   for (const std::string& root : roots_) {
-    if (IsBelow(resolved, root)) return resolved;
+    if (IsBelow(resolved, root)) return absl::OkStatus();
   }
-  return denied(
-      absl::StrCat("is outside of the server's storage roots (", absl::StrJoin(roots_, ", "), ")"));
+  return Denied(path, absl::StrCat("is outside of the server's storage roots (",
+                                   absl::StrJoin(roots_, ", "), ")"));
+}
+
+absl::Status StorageRoots::CheckOpened(int fd, const std::string& path) const {
+  std::error_code error;
+  // Of a file that was removed since: its last name, and " (deleted)" after it.
+  const std::string name =
+      std::filesystem::read_symlink(absl::StrCat("/proc/self/fd/", fd), error).string();
+  if (error) return format::ErrnoToStatus(error.value(), path, "examine");
+  return CheckConfined(name, path);
 }
 
 absl::StatusOr<std::string> StorageRoots::ResolveOutputUri(std::string_view uri) const {
@@ -145,11 +164,7 @@ absl::StatusOr<std::string> StorageRoots::ResolveOutputUri(std::string_view uri)
   if (!path.ok()) return path;
   for (const std::string& root : roots_) {
     if (!IsBelow(root, *path)) continue;
-    return WithReason(
-        absl::PermissionDeniedError(
-            absl::StrCat("'", format::Printable(uri),
-                         "': is a storage root of the server, or holds one; name something in it")),
-        "OUTSIDE_STORAGE_ROOT");
+    return Denied(uri, "is a storage root of the server, or holds one; name something in it");
   }
   return path;
 }

@@ -27,6 +27,10 @@ class StorageRoots {
   // through a symbolic link, or a dangling one), naming the path as given.
   absl::StatusOr<std::string> Resolve(std::string_view path) const;
 
+  // Whether the file that is open as `fd`, by the name `path`, is one that Resolve would have
+  // given: a link may have been swung round since. PERMISSION_DENIED, naming `path`.
+  absl::Status CheckOpened(int fd, const std::string& path) const;
+
   // Resolve for "file:///PATH", percent-encoding undone. INVALID_ARGUMENT for another scheme, a
   // host, a broken escape. UNIMPLEMENTED for s3://: those
   // that are written do not come here.
@@ -38,6 +42,8 @@ class StorageRoots {
   const std::vector<std::string>& roots() const { return roots_; }
 
  private:
+  absl::Status CheckConfined(const std::string& resolved, std::string_view path) const;
+
   std::vector<std::string> roots_;
   std::string reserved_;  // empty: none
 };

@@ -219,6 +219,27 @@ TEST_CASE_METHOD(ResumeFixture, "attack: what is kept is swapped for a link, whi
   CHECK(warnings == 1);
 }
 
+TEST_CASE_METHOD(ResumeFixture, "attack: a link that is swung round during the job leads nowhere") {
+  const TemporaryDirectory outside;
+  WriteText(outside / "tokens.txt", "secret");
+  const std::string name = CreateHeld(3);  // the source was looked at; this is copied at the end
+  SECTION("a file") {
+    fs::remove(directory / "in/tokens.txt");
+    fs::create_symlink(outside / "tokens.txt", directory / "in/tokens.txt");
+  }
+  SECTION("the directory") {
+    fs::rename(directory / "in", directory / "before");
+    fs::create_directory_symlink(outside.path(), directory / "in");
+  }
+  Release();
+  const JobRecord job = engine->WaitForEnd(name);
+  CHECK(job.state == JobState::kFailed);
+  CHECK(job.error.code == Code::kPermissionDenied);
+  CHECK(job.error.reason == "OUTSIDE_STORAGE_ROOT");
+  CHECK_THAT(job.error.message, Catch::Contains(directory / "in/tokens.txt"));
+  CHECK_FALSE(fs::exists(directory / "out/o"));
+}
+
 TEST_CASE_METHOD(ResumeFixture, "work on a source that is another one by now is not mixed in") {
   const std::string name = CancelHeld(3);
   std::string changed = "model.safetensors";

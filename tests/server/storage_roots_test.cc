@@ -1,10 +1,13 @@
 #include "server/storage/storage_roots.h"
 
+#include <fcntl.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <string>
 
 #include "server/errors/reason.h"
+#include "server/storage/unique_fd.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -132,6 +135,27 @@ TEST_CASE_METHOD(Fixture, "the server's own directory is out of bounds, below a 
     CHECK_THAT(StorageRoots::Create({root}, data).status(),
                IsStatus(kInvalid, {root, "data directory"}));
   }
+}
+
+TEST_CASE_METHOD(Fixture, "a file that is open is where its name has led, not where it leads now") {
+  const std::string data = inside / "data";
+  WriteText(data + "/jobs", "x");
+  const StorageRoots confined = StorageRoots::Create({inside.path()}, data).value();
+  const std::string link = inside / "link";
+  const auto check = [&](const std::string& target) {
+    fs::create_symlink(target, link);
+    const UniqueFd fd(open(link.c_str(), O_RDONLY | O_CLOEXEC));
+    REQUIRE(static_cast<bool>(fd));
+    fs::remove(link);
+    const absl::Status status = confined.CheckOpened(fd.get(), link);
+    if (!status.ok()) CHECK(ReasonOf(status) == "OUTSIDE_STORAGE_ROOT");
+    return status;
+  };
+  CHECK(check(inside / "models/a.safetensors").ok());
+  CHECK_THAT(check(outside / "secret"), IsStatus(kDenied, {link, "outside"}));
+  CHECK_THAT(check("/etc/passwd"), IsStatus(kDenied, {link, "outside"}));
+  CHECK_THAT(check(data + "/jobs"), IsStatus(kDenied, {link, "data directory"}));
+  CHECK_THAT(confined.CheckOpened(-1, link), IsStatus(absl::StatusCode::kNotFound, {link}));
 }
 
 TEST_CASE("without a root every path is refused; the root / allows all") {
