@@ -152,6 +152,10 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(
     const JobRequest& request, std::string_view id, const S3Patience& patience) const {
   absl::StatusOr<SinkTarget> target = Target(request, id);
   if (!target.ok()) return target.status();
+  if (!target->result && !target->s3.has_value()) {
+    // Others may write around it: its name may lead elsewhere by the time it is written.
+    if (absl::Status status = PinParent(*target); !status.ok()) return status;
+  }
   absl::StatusOr<format::Checkpoint> checkpoint = OpenSource(request);
   if (!checkpoint.ok()) return checkpoint.status();
 

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
 #include "server/storage/artifact_name.h"
@@ -23,8 +22,8 @@ namespace {
 constexpr size_t kCopyBytes = size_t{1} << 20;
 
 absl::Status Stopped(const SinkTarget& target) {
-  return absl::CancelledError(
-      absl::StrCat(format::Printable(target.path), ": stopped on request before it was published"));
+  return absl::CancelledError(absl::StrCat(format::Printable(NameOf(target)),
+                                           ": stopped on request before it was published"));
 }
 
 absl::Status Vanished(const std::string& path) {
@@ -86,16 +85,13 @@ absl::StatusOr<std::unique_ptr<CheckpointSink>> CheckpointSink::Open(
 
 absl::Status CheckpointSink::Named(const absl::Status& status) const {
   if (status.ok() || target_.s3.has_value()) return status;
-  const std::string output = format::Printable(target_.path);
+  const std::string output = format::Printable(NameOf(target_));
   std::vector<std::pair<std::string, std::string>> names{{format::Printable(staging_), output}};
   if (!target_.directory && plan_.outputs.size() == 1) {  // longer, so it wins
     const std::string path = absl::StrCat(staging_, "/", plan_.outputs[0].relative_path);
     names.emplace_back(format::Printable(path), output);
   }
-  absl::Status named(status.code(), absl::StrReplaceAll(status.message(), names));
-  status.ForEachPayload(
-      [&named](absl::string_view type, const absl::Cord& value) { named.SetPayload(type, value); });
-  return named;
+  return ForPeople(target_, WithMessage(status, names));
 }
 
 absl::Status CheckpointSink::Prepare(bool resume, std::stop_token stop) {

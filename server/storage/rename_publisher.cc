@@ -56,7 +56,7 @@ absl::StatusOr<std::string> RenamePublisher::Intent() {
 
 absl::Status RenamePublisher::Publish(const std::vector<StoredFile>&, std::stop_token stop) {
   if (stop.stop_requested()) {
-    return absl::CancelledError(absl::StrCat(format::Printable(target_.path),
+    return absl::CancelledError(absl::StrCat(format::Printable(NameOf(target_)),
                                              ": stopped on request before it was published"));
   }
   absl::Status status;
@@ -68,7 +68,7 @@ absl::Status RenamePublisher::Publish(const std::vector<StoredFile>&, std::stop_
     status = RenameNoReplace(Staged(), target_.path);
   }
   // From here on the output stands: to fail now would tell a lie.
-  if (status.ok()) warning_ = sync_(ParentOf(target_.path));
+  if (status.ok()) warning_ = ForPeople(target_, sync_(ParentOf(target_.path)));
   return status;
 }
 

@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/hidden_name.h"
 #include "kernels/format/text.h"
@@ -27,7 +29,7 @@ bool IsInside(std::string_view path, std::string_view directory) {
 }
 
 absl::Status Invalid(const SinkTarget& target, const char* why) {
-  return absl::InvalidArgumentError(absl::StrCat(format::Printable(target.path), ": ", why));
+  return absl::InvalidArgumentError(absl::StrCat(format::Printable(NameOf(target)), ": ", why));
 }
 
 absl::Status CheckParent(const std::string& parent) {
@@ -93,28 +95,68 @@ std::string StagingPath(const SinkTarget& target) {
 
 absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
                          const format::OutputPaths& replacements) {
-  if (target.path.size() < 2 || target.path.back() == '/') {
+  const std::string name = NameOf(target);
+  if (name.size() < 2 || name.back() == '/') {
     return Invalid(target, "names no file or directory to write");
   }
-  if (target.path == source || IsInside(source, target.path)) {
+  if (name == source || IsInside(source, name)) {
     return Invalid(target, "is the source, or holds it; choose another output");
   }
-  if (IsInside(target.path, source)) {
+  if (IsInside(name, source)) {
     return Invalid(target, "lies inside of the source; choose another output");
   }
   struct stat info {};
   if (lstat(target.path.c_str(), &info) == 0) {
     absl::Status status = CheckExisting(target, info.st_mode, replacements);
-    if (!status.ok()) return status;
+    if (!status.ok()) return ForPeople(target, status);
   } else if (errno != ENOENT) {
-    return format::ErrnoToStatus(errno, target.path, "write");
+    return ForPeople(target, format::ErrnoToStatus(errno, target.path, "write"));
   }
-  return CheckParent(ParentOf(target.path));
+  return ForPeople(target, CheckParent(ParentOf(target.path)));
+}
+
+absl::Status PinParent(SinkTarget& target) {
+  const std::string parent = ParentOf(target.path);
+  auto fd =
+      std::make_shared<const UniqueFd>(open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!*fd) return format::ErrnoToStatus(errno, parent, "write into");
+  const std::string alias = absl::StrCat("/proc/self/fd/", fd->get());
+  std::error_code error;
+  if (fs::read_symlink(alias, error) != parent || error) {
+    return WithReason(absl::PermissionDeniedError(absl::StrCat(
+                          format::Printable(parent), ": leads elsewhere by now, through a link")),
+                      "OUTSIDE_STORAGE_ROOT");
+  }
+  target.path = alias + target.path.substr(target.path.rfind('/'));
+  target.parent = std::move(fd);
+  target.parent_name = parent;
+  return absl::OkStatus();
+}
+
+std::string NameOf(const SinkTarget& target) {
+  if (target.parent == nullptr) return target.path;
+  const std::string parent = target.parent_name == "/" ? "" : target.parent_name;
+  return absl::StrCat(parent, target.path.substr(target.path.rfind('/')));
+}
+
+absl::Status WithMessage(const absl::Status& status,
+                         const std::vector<std::pair<std::string, std::string>>& words) {
+  absl::Status named(status.code(), absl::StrReplaceAll(status.message(), words));
+  status.ForEachPayload(
+      [&named](absl::string_view type, const absl::Cord& value) { named.SetPayload(type, value); });
+  return named;
+}
+
+absl::Status ForPeople(const SinkTarget& target, const absl::Status& status) {
+  if (target.parent == nullptr) return status;
+  const std::string parent = format::Printable(target.parent_name);
+  const std::string alias = ParentOf(target.path);
+  return WithMessage(status, {{alias, parent}, {alias + "/", parent == "/" ? "/" : parent + "/"}});
 }
 
 absl::Status CheckStagingIsOurs(const SinkTarget& target) {
   const absl::Status status = OpenStaging(target).status();
-  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+  return absl::IsNotFound(status) ? absl::OkStatus() : ForPeople(target, status);
 }
 
 absl::Status PrepareResume(const SinkTarget& target, const std::vector<std::string>& outputs) {

@@ -1,14 +1,17 @@
 // The final name of a job's output, before and after there is one.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "kernels/format/old_output.h"
 #include "server/storage/s3/options.h"
+#include "server/storage/unique_fd.h"
 
 namespace seedlm::server {
 
@@ -20,7 +23,22 @@ struct SinkTarget {
   bool result = false;               // an artifact of the server's own: marked as a job's result
   std::string id;                    // of the job, part of the staging name
   std::optional<s3::Location> s3{};  // objects below this, see S3Publisher
+  // Of a target that is pinned: the open parent, which `path` goes through, and the parent's name.
+  std::shared_ptr<const UniqueFd> parent{};
+  std::string parent_name{};
 };
+
+// Puts the target into the directory that has its parent's name now, whatever that name leads to
+// later: `path` becomes one below /proc/self/fd. Errors, naming the parent: NOT_FOUND,
+// PERMISSION_DENIED (OUTSIDE_STORAGE_ROOT: a link has come into the path since it was resolved).
+absl::Status PinParent(SinkTarget& target);
+// The name for people: as it was before it was pinned.
+std::string NameOf(const SinkTarget& target);
+// `status` with other words in its message: of two that begin at the same place the longer wins.
+absl::Status WithMessage(const absl::Status& status,
+                         const std::vector<std::pair<std::string, std::string>>& words);
+// `status` with that name of the parent in its message.
+absl::Status ForPeople(const SinkTarget& target, const absl::Status& status);
 
 // PARENT/.NAME.ID.seedlm-partial: where the output is built. Hidden, on the same file system, and a
 // function of the target, so that what a killed server left can be found.

@@ -240,6 +240,23 @@ TEST_CASE_METHOD(ResumeFixture, "attack: a link that is swung round during the j
   CHECK_FALSE(fs::exists(directory / "out/o"));
 }
 
+TEST_CASE_METHOD(ResumeFixture,
+                 "attack: an output stays in its directory when its name leads elsewhere") {
+  fs::create_directory(directory / "victim");
+  const std::string when = GENERATE("open.begun", "commit.summed");
+  fault_point = [&](std::string_view step) {
+    if (step != when) return;
+    fs::rename(directory / "out", directory / "moved");
+    fs::create_directory_symlink(directory / "victim", directory / "out");
+  };
+  Start(options);
+  const JobRecord job = Run(Request("in", "o"));
+  INFO(job.error.message);
+  CHECK(job.state == JobState::kSucceeded);
+  CHECK(ListTree(directory / "victim").empty());
+  CHECK(ListTree(directory / "moved/o") == Names{"model.safetensors", "tokens.txt"});
+}
+
 TEST_CASE_METHOD(ResumeFixture, "work on a source that is another one by now is not mixed in") {
   const std::string name = CancelHeld(3);
   std::string changed = "model.safetensors";

@@ -173,6 +173,33 @@ TEST_CASE_METHOD(Fixture, "what stands in the place of a staging directory is no
   CHECK(ListTree(directory.path()) == before);
 }
 
+TEST_CASE_METHOD(Fixture, "a pinned target stays in its directory, and has its name for people") {
+  fs::create_directories(directory / "parent");
+  fs::create_directories(directory / "elsewhere");
+  SinkTarget target = Directory("parent/out");
+  REQUIRE(PinParent(target).ok());
+  CHECK(NameOf(target) == directory / "parent/out");
+  fs::rename(directory / "parent", directory / "moved");
+  fs::create_directory_symlink(directory / "elsewhere", directory / "parent");
+  WriteText(StagingPath(target) + "/x", "1");
+  CHECK(ReadText(directory / "moved/.out.j.seedlm-partial/x") == "1");
+  CHECK(Check(target, source).ok());
+  CHECK_THAT(Check(target, directory / "parent/out/sub"), IsStatus(Code::kInvalidArgument, {}));
+  WriteText(directory / "moved/out", "x");
+  CHECK_THAT(Check(target, source),
+             IsStatus(Code::kInvalidArgument, {directory / "parent/out", "not a directory"}));
+  CHECK_THAT(
+      ForPeople(target, absl::NotFoundError(target.path + ": no; " + ParentOf(target.path))),
+      IsStatus(Code::kNotFound, {directory / "parent/out: no; ", "; " + (directory / "parent")}));
+
+  SinkTarget late = Directory("parent/out");  // resolved before the link came
+  const absl::Status status = PinParent(late);
+  CHECK_THAT(status, IsStatus(Code::kPermissionDenied, {directory / "parent", "elsewhere"}));
+  CHECK(ReasonOf(status) == "OUTSIDE_STORAGE_ROOT");
+  SinkTarget none = Directory("none/out");
+  CHECK_THAT(PinParent(none), IsStatus(Code::kNotFound, {directory / "none", "write into"}));
+}
+
 TEST_CASE_METHOD(Fixture, "an output that was moved away for its replacement comes back") {
   const SinkTarget target = Directory("out");
   const std::string replaced = ReplacedName(StagingPath(target));
