@@ -78,8 +78,14 @@ TEST_CASE("downloads that nobody reads: as many as an owner may have, and memory
   v1::WriteArtifactResponse written;
   const std::string data(8 * kMiB, 'x');
   REQUIRE(fixture.Upload({.resource = request.resource_name(), .data = data}, &written).ok());
+  // Without probes of the connection, which let the client take megabytes ahead of each stream.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const auto stub = v1::ArtifactService::NewStub(grpc::CreateCustomChannel(
+      fixture.server().addresses().front(), grpc::InsecureChannelCredentials(), arguments));
   const auto open = [&](grpc::ClientContext* context) {
-    return fixture.artifacts().ReadArtifact(context, request);
+    return stub->ReadArtifact(context, request);
   };
   const int64_t before = ResidentBytes();
   StalledStreams<v1::ReadArtifactResponse> streams;
