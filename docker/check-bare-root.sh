@@ -103,6 +103,7 @@ inside() {
   local name=$1 command=$2 status=0 started=$SECONDS
   unshare --mount --pid --fork --kill-child --propagation private bash -euc '
     mount -t proc proc "$1/proc"
+    mount --rbind /sys "$1/sys"
     mount --rbind /dev "$1/dev"
     exec chroot "$1" env -i "${@:3}" bash -c "cd /root/seedlm && $2"
   ' bash "$root" "$command" "${environment[@]}" >"$directory/$name.log" 2>&1 </dev/null || status=$?
