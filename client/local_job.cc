@@ -118,8 +118,7 @@ class LocalJob {
   // has a job, what an earlier one left stays.
   absl::Status AfterError(const absl::Status& error, const std::string& out) {
     if (name_.empty() && session_.embedded->found_state()) return error;
-    const auto job = jobs_.GetJob(name_, {});
-    if (!name_.empty() && (!job.ok() || IsWorthKeeping(*job))) {
+    if (!name_.empty() && HasWorthKeeping()) {
       session_.embedded->KeepState();
       if (!absl::IsCancelled(error)) return error;
       return absl::CancelledError(
@@ -135,6 +134,11 @@ class LocalJob {
   // Where the server builds `out`.
   std::string PartialOutput(const std::string& out) const {
     return format::PartialNameBeside(out, name_.substr(name_.rfind('/') + 1));
+  }
+
+  bool HasWorthKeeping() {
+    const auto job = jobs_.GetJob(name_, {});
+    return !job.ok() || IsWorthKeeping(*job);
   }
 
   // Whether something is done, or was by an earlier run.

@@ -18,7 +18,7 @@ build_packages=(
   # The other libraries of server, client and kernels.
   libcli11-dev libcurl4-openssl-dev libhwy-dev libisal-dev libpugixml-dev libspdlog-dev
   libsqlite3-dev libtomlplusplus-dev nlohmann-json3-dev prometheus-cpp-dev
-  catch2 openssl verilator
+  catch2 openssl tcl verilator
   # The demo fetches its model with pip in a virtual environment; the lint tests are Python.
   python3 python3-pip python3-venv
 )
