@@ -29,9 +29,9 @@ class KernelClock {
       Plain().fetch_rows(table, seeds, count, tiles);
     };
     timed_.score_rows = [](const codec::Profile& profile, const int32_t* tiles, int count,
-                           const int16_t* blocks, int block_count, float* scores, size_t stride) {
+                           const int16_t* blocks, int block_count, const cpu::Scores& out) {
       const Timer timer(kScore);
-      Plain().score_rows(profile, tiles, count, blocks, block_count, scores, stride);
+      Plain().score_rows(profile, tiles, count, blocks, block_count, out);
     };
     if (kernels.score_byte_rows != nullptr) {
       timed_.fetch_byte_rows = [](const search::SeedTable& table, const uint16_t* seeds, int count,
@@ -40,17 +40,17 @@ class KernelClock {
         Plain().fetch_byte_rows(table, seeds, count, tiles);
       };
       timed_.score_byte_rows = [](const codec::Profile& profile, const int32_t* tiles, int count,
-                                  const cpu::ByteBlock* blocks, int block_count, float* scores,
-                                  size_t stride) {
+                                  const cpu::ByteBlock* blocks, int block_count,
+                                  const cpu::Scores& out) {
         const Timer timer(kScore);
-        Plain().score_byte_rows(profile, tiles, count, blocks, block_count, scores, stride);
+        Plain().score_byte_rows(profile, tiles, count, blocks, block_count, out);
       };
     }
-    timed_.largest = [](const float* scores, int count) {
+    timed_.largest = [](const cpu::Scores& scores, int count) {
       const Timer timer(kSelect);
       return Plain().largest(scores, count);
     };
-    timed_.select = [](const float* scores, int count, float threshold, uint32_t* places) {
+    timed_.select = [](const cpu::Scores& scores, int count, float threshold, uint32_t* places) {
       const Timer timer(kSelect);
       return Plain().select(scores, count, threshold, places);
     };
@@ -180,17 +180,16 @@ inline double MeasureScoring(const cpu::SearchKernels& kernels, const codec::Pro
   (bytes ? kernels.fetch_byte_rows : kernels.fetch_rows)(table, seeds.data(), kSeeds, tiles.data());
   const std::vector<int16_t> blocks(static_cast<size_t>(kBlocks * profile.block), 9000);
   const std::vector<cpu::ByteBlock> byte_blocks(kBlocks);
-  search::AlignedFloats scores(kSeeds * kBlocks);
+  search::AlignedFloats scores(kSeeds * kBlocks), peaks(scores.size() / cpu::Scores::kRun);
+  const cpu::Scores out{scores.data(), peaks.data(), kSeeds};
   double best = 0;
   for (int round = 0; round < 3; ++round) {
     const ThreadStopwatch watch;
     for (int i = 0; i < kRepeats; ++i) {
       if (bytes) {
-        kernels.score_byte_rows(profile, tiles.data(), kSeeds, byte_blocks.data(), kBlocks,
-                                scores.data(), kSeeds);
+        kernels.score_byte_rows(profile, tiles.data(), kSeeds, byte_blocks.data(), kBlocks, out);
       } else {
-        kernels.score_rows(profile, tiles.data(), kSeeds, blocks.data(), kBlocks, scores.data(),
-                           kSeeds);
+        kernels.score_rows(profile, tiles.data(), kSeeds, blocks.data(), kBlocks, out);
       }
     }
     best = std::max(best, static_cast<double>(kRepeats) * kSeeds * kBlocks / watch.seconds());

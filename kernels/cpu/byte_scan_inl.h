@@ -44,17 +44,13 @@ inline void FetchByteRows(const SeedTable& table, const uint16_t* seeds, int cou
       rows[r] = reinterpret_cast<const int16_t*>(table.byte_row(i < count ? seeds[i] : 0));
       if (i + kAhead < count) table.PrefetchByteRow(seeds[i + kAhead]);
     }
-    HWY_UNROLL(4)
-    for (int word = 0; word < kByteRowWords; word += 4) {
-      TurnSixteen(rows, word, tiles + word * kLanes);
-    }
+    TurnRows<kByteRowWords>(rows, tiles);
   }
 }
 
 template <int C, int P, int kGroup>
 HWY_INLINE void ScoreByteGroup(const int32_t* HWY_RESTRICT tiles, int count,
-                               const ByteBlock* HWY_RESTRICT blocks, float* HWY_RESTRICT scores,
-                               size_t stride) {
+                               const ByteBlock* HWY_RESTRICT blocks, const Scores& out) {
   const D d;
   const D32 d32;
   V32 weights[kGroup][C / 4];
@@ -65,9 +61,8 @@ HWY_INLINE void ScoreByteGroup(const int32_t* HWY_RESTRICT tiles, int count,
       weights[g][w] = hn::Set(d32, four);
     }
   }
-  for (int at = 0; at < count; at += kLanes, tiles += kByteRowWords * kLanes) {
-    const auto word = [&](int w) HWY_ATTR { return hn::Load(d32, tiles + w * kLanes); };
-    V score[kGroup];
+  ScoreTiles<kGroup, kByteRowWords>(tiles, count, out, [&](const int32_t* tile, V* score) HWY_ATTR {
+    const auto word = [&](int w) HWY_ATTR { return hn::Load(d32, tile + w * kLanes); };
     HWY_UNROLL(4)
     for (int p = 0; p < P; ++p) {
       V32 sum[kGroup];
@@ -92,24 +87,22 @@ HWY_INLINE void ScoreByteGroup(const int32_t* HWY_RESTRICT tiles, int count,
     HWY_UNROLL(4)
     for (int g = 0; g < kGroup; ++g) {
       const V unit = hn::Mul(scale, hn::Set(d, blocks[g].scale));
-      hn::Store(hn::MulAdd(score[g], unit, error), d,
-                scores + static_cast<size_t>(g) * stride + at);
+      score[g] = hn::MulAdd(score[g], unit, error);
     }
-  }
+  });
 }
 
 // Only 3bit has byte rows.
 inline void AnyScoreByteRows(const codec::Profile& profile, const int32_t* tiles, int count,
-                             const ByteBlock* blocks, int block_count, float* scores,
-                             size_t stride) {
+                             const ByteBlock* blocks, int block_count, const Scores& out) {
   constexpr int C = codec::k3bit.block, P = codec::k3bit.rank, kGroup = 4;
   if (profile.block != C || profile.rank != P) return;
   int b = 0;
-  for (; b + kGroup <= block_count; b += kGroup, scores += kGroup * stride) {
-    ScoreByteGroup<C, P, kGroup>(tiles, count, blocks + b, scores, stride);
+  for (; b + kGroup <= block_count; b += kGroup) {
+    ScoreByteGroup<C, P, kGroup>(tiles, count, blocks + b, FromBlock(out, static_cast<size_t>(b)));
   }
-  for (; b < block_count; ++b, scores += stride) {
-    ScoreByteGroup<C, P, 1>(tiles, count, blocks + b, scores, stride);
+  for (; b < block_count; ++b) {
+    ScoreByteGroup<C, P, 1>(tiles, count, blocks + b, FromBlock(out, static_cast<size_t>(b)));
   }
 }
 

@@ -13,11 +13,14 @@
 #define SEEDLM_CELL_SCAN_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
 #include "hwy/highway.h"
 #include "kernels/cpu/scan_inl.h"
+#include "kernels/cpu/search_kernels.h"
+#include "kernels/cpu/turn_inl.h"
 #include "kernels/search/seed_table.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -30,102 +33,64 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 using search::SeedTable;
 
-// Turns the 4 x 4 words at rows[0..3] + word: column i goes to out + i * stride.
-#if HWY_TARGET == HWY_SCALAR
-
-inline void TurnWords(const int16_t* const* rows, int word, int32_t* out, size_t stride) {
-  for (size_t i = 0; i < 4; ++i) {
-    for (size_t r = 0; r < 4; ++r) {
-      memcpy(out + i * stride + r, rows[r] + 2 * (word + static_cast<int>(i)), sizeof(int32_t));
-    }
-  }
-}
-
-#else
-
-HWY_INLINE void TurnWords(const int16_t* const* rows, int word, int32_t* out, size_t stride) {
-  const hn::Full128<int32_t> d;
-  const hn::Full128<int64_t> d64;
-  const auto load = [&](int r) HWY_ATTR {
-    return hn::LoadU(d, reinterpret_cast<const int32_t*>(rows[r]) + word);
-  };
-  const auto a = load(0), b = load(1), c = load(2), e = load(3);
-  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
-  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
-  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
-  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, out);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, out + stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, out + 2 * stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 3 * stride);
-}
-
-#endif
-
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-
-// The same for 16 rows at once: lane k of a vector of four begins as row 4 k + r.
-HWY_INLINE void TurnSixteen(const int16_t* const* rows, int word, int32_t* out) {
-  const hn::Full512<int32_t> d;
-  const hn::Full512<int64_t> d64;
-  const auto load = [&](int r) HWY_ATTR {
-    const auto at = [&](int row) HWY_ATTR {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row]) + word / 4);
-    };
-    __m512i four = _mm512_castsi128_si512(at(r));
-    four = _mm512_inserti32x4(four, at(r + 4), 1);
-    four = _mm512_inserti32x4(four, at(r + 8), 2);
-    return hn::Vec512<int32_t>{_mm512_inserti32x4(four, at(r + 12), 3)};
-  };
-  const auto a = load(0), b = load(1), c = load(2), e = load(3);
-  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
-  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
-  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
-  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
-  hn::Store(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, out);
-  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, out + 16);
-  hn::Store(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, out + 32);
-  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 48);
-}
-
-#endif
-
 // Fills tiles for `count` seeds, the last one up with seed 0, whose row is zeros.
 template <int C, int P>
 void FetchRows(const SeedTable& table, const uint16_t* seeds, int count, int32_t* tiles) {
   constexpr int kWords = C * P / 2;
-  constexpr int kTogether = kLanes < 4 ? 4 : kLanes;  // seeds; a tile is at least 4 wide
   constexpr int kAhead = search::SeedTable::kRowsAhead;
-  for (int at = 0; at < count; at += kTogether, tiles += kWords * kTogether) {
-    const int16_t* rows[kTogether];
-    for (int r = 0; r < kTogether; ++r) {
+  for (int at = 0; at < count; at += kTurned, tiles += kWords * kTurned) {
+    const int16_t* rows[kTurned];
+    for (int r = 0; r < kTurned; ++r) {
       const int i = at + r;
       rows[r] = table.row(i < count ? seeds[i] : 0);
       if (i + kAhead < count) table.PrefetchRow(seeds[i + kAhead]);
     }
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-    HWY_UNROLL(16)
-    for (int word = 0; word < kWords; word += 4) TurnSixteen(rows, word, tiles + word * 16);
-#else
-    for (int lane = 0; lane < kTogether; lane += 4) {
-      HWY_UNROLL(16)
-      for (int word = 0; word < kWords; word += 4) {
-        TurnWords(rows + lane, word, tiles + word * kTogether + lane, kTogether);
+    TurnRows<kWords>(rows, tiles);
+  }
+}
+
+// Scores of block g of `out`, from there on.
+HWY_INLINE Scores FromBlock(const Scores& out, size_t g) {
+  return {out.scores + g * out.stride, out.peaks + g * (out.stride / Scores::kRun), out.stride};
+}
+
+// Calls score(tile, scores) for every vector of seeds; scores[g] are those of kGroup blocks, which
+// go to `out`. tile: of so many words.
+template <int kGroup, int kWords, typename Score>
+HWY_INLINE void ScoreTiles(const int32_t* HWY_RESTRICT tiles, int count, const Scores& out,
+                           const Score& score) {
+  constexpr int kRun = static_cast<int>(Scores::kRun) * kLanes;
+  const D d;
+  for (int run = 0; run < count; run += kRun) {
+    V peak[kGroup];
+    HWY_UNROLL(4)
+    for (int g = 0; g < kGroup; ++g) peak[g] = hn::Zero(d);
+    const int end = std::min(count, run + kRun);
+    for (int at = run; at < end; at += kLanes, tiles += kWords * kLanes) {
+      V scores[kGroup];
+      score(tiles, scores);
+      HWY_UNROLL(4)
+      for (int g = 0; g < kGroup; ++g) {
+        peak[g] = hn::Max(peak[g], scores[g]);
+        hn::Store(scores[g], d, out.scores + static_cast<size_t>(g) * out.stride + at);
       }
     }
-#endif
+    HWY_UNROLL(4)
+    for (int g = 0; g < kGroup; ++g) {
+      hn::Store(peak[g], d, FromBlock(out, static_cast<size_t>(g)).peaks + run / kRun * kLanes);
+    }
   }
 }
 
 #if HWY_TARGET == HWY_SCALAR
 
 template <int C, int P, int kGroup>
-inline void ScoreGroup(const int32_t* tiles, int count, const int16_t* blocks, float* scores,
-                       size_t stride) {
+inline void ScoreGroup(const int32_t* tiles, int count, const int16_t* blocks, const Scores& out) {
   constexpr int kWords = C * P / 2;
-  for (int i = 0; i < count; ++i) {
-    const int32_t* tile = tiles + (i / 4) * kWords * 4 + i % 4;
-    for (int g = 0; g < kGroup; ++g) {
+  for (int g = 0; g < kGroup; ++g) {
+    const Scores to = FromBlock(out, static_cast<size_t>(g));
+    for (int i = 0; i < count; ++i) {
+      const int32_t* tile = tiles + (i / 4) * kWords * 4 + i % 4;
       float score = 0;
       for (int p = 0; p < P; ++p) {
         int32_t sum = 0;
@@ -136,7 +101,9 @@ inline void ScoreGroup(const int32_t* tiles, int count, const int16_t* blocks, f
         }
         score += static_cast<float>(sum) * static_cast<float>(sum);
       }
-      scores[static_cast<size_t>(g) * stride + static_cast<size_t>(i)] = score;
+      to.scores[i] = score;
+      float& peak = to.peaks[i / static_cast<int>(Scores::kRun)];
+      peak = i % static_cast<int>(Scores::kRun) == 0 ? score : std::max(peak, score);
     }
   }
 }
@@ -146,9 +113,7 @@ inline void ScoreGroup(const int32_t* tiles, int count, const int16_t* blocks, f
 // z_p of kGroup blocks for a vector of seeds.
 template <int C, int P, int kGroup>
 HWY_INLINE void ScoreGroup(const int32_t* HWY_RESTRICT tiles, int count,
-                           const int16_t* HWY_RESTRICT blocks, float* HWY_RESTRICT scores,
-                           size_t stride) {
-  constexpr int kWords = C * P / 2;
+                           const int16_t* HWY_RESTRICT blocks, const Scores& out) {
   const D d;
   const D32 d32;
   const D16 d16;
@@ -160,8 +125,7 @@ HWY_INLINE void ScoreGroup(const int32_t* HWY_RESTRICT tiles, int count,
       weights[g][w] = hn::BitCast(d16, hn::Set(d32, pair));
     }
   }
-  for (int at = 0; at < count; at += kLanes, tiles += kWords * kLanes) {
-    V score[kGroup];
+  ScoreTiles<kGroup, C * P / 2>(tiles, count, out, [&](const int32_t* tile, V* score) HWY_ATTR {
     HWY_UNROLL(4)
     for (int p = 0; p < P; ++p) {
       V32 sum[kGroup], more[kGroup];
@@ -169,7 +133,7 @@ HWY_INLINE void ScoreGroup(const int32_t* HWY_RESTRICT tiles, int count,
       for (int g = 0; g < kGroup; ++g) sum[g] = more[g] = hn::Zero(d32);
       HWY_UNROLL(16)
       for (int w = 0; w < C / 2; ++w) {
-        const auto words = hn::BitCast(d16, hn::Load(d32, tiles + (p * C / 2 + w) * kLanes));
+        const auto words = hn::BitCast(d16, hn::Load(d32, tile + (p * C / 2 + w) * kLanes));
         HWY_UNROLL(4)
         for (int g = 0; g < kGroup; ++g) {
           sum[g] = AddPairProducts(words, weights[g][w], sum[g], more[g]);
@@ -181,69 +145,66 @@ HWY_INLINE void ScoreGroup(const int32_t* HWY_RESTRICT tiles, int count,
         score[g] = p == 0 ? hn::Mul(z, z) : hn::MulAdd(z, z, score[g]);
       }
     }
-    HWY_UNROLL(4)
-    for (int g = 0; g < kGroup; ++g) {
-      hn::Store(score[g], d, scores + static_cast<size_t>(g) * stride + at);
-    }
-  }
+  });
 }
 
 #endif
 
 template <int C, int P>
 void ScoreRows(const int32_t* tiles, int count, const int16_t* blocks, int block_count,
-               float* scores, size_t stride) {
+               const Scores& out) {
   constexpr int kGroup = 4;
   int b = 0;
   for (; b + kGroup <= block_count; b += kGroup) {
-    ScoreGroup<C, P, kGroup>(tiles, count, blocks + b * C, scores, stride);
-    scores += kGroup * stride;
+    ScoreGroup<C, P, kGroup>(tiles, count, blocks + b * C, FromBlock(out, static_cast<size_t>(b)));
   }
-  for (; b < block_count; ++b, scores += stride) {
-    ScoreGroup<C, P, 1>(tiles, count, blocks + b * C, scores, stride);
+  for (; b < block_count; ++b) {
+    ScoreGroup<C, P, 1>(tiles, count, blocks + b * C, FromBlock(out, static_cast<size_t>(b)));
   }
 }
 
 // The first of the largest of scores[0 .. count).
-inline int Largest(const float* scores, int count) {
+inline int Largest(const Scores& of, int count) {
+  constexpr int kRun = static_cast<int>(Scores::kRun) * kLanes;
   const D d;
+  const int peaks = (count + kRun - 1) / kRun * kLanes;
   V most = hn::Zero(d);
-  for (int at = 0; at < count; at += kLanes) most = hn::Max(most, hn::Load(d, scores + at));
+  for (int at = 0; at < peaks; at += kLanes) most = hn::Max(most, hn::Load(d, of.peaks + at));
   const V largest = hn::Set(d, hn::GetLane(hn::MaxOfLanes(d, most)));
-  for (int at = 0; at < count; at += kLanes) {
-    const intptr_t lane = hn::FindFirstTrue(d, hn::Eq(hn::Load(d, scores + at), largest));
+  int run = 0;
+  while (run + kLanes < peaks && hn::AllFalse(d, hn::Eq(hn::Load(d, of.peaks + run), largest))) {
+    run += kLanes;
+  }
+  for (int at = run * static_cast<int>(Scores::kRun); at < count; at += kLanes) {
+    const intptr_t lane = hn::FindFirstTrue(d, hn::Eq(hn::Load(d, of.scores + at), largest));
     if (lane >= 0) return at + static_cast<int>(lane);
   }
   return 0;
 }
 
 // The places of scores[0 .. count) that are at least `threshold`; their number. Most scores are far
-// below: vectors are looked at one by one only where the largest of kTogether of them is not.
-inline int SelectPlaces(const float* scores, int count, float threshold, uint32_t* places) {
+// below: a run is looked at only where its peaks are not.
+inline int SelectPlaces(const Scores& of, int count, float threshold, uint32_t* places) {
+  constexpr int kRun = static_cast<int>(Scores::kRun) * kLanes;
   const D d;
-  constexpr int kTogether = 4;
-  int found = 0;
   const V least = hn::Set(d, threshold);
-  const auto select = [&](int at) HWY_ATTR {
-    const auto above = hn::Ge(hn::Load(d, scores + at), least);
-    if (hn::AllFalse(d, above)) return;
-    uint8_t bytes[8] = {};
-    hn::StoreMaskBits(d, above, bytes);
-    uint32_t bits = bytes[0] | static_cast<uint32_t>(bytes[1]) << 8;
-    for (; bits != 0; bits &= bits - 1) {
-      places[found++] = static_cast<uint32_t>(at) +
-                        static_cast<uint32_t>(hwy::Num0BitsBelowLS1Bit_Nonzero32(bits));
+  int found = 0;
+  const float* peaks = of.peaks;
+  for (int run = 0; run < count; run += kRun, peaks += kLanes) {
+    if (hn::AllFalse(d, hn::Ge(hn::Load(d, peaks), least))) continue;
+    const int end = std::min(count, run + kRun);
+    for (int at = run; at < end; at += kLanes) {
+      const auto above = hn::Ge(hn::Load(d, of.scores + at), least);
+      if (hn::AllFalse(d, above)) continue;
+      uint8_t bytes[8] = {};
+      hn::StoreMaskBits(d, above, bytes);
+      uint32_t bits = bytes[0] | static_cast<uint32_t>(bytes[1]) << 8;
+      for (; bits != 0; bits &= bits - 1) {
+        places[found++] = static_cast<uint32_t>(at) +
+                          static_cast<uint32_t>(hwy::Num0BitsBelowLS1Bit_Nonzero32(bits));
+      }
     }
-  };
-  int at = 0;
-  for (; at + kTogether * kLanes <= count; at += kTogether * kLanes) {
-    V most = hn::Load(d, scores + at);
-    HWY_UNROLL(4)
-    for (int i = 1; i < kTogether; ++i) most = hn::Max(most, hn::Load(d, scores + at + i * kLanes));
-    if (hn::AllFalse(d, hn::Ge(most, least))) continue;
-    for (int i = 0; i < kTogether; ++i) select(at + i * kLanes);
   }
-  for (; at < count; at += kLanes) select(at);
   return found;
 }
 
@@ -273,12 +234,10 @@ inline void AnyFetchRows(const SeedTable& table, const uint16_t* seeds, int coun
 }
 
 inline void AnyScoreRows(const codec::Profile& profile, const int32_t* tiles, int count,
-                         const int16_t* blocks, int block_count, float* scores, size_t stride) {
-  if (profile.rank == 3) {
-    return ScoreRows<8, 3>(tiles, count, blocks, block_count, scores, stride);
-  }
-  return profile.block == 8 ? ScoreRows<8, 4>(tiles, count, blocks, block_count, scores, stride)
-                            : ScoreRows<12, 4>(tiles, count, blocks, block_count, scores, stride);
+                         const int16_t* blocks, int block_count, const Scores& out) {
+  if (profile.rank == 3) return ScoreRows<8, 3>(tiles, count, blocks, block_count, out);
+  return profile.block == 8 ? ScoreRows<8, 4>(tiles, count, blocks, block_count, out)
+                            : ScoreRows<12, 4>(tiles, count, blocks, block_count, out);
 }
 
 }  // namespace HWY_NAMESPACE

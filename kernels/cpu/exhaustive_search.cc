@@ -15,8 +15,22 @@ namespace {
 // which would let nearly all seeds survive.
 constexpr size_t kDirectSeeds = 8192;
 
+// A code D improves on the zero code only if |D| <= 2 |w|; this and a little more, of |w|.
+constexpr double kReach = 2 * (1 + 0x1p-20);
+
 // Blocks that are scanned together: enough to share a pass over the seed tables.
 constexpr size_t kTogether = 64;
+
+// From below a block that few seeds have codes short enough for, to above one so far over the
+// highest level that no code reaches its projections: of others, nearly all seeds would survive.
+NormRange ScannedNorms(const backend::EncodeSpec& spec, double lowest, double highest) {
+  if (spec.fit != codec::Fit::kOptimal) return {0, HUGE_VAL};
+  constexpr double kFar = 4;
+  const search::BoundTable& table = search::BoundTable::For(spec.profile);
+  const double least = table.shortest_codes()[kDirectSeeds].norm * lowest / kReach;
+  const double most = kFar * highest * spec.profile.rank * std::sqrt(spec.profile.block) * 0x1p15;
+  return {least * least, most * most};
+}
 
 // Seeds that are finished together: the threshold of the others falls with each lot.
 constexpr size_t kLot = 8;
@@ -29,7 +43,8 @@ ExhaustiveSearch::ExhaustiveSearch(const SearchKernels& kernels, const backend::
       table_(search::BoundTable::For(spec.profile)),
       seed_table_(search::SeedTable::For(spec.profile)),
       lowest_level_(*std::min_element(spec.levels.scale.begin(), spec.levels.scale.end())),
-      highest_level_(codec::LargestLevel(spec.levels)) {}
+      highest_level_(codec::LargestLevel(spec.levels)),
+      scanned_(ScannedNorms(spec, lowest_level_, highest_level_)) {}
 
 absl::Status ExhaustiveSearch::Run(const Batch& batch, std::stop_token stop) {
   for (size_t i = 0; i < batch.places.size(); i += kTogether) {
@@ -47,8 +62,8 @@ absl::Status ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint3
   unit_.clear();
   for (const uint32_t place : places) {
     if (stop.stop_requested()) return cancelled();
-    const BlockTask task = kernels_.make_task(spec_.profile, batch.weights + place * width);
-    if (HasShortcut(task)) {
+    const BlockTask task = codec::MakeTask(spec_.profile, batch.weights + place * width);
+    if (!scanned_.Contains(task.squared_norm)) {
       TakeShortcut(task, batch.best[place]);
       continue;
     }
@@ -70,15 +85,7 @@ absl::Status ExhaustiveSearch::RunSome(const Batch& batch, std::span<const uint3
 
 void ExhaustiveSearch::TakeShortcut(const BlockTask& task, Candidate& best) {
   if (codec::IsOutOfReach(spec_.profile, task, spec_.levels)) return;
-  IsFar(task) ? SearchFar(task, best) : SearchTiny(task, best);
-}
-
-// A block far above the highest level: what its projections say matters no more, as no code reaches
-// them, and nearly all seeds would survive the scan.
-bool ExhaustiveSearch::IsFar(const BlockTask& task) const {
-  constexpr double kFar = 4;
-  const double longest = spec_.profile.rank * std::sqrt(spec_.profile.block) * 0x1p15;  // about
-  return std::sqrt(task.squared_norm) > kFar * highest_level_ * longest;
+  task.squared_norm > scanned_.most ? SearchFar(task, best) : SearchTiny(task, best);
 }
 
 // The seeds by the least error that their largest coefficients can reach.
@@ -96,20 +103,9 @@ void ExhaustiveSearch::SearchFar(const BlockTask& task, Candidate& best) {
   }
 }
 
-// A code D improves on the zero code only if |D| <= 2 |w|; in units of the lowest level.
-double ExhaustiveSearch::ShortestReach(const BlockTask& task) const {
-  return 2 * std::sqrt(task.squared_norm) / lowest_level_ * (1 + 0x1p-20);
-}
-
-// A block far below the lowest level: few seeds have codes that short. Without this, every seed
-// would survive the scan.
-bool ExhaustiveSearch::IsTiny(const BlockTask& task) const {
-  return table_.shortest_codes()[kDirectSeeds].norm > ShortestReach(task);
-}
-
 void ExhaustiveSearch::SearchTiny(const BlockTask& task, Candidate& best) const {
   const auto& codes = table_.shortest_codes();
-  const double reach = ShortestReach(task);
+  const double reach = kReach * std::sqrt(task.squared_norm) / lowest_level_;
   for (size_t i = 0; codes[i].norm <= reach; ++i) {
     codec::EvaluateSeed(spec_.profile, spec_.fit, task, spec_.levels, codes[i].seed, best);
   }
@@ -121,7 +117,7 @@ void ExhaustiveSearch::Finish(const Block& block, const int16_t* unit, const flo
                               Candidate& best) {
   const BlockTask& task = block.task;
   if (spec_.fit == codec::Fit::kOptimal) {
-    finish_ = MakeFinishTask(spec_.profile, task, spec_.levels, seed_table_);
+    kernels_.prepare(spec_.profile, spec_.levels, seed_table_, task.weights, finish_);
   }
   const int first = static_cast<int>(std::max_element(maxima, maxima + table_.chunks()) - maxima);
   kernels_.chunk_scores(table_, unit, 1, first, scores_);

@@ -17,6 +17,13 @@
 
 namespace seedlm::cpu {
 
+// Squared norms from `least` to `most`.
+struct NormRange {
+  double least = 0, most = 0;
+
+  bool Contains(double squared_norm) const { return squared_norm >= least && squared_norm <= most; }
+};
+
 // Finds the exact best codes of a batch: all seeds are scored in float32 with a proven margin, and
 // those that can matter are finished exactly. Not thread-safe: buffers are reused. What it is made
 // from must outlive it.
@@ -28,10 +35,9 @@ class ExhaustiveSearch {
   // `stop`.
   absl::Status Run(const Batch& batch, std::stop_token stop);
 
-  // Whether the block is so large or so small for the levels that its code is found without a scan.
-  bool HasShortcut(const codec::BlockTask& task) const {
-    return spec_.fit == codec::Fit::kOptimal && (IsFar(task) || IsTiny(task));
-  }
+  // The blocks that are scanned. Others are so large or so small for the levels that their codes
+  // are found without.
+  const NormRange& scanned() const { return scanned_; }
 
  private:
   struct Block {
@@ -41,10 +47,7 @@ class ExhaustiveSearch {
 
   absl::Status RunSome(const Batch& batch, std::span<const uint32_t> places, std::stop_token stop);
   void TakeShortcut(const codec::BlockTask& task, codec::Candidate& best);
-  bool IsFar(const codec::BlockTask& task) const;
   void SearchFar(const codec::BlockTask& task, codec::Candidate& best);
-  double ShortestReach(const codec::BlockTask& task) const;
-  bool IsTiny(const codec::BlockTask& task) const;
   void SearchTiny(const codec::BlockTask& task, codec::Candidate& best) const;
   void Finish(const Block& block, const int16_t* unit, const float* maxima, codec::Candidate& best);
   void Evaluate(const codec::BlockTask& task, codec::Candidate& best);
@@ -56,6 +59,7 @@ class ExhaustiveSearch {
   const search::SeedTable& seed_table_;
   const double lowest_level_;
   const double highest_level_;
+  const NormRange scanned_;
   FinishTask finish_;
   std::vector<Block> blocks_;
   std::vector<int16_t> unit_;  // [blocks, C], scaled to BoundTable::block_unit()

@@ -10,7 +10,8 @@
 namespace seedlm::cpu {
 
 // A block scaled to unit norm, for float32. Notation of codec/seed_search.h, all lengths in units
-// of |w|: F = |u - D/|w||^2 = gap + |z - sigma R q|^2 with u = w / |w|, sigma = level / |w|.
+// of |w|: F = |u - D/|w||^2 = gap + |z - sigma R q|^2 with u = w / |w|, sigma = level / |w|. Made
+// by SearchKernels::prepare, which says what it points to.
 struct FinishTask {
   codec::BlockTask block;
   const codec::Profile* profile;
@@ -25,9 +26,5 @@ struct FinishTask {
   // No level is below 2^-60 |w|: float32 arithmetic neither over- nor underflows.
   bool in_range;
 };
-
-// REQUIRES: block.squared_norm > 0; what is pointed to outlives the task.
-FinishTask MakeFinishTask(const codec::Profile& profile, const codec::BlockTask& block,
-                          const codec::LevelTable& levels, const search::SeedTable& seeds);
 
 }  // namespace seedlm::cpu

@@ -325,12 +325,6 @@ class Finisher {
   Code codes_[kMaxLeaves];
 };
 
-// codec::MakeTask with this instruction set's fma().
-HWY_FLATTEN inline codec::BlockTask MakeBlockTask(const codec::Profile& profile,
-                                                  const float* weights) {
-  return codec::MakeTask(profile, weights);
-}
-
 inline void AnyFinish(const FinishTask& task, const uint32_t* seeds, int count,
                       codec::Candidate& best) {
   if (task.profile->rank == 3) {

@@ -11,8 +11,10 @@
 #include "absl/status/status.h"
 #include "kernels/backend/shard.h"
 #include "kernels/codec/seed_search.h"
+#include "kernels/cpu/cell_filing.h"
 #include "kernels/cpu/encode_shard.h"
 #include "kernels/cpu/exhaustive_search.h"
+#include "kernels/cpu/list_builder.h"
 #include "kernels/cpu/search_kernels.h"
 #include "kernels/search/cell_index.h"
 #include "kernels/search/seed_table.h"
@@ -48,46 +50,39 @@ class IndexSearch {
   const IndexStatistics& statistics() const { return statistics_; }
 
  private:
-  // Blocks [first, last) of filed_ lie in one cell.
-  struct Visit {
-    uint32_t cell;
-    uint32_t first, last;
-  };
+  using List = search::CellIndex::List;
+
   struct Item {
-    codec::BlockTask task;
+    PreparedBlock block;
     uint32_t place;
-    double inverse_norm;
-    double cosine;  // of the angle to the cell's centre
-    int prefix;     // of the list, as expected; then, as scored
-    double share;   // sin^2 alpha within which its seeds were collected
-    double slack;   // by which a computed score may be too low
-    uint32_t top;   // the seed of the largest score
+    int prefix;    // of the list, as expected; then, as scored
+    double share;  // sin^2 alpha within which its seeds were collected
+    uint32_t top;  // the seed of the largest score
     // Seeds that wait to be finished: candidates_[first, last).
     size_t first, last;
-    FinishTask finish;
+  };
+  // Room for the scores of some blocks.
+  struct ScoreBuffer {
+    search::AlignedFloats scores, peaks;
+    size_t stride = 0;
+
+    void Reserve(size_t blocks, size_t count);
+    Scores At(size_t block);
   };
 
-  void File(const Batch& batch);
-  void SortFiled();
-  absl::Status BuildLists(std::stop_token stop);
-  void Build(std::span<const uint32_t> cells);
-  void SearchCell(const Batch& batch, const Visit& visit, const search::CellIndex::List& list);
-  void LoadItem(const Batch& batch, uint32_t place, const double* centre,
-                const search::CellIndex::List& list, Item& item);
-  const uint16_t* SeedsOf(const search::CellIndex::List& list, int count);
-  void LoadUnit(Item& item);
+  void SearchCell(const Batch& batch, const CellFiling::Visit& visit, const List& list);
+  void LoadItem(const Batch& batch, uint32_t place, const double* centre, const List& list,
+                Item& item);
+  const uint16_t* SeedsOf(const List& list, int count);
+  void LoadUnit(const Item& item);
   void FetchRows(const uint16_t* seeds, int count, search::AlignedWords& tiles);
-  void ScoreRows(const int32_t* tiles, int count, size_t first, size_t blocks, float* scores,
-                 size_t stride);
+  void ScoreRows(const int32_t* tiles, int count, size_t first, size_t blocks, const Scores& out);
   size_t TileStart(int seed) const;
   void PrefetchVisit(const Batch& batch, size_t visit);
   void PrefetchSome(size_t count);
-  void SearchGroup(const Batch& batch, const search::CellIndex::List& list,
-                   std::span<const uint64_t> order, size_t stride);
-  void Start(Item& item, codec::Candidate& best);
-  bool Extend(Item& item, size_t place, const search::CellIndex::List& list,
-              codec::Candidate& best);
-  void Collect(Item& item, const uint16_t* seeds, const float* scores, int count, double share);
+  void SearchGroup(const Batch& batch, const List& list, std::span<const uint64_t> order);
+  bool Extend(Item& item, size_t place, const List& list, codec::Candidate& best);
+  void Collect(Item& item, const uint16_t* seeds, const Scores& scores, int count, double share);
   void Finish(const Item& item, codec::Candidate& best);
   double Share(const Item& item, const codec::Candidate& best) const;
   float Threshold(const Item& item, double share) const;
@@ -98,11 +93,11 @@ class IndexSearch {
   const search::SeedTable& seeds_;
   const bool by_bytes_;  // whether rows of bytes are scored
   ExhaustiveSearch exhaustive_;
+  CellFiling filing_;
+  ListBuilder lists_;
   double expected_share_;  // sin^2 alpha of the blocks so far
   IndexStatistics statistics_;
 
-  std::vector<uint64_t> filed_, sorting_;  // cell << 32 | place
-  std::vector<Visit> visits_;
   std::vector<uint32_t> rest_;           // places for the exhaustive scan
   std::vector<Item> items_;              // of a visit, and memory for larger ones
   std::vector<uint64_t> order_;          // of a visit: prefix << 32 | item, descending
@@ -115,7 +110,7 @@ class IndexSearch {
   std::span<const uint16_t> ahead_;
   size_t ahead_a_block_ = 0;
   search::AlignedWords tiles_, more_tiles_;
-  search::AlignedFloats scores_, more_scores_;
+  ScoreBuffer scores_, more_scores_;
   std::vector<uint32_t> places_;      // in a list
   std::vector<uint32_t> candidates_;  // seeds
 };

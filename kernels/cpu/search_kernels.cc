@@ -12,8 +12,11 @@
 //
 #include "hwy/highway.h"
 #include "kernels/cpu/byte_scan_inl.h"
+#include "kernels/cpu/cell_keys_inl.h"
 #include "kernels/cpu/cell_scan_inl.h"
 #include "kernels/cpu/finish_inl.h"
+#include "kernels/cpu/gaps_inl.h"
+#include "kernels/cpu/prepare_inl.h"
 #include "kernels/cpu/scan_inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -33,7 +36,10 @@ SearchKernels MakeKernels() {
   kernels.largest = &Largest;
   kernels.select = &SelectPlaces;
   kernels.keep = &KeepNear;
-  kernels.make_task = &MakeBlockTask;
+  kernels.cell_keys = &AnyCellKeys;
+  kernels.decode_gaps = &DecodeGaps;
+  kernels.prepare = &Prepare;
+  kernels.prepare_for_cell = &PrepareForCell;
   kernels.finish = &AnyFinish;
   return kernels;
 }

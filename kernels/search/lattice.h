@@ -81,4 +81,12 @@ SEEDLM_HD inline LatticePoint PointOfKey(uint64_t key, int n) {
   return point;
 }
 
+// The centre of the cell of a key: a unit vector [n]. REQUIRES: key != 0.
+inline void CentreOfKey(uint64_t key, int n, double* centre) {
+  const LatticePoint point = PointOfKey(key, n);
+  double squared = 0;
+  for (int c = 0; c < n; ++c) squared += point.twice[c] * point.twice[c];
+  for (int c = 0; c < n; ++c) centre[c] = point.twice[c] / std::sqrt(squared);
+}
+
 }  // namespace seedlm::search

@@ -57,10 +57,12 @@ TEST_CASE("finishing finds what the exact routine finds") {
           codec::EvaluateSeed(profile, codec::Fit::kOptimal, block, levels, seed, expected);
         }
         improved += expected.remainder != 0;
-        const FinishTask task = MakeFinishTask(profile, block, levels, seeds);
         for (const auto& [name, kernels] : targets) {
           CAPTURE(name, profile.name, testing::Name(kind), trial);
           Candidate got = codec::InitialCandidate(codec::Fit::kOptimal, block);
+          FinishTask task;
+          kernels.prepare(profile, levels, seeds, weights.data(), task);
+          CHECK(task.block.squared_norm == block.squared_norm);
           kernels.finish(task, list.data(), static_cast<int>(list.size()), got);
           CHECK(got.error == expected.error);
           CHECK(got.seed == expected.seed);

@@ -147,8 +147,9 @@ TEST_CASE("scores of byte rows are bounds of the projections, and not far from t
       squared += block.weights[c] * block.weights[c];
     }
     block.scale = static_cast<float>(1 / squared);
-    search::AlignedFloats scores(RoundUp(seeds.size()));
-    kernels.score_byte_rows(profile, tiles.data(), count, &block, 1, scores.data(), 0);
+    search::AlignedFloats scores(RoundUp(seeds.size())), peaks(scores.size());
+    kernels.score_byte_rows(profile, tiles.data(), count, &block, 1,
+                            {scores.data(), peaks.data(), 0});
     double slack = 0;
     for (size_t i = 0; i < seeds.size(); ++i) {
       const codec::Factor factor = codec::FactorBasis(profile, codec::MakeBasis(profile, seeds[i]));

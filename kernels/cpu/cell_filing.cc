@@ -1,0 +1,60 @@
+#include "kernels/cpu/cell_filing.h"
+
+#include <algorithm>
+
+namespace seedlm::cpu {
+
+using search::CellIndex;
+
+void CellFiling::File(const Batch& batch, const NormRange& scanned, std::vector<uint32_t>& rest) {
+  constexpr size_t kTogether = 64;  // whose places in the table of cells are asked for ahead
+  filed_.clear();
+  for (size_t first = 0; first < batch.places.size(); first += kTogether) {
+    const auto places =
+        batch.places.subspan(first, std::min(kTogether, batch.places.size() - first));
+    uint64_t keys[kTogether];
+    double squared_norms[kTogether];
+    kernels_.cell_keys(profile_, batch.weights, places.data(), static_cast<int>(places.size()),
+                       index_.resolution().radius, keys, squared_norms);
+    for (size_t i = 0; i < places.size(); ++i) {
+      if (!scanned.Contains(squared_norms[i])) keys[i] = 0;
+      index_.PrefetchFind(keys[i]);
+    }
+    for (size_t i = 0; i < places.size(); ++i) {
+      const uint32_t cell = index_.Find(keys[i]);
+      if (cell == CellIndex::kNoCell) {
+        rest.push_back(places[i]);
+      } else {
+        filed_.push_back(uint64_t{cell} << 32 | places[i]);
+      }
+    }
+  }
+  Sort();
+}
+
+// By cell, then place: two passes of a radix sort over the cells' numbers; then visits_.
+void CellFiling::Sort() {
+  constexpr int kBits = 11;
+  constexpr uint32_t kMask = (1u << kBits) - 1;
+  constexpr size_t kFew = 256;
+  if (filed_.size() < kFew) std::sort(filed_.begin(), filed_.end());
+  sorting_.resize(filed_.size());
+  for (int shift = 32; filed_.size() >= kFew && (index_.cell_slots() - 1) >> (shift - 32) != 0;
+       shift += kBits) {
+    uint32_t begin[kMask + 2] = {};
+    for (const uint64_t entry : filed_) ++begin[((entry >> shift) & kMask) + 1];
+    for (uint32_t d = 0; d < kMask; ++d) begin[d + 1] += begin[d];
+    for (const uint64_t entry : filed_) sorting_[begin[(entry >> shift) & kMask]++] = entry;
+    filed_.swap(sorting_);
+  }
+  visits_.clear();
+  for (uint32_t i = 0; i < filed_.size(); ++i) {
+    const uint32_t cell = static_cast<uint32_t>(filed_[i] >> 32);
+    if (visits_.empty() || visits_.back().cell != cell || visits_.back().count() == kVisit) {
+      visits_.push_back({cell, i, i});
+    }
+    visits_.back().last = i + 1;
+  }
+}
+
+}  // namespace seedlm::cpu

@@ -1,0 +1,105 @@
+// Rows of 32-bit words turned into columns, for one instruction set; included once for each by
+// Highway's foreach_target.
+#if defined(SEEDLM_TURN_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEEDLM_TURN_INL_H_
+#undef SEEDLM_TURN_INL_H_
+#else
+#define SEEDLM_TURN_INL_H_
+#endif
+
+#include <cstdint>
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/cpu/scan_inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace seedlm::cpu {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Rows that are turned together; a tile is at least 4 wide.
+constexpr int kTurned = kLanes < 4 ? 4 : kLanes;
+
+// Turns the 4 x 4 words at rows[0..3] + word: column i goes to out + i * stride.
+#if HWY_TARGET == HWY_SCALAR
+
+inline void TurnWords(const int16_t* const* rows, int word, int32_t* out, size_t stride) {
+  for (size_t i = 0; i < 4; ++i) {
+    for (size_t r = 0; r < 4; ++r) {
+      memcpy(out + i * stride + r, rows[r] + 2 * (word + static_cast<int>(i)), sizeof(int32_t));
+    }
+  }
+}
+
+#else
+
+HWY_INLINE void TurnWords(const int16_t* const* rows, int word, int32_t* out, size_t stride) {
+  const hn::Full128<int32_t> d;
+  const hn::Full128<int64_t> d64;
+  const auto load = [&](int r) HWY_ATTR {
+    return hn::LoadU(d, reinterpret_cast<const int32_t*>(rows[r]) + word);
+  };
+  const auto a = load(0), b = load(1), c = load(2), e = load(3);
+  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
+  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
+  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
+  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, out + stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, out + 2 * stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 3 * stride);
+}
+
+#endif
+
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+// The same for 16 rows at once: lane k of a vector of four begins as row 4 k + r.
+HWY_INLINE void TurnSixteen(const int16_t* const* rows, int word, int32_t* out) {
+  const hn::Full512<int32_t> d;
+  const hn::Full512<int64_t> d64;
+  const auto load = [&](int r) HWY_ATTR {
+    const auto at = [&](int row) HWY_ATTR {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row]) + word / 4);
+    };
+    __m512i four = _mm512_castsi128_si512(at(r));
+    four = _mm512_inserti32x4(four, at(r + 4), 1);
+    four = _mm512_inserti32x4(four, at(r + 8), 2);
+    return hn::Vec512<int32_t>{_mm512_inserti32x4(four, at(r + 12), 3)};
+  };
+  const auto a = load(0), b = load(1), c = load(2), e = load(3);
+  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
+  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
+  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
+  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
+  hn::Store(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, out);
+  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, out + 16);
+  hn::Store(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, out + 32);
+  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 48);
+}
+
+#endif
+
+// tile[word][r] = word `word` of rows[r], r < kTurned. kWords: a multiple of 4.
+template <int kWords>
+HWY_INLINE void TurnRows(const int16_t* const* rows, int32_t* tile) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  HWY_UNROLL(16)
+  for (int word = 0; word < kWords; word += 4) TurnSixteen(rows, word, tile + word * 16);
+#else
+  for (int lane = 0; lane < kTurned; lane += 4) {
+    HWY_UNROLL(16)
+    for (int word = 0; word < kWords; word += 4) {
+      TurnWords(rows + lane, word, tile + word * kTurned + lane, kTurned);
+    }
+  }
+#endif
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace seedlm::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard for each target
