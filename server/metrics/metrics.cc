@@ -6,7 +6,7 @@
 namespace seedlm::server {
 namespace {
 
-// A shard is at most 4 M weights: from milliseconds on a device to minutes on the reference.
+// A shard is at most 8 M weights: from milliseconds on a device to minutes on the reference.
 const std::vector<double> kShardBuckets{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300};
 // From a look at the store to an upload of gigabytes or a job watched for an hour.
 const std::vector<double> kRpcBuckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
@@ -26,7 +26,7 @@ std::vector<MetricInfo> MakeMetrics() {
        "seedlm_shard_seconds",
        kHistogram,
        {"backend"},
-       "Time to encode a shard (at most 4 Mi weights) on one worker",
+       "Time to encode a shard (at most 8 Mi weights) on one worker",
        kShardBuckets},
       {kDeviceBusySeconds,
        "seedlm_device_busy_seconds_total",

@@ -52,16 +52,17 @@ struct BackendUse {
   int workers = 0;  // shards at a time; 0 if it is not available
 };
 
-// 16 MiB of float32, half a million blocks: enough of them share the cells of the search's index. A
-// row may be as long (kMaxRowWeights), so no shard is larger.
+// 16 MiB of the source: half a million blocks of float32, a million of bfloat16. The more, the more
+// of them share the cells of the search's index. A row of float32 may be as long (kMaxRowWeights),
+// so no shard is larger. The search takes 6 times as much for a while (kernels/cpu).
 inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 22;
 
 // Beside the workers: jobs that wait for another machine, to begin or to publish, at a time.
 inline constexpr int kWaitingThreads = 8;
 
 struct SchedulerOptions {
-  int threads = 0;  // 0: one for each hardware thread
-  int64_t shard_weights = kDefaultShardWeights;
+  int threads = 0;                               // 0: one for each hardware thread
+  int64_t shard_weights = kDefaultShardWeights;  // of float32; of 16-bit types twice as many
   // What Shutdown does with jobs that have not ended: false leaves them for the next start, true
   // (embedded server) cancels them.
   bool cancel_on_shutdown = false;

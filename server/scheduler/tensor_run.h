@@ -24,7 +24,8 @@ namespace seedlm::server {
 // are counts, and the sums of the shards are added in the order of their rows.
 class TensorRun {
  public:
-  // `weights_to_come`: of the whole job, see EncodeSpec::blocks_to_come; 0: not known.
+  // `shard_weights`: of a shard of float32; one of a narrower type has as many bytes, so more
+  // weights. `weights_to_come`: of the whole job, see EncodeSpec::blocks_to_come; 0: not known.
   // `id`: index into CompressionPlan::tensors, under which work is recorded.
   // REQUIRES: `tensor` is a compressed one of the plan, which outlives this.
   TensorRun(int64_t id, const format::PlannedTensor& tensor, const format::SafetensorsFile& file,

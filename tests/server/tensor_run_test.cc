@@ -44,6 +44,16 @@ TEST_CASE("shards cover the rows in order, and the last one that is added says s
   }
 }
 
+TEST_CASE("a shard has as many bytes of the source, whatever their type") {
+  Fixture f;
+  WriteSafetensors(f.directory / "in.safetensors", {Bf16Tensor("a.weight", 100, 64, 1u)});
+  const auto file = OpenSafetensors(f.directory / "in.safetensors");
+  const format::PlannedTensor planned{0, file->Find("a.weight"), true, ""};
+  TensorRun run(0, planned, *file, {}, 640);
+  CHECK(run.shards() == 5);
+  CHECK(run.TakeShard().rows.row_count == 20);
+}
+
 TEST_CASE("the sums do not depend on the order in which shards are finished") {
   // Values whose float64 sum depends on the order of addition.
   const auto sums_of = [](int64_t index) {
