@@ -21,6 +21,25 @@ uint64_t Mix(uint64_t key) {
   return key ^ (key >> 31);
 }
 
+// Eight bytes at once.
+uint64_t Eight(const uint8_t* bytes) {
+  uint64_t eight;
+  std::memcpy(&eight, bytes, sizeof eight);
+  return eight;
+}
+
+// How many of them are 0.
+int ZeroBytes(uint64_t eight) {
+  constexpr uint64_t kLow = 0x7F7F7F7F7F7F7F7Fu;
+  return std::popcount(~(((eight & kLow) + kLow) | eight | kLow));
+}
+
+uint32_t SumOfBytes(uint64_t eight) {
+  constexpr uint64_t kEven = 0x00FF00FF00FF00FFu;
+  return static_cast<uint32_t>((((eight & kEven) + ((eight >> 8) & kEven)) * 0x0001000100010001u) >>
+                               48);
+}
+
 }  // namespace
 
 bool MemoryBudget::Take(int64_t bytes) {
@@ -186,15 +205,28 @@ bool CellIndex::IsSound(const uint16_t* begin, std::span<const uint8_t> code) co
   }
   if (coding_ == Coding::kPlain) {
     if (code.size() != begin[kBins] * sizeof(uint16_t)) return false;
-    for (size_t i = 0; i < code.size(); i += 2) {
-      if (code[i] == 0 && code[i + 1] == 0) return false;
+    bool zero = false;
+    size_t i = 0;
+    for (; i + sizeof(uint64_t) <= code.size(); i += sizeof(uint64_t)) {
+      const uint64_t four = Eight(&code[i]);
+      zero |= ((four - 0x0001000100010001u) & ~four & 0x8000800080008000u) != 0;
     }
-    return true;
+    for (; i < code.size(); i += 2) zero |= code[i] == 0 && code[i + 1] == 0;
+    return !zero;
   }
   size_t at = 0;
   for (int b = 0; b < kBins; ++b) {
     uint32_t seed = 0;
-    for (int left = begin[b + 1] - begin[b]; left > 0; ++at) {
+    int left = begin[b + 1] - begin[b];
+    // Eight bytes, eight seeds at most: seeds ascend, so the last one tells.
+    for (; left >= 8 && at + 8 <= code.size() && seed <= 0xFFFF; at += 8) {
+      const uint64_t eight = Eight(&code[at]);
+      const int zeros = ZeroBytes(eight);
+      seed += SumOfBytes(eight) + 255 * static_cast<uint32_t>(zeros);
+      left -= 8 - zeros;
+    }
+    if (seed > 0xFFFF) return false;
+    for (; left > 0; ++at) {
       if (at == code.size()) return false;
       seed += code[at] != 0 ? code[at] : 255;
       left -= code[at] != 0;

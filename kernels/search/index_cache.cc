@@ -161,6 +161,8 @@ absl::Status LoadLists(const std::string& path, CellIndex& index) {
   if (file == nullptr) {
     return errno == ENOENT ? absl::NotFoundError(path) : Failed(path, "read the index cache");
   }
+  // Most reads are smaller than a page.
+  std::setvbuf(file.get(), nullptr, _IOFBF, size_t{1} << 20);
   // Once to check it, once to use it: a file that turns out damaged at its end leaves no trace.
   absl::Status status = ReadLists(path, file.get(), index, [](auto&&...) {});
   if (!status.ok()) return status;
