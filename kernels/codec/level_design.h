@@ -39,6 +39,8 @@ class NormHistogram {
     std::array<float, kMaxBlock> weights;
   };
 
+  NormHistogram() { furthest_.fill(~uint64_t{0}); }
+
   // `weights`: C floats, finite. `index`: of the block in its tensor, row * blocks_per_row + b.
   // Zero blocks are not counted.
   void Add(const Profile& profile, const float* weights, int64_t index);
@@ -57,6 +59,7 @@ class NormHistogram {
   void Keep(int bin, const KeptBlock& block);
 
   std::array<int64_t, kBins> counts_{};
+  std::array<uint64_t, kBins> furthest_;        // hash of a bin's last kept block if they are kKept
   std::map<int, std::vector<KeptBlock>> kept_;  // by bin
   int64_t total_ = 0;
 };

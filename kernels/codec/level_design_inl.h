@@ -40,6 +40,7 @@ inline void NormHistogram::Add(const Profile& profile, const float* weights, int
   ++counts_[static_cast<size_t>(bin - kFirstBin)];
   ++total_;
   KeptBlock block{internal::Hash(static_cast<uint64_t>(index)), {}};
+  if (block.hash > furthest_[static_cast<size_t>(bin - kFirstBin)]) return;  // nearly all of them
   const std::vector<KeptBlock>& kept = kept_[bin];
   if (kept.size() == kKept && kept.back().hash <= block.hash) return;
   std::copy(weights, weights + profile.block, block.weights.begin());
@@ -53,6 +54,7 @@ inline void NormHistogram::Keep(int bin, const KeptBlock& block) {
                        [](const KeptBlock& a, const KeptBlock& b) { return a.hash < b.hash; });
   kept.insert(at, block);
   if (kept.size() > kKept) kept.pop_back();
+  if (kept.size() == kKept) furthest_[static_cast<size_t>(bin - kFirstBin)] = kept.back().hash;
 }
 
 inline const std::vector<NormHistogram::KeptBlock>& NormHistogram::kept(int bin) const {

@@ -25,12 +25,16 @@ SEEDLM_HD constexpr uint32_t LfsrTaps(int width) {
 }
 
 SEEDLM_HD constexpr uint32_t Parity(uint32_t bits) {
+#if defined(__GNUC__) && !defined(__CUDACC__)
+  return static_cast<uint32_t>(__builtin_parity(bits));  // half as many steps, one after the other
+#else
   bits ^= bits >> 16;
   bits ^= bits >> 8;
   bits ^= bits >> 4;
   bits ^= bits >> 2;
   bits ^= bits >> 1;
   return bits & 1u;
+#endif
 }
 
 // The state that follows `state`. State 0 follows itself and must not be used.
