@@ -8,6 +8,7 @@
 
 #include "kernels/format/checkpoint_index.h"
 #include "kernels/format/hidden_name.h"
+#include "kernels/format/safetensors_header.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
@@ -100,6 +101,7 @@ absl::Status CheckNamesUnique(const Checkpoint& checkpoint) {
 absl::Status OpenDirectory(Checkpoint& checkpoint) {
   Listing listing(checkpoint.path);
   if (absl::Status status = listing.Add({}, 0); !status.ok()) return status;
+  HeaderTotals totals;
   for (std::string& path : listing.TakeSorted()) {
     const bool is_hidden = fs::path(path).filename().string().starts_with('.');
     if (is_hidden || !path.ends_with(kExtension)) {
@@ -110,6 +112,9 @@ absl::Status OpenDirectory(Checkpoint& checkpoint) {
     if (absl::Status status = AddFile(full, std::move(path), checkpoint); !status.ok()) {
       return status;
     }
+    const SafetensorsFile& file = *checkpoint.files.back().file;
+    const std::string problem = totals.Add(file.tensors().size(), file.header_bytes());
+    if (!problem.empty()) return Refuse(checkpoint.path, Cat("has ", problem));
   }
   if (checkpoint.files.empty()) return Refuse(checkpoint.path, "has no .safetensors file");
   if (absl::Status status = CheckNamesUnique(checkpoint); !status.ok()) return status;

@@ -26,7 +26,8 @@ struct Checkpoint {
   // (the Hugging Face cache is made of them), hidden directories (.git, .cache) left
   // out; a hidden file counts among the other files.
   // Errors: NOT_FOUND (also a dangling link); INVALID_ARGUMENT: a directory without safetensors,
-  // one nested over 8 levels or with over 100,000 entries, a tensor in two files, an index
+  // one nested over 8 levels or with over 100,000 entries, headers over 100 MB or with over
+  // kMaxTensors in all its files together, a tensor in two files, an index
   // (*.safetensors.index.json) that names a missing file or tensor; those of SafetensorsFile::Open.
   static absl::StatusOr<Checkpoint> Open(const std::string& path);
 };

@@ -9,6 +9,7 @@
 #include "kernels/format/checkpoint_index.h"
 #include "kernels/format/model_config.h"
 #include "kernels/format/name_pattern.h"
+#include "kernels/format/safetensors_header.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
@@ -232,6 +233,7 @@ void PlanTensors(const Checkpoint& checkpoint, const Selection& selection, Compr
 }
 
 absl::Status PlanOutputs(const Checkpoint& checkpoint, CompressionPlan& plan) {
+  HeaderTotals totals;
   auto first = plan.tensors.cbegin();
   for (size_t file = 0; file < checkpoint.files.size(); ++file) {
     const auto last = std::find_if(first, plan.tensors.cend(), [file](const PlannedTensor& tensor) {
@@ -240,7 +242,13 @@ absl::Status PlanOutputs(const Checkpoint& checkpoint, CompressionPlan& plan) {
     absl::StatusOr<PlannedOutput> output =
         PlanOutput(plan, checkpoint.files[file], std::span(first, last));
     if (!output.ok()) return output.status();
-    plan.output_bytes += output->layout.file_size();
+    const SafetensorsLayout& layout = output->layout;
+    const std::string problem = totals.Add(layout.tensors().size(), layout.header().size());
+    if (!problem.empty()) {
+      return absl::InvalidArgumentError(Cat(Printable(checkpoint.path), ": the output would have ",
+                                            problem, "; compress fewer tensors"));
+    }
+    plan.output_bytes += layout.file_size();
     plan.outputs.push_back(*std::move(output));
     first = last;
   }

@@ -10,12 +10,22 @@ namespace {
 
 using nlohmann::json;
 
+// Each takes up to some 150 bytes. More than the tensors of a checkpoint and what else an index
+// has.
+constexpr size_t kMaxValues = 1'000'000;
+
 // Watches a parse through nlohmann's callback; what it refuses is not built.
 class Guard {
  public:
   explicit Guard(int max_depth) : max_depth_(max_depth) {}
 
   bool operator()(int depth, json::parse_event_t event, json& parsed) {
+    using Event = json::parse_event_t;
+    const bool is_value =
+        event == Event::value || event == Event::object_start || event == Event::array_start;
+    if (is_value && ++values_ > kMaxValues) {
+      Refuse(Cat("JSON of more than ", kMaxValues, " values"));
+    }
     switch (event) {
       case json::parse_event_t::object_start:
         keys_.emplace_back();
@@ -53,6 +63,7 @@ class Guard {
   }
 
   const int max_depth_;
+  size_t values_ = 0;
   std::vector<std::set<std::string>> keys_;  // of the objects that are open
   std::string problem_;
 };

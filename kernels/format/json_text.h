@@ -10,7 +10,8 @@
 namespace seedlm::format {
 
 // Parses one JSON value. Errors: INVALID_ARGUMENT "REASON" (no file name yet) for text that is not
-// UTF-8 JSON, objects and arrays nested deeper than `max_depth`, a key that is twice in an object.
+// UTF-8 JSON, objects and arrays nested deeper than `max_depth`, over a million values, a key that
+// is twice in an object.
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, int max_depth);
 
 // A value as text: keys sorted; `indent` < 0 puts it on one line.

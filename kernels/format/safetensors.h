@@ -18,7 +18,11 @@
 
 namespace seedlm::format {
 
+// What is read of a checkpoint, all its files together, so that its memory is bounded: some hundred
+// MB. Nothing is written that would not be read.
 inline constexpr uint64_t kMaxHeaderBytes = 100'000'000;
+inline constexpr size_t kMaxTensors = 500'000;
+inline constexpr size_t kMaxTensorNameBytes = 1024;
 
 struct TensorInfo {
   std::string name;
@@ -38,7 +42,8 @@ absl::StatusOr<uint64_t> ByteSize(DType dtype, std::span<const int64_t> shape);
 // An open file. Immutable, thread-safe.
 class SafetensorsFile {
  public:
-  // Refuses, before it allocates for them: a header over 100 MB or past the end of the file, JSON
+  // Refuses, before it allocates for them: a header over 100 MB or past the end of the file, more
+  // than kMaxTensors, a name over kMaxTensorNameBytes, metadata of more than 100,000 keys, JSON
   // that is not an object of tensors, duplicate names, an unknown dtype, shapes that overflow,
   // offsets that are out of order, overlap, leave holes, disagree with the shape or do not end with
   // the file. Errors: those of MappedFile::Open; INVALID_ARGUMENT "PATH: tensor 'N': reason".
@@ -49,6 +54,7 @@ class SafetensorsFile {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const TensorInfo* Find(std::string_view name) const;  // null if there is none
 
+  uint64_t header_bytes() const { return data_offset_ - sizeof(uint64_t); }
   uint64_t file_size() const { return file_.bytes().size(); }
   std::span<const std::byte> Data(const TensorInfo& tensor) const;  // of any alignment
   // Copies bytes of a tensor's data from `offset` on (see MappedFile::ReadAt). REQUIRES: inside the
@@ -80,7 +86,7 @@ struct TensorSpec {
 class SafetensorsLayout {
  public:
   // Errors: INVALID_ARGUMENT for a duplicate name, the name "__metadata__", a name or metadata that
-  // is not UTF-8, an overflowing shape, a header over 100 MB.
+  // is not UTF-8, a name over kMaxTensorNameBytes, an overflowing shape, a header over 100 MB.
   static absl::StatusOr<SafetensorsLayout> Make(std::vector<TensorSpec> tensors,
                                                 const std::map<std::string, std::string>& metadata);
 

@@ -94,8 +94,14 @@ bool HeaderBuilder::start_object(size_t) {
 
 bool HeaderBuilder::key(string_t& name) {
   if (place_ == Place::kTensor) return BeginField(name);
+  if (place_ == Place::kRoot && names_.size() == kMaxTensors) {
+    return Refuse(Cat("has more than ", kMaxTensors, " tensors"));
+  }
   name_ = name;
   if (place_ == Place::kMetadata) {
+    if (header_.metadata.size() == kMaxMetadataKeys) {
+      return Refuse(Cat("the metadata has more than ", kMaxMetadataKeys, " keys"));
+    }
     if (!header_.metadata.emplace(name, "").second) {
       return Refuse(Cat("the metadata key '", Printable(name), "' is there twice"));
     }
@@ -104,6 +110,7 @@ bool HeaderBuilder::key(string_t& name) {
   if (name == kMetadataObject) {
     return !std::exchange(has_metadata_, true) || Refuse("the name is there twice");
   }
+  if (const std::string problem = NameProblem(name); !problem.empty()) return Refuse(problem);
   return names_.insert(name).second || Refuse("the name is there twice");
 }
 
@@ -270,6 +277,21 @@ absl::Status CheckTensors(const std::vector<TensorInfo>& tensors, uint64_t data_
 }
 
 }  // namespace
+
+std::string NameProblem(std::string_view name) {
+  if (name.size() <= kMaxTensorNameBytes) return "";
+  return Cat("a name of ", name.size(), " bytes, at most ", kMaxTensorNameBytes, " are read");
+}
+
+std::string HeaderTotals::Add(size_t tensors, uint64_t header_bytes) {
+  tensors_ += tensors;
+  bytes_ += header_bytes;
+  if (tensors_ > kMaxTensors) {
+    return Cat("files with ", tensors_, " tensors, at most ", kMaxTensors, " are read");
+  }
+  if (bytes_ <= kMaxHeaderBytes) return "";
+  return Cat("files with headers of ", bytes_, " bytes, at most ", kMaxHeaderBytes, " are read");
+}
 
 absl::StatusOr<SafetensorsHeader> ParseHeader(std::string_view text, uint64_t data_bytes) {
   if (text.empty() || text.front() != '{') {

@@ -14,6 +14,7 @@ namespace seedlm::format {
 
 inline constexpr std::string_view kMetadataObject = "__metadata__";
 inline constexpr size_t kMaxDimensions = 64;  // NumPy's own limit
+inline constexpr size_t kMaxMetadataKeys = 100'000;
 
 struct SafetensorsHeader {
   std::vector<TensorInfo> tensors;  // in the order of offsets, which is the header's
@@ -24,5 +25,19 @@ struct SafetensorsHeader {
 // bytes, and makes sure that the tensors cover that section, one after the other, without a gap.
 // Errors: INVALID_ARGUMENT "tensor 'N': REASON" or "header: REASON"; no file name yet.
 absl::StatusOr<SafetensorsHeader> ParseHeader(std::string_view text, uint64_t data_bytes);
+
+// "" or what is wrong with the length of a tensor's name.
+std::string NameProblem(std::string_view name);
+
+// The headers of a checkpoint's files, added up.
+class HeaderTotals {
+ public:
+  // Of one more file. "" or why they are too many together.
+  std::string Add(size_t tensors, uint64_t header_bytes);
+
+ private:
+  size_t tensors_ = 0;
+  uint64_t bytes_ = 0;
+};
 
 }  // namespace seedlm::format

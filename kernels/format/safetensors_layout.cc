@@ -53,6 +53,8 @@ absl::StatusOr<SafetensorsLayout> SafetensorsLayout::Make(
   uint64_t end = 0;
   for (TensorSpec& spec : tensors) {
     if (spec.name == kMetadataObject) return ForTensor(spec.name, "the name is reserved");
+    const std::string problem = NameProblem(spec.name);
+    if (!problem.empty()) return ForTensor(spec.name, problem);
     const absl::StatusOr<uint64_t> size = ByteSize(spec.dtype, spec.shape);
     if (!size.ok()) return ForTensor(spec.name, std::string(size.status().message()));
     const uint64_t begin = end;

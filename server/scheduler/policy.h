@@ -37,6 +37,13 @@ struct Pieces {
 // A piece is whole rows, so a row bounds the memory of a thread: 16 MiB as float32.
 inline constexpr int64_t kMaxRowWeights = int64_t{4} << 20;
 
+// What else a checkpoint may have, for GetCapabilities; the format room refuses more.
+struct CheckpointLimits {
+  int32_t tensors = static_cast<int32_t>(format::kMaxTensors);
+  int32_t name_bytes = static_cast<int32_t>(format::kMaxTensorNameBytes);
+  int64_t header_bytes = static_cast<int64_t>(format::kMaxHeaderBytes);  // of all files together
+};
+
 // Rows of a [rows, columns] tensor: as many as have at most `weights`, or one that has more; fewer
 // at the end. REQUIRES: all positive.
 Pieces RowPieces(int64_t rows, int64_t columns, int64_t weights);

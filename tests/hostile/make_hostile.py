@@ -72,6 +72,7 @@ text_case("header_leading_space", "header does not start with '{'", " {}")
 text_case("header_cut", "header ends in the middle of the JSON", '{"t":' + GOOD[:20])
 text_case("header_garbage_after", "something follows the JSON object", '{"t":' + GOOD + "}x", FOUR)
 text_case("header_not_utf8", "a name is not UTF-8", b'{"t\xff":' + GOOD.encode() + b"}", FOUR)
+text_case("name_too_long", "a name of 1,025 bytes", '{"%s":%s}' % ("n" * 1025, GOOD), FOUR)
 text_case("header_deep_arrays", "arrays nested 20000 deep", '{"t":{"shape":' + "[" * 20000)
 text_case("header_deep_objects", "objects nested 5000 deep", '{"t":' * 5000)
 text_case("tensor_null", "a tensor is null", '{"t":null}')
@@ -351,6 +352,49 @@ weights_case("nan_bfloat16", "a weight is NaN (row 2, column 0)", "BF16", 0, b"\
 def sparse(path, size):
     with open(path, "wb") as out:
         out.truncate(size)
+
+
+def empty_tensors(prefix, count):
+    """The entries of a header: tensors without a byte."""
+    entry = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    return ",".join('"%s%d":%s' % (prefix, i, entry) for i in range(count))
+
+
+@large_case("tensors_too_many.safetensors", "safetensors", "500,001 tensors in one file")
+def _(path):
+    write(path, raw_file("{%s}" % empty_tensors("", 500_001)))
+
+
+@large_case("metadata_too_many_keys.safetensors", "safetensors", "metadata of 100,001 keys")
+def _(path):
+    write(path, file_of({"t": tensor("F32", [1], 0, 4)}, FOUR,
+                        **{str(i): "" for i in range(100_001)}))
+
+
+@large_case("tensors_too_many_together", "checkpoint", "two files with 500,002 tensors together")
+def _(path):
+    write(path, {"%s.safetensors" % name: raw_file("{%s}" % empty_tensors(name, 250_001))
+                 for name in "ab"})
+
+
+@large_case("headers_over_limit_together", "checkpoint", "two headers of 60 MB each")
+def _(path):
+    padding = " " * (60_000_000 - len(GOOD) - 6)
+    write(path, {"%s.safetensors" % name: raw_file('{"%s":%s}%s' % (name, GOOD, padding), FOUR)
+                 for name in "ab"})
+
+
+@large_case("index_values_too_many", "checkpoint", "an index with 1,000,001 values")
+def _(path):
+    index = '{"weight_map":{},"metadata":{"m":[%s]}}' % ",".join("0" * 1_000_000)
+    write(path, {"model.safetensors": PLAIN, INDEX: index.encode()})
+
+
+@large_case("planes_too_many", "plan", "126,000 tensors that are to become 504,000 planes")
+def _(path):
+    entries = ",".join('"%d":{"dtype":"F32","shape":[1,8],"data_offsets":[%d,%d]}' %
+                       (i, 32 * i, 32 * i + 32) for i in range(126_000))
+    write(path, {"model.safetensors": raw_file("{%s}" % entries, bytes(32 * 126_000))})
 
 
 @large_case("index_over_limit", "checkpoint", "the index is larger than 100 MB")

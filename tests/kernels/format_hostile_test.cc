@@ -39,6 +39,7 @@ constexpr Case kContainers[] = {
     {"header_cut.safetensors", ": header: is not UTF-8 JSON: parse error.."},
     {"header_garbage_after.safetensors", ": header: is not UTF-8 JSON: parse error.."},
     {"header_not_utf8.safetensors", ": header: is not UTF-8 JSON: parse error.."},
+    {"name_too_long.safetensors", ": tensor 'nnnn.."},
     {"header_deep_arrays.safetensors",
      ": tensor 't': shape has an array, not a whole number from 0 up"},
     {"header_deep_objects.safetensors", ": tensor 't': unknown field 't'"},
@@ -223,6 +224,8 @@ constexpr Case kWeights[] = {
 // Made when the test runs.
 constexpr Case kLargeContainers[] = {
     {"pipe.safetensors", ": is not a regular file"},
+    {"tensors_too_many.safetensors", ": header: has more than 500000 tensors"},
+    {"metadata_too_many_keys.safetensors", ": header: the metadata has more than 100000 keys"},
 };
 
 constexpr Case kLargeCheckpoints[] = {
@@ -234,10 +237,17 @@ constexpr Case kLargeCheckpoints[] = {
      "/loop/loop/loop/loop/loop/loop/loop/loop/loop: directories nested deeper than 8 levels (a "
      "symbolic link to its own parent?)"},
     {"entries_too_many", ": has more than 100000 entries"},
+    {"tensors_too_many_together", ": has files with 500002 tensors, at most 500000 are read"},
+    {"headers_over_limit_together",
+     ": has files with headers of 120000000 bytes, at most 100000000 are read"},
+    {"index_values_too_many", "/model.safetensors.index.json: JSON of more than 1000000 values"},
 };
 
 constexpr Case kLargePlans[] = {
     {"config_over_limit", "/config.json: is larger than 16777216 bytes"},
+    {"planes_too_many",
+     ": the output would have files with 504000 tensors, at most 500000 are read; compress fewer "
+     "tensors"},
 };
 
 // Every case is a section of its own, named after its file.
