@@ -36,8 +36,9 @@ ExitCode ExitCodeFor(const absl::Status& status) {
       return kAlreadyExists;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kAborted:
       return kUnavailable;
+    case absl::StatusCode::kAborted:
+      return ErrorReason(status) == "ETAG_MISMATCH" ? kInvalidInput : kUnavailable;
     case absl::StatusCode::kUnauthenticated:
       return kNotLetIn;
     case absl::StatusCode::kPermissionDenied:

@@ -11,7 +11,8 @@ enum ExitCode : int {
   kOk = 0,
   kCheckFailed = 1,    // verify, inspect: damage; or a job FAILED without a better code
   kUsage = 2,          // the command line is wrong
-  kInvalidInput = 3,   // INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED
+  kInvalidInput = 3,   // INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED;
+                       // ABORTED because of the etag
   kNotFound = 4,       // NOT_FOUND
   kAlreadyExists = 5,  // ALREADY_EXISTS
   kUnavailable = 6,    // UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED; RESOURCE_EXHAUSTED with RetryInfo

@@ -109,7 +109,7 @@ absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
   absl::Status cancelled;    // written by the callback, read after it is gone
   {
     const std::stop_callback on_interrupt(interrupt.token(), [&] {
-      if (options.cancel_on_interrupt) cancelled = client.CancelJob(name, {}).status();
+      if (options.cancel_on_interrupt) cancelled = client.CancelJob(name, "", {}).status();
       if (!options.cancel_on_interrupt || !cancelled.ok()) give_up.request_stop();
     });
     absl::Status status = client.WatchJob(name, give_up.get_token(),

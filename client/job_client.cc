@@ -108,21 +108,27 @@ absl::StatusOr<std::vector<v1::Job>> JobClient::ListJobs(v1::ListJobsRequest req
   }
 }
 
-absl::StatusOr<v1::Job> JobClient::CancelJob(const std::string& name, const std::stop_token& stop) {
+absl::StatusOr<v1::Job> JobClient::CancelJob(const std::string& name, const std::string& etag,
+                                             const std::stop_token& stop) {
   v1::CancelJobRequest request;
   request.set_name(name);
+  request.set_etag(etag);
   return Call<v1::Job>(&v1::CompressionService::Stub::CancelJob, request, stop);
 }
 
-absl::StatusOr<v1::Job> JobClient::ResumeJob(const std::string& name, const std::stop_token& stop) {
+absl::StatusOr<v1::Job> JobClient::ResumeJob(const std::string& name, const std::string& etag,
+                                             const std::stop_token& stop) {
   v1::ResumeJobRequest request;
   request.set_name(name);
+  request.set_etag(etag);
   return Call<v1::Job>(&v1::CompressionService::Stub::ResumeJob, request, stop);
 }
 
-absl::Status JobClient::DeleteJob(const std::string& name, const std::stop_token& stop) {
+absl::Status JobClient::DeleteJob(const std::string& name, const std::string& etag,
+                                  const std::stop_token& stop) {
   v1::DeleteJobRequest request;
   request.set_name(name);
+  request.set_etag(etag);
   return Call<google::protobuf::Empty>(&v1::CompressionService::Stub::DeleteJob, request, stop)
       .status();
 }

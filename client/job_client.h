@@ -46,10 +46,14 @@ class JobClient {
   absl::StatusOr<v1::Job> GetJob(const std::string& name, const std::stop_token& stop);
   absl::StatusOr<std::vector<v1::Job>> ListJobs(v1::ListJobsRequest request,  // all pages
                                                 const std::stop_token& stop);
-  absl::StatusOr<v1::Job> CancelJob(const std::string& name, const std::stop_token& stop);
-  absl::StatusOr<v1::Job> ResumeJob(const std::string& name, const std::stop_token& stop);
+  // ABORTED, of these three: the job has another etag by now, and is as it was; "": any will do.
+  absl::StatusOr<v1::Job> CancelJob(const std::string& name, const std::string& etag,
+                                    const std::stop_token& stop);
+  absl::StatusOr<v1::Job> ResumeJob(const std::string& name, const std::string& etag,
+                                    const std::stop_token& stop);
   // NOT_FOUND also where an earlier answer was lost: then the job is gone.
-  absl::Status DeleteJob(const std::string& name, const std::stop_token& stop);
+  absl::Status DeleteJob(const std::string& name, const std::string& etag,
+                         const std::stop_token& stop);
   absl::StatusOr<v1::Capabilities> GetCapabilities(const std::stop_token& stop);
 
   // Calls `on_event` for every event until the job has ended. A stream that broke, or on which

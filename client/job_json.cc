@@ -118,7 +118,10 @@ Json ToJson(const v1::TensorResult& tensor) {
 }
 
 Json ToJson(const v1::Job& job) {
-  Json json = {{"name", job.name()}, {"state", StateName(job.state())}, {"attempt", job.attempt()}};
+  Json json = {{"name", job.name()},
+               {"state", StateName(job.state())},
+               {"attempt", job.attempt()},
+               {"etag", job.etag()}};
   AddProgress(json, job.progress());
   AddTime(json, "create_time", job.has_create_time(), job.create_time());
   AddTime(json, "start_time", job.has_start_time(), job.start_time());
@@ -194,7 +197,10 @@ Json ToJson(const v1::Capabilities& capabilities) {
                     {"max_message_bytes", capabilities.max_message_bytes()},
                     {"max_queued_jobs", capabilities.max_queued_jobs()},
                     {"shard_bytes", capabilities.shard_bytes()},
-                    {"max_row_weights", capabilities.max_row_weights()}};
+                    {"max_row_weights", capabilities.max_row_weights()},
+                    {"max_tensors", capabilities.max_tensors()},
+                    {"max_tensor_name_bytes", capabilities.max_tensor_name_bytes()},
+                    {"max_header_bytes", capabilities.max_header_bytes()}};
   return json;
 }
 

@@ -63,10 +63,10 @@ class LocalJob {
     for (const v1::Job& job : *left) {
       absl::Status status;
       if (!HasEnded(job.state())) {
-        status = jobs_.CancelJob(job.name(), {}).status();
+        status = jobs_.CancelJob(job.name(), "", {}).status();
         if (status.ok()) status = jobs_.WatchJob(job.name(), {}, [](const v1::JobEvent&) {});
       }
-      if (status.ok()) status = jobs_.DeleteJob(job.name(), {});
+      if (status.ok()) status = jobs_.DeleteJob(job.name(), "", {});
       if (!status.ok()) return status;
     }
     session_.embedded->DropState();
@@ -111,7 +111,8 @@ class LocalJob {
       PrintNote(absl::StrCat("goes on where an earlier run of this command stopped",
                              ShareDone(job->progress())));
     }
-    return HasEnded(job->state()) ? jobs_.ResumeJob(job->name(), interrupt_.token()) : job;
+    return HasEnded(job->state()) ? jobs_.ResumeJob(job->name(), job->etag(), interrupt_.token())
+                                  : job;
   }
 
   // Interrupted, mostly: then the same command may go on, or is told to begin anew. Before this run

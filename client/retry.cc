@@ -17,7 +17,8 @@ constexpr std::chrono::milliseconds kLongestHint{60'000};
 }  // namespace
 
 bool IsRetryable(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsAborted(status) || RetryAfter(status).has_value();
+  if (absl::IsAborted(status)) return ErrorReason(status) != "ETAG_MISMATCH";
+  return absl::IsUnavailable(status) || RetryAfter(status).has_value();
 }
 
 std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,

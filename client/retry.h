@@ -22,8 +22,9 @@ struct RetryPolicy {
 // For streams that are carried on where they broke: outlives a server's restart, about 40 s.
 inline constexpr RetryPolicy kStreamRetry{.max_attempts = 12};
 
-// UNAVAILABLE and ABORTED: nothing happened, or it may happen again. Any other code when the server
-// says with RetryInfo that the same request may succeed later (a full queue).
+// UNAVAILABLE and ABORTED: nothing happened, or it may happen again; but no etag that was wrong
+// will be right. Any other code when the server says with RetryInfo that the same request may
+// succeed later (a full queue).
 bool IsRetryable(const absl::Status& status);
 
 // The pause after `failed_attempts` (>= 1) attempts in a row, the last of which ended with

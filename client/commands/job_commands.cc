@@ -17,38 +17,59 @@ namespace {
 
 struct Options {
   std::string job;
+  std::string etag;  // empty: whatever the job has become
   ServerChoice server;
   bool json = false;
 };
 
-using Work = std::function<absl::StatusOr<ExitCode>(JobClient& jobs, const std::string& name,
-                                                    bool json, const Interrupt& interrupt)>;
+// `options.job` is a full name.
+using Work = std::function<absl::StatusOr<ExitCode>(JobClient& jobs, const Options& options,
+                                                    const Interrupt& interrupt)>;
 
-void AddJobCommand(Command& app, const char* name, const char* description, const Work& work) {
-  auto options = std::make_shared<Options>();
-  Command sub = app.Subcommand(name, description);
+struct Words {
+  const char* name;
+  const char* description;
+};
+
+void Run(Command& sub, const std::shared_ptr<Options>& options, const Work& work) {
   sub.Add("JOB", options->job, "The job's name, jobs/ID").Required();
   AddServerOption(sub, options->server);
   sub.AddFlag("--json", options->json, "JSON");
   sub.Runs([options, work](const Interrupt& interrupt) -> absl::StatusOr<ExitCode> {
     const auto session = Connect(options->server);
     if (!session.ok()) return session.status();
-    return work(*session->jobs, JobName(options->job), options->json, interrupt);
+    options->job = JobName(options->job);
+    return work(*session->jobs, *options, interrupt);
   });
 }
 
-// Asks about the job `name`; what is printed then, as JSON or for people.
-using Ask = std::function<absl::StatusOr<std::string>(JobClient& jobs, const std::string& name,
-                                                      bool json, const std::stop_token& stop)>;
+// A command that looks at a job.
+void AddLook(Command& app, const Words& words, const Work& work) {
+  Command sub = app.Subcommand(words.name, words.description);
+  Run(sub, std::make_shared<Options>(), work);
+}
+
+// Asks about the job; what is printed then, as JSON or for people.
+using Ask = std::function<absl::StatusOr<std::string>(JobClient& jobs, const Options& options,
+                                                      const std::stop_token& stop)>;
 
 Work Printing(const Ask& ask) {
-  return [ask](JobClient& jobs, const std::string& name, bool json,
+  return [ask](JobClient& jobs, const Options& options,
                const Interrupt& interrupt) -> absl::StatusOr<ExitCode> {
-    const auto text = ask(jobs, name, json, interrupt.token());
+    const auto text = ask(jobs, options, interrupt.token());
     if (!text.ok()) return text.status();
     PrintOut(*text);
     return kOk;
   };
+}
+
+// A command that changes a job.
+void AddChange(Command& app, const Words& words, const Ask& ask) {
+  auto options = std::make_shared<Options>();
+  Command sub = app.Subcommand(words.name, words.description);
+  sub.Add("--etag", options->etag, "Only if the job still has this etag, which status --json shows")
+      .ValueName("ETAG");
+  Run(sub, options, Printing(ask));
 }
 
 // Exit code 0 only if the job succeeded. `print_end`: the job as one JSON object at the end.
@@ -73,64 +94,62 @@ absl::StatusOr<std::string> NameAndState(const absl::StatusOr<v1::Job>& job, boo
 }  // namespace
 
 void AddStatus(Command& app) {
-  AddJobCommand(app, "status", "Show a job",
-                Printing([](JobClient& jobs, const std::string& name, bool json,
-                            const std::stop_token& stop) -> absl::StatusOr<std::string> {
-                  const auto job = jobs.GetJob(name, stop);
-                  if (!job.ok()) return job.status();
-                  return json ? JsonLine(ToJson(*job)) : ToText(*job);
-                }));
+  AddLook(app, {"status", "Show a job"},
+          Printing([](JobClient& jobs, const Options& options,
+                      const std::stop_token& stop) -> absl::StatusOr<std::string> {
+            const auto job = jobs.GetJob(options.job, stop);
+            if (!job.ok()) return job.status();
+            return options.json ? JsonLine(ToJson(*job)) : ToText(*job);
+          }));
 }
 
 void AddCancel(Command& app) {
-  AddJobCommand(app, "cancel", "Stop a job; resume lets it go on",
-                Printing([](JobClient& jobs, const std::string& name, bool json,
-                            const std::stop_token& stop) {
-                  const auto job = jobs.CancelJob(name, stop);
-                  if (job.ok() && !HasEnded(job->state())) {
-                    PrintNote(job->name() +
-                              ": stops when the shards in work are done; seedlm wait " +
-                              job->name() + " returns then");
-                  } else if (job.ok() && job->state() != v1::JOB_STATE_CANCELLED) {
-                    PrintNote(job->name() + ": had ended before; there was nothing to stop");
-                  }
-                  return NameAndState(job, json);
-                }));
+  AddChange(app, {"cancel", "Stop a job; resume lets it go on"},
+            [](JobClient& jobs, const Options& options, const std::stop_token& stop) {
+              const auto job = jobs.CancelJob(options.job, options.etag, stop);
+              if (job.ok() && !HasEnded(job->state())) {
+                PrintNote(job->name() + ": stops when the shards in work are done; seedlm wait " +
+                          job->name() + " returns then");
+              } else if (job.ok() && job->state() != v1::JOB_STATE_CANCELLED) {
+                PrintNote(job->name() + ": had ended before; there was nothing to stop");
+              }
+              return NameAndState(job, options.json);
+            });
 }
 
 void AddResume(Command& app) {
-  AddJobCommand(app, "resume", "Let a failed or cancelled job go on where it stopped",
-                Printing([](JobClient& jobs, const std::string& name, bool json,
-                            const std::stop_token& stop) {
-                  return NameAndState(jobs.ResumeJob(name, stop), json);
-                }));
+  AddChange(app, {"resume", "Let a failed or cancelled job go on where it stopped"},
+            [](JobClient& jobs, const Options& options, const std::stop_token& stop) {
+              return NameAndState(jobs.ResumeJob(options.job, options.etag, stop), options.json);
+            });
 }
 
 void AddDelete(Command& app) {
-  AddJobCommand(
-      app, "delete", "Remove a job that has ended, and its result where the server keeps it",
-      Printing([](JobClient& jobs, const std::string& name, bool json,
-                  const std::stop_token& stop) -> absl::StatusOr<std::string> {
-        absl::Status status = jobs.DeleteJob(name, stop);
-        if (!status.ok()) return status;
-        return json ? JsonLine({{"name", name}, {"deleted", true}}) : name + "  deleted\n";
-      }));
+  AddChange(app,
+            {"delete", "Remove a job that has ended, and its result where the server keeps it"},
+            [](JobClient& jobs, const Options& options,
+               const std::stop_token& stop) -> absl::StatusOr<std::string> {
+              absl::Status status = jobs.DeleteJob(options.job, options.etag, stop);
+              if (!status.ok()) return status;
+              return options.json ? JsonLine({{"name", options.job}, {"deleted", true}})
+                                  : options.job + "  deleted\n";
+            });
 }
 
 void AddWatch(Command& app) {
-  AddJobCommand(
-      app, "watch", "Follow a job to its end: its tensors as they are finished",
-      [](JobClient& jobs, const std::string& name, bool json, const Interrupt& interrupt) {
-        return Follow(jobs, name, {.show_tensors = true, .json = json}, false, interrupt);
-      });
+  AddLook(app, {"watch", "Follow a job to its end: its tensors as they are finished"},
+          [](JobClient& jobs, const Options& options, const Interrupt& interrupt) {
+            return Follow(jobs, options.job, {.show_tensors = true, .json = options.json}, false,
+                          interrupt);
+          });
 }
 
 void AddWait(Command& app) {
-  AddJobCommand(
-      app, "wait", "Return when a job has ended; exit code 0 only if it succeeded",
-      [](JobClient& jobs, const std::string& name, bool json, const Interrupt& interrupt) {
-        return Follow(jobs, name, {.show_progress = !json}, json, interrupt);
-      });
+  AddLook(app, {"wait", "Return when a job has ended; exit code 0 only if it succeeded"},
+          [](JobClient& jobs, const Options& options, const Interrupt& interrupt) {
+            return Follow(jobs, options.job, {.show_progress = !options.json}, options.json,
+                          interrupt);
+          });
 }
 
 }  // namespace seedlm::client

@@ -65,6 +65,15 @@ absl::StatusOr<std::string> ParseJobName(std::string_view name) {
   return std::string(id);
 }
 
+absl::Status CheckEtag(const JobRecord& job, std::string_view etag) {
+  if (etag.empty() || etag == job.etag) return absl::OkStatus();
+  return WithReason(
+      absl::AbortedError(absl::StrCat(job.name, " is ", std::string(Name(job.state)),
+                                      " by now: it has changed since the etag that was given; look "
+                                      "at it again, then decide")),
+      "ETAG_MISMATCH");
+}
+
 absl::Status NoSuchJob(std::string_view name) {
   return absl::NotFoundError(
       absl::StrCat("no job named '", std::string(name), "'; `list` shows those there are"));

@@ -179,6 +179,9 @@ inline std::string IdOf(const std::string& job_name) {
 // The same of what a client says. INVALID_ARGUMENT if it is not of that form.
 absl::StatusOr<std::string> ParseJobName(std::string_view name);
 
+// ABORTED, reason ETAG_MISMATCH: `etag` is not the job's, and is not empty, which any job has.
+absl::Status CheckEtag(const JobRecord& job, std::string_view etag);
+
 // NOT_FOUND, also for a job that the caller must not know of.
 absl::Status NoSuchJob(std::string_view name);
 

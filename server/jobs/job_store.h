@@ -52,6 +52,7 @@ struct JobUpdate {
   Progress progress;
   JobError error;                        // kFailed
   std::vector<OutputFile> output_files;  // kSucceeded
+  std::string etag = {};                 // only if the job has it; empty: any
 };
 
 // Every change is on disk when the call returns. Thread-safe. Every method may also answer
@@ -75,7 +76,7 @@ class JobStore {
   virtual absl::StatusOr<JobPage> List(const JobQuery& query) = 0;
 
   // Changes the state and appends its event in one transaction. Sets start and end times.
-  // NOT_FOUND; FAILED_PRECONDITION if CanMove says no.
+  // NOT_FOUND; ABORTED as CheckEtag; FAILED_PRECONDITION if CanMove says no.
   virtual absl::StatusOr<JobRecord> Update(std::string_view name, const JobUpdate& update) = 0;
 
   // Appends a TensorResult or a Warning; returns its sequence. NOT_FOUND.
@@ -112,8 +113,9 @@ class JobStore {
   // ---- Deletion, in two steps: files can only go in between.
 
   // Takes the job and all that belongs to it out of the store, but for its record, which
-  // Deletions gives until EndDelete. NOT_FOUND; FAILED_PRECONDITION if it has not ended.
-  virtual absl::StatusOr<JobRecord> BeginDelete(std::string_view name) = 0;
+  // Deletions gives until EndDelete. NOT_FOUND; ABORTED as CheckEtag; FAILED_PRECONDITION if it has
+  // not ended.
+  virtual absl::StatusOr<JobRecord> BeginDelete(std::string_view name, std::string_view etag) = 0;
   virtual absl::Status EndDelete(std::string_view name) = 0;
   virtual absl::StatusOr<std::vector<JobRecord>> Deletions() = 0;
 

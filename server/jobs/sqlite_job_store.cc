@@ -244,6 +244,7 @@ absl::StatusOr<JobRecord> SqliteJobStore::Update(std::string_view name, const Jo
   absl::StatusOr<Row> row = Find(name);
   if (!row.ok()) return row.status();
   JobRecord& job = row->job;
+  if (absl::Status status = CheckEtag(job, update.etag); !status.ok()) return status;
   if (!CanMove(job.state, update.to)) {
     return absl::FailedPreconditionError(
         absl::StrCat(job.name, " is ", std::string(Name(job.state)), " and cannot become ",

@@ -47,7 +47,7 @@ class SqliteJobStore final : public JobStore {
   absl::Status RecordWork(std::string_view name, const WorkBatch& batch) override;
   absl::Status RecordPublication(std::string_view name, const Publication& publication) override;
 
-  absl::StatusOr<JobRecord> BeginDelete(std::string_view name) override;
+  absl::StatusOr<JobRecord> BeginDelete(std::string_view name, std::string_view etag) override;
   absl::Status EndDelete(std::string_view name) override;
   absl::StatusOr<std::vector<JobRecord>> Deletions() override;
   absl::StatusOr<std::vector<std::string>> EndedBefore(int64_t time_ns, int limit) override;

@@ -190,12 +190,14 @@ absl::StatusOr<std::optional<std::string>> SqliteJobStore::NeededBy(std::string_
   return *found ? std::optional(select->Text(0)) : std::nullopt;
 }
 
-absl::StatusOr<JobRecord> SqliteJobStore::BeginDelete(std::string_view name) {
+absl::StatusOr<JobRecord> SqliteJobStore::BeginDelete(std::string_view name,
+                                                      std::string_view etag) {
   const std::lock_guard lock(mutex_);
   absl::StatusOr<Transaction> transaction = Transaction::Begin(database_);
   if (!transaction.ok()) return transaction.status();
   absl::StatusOr<Row> row = Find(name);
   if (!row.ok()) return row.status();
+  if (absl::Status status = CheckEtag(row->job, etag); !status.ok()) return status;
   if (!HasEnded(row->job.state)) {
     return absl::FailedPreconditionError(absl::StrCat(
         row->job.name, " is ", std::string(Name(row->job.state)), "; cancel it first"));

@@ -82,7 +82,7 @@ grpc::ServerUnaryReactor* CompressionRpc::CancelJob(grpc::CallbackServerContext*
                                                     const v1::CancelJobRequest* request,
                                                     v1::Job* response) {
   return AnswerOn(pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
-    return Answer(Jobs(caller).Cancel(request->name()), *response);
+    return Answer(Jobs(caller).Cancel(request->name(), request->etag()), *response);
   });
 }
 
@@ -122,6 +122,10 @@ grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerCo
     response->set_upload_idle_seconds(limits_.upload_idle_seconds);
     response->set_max_owner_downloads(limits_.max_owner_downloads);
     response->set_max_owner_watches(limits_.max_owner_watches);
+    const CheckpointLimits checkpoint;
+    response->set_max_tensors(checkpoint.tensors);
+    response->set_max_tensor_name_bytes(checkpoint.name_bytes);
+    response->set_max_header_bytes(checkpoint.header_bytes);
     return absl::OkStatus();
   });
 }
@@ -130,15 +134,16 @@ grpc::ServerUnaryReactor* CompressionRpc::ResumeJob(grpc::CallbackServerContext*
                                                     const v1::ResumeJobRequest* request,
                                                     v1::Job* response) {
   return AnswerOn(pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
-    return Answer(Jobs(caller).Resume(request->name()), *response);
+    return Answer(Jobs(caller).Resume(request->name(), request->etag()), *response);
   });
 }
 
 grpc::ServerUnaryReactor* CompressionRpc::DeleteJob(grpc::CallbackServerContext* context,
                                                     const v1::DeleteJobRequest* request,
                                                     google::protobuf::Empty*) {
-  return AnswerOn(pool_, door_, Right::kWrite, context,
-                  [=, this](const Caller& caller) { return Jobs(caller).Delete(request->name()); });
+  return AnswerOn(pool_, door_, Right::kWrite, context, [=, this](const Caller& caller) {
+    return Jobs(caller).Delete(request->name(), request->etag());
+  });
 }
 
 }  // namespace seedlm::server

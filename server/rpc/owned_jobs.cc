@@ -19,19 +19,19 @@ absl::StatusOr<JobPage> OwnedJobs::List(JobQuery query) {
   return service_.List(query);
 }
 
-absl::StatusOr<JobRecord> OwnedJobs::Cancel(std::string_view name) {
+absl::StatusOr<JobRecord> OwnedJobs::Cancel(std::string_view name, std::string_view etag) {
   if (absl::Status status = Get(name).status(); !status.ok()) return status;
-  return service_.Cancel(name);
+  return service_.Cancel(name, etag);
 }
 
-absl::StatusOr<JobRecord> OwnedJobs::Resume(std::string_view name) {
+absl::StatusOr<JobRecord> OwnedJobs::Resume(std::string_view name, std::string_view etag) {
   if (absl::Status status = Get(name).status(); !status.ok()) return status;
-  return service_.Resume(name);
+  return service_.Resume(name, etag);
 }
 
-absl::Status OwnedJobs::Delete(std::string_view name) {
+absl::Status OwnedJobs::Delete(std::string_view name, std::string_view etag) {
   if (absl::Status status = Get(name).status(); !status.ok()) return status;
-  return service_.Delete(name);
+  return service_.Delete(name, etag);
 }
 
 }  // namespace seedlm::server

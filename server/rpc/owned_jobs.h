@@ -24,9 +24,9 @@ class OwnedJobs {
                                    bool validate_only, const JobService::Asker& asker);
   absl::StatusOr<JobRecord> Get(std::string_view name);
   absl::StatusOr<JobPage> List(JobQuery query);  // of all owners to an admin
-  absl::StatusOr<JobRecord> Cancel(std::string_view name);
-  absl::StatusOr<JobRecord> Resume(std::string_view name);
-  absl::Status Delete(std::string_view name);
+  absl::StatusOr<JobRecord> Cancel(std::string_view name, std::string_view etag);
+  absl::StatusOr<JobRecord> Resume(std::string_view name, std::string_view etag);
+  absl::Status Delete(std::string_view name, std::string_view etag);
 
  private:
   JobService& service_;

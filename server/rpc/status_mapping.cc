@@ -38,7 +38,7 @@ size_t CharacterBytes(std::string_view text) {
 
 std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status) {
   if (const auto hint = RetryAfterOf(status)) return hint;
-  if (absl::IsUnavailable(status) || absl::IsAborted(status)) return kDefaultRetry;
+  if (absl::IsUnavailable(status)) return kDefaultRetry;
   return std::nullopt;
 }
 

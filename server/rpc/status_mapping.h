@@ -13,7 +13,7 @@ namespace seedlm::server {
 inline constexpr std::string_view kErrorDomain = "seedlm";
 
 // google.rpc.Status with an ErrorInfo {reason, domain "seedlm", details}, and a RetryInfo where the
-// status has a hint, and for UNAVAILABLE and ABORTED (1 s) without one. A status without a reason
+// status has a hint, and for UNAVAILABLE (1 s) without one. A status without a reason
 // gets the name of its code ("NOT_FOUND"). Text is made valid UTF-8 and cut, so that message and
 // details fit into HTTP/2 trailers (8 KiB). OK gives an empty message.
 google::rpc::Status ToProtoStatus(const absl::Status& status);

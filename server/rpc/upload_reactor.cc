@@ -114,10 +114,12 @@ void UploadReactor::OnDone() {
 
 absl::Status UploadReactor::Idle() const {
   const int64_t arrived = upload_.has_value() ? upload_->committed_size() : 0;
-  return WithReason(absl::AbortedError(absl::StrCat(
-                        upload_.has_value() ? resource_name_ : "the upload", ": nothing came for ",
-                        parts_.idle.count(), " ms; ", arrived, " bytes are kept: go on there")),
-                    "UPLOAD_IDLE", {{"committed_size", absl::StrCat(arrived)}});
+  return WithRetryAfter(
+      WithReason(absl::AbortedError(absl::StrCat(
+                     upload_.has_value() ? resource_name_ : "the upload", ": nothing came for ",
+                     parts_.idle.count(), " ms; ", arrived, " bytes are kept: go on there")),
+                 "UPLOAD_IDLE", {{"committed_size", absl::StrCat(arrived)}}),
+      std::chrono::seconds(1));
 }
 
 absl::StatusOr<bool> UploadReactor::TakeChunk(const v1::WriteArtifactRequest& request) {

@@ -184,21 +184,26 @@ absl::StatusOr<JobPage> JobService::List(const JobQuery& query) {
   return page;
 }
 
-absl::StatusOr<JobRecord> JobService::Cancel(std::string_view name) {
+absl::StatusOr<JobRecord> JobService::Cancel(std::string_view name, std::string_view etag) {
   absl::StatusOr<JobRecord> job = Get(name);
-  if (!job.ok() || HasEnded(job->state)) return job;
+  if (!job.ok()) return job;
+  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
+  if (HasEnded(job->state)) return job;
   if (parts_.scheduler->Cancel(name)) return Get(name);
   // Not in this process's hands: it ended a moment ago, or it is stored and not yet queued.
   job = Get(name);
   if (!job.ok() || HasEnded(job->state)) return job;
-  job = parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}});
+  job =
+      parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}, std::string(etag)});
   parts_.events->Notify(name);
   return absl::IsFailedPrecondition(job.status()) ? Get(name) : job;
 }
 
-absl::StatusOr<JobRecord> JobService::Resume(std::string_view name) {
+absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_view etag) {
   absl::StatusOr<JobRecord> job = Get(name);
-  if (!job.ok() || !HasEnded(job->state)) return job;
+  if (!job.ok()) return job;
+  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
+  if (!HasEnded(job->state)) return job;
   if (job->state == JobState::kSucceeded) {
     return absl::FailedPreconditionError(
         absl::StrCat(job->name, " has SUCCEEDED: there is nothing to resume"));
@@ -210,7 +215,7 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name) {
   if (absl::Status room = parts_.locator->CheckRoom(*job, true); !room.ok()) return room;
   Progress progress;
   progress.weights_total = job->estimate.weights;
-  job = parts_.store->Update(name, {JobState::kQueued, progress, {}, {}});
+  job = parts_.store->Update(name, {JobState::kQueued, progress, {}, {}, std::string(etag)});
   if (absl::IsFailedPrecondition(job.status())) return Get(name);  // resumed by somebody else
   if (!job.ok()) return job;
   // If the server began to stop a moment ago: the next start runs it.
@@ -219,10 +224,10 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name) {
   return job;
 }
 
-absl::Status JobService::Delete(std::string_view name) {
+absl::Status JobService::Delete(std::string_view name, std::string_view etag) {
   absl::StatusOr<JobRecord> job = Get(name);
   if (!job.ok()) return job.status();
-  job = parts_.store->BeginDelete(name);
+  job = parts_.store->BeginDelete(name, etag);
   if (absl::IsFailedPrecondition(job.status())) {
     return WithReason(job.status(), "JOB_NOT_ENDED");
   }

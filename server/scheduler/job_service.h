@@ -60,18 +60,20 @@ class JobService {
   absl::StatusOr<JobPage> List(const JobQuery& query);
 
   // Asks the job to stop and returns it as it is then: a RUNNING job becomes CANCELLED soon after,
-  // when its workers have let go of it. A job that has ended stays as it is. As Get.
-  absl::StatusOr<JobRecord> Cancel(std::string_view name);
+  // when its workers have let go of it. A job that has ended stays as it is. As Get; ABORTED, here
+  // and below, if `etag` is not empty and not that of the job as the call finds it: nothing is
+  // done.
+  absl::StatusOr<JobRecord> Cancel(std::string_view name, std::string_view etag = {});
 
   // Queues a job that FAILED or was CANCELLED again, attempt + 1: only what is missing runs. One
   // that waits or runs stays as it is, so that a call may be repeated. FAILED_PRECONDITION (it
   // SUCCEEDED), RESOURCE_EXHAUSTED (too many jobs, or no room for its result), UNAVAILABLE; else as
   // Get.
-  absl::StatusOr<JobRecord> Resume(std::string_view name);
+  absl::StatusOr<JobRecord> Resume(std::string_view name, std::string_view etag = {});
 
   // Removes a job that has ended: its events, what is staged of it, its managed result.
   // FAILED_PRECONDITION, reason JOB_NOT_ENDED; else as Get.
-  absl::Status Delete(std::string_view name);
+  absl::Status Delete(std::string_view name, std::string_view etag = {});
   // Goes on with deletions that an earlier server began; the first error of all.
   absl::Status FinishDeletions();
 

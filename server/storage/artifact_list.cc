@@ -194,9 +194,7 @@ absl::Status ArtifactStore::Delete(std::string_view id) {
     const std::string uploads = absl::StrCat(folders_.uploads(), "/", std::string(id), "/");
     const auto open = open_.lower_bound(uploads);
     if (open != open_.end() && open->starts_with(uploads)) {
-      return WithReason(
-          absl::AbortedError(absl::StrCat(name, ": a file of it is being uploaded; retry later")),
-          "UPLOAD_BUSY");
+      return UploadBusy(name, "a file of it is being uploaded");
     }
     if (reserved_.contains(std::string(id))) {
       return WithReason(absl::FailedPreconditionError(absl::StrCat(

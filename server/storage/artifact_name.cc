@@ -1,6 +1,7 @@
 #include "server/storage/artifact_name.h"
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -78,6 +79,13 @@ absl::StatusOr<ArtifactFile> ParseArtifactFileName(std::string_view resource_nam
     return Malformed(resource_name, kField, problem);
   }
   return ArtifactFile{*std::move(id), std::string(path)};
+}
+
+absl::Status UploadBusy(std::string_view name, std::string_view why) {
+  return WithRetryAfter(WithReason(absl::AbortedError(absl::StrCat(
+                                       std::string(name), ": ", std::string(why), "; retry later")),
+                                   "UPLOAD_BUSY"),
+                        std::chrono::seconds(1));
 }
 
 }  // namespace seedlm::server

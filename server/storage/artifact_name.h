@@ -24,4 +24,7 @@ absl::StatusOr<std::string> ParseArtifactName(std::string_view name, std::string
 // saying what is wrong.
 absl::StatusOr<ArtifactFile> ParseArtifactFileName(std::string_view resource_name);
 
+// ABORTED, reason UPLOAD_BUSY, to be tried again: "NAME: WHY; retry later".
+absl::Status UploadBusy(std::string_view name, std::string_view why);
+
 }  // namespace seedlm::server

@@ -111,10 +111,7 @@ absl::StatusOr<Upload> ArtifactStore::OpenUpload(const ArtifactFile& file) {
   const std::string partial = PartialPath(file);
   const std::lock_guard lock(mutex_);
   if (open_.contains(partial)) {
-    return WithReason(
-        absl::AbortedError(
-            absl::StrCat(ResourceName(file), ": another stream is writing this file; retry later")),
-        "UPLOAD_BUSY");
+    return UploadBusy(ResourceName(file), "another stream is writing this file");
   }
   if (absl::Status status = CheckNoResult(file); !status.ok()) return status;
   if (Exists(FinalPath(file))) {

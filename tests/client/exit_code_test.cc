@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/rpc_status.h"
 #include "kernels/format/atomic_file.h"
+#include "tests/client/fake_services.h"
 
 namespace seedlm::client {
 namespace {
@@ -55,6 +56,12 @@ TEST_CASE("a busy server is no full disk, and a failed read is no defect") {
   CHECK(ExitCodeFor(WithRetryAfter(full, std::chrono::milliseconds(1000))) == kUnavailable);
   CHECK(ExitCodeFor(format::ErrnoToStatus(EIO, "/d/f", "read")) == kStorage);
   CHECK(ExitCodeFor(format::ErrnoToStatus(ESTALE, "/d/f", "write")) == kStorage);
+}
+
+TEST_CASE("a job that has changed is no busy server") {
+  const grpc::Status stale =
+      RpcError(grpc::StatusCode::ABORTED, "jobs/1 is RUNNING by now", "ETAG_MISMATCH");
+  CHECK(ExitCodeFor(FromRpc(stale, "s")) == kInvalidInput);
 }
 
 TEST_CASE("help lists every exit code") {

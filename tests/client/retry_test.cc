@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "client/rpc_status.h"
+#include "tests/client/fake_services.h"
 
 namespace seedlm::client {
 namespace {
@@ -27,6 +28,13 @@ TEST_CASE("only calls that nothing came of are repeated") {
     CAPTURE(static_cast<int>(code));
     CHECK_FALSE(IsRetryable(Of(code)));
   }
+}
+
+TEST_CASE("an etag that was wrong stays wrong") {
+  CHECK_FALSE(IsRetryable(FromRpc(
+      RpcError(grpc::StatusCode::ABORTED, "jobs/1 is RUNNING by now", "ETAG_MISMATCH"), "s")));
+  CHECK(IsRetryable(
+      FromRpc(RpcError(grpc::StatusCode::ABORTED, "another stream", "UPLOAD_BUSY"), "s")));
 }
 
 TEST_CASE("delays grow, are capped, jittered and bounded in number") {

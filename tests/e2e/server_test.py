@@ -211,7 +211,10 @@ class Remote(EndToEnd):
             self.assertIn(f"seedlm resume {job}",
                           self.fails(server.run("wait", job), CANCELLED, job).err)
             self.assertIn("QUEUED", self.ok(server.run("resume", job)).out)
-            self.assertEqual(server.run("status", job, "--json").json()["attempt"], 2)
+            status = server.run("status", job, "--json").json()
+            self.assertEqual(status["attempt"], 2)
+            self.fails(server.run("cancel", job, "--etag", "1"), INVALID, job, "etag")
+            self.fails(server.run("delete", job, "--etag", "1"), INVALID, job, "etag")
             self.ok(server.run("cancel", job))
             self.fails(server.run("wait", job), CANCELLED, job)
             self.assertEqual(self.ok(server.run("delete", job)).out, f"{job}  deleted\n")

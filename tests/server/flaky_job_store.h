@@ -58,8 +58,8 @@ class FlakyJobStore : public JobStore {
   absl::Status RecordPublication(std::string_view name, const Publication& publication) override {
     return store_->RecordPublication(name, publication);
   }
-  absl::StatusOr<JobRecord> BeginDelete(std::string_view name) override {
-    return store_->BeginDelete(name);
+  absl::StatusOr<JobRecord> BeginDelete(std::string_view name, std::string_view etag) override {
+    return store_->BeginDelete(name, etag);
   }
   absl::Status EndDelete(std::string_view name) override { return store_->EndDelete(name); }
   absl::StatusOr<std::vector<JobRecord>> Deletions() override { return store_->Deletions(); }

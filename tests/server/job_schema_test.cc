@@ -155,7 +155,7 @@ TEST_CASE_METHOD(Schema1, "what was running goes on, and new jobs have new ids")
   job.name = "jobs/new";
   REQUIRE((*store)->Insert(job, {}).ok());
   CHECK((*store)->List({})->jobs[0].name == "jobs/new");  // newest first
-  CHECK((*store)->BeginDelete("jobs/old").ok());
+  CHECK((*store)->BeginDelete("jobs/old", "").ok());
 }
 
 TEST_CASE_METHOD(Schema1, "a migration that cannot end changes no table") {

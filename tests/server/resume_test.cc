@@ -428,9 +428,35 @@ TEST_CASE_METHOD(ResumeFixture, "a job that has not ended is not deleted") {
   CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
 }
 
+TEST_CASE_METHOD(ResumeFixture,
+                 "a call with an etag acts on the job that has it, and on no other") {
+  const std::string name = CreateHeld(1);
+  const std::string running = engine->service->Get(name)->etag;
+  const auto is_stale = [&](const absl::Status& status) {
+    CHECK_THAT(status, IsStatus(Code::kAborted, {name, "etag"}));
+    CHECK(ReasonOf(status) == "ETAG_MISMATCH");
+  };
+  is_stale(engine->service->Cancel(name, "1").status());  // of the job that was QUEUED
+  CHECK(engine->service->Get(name)->state == JobState::kRunning);
+  REQUIRE(engine->service->Cancel(name, running).ok());
+  const JobRecord cancelled = engine->WaitForEnd(name);
+  REQUIRE(cancelled.state == JobState::kCancelled);
+  is_stale(engine->service->Cancel(name, running).status());  // although there is nothing to do
+  is_stale(engine->service->Resume(name, running).status());
+  is_stale(engine->service->Delete(name, running));
+  CHECK(engine->service->Get(name)->etag == cancelled.etag);
+  Release();
+  REQUIRE(engine->service->Resume(name, cancelled.etag).ok());
+  is_stale(engine->service->Resume(name, cancelled.etag).status());
+  const JobRecord done = engine->WaitForEnd(name);
+  CHECK(done.attempt == 2);
+  REQUIRE(done.state == JobState::kSucceeded);
+  CHECK(engine->service->Delete(name, done.etag).ok());
+}
+
 TEST_CASE_METHOD(ResumeFixture, "a deletion that was interrupted is finished by the next server") {
   const std::string name = CancelHeld(3);
-  REQUIRE(engine->store->BeginDelete(name).ok());  // as far as a killed server came
+  REQUIRE(engine->store->BeginDelete(name, "").ok());  // as far as a killed server came
   CHECK(fs::exists(StagingOf(name)));
   Start(options);
   REQUIRE(engine->service->FinishDeletions().ok());

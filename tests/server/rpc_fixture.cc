@@ -165,10 +165,11 @@ grpc::Status RpcFixture::Get(const std::string& name, v1::Job* job) {
   return jobs_->GetJob(&context, request, job);
 }
 
-grpc::Status RpcFixture::Cancel(const std::string& name, v1::Job* job) {
+grpc::Status RpcFixture::Cancel(const std::string& name, v1::Job* job, const std::string& etag) {
   grpc::ClientContext context;
   v1::CancelJobRequest request;
   request.set_name(name);
+  request.set_etag(etag);
   return jobs_->CancelJob(&context, request, job);
 }
 

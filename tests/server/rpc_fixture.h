@@ -90,7 +90,7 @@ class RpcFixture {
 
   grpc::Status Create(const v1::CreateJobRequest& request, v1::Job* job);
   grpc::Status Get(const std::string& name, v1::Job* job);
-  grpc::Status Cancel(const std::string& name, v1::Job* job);
+  grpc::Status Cancel(const std::string& name, v1::Job* job, const std::string& etag = "");
   // Creates the job, which must work, and returns its name.
   std::string MustCreate(const v1::CreateJobRequest& request);
   // A job that will run for minutes.

@@ -354,17 +354,20 @@ TEST_CASE("a page of large jobs still fits a message") {
   CHECK(listed == names.size());
 }
 
-grpc::Status Resume(RpcFixture& fixture, const std::string& name, v1::Job* job) {
+grpc::Status Resume(RpcFixture& fixture, const std::string& name, v1::Job* job,
+                    const std::string& etag = "") {
   grpc::ClientContext context;
   v1::ResumeJobRequest request;
   request.set_name(name);
+  request.set_etag(etag);
   return fixture.jobs().ResumeJob(&context, request, job);
 }
 
-grpc::Status Delete(RpcFixture& fixture, const std::string& name) {
+grpc::Status Delete(RpcFixture& fixture, const std::string& name, const std::string& etag = "") {
   grpc::ClientContext context;
   v1::DeleteJobRequest request;
   request.set_name(name);
+  request.set_etag(etag);
   google::protobuf::Empty empty;
   return fixture.jobs().DeleteJob(&context, request, &empty);
 }
@@ -384,6 +387,9 @@ TEST_CASE("a cancelled job is resumed, watched to its end by both, and deleted")
   REQUIRE(Resume(fixture, name, &job).ok());  // idempotent
   CHECK(job.attempt() == 2);
   REQUIRE(fixture.Cancel(name, &job).ok());
+  CheckError(Resume(fixture, name, &job, "1"), grpc::StatusCode::ABORTED, "ETAG_MISMATCH", name);
+  CheckError(Delete(fixture, name, "1"), grpc::StatusCode::ABORTED, "ETAG_MISMATCH", name);
+  CheckError(fixture.Cancel(name, &job, "1"), grpc::StatusCode::ABORTED, "ETAG_MISMATCH", name);
   // Past the first end, up to the second.
   std::vector<v1::JobEvent> events;
   REQUIRE(fixture.Watch(name, 0, {}, &events).ok());
@@ -425,6 +431,9 @@ TEST_CASE("capabilities name version, profiles, backends and limits") {
   CHECK(capabilities.max_queued_jobs() == 77);
   CHECK(capabilities.shard_bytes() == 16 << 20);
   CHECK(capabilities.max_row_weights() == 4 << 20);
+  CHECK(capabilities.max_tensors() == 500'000);
+  CHECK(capabilities.max_tensor_name_bytes() == 1024);
+  CHECK(capabilities.max_header_bytes() == 100'000'000);
   REQUIRE(capabilities.backends_size() >= 2);
   const v1::BackendCapability& reference = *capabilities.backends().rbegin();
   CHECK(reference.name() == "reference");

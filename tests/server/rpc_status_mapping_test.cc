@@ -39,7 +39,7 @@ TEST_CASE("every code keeps its number, and is its own reason without another") 
     CHECK(proto.code() == code);
     CHECK(InfoOf(proto).reason() == absl::StatusCodeToString(status.code()));
     CHECK(InfoOf(proto).domain() == "seedlm");
-    const bool retry = absl::IsUnavailable(status) || absl::IsAborted(status);
+    const bool retry = absl::IsUnavailable(status);
     CHECK(proto.details_size() == (retry ? 2 : 1));
   }
 }

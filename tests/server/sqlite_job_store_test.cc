@@ -160,6 +160,25 @@ TEST_CASE_METHOD(StoreFixture, "a change that cannot be leaves job and events as
   CHECK(store_->ReadEvents("jobs/a", 0, 10)->size() == 2);
 }
 
+TEST_CASE_METHOD(StoreFixture,
+                 "a change with an etag is made of the job that has it, and of no other") {
+  Add("jobs/a");
+  const std::string queued = store_->Get("jobs/a")->etag;
+  Move("jobs/a", JobState::kRunning);
+  absl::StatusOr<JobRecord> job =
+      store_->Update("jobs/a", {JobState::kCancelled, {}, {}, {}, queued});
+  CHECK_THAT(job.status(), IsStatus(absl::StatusCode::kAborted, {"jobs/a", "RUNNING", "etag"}));
+  CHECK(ReasonOf(job.status()) == "ETAG_MISMATCH");
+  CHECK(store_->Get("jobs/a")->state == JobState::kRunning);
+  CHECK(store_->ReadEvents("jobs/a", 0, 10)->size() == 2);
+  const std::string running = store_->Get("jobs/a")->etag;
+  job = store_->Update("jobs/a", {JobState::kCancelled, {}, {}, {}, running});
+  REQUIRE(job.ok());
+  CHECK(ReasonOf(store_->BeginDelete("jobs/a", running).status()) == "ETAG_MISMATCH");
+  CHECK(store_->Deletions()->empty());
+  CHECK(store_->BeginDelete("jobs/a", job->etag).ok());
+}
+
 TEST_CASE_METHOD(StoreFixture, "events are read from a sequence on, in portions") {
   Add("jobs/a");
   for (int i = 0; i < 4; ++i) REQUIRE(store_->AppendEvent("jobs/a", Warning{"w"}).ok());
