@@ -3,6 +3,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -133,6 +134,11 @@ std::string ToText(const v1::Job& job) {
   }
   absl::StrAppend(&out, "profile ", ProfileName(job.spec().profile()), ", fit ",
                   FitName(job.spec().fit()), ", scale ", ScaleName(job.spec().scale()), "\n");
+  if (job.priority() != 0) absl::StrAppend(&out, "priority ", job.priority(), "\n");
+  const std::map<std::string, std::string> labels(job.labels().begin(), job.labels().end());
+  for (const auto& [key, value] : labels) {
+    absl::StrAppend(&out, "label ", Printable(key), "=", Printable(value), "\n");
+  }
   if (job.has_error())
     absl::StrAppend(&out, "error: ", Printable(job.error().message(), std::string::npos), "\n");
   for (const auto& file : job.output_files()) {

@@ -1,6 +1,9 @@
 #include "client/spec_options.h"
 
 #include <string>
+#include <utility>
+
+#include "absl/strings/str_split.h"
 
 namespace seedlm::client {
 namespace {
@@ -8,6 +11,8 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 constexpr int64_t kMaxIndexMemory = int64_t{1} << 40;
+
+constexpr int kMaxPriority = 100;  // and -100: those of Job.priority
 
 v1::Profile ProfileFor(const std::string& bits) {
   if (bits == "2") return v1::PROFILE_2BIT;
@@ -84,6 +89,45 @@ v1::CompressionSpec ToSpec(const SpecOptions& options) {
   for (const auto& pattern : options.exclude) spec.mutable_selection()->add_exclude(pattern);
   spec.set_backend(options.backend);
   return spec;
+}
+
+void AddLabelOption(Command& command, std::vector<std::string>& labels,
+                    const std::string& description) {
+  command.Add("--label", labels, description)
+      .OneValueEach()
+      .ValueName("KEY=VALUE")
+      .Check([](const std::string& label) {
+        const size_t equals = label.find('=');
+        const bool named = equals != std::string::npos && equals > 0;
+        return named ? std::string() : "'" + label + "' is not KEY=VALUE";
+      });
+}
+
+void AddJobOptions(Command& command, JobOptions& options) {
+  command
+      .Add("--priority", options.priority,
+           "Among your jobs on the server higher runs first, -100 .. 100. Default 0")
+      .Range(-kMaxPriority, kMaxPriority);
+  AddLabelOption(command, options.labels,
+                 "A label of the job, for seedlm list --label (repeatable)");
+}
+
+std::string GivenOption(const JobOptions& options) {
+  if (options.priority) return "--priority";
+  return options.labels.empty() ? "" : "--label";
+}
+
+void SetJobOptions(const JobOptions& options, v1::Job& job) {
+  job.set_priority(options.priority.value_or(0));
+  AddLabels(options.labels, *job.mutable_labels());
+}
+
+void AddLabels(const std::vector<std::string>& labels,
+               google::protobuf::Map<std::string, std::string>& map) {
+  for (const std::string& label : labels) {
+    const std::pair<std::string, std::string> pair = absl::StrSplit(label, absl::MaxSplits('=', 1));
+    map[pair.first] = pair.second;
+  }
 }
 
 }  // namespace seedlm::client

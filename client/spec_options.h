@@ -1,5 +1,5 @@
-// The options that describe a compression, shared by compress, submit and estimate, and those of
-// the engine in the process.
+// The options that describe a compression, shared by compress, submit and estimate, those of a job
+// among the others of a server, and those of the engine in the process.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "client/command.h"
 #include "seedlm/v1/codec.pb.h"
+#include "seedlm/v1/job.pb.h"
 
 namespace seedlm::client {
 
@@ -24,6 +25,29 @@ struct SpecOptions {
 // Adds --bits, --fit, --scale, --include, --exclude, --backend. Options that exclude each other are
 // a parse error. REQUIRES: `options` outlives the parsing.
 void AddSpecOptions(Command& command, SpecOptions& options);
+
+// What sets a job apart from the others on its server.
+struct JobOptions {
+  std::optional<int> priority;      // 0
+  std::vector<std::string> labels;  // "KEY=VALUE", checked
+};
+
+// Adds --priority and --label. REQUIRES: `options` outlives the parsing.
+void AddJobOptions(Command& command, JobOptions& options);
+
+// Adds --label KEY=VALUE, repeatable, `description` in --help. A text without "=" and an empty key
+// are parse errors. REQUIRES: `labels` outlives the parsing.
+void AddLabelOption(Command& command, std::vector<std::string>& labels,
+                    const std::string& description);
+
+// The name of one of them that was given, or "".
+std::string GivenOption(const JobOptions& options);
+
+void SetJobOptions(const JobOptions& options, v1::Job& job);
+
+// Of a key that is there twice the last counts. REQUIRES: they have passed AddLabelOption.
+void AddLabels(const std::vector<std::string>& labels,
+               google::protobuf::Map<std::string, std::string>& map);
 
 // A server has its own.
 struct EngineOptions {

@@ -24,6 +24,7 @@ struct Options {
   std::string in, out;
   ServerChoice server;
   SpecOptions spec;
+  JobOptions job;
   EngineOptions engine;
   std::string report;
   bool force = false;
@@ -86,6 +87,7 @@ absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const P
   v1::CreateJobRequest request;
   v1::Job& job = *request.mutable_job();
   *job.mutable_spec() = ToSpec(options.spec);
+  SetJobOptions(options.job, job);
   if (session.embedded != nullptr) {
     job.mutable_source()->set_uri(FileUri(paths.in));
     job.mutable_destination()->set_uri(FileUri(paths.out));
@@ -115,11 +117,15 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  if (const std::string here = GivenOption(options.engine);
-      !options.server.empty() && !here.empty()) {
+  const bool has_server = !options.server.empty();
+  if (const std::string here = GivenOption(options.engine); has_server && !here.empty()) {
     PrintError(
         here +
         ": has no effect on a server; leave it out, or leave out --server and SEEDLM_SERVER");
+    return kUsage;
+  }
+  if (const std::string there = GivenOption(options.job); !has_server && !there.empty()) {
+    PrintError(there + ": has no effect without a server; leave it out, or name one with --server");
     return kUsage;
   }
   const auto paths = CheckPaths(options);
@@ -160,6 +166,7 @@ void AddCompress(Command& app) {
   sub.Add("IN", options->in, "A .safetensors file, or a directory of them").Required();
   sub.Add("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR").Required();
   AddSpecOptions(sub, options->spec);
+  AddJobOptions(sub, options->job);
   AddEngineOptions(sub, options->engine);
   AddServerOption(sub, options->server);
   sub.Add("--report", options->report, "Write the job's figures and pictures there, as HTML")

@@ -7,6 +7,7 @@
 #include "client/job_json.h"
 #include "client/output.h"
 #include "client/session.h"
+#include "client/spec_options.h"
 #include "client/table.h"
 #include "client/text.h"
 
@@ -16,6 +17,7 @@ namespace {
 struct Options {
   ServerChoice server;
   std::string state;  // without JOB_STATE_; empty: all
+  std::vector<std::string> labels;
   bool json = false;
 };
 
@@ -50,6 +52,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
     v1::JobState_Parse("JOB_STATE_" + options.state, &state);
     request.set_state(state);
   }
+  AddLabels(options.labels, *request.mutable_labels());
   const auto session = Connect(options.server);
   if (!session.ok()) return session.status();
   const auto jobs = session->jobs->ListJobs(request, interrupt.token());
@@ -68,6 +71,7 @@ void AddList(Command& app) {
           "Only jobs in this state: QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED")
       .OneOf({"QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"})
       .ValueName("STATE");
+  AddLabelOption(sub, options->labels, "Only jobs with this label; all of them, if repeated");
   sub.AddFlag("--json", options->json, "JSON");
   sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }

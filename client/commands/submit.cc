@@ -19,6 +19,7 @@ struct Options {
   ServerChoice server;
   std::string to = "managed";
   SpecOptions spec;
+  JobOptions job;
   bool force = false;
   bool json = false;
 };
@@ -60,6 +61,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   request.set_request_id(options.request_id);
   v1::Job& wanted = *request.mutable_job();
   *wanted.mutable_spec() = ToSpec(options.spec);
+  SetJobOptions(options.job, wanted);
   SetDestination(options, *wanted.mutable_destination());
   absl::Status status = UploadSource(options, *session, interrupt, wanted);
   if (!status.ok()) return status;
@@ -89,6 +91,7 @@ void AddSubmit(Command& app) {
   sub.Add("--request-id", options->request_id,
           "The same id with the same job gives the same job again");
   AddSpecOptions(sub, options->spec);
+  AddJobOptions(sub, options->job);
   AddServerOption(sub, options->server);
   sub.AddFlag("--force", options->force, "Replace an output that exists");
   sub.AddFlag("--json", options->json, "The job as JSON");

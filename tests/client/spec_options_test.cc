@@ -10,6 +10,7 @@ namespace {
 struct Parsed {
   SpecOptions options;
   EngineOptions engine;
+  JobOptions job;
   std::string in, error;  // error: empty if it parsed
 };
 
@@ -21,6 +22,7 @@ Parsed Parse(const std::string& line) {
   command.Add("IN", parsed.in, "");
   AddSpecOptions(command, parsed.options);
   AddEngineOptions(command, parsed.engine);
+  AddJobOptions(command, parsed.job);
   try {
     app.parse(line);
   } catch (const CLI::ParseError& error) {
@@ -77,6 +79,28 @@ TEST_CASE("what was said of the engine is known, a 0 too") {
   CHECK(GivenOption(Parse("m --search auto").engine) == "--search");
 }
 
+TEST_CASE("priority and labels become the job's") {
+  const auto job_of = [](const std::string& line) {
+    const Parsed parsed = Parse(line);
+    CHECK(parsed.error.empty());
+    v1::Job job;
+    SetJobOptions(parsed.job, job);
+    return job;
+  };
+  const v1::Job plain = job_of("m");
+  CHECK(plain.priority() == 0);
+  CHECK(plain.labels().empty());
+  const v1::Job job = job_of("m --priority -7 --label run=a=b --label empty= --label run=c");
+  CHECK(job.priority() == -7);
+  CHECK(job.labels().size() == 2);
+  CHECK(job.labels().at("run") == "c");
+  CHECK(job.labels().at("empty").empty());
+  CHECK(job_of("m --label run=a=b").labels().at("run") == "a=b");
+  CHECK(GivenOption(Parse("m").job).empty());
+  CHECK(GivenOption(Parse("m --priority 0").job) == "--priority");
+  CHECK(GivenOption(Parse("m --label a=b").job) == "--label");
+}
+
 TEST_CASE("a pattern does not swallow the input that follows it") {
   const Parsed parsed = Parse("--include a model");
   REQUIRE(parsed.error.empty());
@@ -101,6 +125,9 @@ TEST_CASE("what is not known is refused by name") {
   CHECK(Parse("m --index-memory 512MB").error.find("--index-memory") != std::string::npos);
   CHECK(Parse("m --index-memory 2TiB").error.find("--index-memory") != std::string::npos);
   CHECK(Parse("m --index-memory -1").error.find("--index-memory") != std::string::npos);
+  CHECK(Parse("m --priority 101").error.find("--priority") != std::string::npos);
+  CHECK(Parse("m --label plain").error.find("'plain' is not KEY=VALUE") != std::string::npos);
+  CHECK(Parse("m --label =v").error.find("--label") != std::string::npos);
   CHECK(Parse("m --colour red").error.find("--colour") != std::string::npos);
 }
 

@@ -176,6 +176,28 @@ class Remote(EndToEnd):
             self.assertEqual(self.ok(server.run("artifacts", "list", "--json")).json(),
                              {"artifacts": []})
 
+    def test_jobs_are_found_by_their_labels(self):
+        source = small_file(self.path("in.safetensors"))
+        with self.server() as server:
+            def named(*options):
+                listed = self.ok(server.run("list", "--json", *options)).json()["jobs"]
+                return [job["name"] for job in listed]
+            job = self.ok(server.run("submit", source, "--priority", "5", "--label", "run=7",
+                                     "--label", "who=me")).out.strip()
+            other = self.ok(server.run("submit", source, "--label", "run=8")).out.strip()
+            self.assertEqual(named("--label", "run=7"), [job])
+            self.assertEqual(named("--label", "run=7", "--label", "who=me"), [job])
+            self.assertEqual(named("--label", "run=8", "--label", "who=me"), [])
+            self.assertEqual(named(), [other, job])
+            status = self.ok(server.run("status", job, "--json")).json()
+            self.assertEqual((status["priority"], status["labels"]), (5, {"run": "7", "who": "me"}))
+            text = self.ok(server.run("status", job)).out
+            self.assertIn("priority 5\nlabel run=7\nlabel who=me\n", text)
+            refused = harness.run("compress", source, self.path("x"), "--label", "run=7")
+            self.assertEqual(refused.code, harness.USAGE, str(refused))
+            self.ok(server.run("compress", source, self.path("x"), "--label", "run=9"))
+            self.assertEqual(len(named("--label", "run=9")), 1)
+
     def test_a_request_id_gives_the_same_job(self):
         source = small_file(self.path("in.safetensors"))
         with self.server() as server:
