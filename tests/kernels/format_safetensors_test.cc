@@ -142,6 +142,21 @@ TEST_CASE("a layout that cannot be is refused by name") {
   CHECK_THAT(refusal(many), Catch::Contains("the size of the file overflows"));
 }
 
+TEST_CASE("the longest name can be written and read, a longer one neither") {
+  const TemporaryDirectory directory;
+  const std::string longest(kMaxTensorNameBytes, 'n');
+  WriteSafetensors(directory.path("f"), {{{longest, DType::kF32, {0}}, ""}});
+  CHECK(SafetensorsFile::Open(directory.path("f")).value()->Find(longest) != nullptr);
+  const auto refused = Catch::Contains("': a name of 1025 bytes, at most 1024 are read");
+  const auto layout = SafetensorsLayout::Make({{longest + "n", DType::kF32, {0}}}, {});
+  CHECK_THAT(Message(layout.status()), refused);
+  std::string file = ReadBytes(directory.path("f"));
+  file.replace(file.find("nn"), 2, "nnn");
+  file.replace(file.find("} "), 2, "}");  // of the padding
+  WriteBytes(directory.path("g"), file);
+  CHECK_THAT(Message(SafetensorsFile::Open(directory.path("g")).status()), refused);
+}
+
 TEST_CASE("a writer refuses bytes that lie outside the tensor") {
   const TemporaryDirectory directory;
   const auto layout = SafetensorsLayout::Make({{"a", DType::kU8, {4}}, {"b", DType::kU8, {4}}}, {});
