@@ -76,11 +76,18 @@ std::vector<Setting> MakeSettings() {
        "Uploads, finished or not, are deleted so long after their last byte, unless a job needs "
        "them that has not ended, or has work to be resumed; 0: never"},
       {"s3-endpoint", "Storage", Text(FIELD(s3.endpoint), "URL"),
-       "The S3 server of s3:// destinations, the only one that is asked; keys come from the AWS_* "
-       "variables and are no settings",
+       "The S3 server of s3:// destinations, the only one that is asked",
        "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's of the region"},
       {"s3-region", "Storage", Text(FIELD(s3.region), "REGION"), "The region of the buckets",
        "AWS_REGION, AWS_DEFAULT_REGION, or us-east-1"},
+      {"s3-credentials", "Storage", Text(FIELD(s3.credentials_file), "FILE"),
+       "The keys, as the tools of AWS keep them: [PROFILE], aws_access_key_id, "
+       "aws_secret_access_key, aws_session_token; read at the start, and refused where others may "
+       "read it. Keys are no settings",
+       "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or "
+       "AWS_SHARED_CREDENTIALS_FILE"},
+      {"s3-profile", "Storage", Text(FIELD(s3.profile), "NAME"), "Whose keys of that file",
+       "AWS_PROFILE, or default"},
       {"s3-addressing", "Storage", Choice(FIELD(s3_addressing), {"auto", "path", "virtual-host"}),
        "ENDPOINT/BUCKET or BUCKET.ENDPOINT; auto: by path, but for Amazon's endpoints"},
       {"s3-ca", "Storage", Text(FIELD(s3.ca_bundle), "FILE"),

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/storage/s3_credentials.h"
 #include "server/storage/s3_ledger.h"
 #include "server/storage/s3_publisher.h"
 #include "server/storage/tree.h"
@@ -12,10 +13,16 @@
 namespace seedlm::server {
 
 absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir& data_dir,
-                                                                   const s3::Options& options,
+                                                                   const s3::Options& wanted,
                                                                    const S3Transfer& transfer,
                                                                    Warn warn,
                                                                    FaultPoint fault_point) {
+  s3::Options options = wanted;
+  if (!options.credentials_file.empty()) {
+    auto credentials = ReadS3Credentials(options.credentials_file, options.profile);
+    if (!credentials.ok()) return credentials.status();
+    options.credentials = *std::move(credentials);
+  }
   if (absl::Status status = s3::EndpointOf(options).status(); !status.ok()) {
     return absl::InvalidArgumentError(std::string(status.message()));
   }

@@ -24,7 +24,8 @@ class S3Destination {
   using Warn = std::function<void(const std::string& message)>;
 
   // Uploads that an earlier server left open are aborted in the background. Without credentials it
-  // refuses every target. Errors: INVALID_ARGUMENT for an endpoint that is none; of the disk.
+  // refuses every target. Errors: INVALID_ARGUMENT for an endpoint that is none; those of
+  // ReadS3Credentials; of the disk.
   // REQUIRES: `data_dir` outlives it.
   static absl::StatusOr<std::unique_ptr<S3Destination>> Open(const DataDir& data_dir,
                                                              const s3::Options& options,

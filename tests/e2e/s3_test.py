@@ -4,6 +4,7 @@ SEEDLM_TEST_BUCKET name (tests/s3/ceph.sh: make test-s3)."""
 import json
 import os
 import signal
+import subprocess
 import sys
 import unittest
 import urllib.request
@@ -20,7 +21,8 @@ from proxy import Proxy  # noqa: E402
 REAL = "SEEDLM_TEST_BUCKET" in os.environ
 NO_S3 = {name: "" for name in (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE")}
+    "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE",
+    "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")}
 PARTS = ("--s3-part-size", "5MiB", "--threads", "2")
 
 
@@ -151,6 +153,30 @@ class S3Sink(EndToEnd):
                    "seedlm-nowhere-at-all", "NoSuchBucket")
         self.fails(server.run("submit", source, "--to", "s3://Upper/x"), INVALID, "Upper")
         self.assertEqual(server.stop(), 0)
+
+    def test_keys_from_a_file(self):
+        keys = self.path("keys")
+        with open(keys, "w") as file:
+            file.write("[other]\naws_access_key_id = x\naws_secret_access_key = y\n[models]\n"
+                       f"aws_access_key_id = {self.s3.access_key}\n"
+                       f"aws_secret_access_key = {self.s3.secret_key}\n")
+        options = ("--s3-credentials", keys, "--s3-profile", "models")
+        os.chmod(keys, 0o644)
+        refused = subprocess.run([harness.SERVER, "--data-dir", self.path("d"), *options],
+                                 capture_output=True, text=True, timeout=30)
+        self.assertEqual(refused.returncode, 3, refused.stderr)
+        self.assertIn("chmod 600", refused.stderr)
+        os.chmod(keys, 0o600)
+        printed = subprocess.run([harness.SERVER, *options, "--print-config"], capture_output=True,
+                                 text=True, timeout=30)
+        self.assertIn(f's3-credentials = "{keys}"', printed.stdout)
+        self.assertNotIn(self.s3.secret_key, printed.stdout + printed.stderr + refused.stderr)
+        wrong = {"AWS_ACCESS_KEY_ID": "wrong", "AWS_SECRET_ACCESS_KEY": "wrong"}  # the file wins
+        server = self.serve(*options, env=wrong)
+        source = harness.small_file(self.path("in.safetensors"))
+        self.ok(server.run("wait", self.submit(server, source)))
+        self.assertEqual(server.stop(), 0)
+        self.assertTrue(self.objects())
 
     @unittest.skipIf(REAL, "needs no S3 server at all")
     def test_a_server_without_keys_says_so(self):

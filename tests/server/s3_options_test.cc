@@ -62,6 +62,17 @@ TEST_CASE("the standard variables, the more special one first") {
         "s3.eu-west-1.amazonaws.com");
 }
 
+TEST_CASE("the file of keys is asked for where the variables have none, as AWS does") {
+  const Options file = FromMap({{"AWS_SHARED_CREDENTIALS_FILE", "/keys"}, {"AWS_PROFILE", "p"}});
+  CHECK(file.credentials_file == "/keys");
+  CHECK(file.profile == "p");
+  const Options both = FromMap({{"AWS_SHARED_CREDENTIALS_FILE", "/keys"},
+                                {"AWS_ACCESS_KEY_ID", "id"},
+                                {"AWS_SECRET_ACCESS_KEY", "secret"}});
+  CHECK(both.credentials_file.empty());
+  CHECK(both.profile == "default");
+}
+
 TEST_CASE("endpoints that are none") {
   for (const char* endpoint :
        {"localhost:9000", "ftp://x", "http://", "http://u:p@x", "https://x/path", "http://x?y",

@@ -100,6 +100,10 @@ Options FromEnvironment(Options base, const std::function<const char*(const char
   take({"AWS_ACCESS_KEY_ID"}, base.credentials.access_key_id);
   take({"AWS_SECRET_ACCESS_KEY"}, base.credentials.secret_access_key);
   take({"AWS_SESSION_TOKEN"}, base.credentials.session_token);
+  if (base.credentials.access_key_id.empty()) {
+    take({"AWS_SHARED_CREDENTIALS_FILE"}, base.credentials_file);
+  }
+  take({"AWS_PROFILE"}, base.profile);
   take({"AWS_REGION", "AWS_DEFAULT_REGION"}, base.region);
   take({"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, base.endpoint);
   take({"AWS_CA_BUNDLE"}, base.ca_bundle);
@@ -130,7 +134,8 @@ absl::StatusOr<Endpoint> EndpointOf(const Options& options) {
 absl::Status CheckOptions(const Options& options) {
   if (options.credentials.access_key_id.empty() || options.credentials.secret_access_key.empty()) {
     return NotConfigured(
-        "it has no credentials; start it with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set");
+        "it has no credentials; start it with --s3-credentials FILE, or with AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY set");
   }
   if (options.region.empty()) return NotConfigured("the region is empty; set AWS_REGION");
   return EndpointOf(options).status();

@@ -40,6 +40,8 @@ struct Options {
   std::string endpoint;  // "https://HOST[:PORT]"; empty: Amazon's of the region
   std::string region = "us-east-1";
   Credentials credentials;
+  std::string credentials_file;     // whose keys win over `credentials`; empty: none
+  std::string profile = "default";  // of that file
   Addressing addressing = Addressing::kAuto;
   std::string ca_bundle;  // PEM file; empty: the system's
   RetryOptions retry;
@@ -49,9 +51,10 @@ struct Options {
   int64_t min_bytes_per_second = 1024;
 };
 
-// From AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION or
-// AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_CA_BUNDLE; what a variable does
-// not say keeps its value in `base`. `get`: getenv, or a test's.
+// From AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or else
+// AWS_SHARED_CREDENTIALS_FILE; AWS_PROFILE, AWS_REGION or AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3
+// or AWS_ENDPOINT_URL, AWS_CA_BUNDLE; what a variable does not say keeps its value in `base`.
+// `get`: getenv, or a test's.
 Options FromEnvironment(Options base, const std::function<const char*(const char*)>& get);
 
 // An http(s) URL without path, query or user.
