@@ -18,9 +18,18 @@ void BeginAtZero(MetricSink& sink) {
   for (const char* phase : {"encode", "copy"}) sink.Add(Metric::kOutputWrittenBytes, {phase}, 0);
   sink.Add(Metric::kUploadReceivedBytes, {}, 0);
   sink.Add(Metric::kDownloadSentBytes, {}, 0);
+  sink.Add(Metric::kS3SentBytes, {}, 0);
   for (const JobState state : {JobState::kSucceeded, JobState::kFailed, JobState::kCancelled}) {
     sink.Add(Metric::kJobsEnded, {Name(state)}, 0);
   }
+}
+
+void CountS3(MetricSink& sink, const s3::Attempt& attempt) {
+  static constexpr std::string_view kCodes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+  const auto hundreds = static_cast<size_t>(std::clamp(attempt.status / 100, 0, 5));
+  sink.Add(Metric::kS3Requests, {attempt.operation, kCodes[hundreds]}, 1);
+  sink.Observe(Metric::kS3RequestSeconds, {attempt.operation}, attempt.seconds);
+  sink.Add(Metric::kS3SentBytes, {}, static_cast<double>(attempt.sent_bytes));
 }
 
 std::vector<Sample> ReadLiveMetrics(const LiveState& state) {

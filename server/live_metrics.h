@@ -6,6 +6,7 @@
 
 #include "server/metrics/metrics.h"
 #include "server/scheduler/scheduler.h"
+#include "server/storage/s3/client.h"
 
 namespace seedlm::server {
 
@@ -18,6 +19,9 @@ struct LiveState {
 
 // Shows counters at 0 that would appear with their first event only: a rate needs the step from 0.
 void BeginAtZero(MetricSink& sink);
+
+// One request to S3.
+void CountS3(MetricSink& sink, const s3::Attempt& attempt);
 
 // Every metric that nobody adds to; each once, its samples together. Thread-safe.
 std::vector<Sample> ReadLiveMetrics(const LiveState& state);

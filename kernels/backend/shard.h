@@ -46,6 +46,7 @@ struct EncodedShard {
   double max_error = 0;         // max |w - decoded float32|
   std::string search;           // how it was searched, for people; may be empty
   std::string warning;  // what people should know once, such as a damaged cache; mostly empty
+  std::string device = "host";  // which of the backend's encoded it; a GPU has its number, "0"
 };
 
 }  // namespace seedlm::backend

@@ -297,6 +297,7 @@ absl::StatusOr<backend::EncodedShard> DevicePool::Lease::Encode(const backend::E
   auto shard = lane_->Encode(pool_->options_.method, spec, weights, *tables, device_->processors,
                              std::move(stop));
   if (shard.ok()) {
+    shard->device = absl::StrCat(device_->index);
     shard->search = absl::StrCat("device ", device_->index,
                                  tables->cells.exists() ? ", by cells" : ", all seeds");
   }

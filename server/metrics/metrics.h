@@ -25,6 +25,9 @@ enum class Metric : uint8_t {
   kOutputWrittenBytes,
   kUploadReceivedBytes,
   kDownloadSentBytes,
+  kS3Requests,
+  kS3RequestSeconds,
+  kS3SentBytes,
   kJobs,
   kJobsEnded,
   kJobFailures,
@@ -62,8 +65,8 @@ const std::vector<MetricInfo>& Metrics();
 const MetricInfo& Info(Metric metric);
 
 // Label values, in the order of MetricInfo::labels. They come from small fixed sets (states,
-// backends, methods, reasons), never from a client: a time series stays for as long as the server
-// runs.
+// backends, devices, methods, reasons), never from a client: a time series stays for as long as the
+// server runs.
 using LabelValues = std::initializer_list<std::string_view>;
 
 // Takes what happens. Thread-safe.

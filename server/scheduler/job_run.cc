@@ -232,10 +232,10 @@ void JobRun::CountShard(const backend::Backend& encoder, const TensorRun& tensor
   const std::string_view backend = encoder.name();
   MetricSink& metrics = *context_.metrics;
   const auto rows = static_cast<double>(shard.rows.row_count);
-  metrics.Add(Metric::kWeights, {backend, job_.request.spec.profile.name},
+  metrics.Add(Metric::kWeights, {backend, sums.device, job_.request.spec.profile.name},
               rows * static_cast<double>(tensor.columns()));
-  metrics.Observe(Metric::kShardSeconds, {backend}, sums.seconds);
-  metrics.Add(Metric::kDeviceBusySeconds, {backend}, sums.seconds);
+  metrics.Observe(Metric::kShardSeconds, {backend, sums.device}, sums.seconds);
+  metrics.Add(Metric::kDeviceBusySeconds, {backend, sums.device}, sums.seconds);
   metrics.Add(Metric::kSourceReadBytes, {"encode"},
               rows * static_cast<double>(tensor.source_row_bytes()));
   metrics.Add(Metric::kOutputWrittenBytes, {"encode"},

@@ -15,7 +15,7 @@ namespace seedlm::server {
 absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir& data_dir,
                                                                    const s3::Options& wanted,
                                                                    const S3Transfer& transfer,
-                                                                   Warn warn,
+                                                                   Reports reports,
                                                                    FaultPoint fault_point) {
   s3::Options options = wanted;
   if (!options.credentials_file.empty()) {
@@ -31,18 +31,20 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir
   absl::Status made = MakeDirectories(data_dir.path(), data_dir.s3());
   if (!made.ok()) return made;
   const std::vector<std::string> left = S3Ledger::Find(data_dir.s3());
-  absl::StatusOr<std::unique_ptr<s3::Client>> client = s3::Client::Create(options);
+  absl::StatusOr<std::unique_ptr<s3::Client>> client =
+      s3::Client::Create(options, {.on_attempt = std::move(reports.request)});
   if (!client.ok()) {
     destination->why_not_ = client.status();
     if (!left.empty()) {
-      warn(absl::StrCat(data_dir.s3(), ": ", left.size(),
-                        " jobs left uploads open, which cannot be aborted: ",
-                        std::string(client.status().message())));
+      reports.warn(absl::StrCat(data_dir.s3(), ": ", left.size(),
+                                " jobs left uploads open, which cannot be aborted: ",
+                                std::string(client.status().message())));
     }
     return destination;
   }
   destination->client_ = *std::move(client);
-  destination->sweeper_ = std::make_unique<S3Sweeper>(*destination->client_, std::move(warn));
+  destination->sweeper_ =
+      std::make_unique<S3Sweeper>(*destination->client_, std::move(reports.warn));
   for (const std::string& path : left) destination->sweeper_->Take(path);
   return destination;
 }

@@ -21,7 +21,11 @@ namespace seedlm::server {
 // Thread-safe.
 class S3Destination {
  public:
-  using Warn = std::function<void(const std::string& message)>;
+  // What it tells of itself.
+  struct Reports {
+    std::function<void(const std::string& message)> warn;
+    std::function<void(const s3::Attempt& attempt)> request = [](const s3::Attempt&) {};
+  };
 
   // Uploads that an earlier server left open are aborted in the background. Without credentials it
   // refuses every target. Errors: INVALID_ARGUMENT for an endpoint that is none; those of
@@ -29,7 +33,8 @@ class S3Destination {
   // REQUIRES: `data_dir` outlives it.
   static absl::StatusOr<std::unique_ptr<S3Destination>> Open(const DataDir& data_dir,
                                                              const s3::Options& options,
-                                                             const S3Transfer& transfer, Warn warn,
+                                                             const S3Transfer& transfer,
+                                                             Reports reports,
                                                              FaultPoint fault_point = {});
 
   // Where jobs stage what goes to S3: below the data directory.

@@ -174,7 +174,7 @@ absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
   if (level_bytes > 0) crc = checksum::ExtendCrc32c(crc, std::as_bytes(std::span(shard->levels)));
   return ShardSums{
       shard->squared_error, shard->squared_weights, shard->max_error, seconds.count(), crc,
-      shard->search,        shard->warning};
+      shard->search,        shard->warning,         shard->device};
 }
 
 absl::StatusOr<uint32_t> SumRows(const codec::Profile& profile, const TensorRows& rows,

@@ -40,7 +40,8 @@ struct ShardSums {
   double seconds = 0;        // on this thread
   uint32_t crc32c = 0;       // as SumRows
   std::string search = {};   // how it was searched, for the log
-  std::string warning = {};  // as backend::EncodedShard
+  std::string warning = {};  // as backend::EncodedShard, and so is the next
+  std::string device = {};
 };
 
 // Errors of reading name file and tensor, those of writing the output. Whatever reads the source

@@ -259,9 +259,9 @@ class EndToEnd(unittest.TestCase):
         return result
 
     @contextlib.contextmanager
-    def server(self, *args):
+    def server(self, *args, env=None):
         directory = tempfile.mkdtemp(prefix="server-", dir=self.dir)
-        server = Server(directory, *args)
+        server = Server(directory, *args, env=env)
         try:
             yield server
         except BaseException:

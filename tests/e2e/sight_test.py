@@ -4,11 +4,15 @@ import json
 import os
 import re
 import subprocess
+import sys
 import urllib.request
 
 import harness
 from harness import (EXISTS, INVALID, NOT_FOUND, SERVER, TIMEOUT_S, EndToEnd, read, run, small_file, tensor,
                      to_bytes, write_safetensors)
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "s3"))
+import fake_s3  # noqa: E402
 
 REPOSITORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -95,20 +99,35 @@ class Sight(EndToEnd):
         source = small_file(self.path("in.safetensors"))
         bad = self.path("bad.safetensors")
         write_safetensors(bad, {"w.weight": ("F32", (64, 64), to_bytes("F32", [float("nan")] * 64 * 64))})
-        with self.server("--metrics", "127.0.0.1:0", "--threads", "1") as server:
+        fake = fake_s3.start(["models"])
+        self.addCleanup(fake.server_close)
+        self.addCleanup(fake.shutdown)
+        s3 = {"AWS_ACCESS_KEY_ID": fake_s3.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": fake_s3.SECRET_KEY,
+              "AWS_ENDPOINT_URL": f"http://127.0.0.1:{fake.server_address[1]}"}
+        with self.server("--metrics", "127.0.0.1:0", "--threads", "1", env=s3) as server:
             job = self.ok(server.run("submit", source)).out.strip()
             self.ok(server.run("wait", job))
             self.ok(server.run("fetch", job, self.path("out.safetensors")))
             failed = self.ok(server.run("submit", bad)).out.strip()
             self.assertNotEqual(server.run("wait", failed).code, 0)
+            there = self.ok(server.run("submit", source, "--to", "s3://models/out")).out.strip()
+            self.ok(server.run("wait", there))
+            self.assertNotEqual(server.run("submit", source, "--to", "s3://nowhere/out").code, 0)
             self.assertEqual(server.run("status", "jobs/none").code, NOT_FOUND)
             text = scrape(server)
         self.assertEqual(exported_metrics(text), documented_metrics())
         profile = 'profile="4bit"}'
         weights = [float(v) for v in
                    re.findall(r'^seedlm_weights_total\{.*' + profile + r" (\S+)$", text, re.MULTILINE)]
-        self.assertEqual(sum(weights), 12288)
-        self.assertEqual(value(text, 'seedlm_jobs_ended_total{state="SUCCEEDED"}'), 1)
+        self.assertEqual(sum(weights), 2 * 12288)
+        self.assertGreater(value(
+            text, 'seedlm_device_busy_seconds_total{backend="cpu",device="host"}'), 0)
+        self.assertEqual(value(text, 'seedlm_jobs_ended_total{state="SUCCEEDED"}'), 2)
+        parts = 'seedlm_s3_requests_total{code="2xx",operation="UploadPart"}'
+        self.assertEqual(value(text, parts), 1)
+        self.assertEqual(value(text, 'seedlm_s3_requests_total{code="4xx",operation="FirstKey"}'), 1)
+        self.assertGreaterEqual(value(text, "seedlm_s3_sent_bytes_total"),
+                                os.path.getsize(self.path("out.safetensors")))
         self.assertEqual(value(text, 'seedlm_jobs_ended_total{state="FAILED"}'), 1)
         self.assertEqual(value(text, 'seedlm_job_failures_total{reason="WEIGHT_NOT_FINITE"}'), 1)
         self.assertEqual(value(text, 'seedlm_rpc_calls_total{code="NOT_FOUND",method="GetJob"}'), 1)

@@ -127,7 +127,11 @@ TEST_CASE("several threads on several devices", "[cuda][backend]") {
       threads.emplace_back([&] { shard = cuda->Encode(spec, rows, {}); });
     }
   }
-  for (const auto& shard : shards) CheckSame(shard, expected);
+  for (const auto& shard : shards) {
+    CheckSame(shard, expected);
+    CHECK((shard->device == "0" || shard->device == "1"));
+  }
+  CHECK(expected.device == "host");
   const auto pool = *DevicePool::Make({method, kBatch, 1});
   for (int device = 0; device < 2; ++device) {
     CHECK(emulation::PeakBytes(device) <= pool->BytesPerDevice());

@@ -43,7 +43,7 @@ class Engine {
         stores_(data_dir_),
         artifacts(stores_.Of("")),
         roots_(StorageRoots::Create({directory}).value()),
-        s3_(S3Destination::Open(data_dir_, s3, {}, [](const std::string&) {}).value()),
+        s3_(S3Destination::Open(data_dir_, s3, {}, {[](const std::string&) {}}).value()),
         locator_(stores_, roots_, *s3_) {
     store = SqliteJobStore::Open(data_dir_.database(), SystemNow).value();
     if (wrap) store = wrap(std::move(store));

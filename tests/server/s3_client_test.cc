@@ -47,6 +47,26 @@ absl::Status Upload(Client& client, Existing existing = Existing::kKeep,
   return client.CompleteUpload(kObject, *id, parts, existing, owner, {});
 }
 
+TEST_CASE("s3: every request is reported, one that is repeated each time") {
+  FakeS3 fake;
+  fake.Fail(Json::array({{{"operation", "PutObject"}, {"action", "status"}, {"status", 503}},
+                         {{"operation", "PutObject"}, {"action", "cut"}}}));
+  std::vector<std::pair<std::string, int>> seen;
+  int64_t sent = 0;
+  const auto client = Client::Create(fake.options(), {.on_attempt = [&](const Attempt& attempt) {
+                                       seen.emplace_back(attempt.operation, attempt.status);
+                                       sent += attempt.sent_bytes;
+                                       CHECK(attempt.seconds > 0);
+                                     }});
+  REQUIRE(client.ok());
+  const Body body = BodyOf("abc");
+  CHECK((*client)->PutObject(kObject, body, Existing::kReplace, kOwner, {}) == absl::OkStatus());
+  CHECK((*client)->HeadObject({"models", "none"}, {}).ok());
+  CHECK(seen == std::vector<std::pair<std::string, int>>{
+                    {"PutObject", 503}, {"PutObject", 0}, {"PutObject", 200}, {"HeadObject", 404}});
+  CHECK(sent == 6);  // of the two that were answered
+}
+
 TEST_CASE("s3: an upload in parts becomes one object, and goes by its owner") {
   FakeS3 fake;
   const auto client = fake.Connect();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <ctime>
 #include <mutex>
@@ -20,11 +21,6 @@ constexpr size_t kHashBytes = size_t{256} << 10;  // of a body, at a time
 constexpr size_t kMaxUploadsListed = 10'000;
 constexpr int64_t kMaxRead = int64_t{64} << 20;
 constexpr char kOwnerHeader[] = "x-amz-meta-seedlm-job";
-
-double UniformRandom() {
-  static thread_local std::minstd_rand generator{std::random_device{}()};
-  return std::uniform_real_distribution<double>(0, 1)(generator);
-}
 
 bool SleepUnlessStopped(std::chrono::milliseconds duration, const std::stop_token& stop) {
   std::mutex mutex;
@@ -66,8 +62,16 @@ std::string ToUri(const ObjectName& object) {
   return absl::StrCat("s3://", object.bucket, "/", object.key);
 }
 
+int64_t Client::SystemSeconds() { return static_cast<int64_t>(std::time(nullptr)); }
+
+double Client::UniformRandom() {
+  static thread_local std::minstd_rand generator{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(generator);
+}
+
 // One operation, before it is signed.
 struct Client::Call {
+  const char* operation;
   std::string method;
   ObjectName object;  // an empty key: of the bucket
   NameValues query{};
@@ -84,7 +88,7 @@ struct Client::Call {
 };
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(const Options& options) {
-  return Create(options, {[] { return static_cast<int64_t>(std::time(nullptr)); }, UniformRandom});
+  return Create(options, Hooks());
 }
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(const Options& options, Hooks hooks) {
@@ -134,7 +138,13 @@ absl::StatusOr<HttpAnswer> Client::SendOnce(const Call& call, const std::string&
   request.body = call.body;
   request.max_answer = call.max_answer;
   request.fresh = call.repeated != nullptr;
-  return transport_.Send(request, stop);
+  const auto start = std::chrono::steady_clock::now();
+  absl::StatusOr<HttpAnswer> answer = transport_.Send(request, stop);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const bool sent = answer.ok() && call.body != nullptr;
+  hooks_.on_attempt({call.operation, answer.ok() ? answer->status : 0, seconds.count(),
+                     sent ? call.body->size : 0});
+  return answer;
 }
 
 absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token& stop) {
@@ -183,7 +193,8 @@ absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token&
 absl::StatusOr<std::string> Client::CreateUpload(const ObjectName& object, std::string_view owner,
                                                  const std::stop_token& stop, bool* repeated) {
   const Body nothing = BodyOf("");
-  Call call{"POST", object, {{"uploads", ""}}, {{kOwnerHeader, std::string(owner)}}, &nothing};
+  Call call{"CreateUpload", "POST", object, {{"uploads", ""}}, {{kOwnerHeader, std::string(owner)}},
+            &nothing};
   call.repeated = repeated;
   const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
   if (!answer.ok()) return answer.status();
@@ -193,8 +204,9 @@ absl::StatusOr<std::string> Client::CreateUpload(const ObjectName& object, std::
 absl::StatusOr<PartTag> Client::UploadPart(const ObjectName& object, const std::string& upload_id,
                                            int number, const Body& body,
                                            const std::stop_token& stop) {
-  const Call call{
-      "PUT", object, {{"partNumber", absl::StrCat(number)}, {"uploadId", upload_id}}, {}, &body};
+  const Call call{"UploadPart", "PUT",
+                  object,       {{"partNumber", absl::StrCat(number)}, {"uploadId", upload_id}},
+                  {},           &body};
   const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
   if (!answer.ok()) return answer.status();
   return PartTag{number, HeaderOf(*answer, "etag")};
@@ -233,7 +245,7 @@ absl::Status Client::CompleteUpload(const ObjectName& object, const std::string&
                                     const std::vector<PartTag>& parts, Existing existing,
                                     std::string_view owner, const std::stop_token& stop) {
   const Body body = BodyOf(CompletionBody(parts));
-  Call call{"POST", object, {{"uploadId", upload_id}}, {}, &body};
+  Call call{"CompleteUpload", "POST", object, {{"uploadId", upload_id}}, {}, &body};
   call.late_error = true;
   const absl::StatusOr<bool> absent = LookBefore(object, existing, owner, stop);
   if (!absent.ok()) return absent.status();
@@ -250,7 +262,8 @@ absl::Status Client::CompleteUpload(const ObjectName& object, const std::string&
 
 absl::Status Client::AbortUpload(const ObjectName& object, const std::string& upload_id,
                                  const std::stop_token& stop) {
-  const absl::Status status = Send({"DELETE", object, {{"uploadId", upload_id}}}, stop).status();
+  const absl::Status status =
+      Send({"AbortUpload", "DELETE", object, {{"uploadId", upload_id}}}, stop).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
@@ -261,7 +274,7 @@ absl::StatusOr<std::vector<OpenUpload>> Client::ListUploads(const std::string& b
   std::string key_marker;
   std::string id_marker;
   while (uploads.size() < kMaxUploadsListed) {
-    Call call{"GET", {bucket, ""}, {{"uploads", ""}, {"prefix", prefix}}};
+    Call call{"ListUploads", "GET", {bucket, ""}, {{"uploads", ""}, {"prefix", prefix}}};
     if (!key_marker.empty()) {
       call.query.emplace_back("key-marker", key_marker);
       call.query.emplace_back("upload-id-marker", id_marker);
@@ -280,7 +293,7 @@ absl::StatusOr<std::vector<OpenUpload>> Client::ListUploads(const std::string& b
 
 absl::Status Client::PutObject(const ObjectName& object, const Body& body, Existing existing,
                                std::string_view owner, const std::stop_token& stop) {
-  Call call{"PUT", object, {}, {{kOwnerHeader, std::string(owner)}}, &body};
+  Call call{"PutObject", "PUT", object, {}, {{kOwnerHeader, std::string(owner)}}, &body};
   const absl::StatusOr<bool> absent = LookBefore(object, existing, owner, stop);
   if (!absent.ok()) return absent.status();
   const absl::Status status = SendIfAbsent(call, *absent, stop).status();
@@ -294,7 +307,7 @@ absl::Status Client::PutObject(const ObjectName& object, const Body& body, Exist
 absl::StatusOr<std::optional<ObjectInfo>> Client::HeadObject(const ObjectName& object,
                                                              const std::stop_token& stop,
                                                              int attempts) {
-  Call call{"HEAD", object};
+  Call call{"HeadObject", "HEAD", object};
   call.max_attempts = attempts;
   const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
   if (absl::IsNotFound(answer.status())) return std::optional<ObjectInfo>();
@@ -306,7 +319,7 @@ absl::StatusOr<std::optional<ObjectInfo>> Client::HeadObject(const ObjectName& o
 
 absl::StatusOr<std::string> Client::GetObject(const ObjectName& object, int64_t offset,
                                               int64_t length, const std::stop_token& stop) {
-  Call call{"GET", object};
+  Call call{"GetObject", "GET", object};
   call.headers.emplace_back("range", absl::StrCat("bytes=", offset, "-", offset + length - 1));
   call.max_answer = static_cast<size_t>(std::min(length, kMaxRead)) + kMaxAnswerBytes;
   absl::StatusOr<HttpAnswer> answer = Send(call, stop);
@@ -319,13 +332,14 @@ absl::StatusOr<std::string> Client::GetObject(const ObjectName& object, int64_t 
 }
 
 absl::Status Client::DeleteObject(const ObjectName& object, const std::stop_token& stop) {
-  const absl::Status status = Send({"DELETE", object}, stop).status();
+  const absl::Status status = Send({"DeleteObject", "DELETE", object}, stop).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 absl::StatusOr<std::string> Client::FirstKey(const std::string& bucket, const std::string& prefix,
                                              const std::stop_token& stop, int attempts) {
-  Call call{"GET", {bucket, ""}, {{"list-type", "2"}, {"prefix", prefix}, {"max-keys", "1"}}};
+  Call call{
+      "FirstKey", "GET", {bucket, ""}, {{"list-type", "2"}, {"prefix", prefix}, {"max-keys", "1"}}};
   call.max_attempts = attempts;
   const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
   if (!answer.ok()) return answer.status();

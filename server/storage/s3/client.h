@@ -37,6 +37,14 @@ struct ObjectInfo {
 // What to do with an object that exists: replace it, or ALREADY_EXISTS (reason OUTPUT_EXISTS).
 enum class Existing : uint8_t { kKeep, kReplace };
 
+// A request as it went, for those who count.
+struct Attempt {
+  std::string_view operation;  // "UploadPart": a method of Client
+  int status = 0;              // of HTTP; 0: no answer came
+  double seconds = 0;
+  int64_t sent_bytes = 0;  // of the body, if it was answered
+};
+
 // Thread-safe; calls block, for minutes if the server is away, and end soon after `stop` with
 // CANCELLED. Only the configured endpoint is asked.
 //
@@ -51,8 +59,9 @@ enum class Existing : uint8_t { kKeep, kReplace };
 class Client {
  public:
   struct Hooks {  // time and chance; tests have their own
-    std::function<int64_t()> unix_seconds;
-    std::function<double()> uniform;  // [0, 1)
+    std::function<int64_t()> unix_seconds = SystemSeconds;
+    std::function<double()> uniform = UniformRandom;  // [0, 1)
+    std::function<void(const Attempt&)> on_attempt = [](const Attempt&) {};
   };
   // FAILED_PRECONDITION (S3_NOT_CONFIGURED).
   static absl::StatusOr<std::unique_ptr<Client>> Create(const Options& options);
@@ -100,6 +109,8 @@ class Client {
 
  private:
   struct Call;
+  static int64_t SystemSeconds();
+  static double UniformRandom();
   Client(Options options, Endpoint endpoint, Hooks hooks);
   absl::StatusOr<HttpAnswer> Send(const Call& call, const std::stop_token& stop);
   absl::StatusOr<HttpAnswer> SendOnce(const Call& call, const std::string& payload_sha256,
