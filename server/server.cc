@@ -131,7 +131,7 @@ struct Server::Parts {
         data_dir(std::move(dir)),
         artifacts(
             data_dir, [this](const std::string& message) { Warn(message); },
-            options.max_owner_bytes),
+            options.max_owner_bytes, options.fault_point),
         uploads("uploads", "OWNER_UPLOADS", options.max_owner_uploads, options.max_uploads),
         downloads("downloads", "OWNER_DOWNLOADS", options.max_owner_downloads,
                   options.max_downloads),

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/checksum/sha256.h"
+#include "server/errors/fault_point.h"
 #include "server/storage/artifact_name.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/tree.h"
@@ -132,11 +133,12 @@ class ArtifactStore {
   // REQUIRES: the two directories exist, and nobody else has a store on them.
   explicit ArtifactStore(
       ArtifactFolders folders, Warn warn = [](const std::string&) {},
-      SyncFunction sync = format::SyncDirectory, int64_t max_bytes = 0)
+      SyncFunction sync = format::SyncDirectory, int64_t max_bytes = 0, FaultPoint fault_point = {})
       : folders_(std::move(folders)),
         warn_(std::move(warn)),
         sync_(std::move(sync)),
-        max_bytes_(max_bytes) {}
+        max_bytes_(max_bytes),
+        fault_point_(std::move(fault_point)) {}
 
   // Errors: FAILED_PRECONDITION (the file is finished, or the artifact is a job's result), ABORTED
   // (another upload of this file is open), INVALID_ARGUMENT (a component of the path is a file),
@@ -198,6 +200,7 @@ class ArtifactStore {
   const Warn warn_;
   const SyncFunction sync_;
   const int64_t max_bytes_;
+  const FaultPoint fault_point_;
   std::mutex usage_mutex_;
   int64_t used_bytes_ = 0;                               // guarded by usage_mutex_
   std::map<std::string, int64_t> promised_;              // to results, by id; by usage_mutex_

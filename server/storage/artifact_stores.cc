@@ -16,8 +16,8 @@ ArtifactStore& ArtifactStores::Of(std::string_view owner) {
   for (const std::string& directory : {folders.path(), folders.artifacts(), folders.uploads()}) {
     (void)mkdir(directory.c_str(), 0700);  // one that is there is fine; any other error comes again
   }
-  auto store =
-      std::make_unique<ArtifactStore>(folders, warn_, format::SyncDirectory, max_owner_bytes_);
+  auto store = std::make_unique<ArtifactStore>(folders, warn_, format::SyncDirectory,
+                                               max_owner_bytes_, fault_point_);
   return *stores_.emplace(std::string(owner), std::move(store)).first->second;
 }
 

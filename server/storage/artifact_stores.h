@@ -25,8 +25,11 @@ class ArtifactStores {
   // stores.
   explicit ArtifactStores(
       const DataDir& data_dir, ArtifactStore::Warn warn = [](const std::string&) {},
-      int64_t max_owner_bytes = 0)
-      : data_dir_(data_dir), warn_(std::move(warn)), max_owner_bytes_(max_owner_bytes) {}
+      int64_t max_owner_bytes = 0, FaultPoint fault_point = {})
+      : data_dir_(data_dir),
+        warn_(std::move(warn)),
+        max_owner_bytes_(max_owner_bytes),
+        fault_point_(std::move(fault_point)) {}
 
   // Makes the owner's directories if need be; where that fails, the store's own errors say so.
   // The reference lives as long as the stores. REQUIRES: a name that may be a directory's.
@@ -47,6 +50,7 @@ class ArtifactStores {
   const DataDir& data_dir_;
   const ArtifactStore::Warn warn_;
   const int64_t max_owner_bytes_;
+  const FaultPoint fault_point_;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<ArtifactStore>, std::less<>> stores_;  // guarded by mutex_
 };

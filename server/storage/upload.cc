@@ -87,6 +87,7 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
     }
     return status;
   }
+  Reach(store_->fault_point_, "upload.written");
   size_ += static_cast<int64_t>(data.size());
   hash_.Update(std::as_bytes(std::span(data)));
   format::StartWriteBack(fd_.get(), static_cast<uint64_t>(offset), data.size());
@@ -129,6 +130,7 @@ absl::Status Upload::Publish() {
   const std::string partial = store_->PartialPath(file_);
   const std::string final_path = store_->FinalPath(file_);
   if (fsync(fd_.get()) != 0) return format::ErrnoToStatus(errno, partial, "sync");
+  Reach(store_->fault_point_, "upload.synced");
   {
     // With the lock: no job's result takes this id between the look and the rename.
     const std::lock_guard lock(store_->mutex_);
@@ -139,7 +141,9 @@ absl::Status Upload::Publish() {
     if (status.ok()) status = RenameNoReplace(partial, final_path);
     if (!status.ok()) return status;
   }
+  Reach(store_->fault_point_, "upload.renamed");
   SyncNames();
+  Reach(store_->fault_point_, "upload.finished");
   return absl::OkStatus();
 }
 

@@ -13,6 +13,7 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "tests/server/rpc_fixture.h"
@@ -73,8 +74,10 @@ class FaultServer {
     channel.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 10);
     channel.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
     channel.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
-    stub_ = v1::CompressionService::NewStub(grpc::CreateCustomChannel(
-        "unix:" + (folder / "socket").string(), grpc::InsecureChannelCredentials(), channel));
+    const auto connection = grpc::CreateCustomChannel("unix:" + (folder / "socket").string(),
+                                                      grpc::InsecureChannelCredentials(), channel);
+    std::get<0>(stubs_) = v1::CompressionService::NewStub(connection);
+    std::get<1>(stubs_) = v1::ArtifactService::NewStub(connection);
   }
   ~FaultServer() {
     if (!Died()) kill(pid_, SIGKILL);
@@ -87,13 +90,15 @@ class FaultServer {
   bool DiedOfKill() { return Died() && WIFSIGNALED(status_) && WTERMSIG(status_) == SIGKILL; }
 
   // The same call until the server answers or is dead; false: it is dead.
-  template <typename Method, typename Request, typename Response>
-  bool Call(Method method, const Request& request, Response* response, grpc::Status* status) {
+  template <typename Stub, typename Request, typename Response>
+  bool Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+            const Request& request, Response* response, grpc::Status* status) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (std::chrono::steady_clock::now() < deadline) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-      *status = (stub_.get()->*method)(&context, request, response);
+      *status =
+          (std::get<std::unique_ptr<Stub>>(stubs_).get()->*method)(&context, request, response);
       if (status->error_code() != grpc::StatusCode::UNAVAILABLE) return true;
       if (Died()) return false;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -102,7 +107,8 @@ class FaultServer {
     return false;
   }
 
-  v1::CompressionService::Stub& stub() { return *stub_; }
+  v1::CompressionService::Stub& jobs() { return *std::get<0>(stubs_); }
+  v1::ArtifactService::Stub& artifacts() { return *std::get<1>(stubs_); }
 
  private:
   bool Reap(int options) {
@@ -113,7 +119,9 @@ class FaultServer {
   pid_t pid_ = -1;
   bool reaped_ = false;
   int status_ = 0;
-  std::unique_ptr<v1::CompressionService::Stub> stub_;
+  std::tuple<std::unique_ptr<v1::CompressionService::Stub>,
+             std::unique_ptr<v1::ArtifactService::Stub>>
+      stubs_;
 };
 
 // A directory with the source, and servers one after the other.
@@ -192,7 +200,7 @@ class KillFixture {
     grpc::ClientContext context;
     v1::WatchJobRequest request;
     request.set_name(name);
-    const auto reader = server.stub().WatchJob(&context, request);
+    const auto reader = server.jobs().WatchJob(&context, request);
     std::map<std::string, int> tensors;
     int64_t sequence = 0;
     for (v1::JobEvent event; reader->Read(&event);) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/checksum/crc32c.h"
+#include "server/storage/s3/signature_v4.h"
 #include "tests/server/kill_fixture.h"
 
 namespace seedlm::server {
@@ -85,6 +87,74 @@ TEST_CASE("a deletion that is killed is finished by the next server") {
   REQUIRE(server.Call(&v1::CompressionService::Stub::DeleteJob, request, &empty, &status));
   CHECK(status.error_code() == grpc::StatusCode::NOT_FOUND);
   CHECK_FALSE(fs::exists(fixture.folder() / "data" / job.output_artifact()));
+}
+
+// Sends what is missing of a file, and finishes it; false: the server died meanwhile.
+bool Upload(FaultServer& server, const std::string& name, const std::string& data) {
+  constexpr size_t kChunk = 50'000;
+  v1::QueryWriteStatusRequest query;
+  query.set_resource_name(name);
+  v1::QueryWriteStatusResponse written;
+  grpc::Status status;
+  REQUIRE(server.Call(&v1::ArtifactService::Stub::QueryWriteStatus, query, &written, &status));
+  REQUIRE((status.ok() || status.error_code() == grpc::StatusCode::NOT_FOUND));
+  if (written.complete()) return true;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  v1::WriteArtifactResponse response;
+  const auto stream = server.artifacts().WriteArtifact(&context, &response);
+  auto offset = static_cast<size_t>(written.committed_size());
+  v1::WriteArtifactRequest chunk;
+  chunk.set_resource_name(name);
+  for (bool open = true; open && !chunk.finish();) {
+    chunk.set_offset(static_cast<int64_t>(offset));
+    chunk.set_data(data.substr(offset, kChunk));
+    chunk.set_crc32c(checksum::Crc32c(chunk.data()));
+    offset += chunk.data().size();
+    if (offset == data.size()) {
+      chunk.set_finish(true);
+      chunk.set_sha256(s3::Sha256Hex(data));
+    }
+    open = stream->Write(chunk);
+  }
+  stream->WritesDone();
+  status = stream->Finish();
+  if (status.ok()) return true;
+  INFO(status.error_message());
+  REQUIRE(status.error_code() == grpc::StatusCode::UNAVAILABLE);
+  for (int i = 0; i < 1000 && !server.Died(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+TEST_CASE("killed at any step of an upload, it goes on where it was and is finished once") {
+  const Kill deadly =
+      GENERATE(Kill{"upload.written", 1}, Kill{"upload.written", 3}, Kill{"upload.written", 5},
+               Kill{"upload.synced"}, Kill{"upload.renamed"}, Kill{"upload.finished"});
+  INFO(deadly.step << " " << deadly.count);
+  constexpr int kChunks = 5;
+  KillFixture fixture;
+  const std::string name = "artifacts/a/files/sub/model.bin";
+  std::string data;
+  for (int i = 0; data.size() < 201'000; ++i) data += std::to_string(i);
+  {
+    FaultServer server(fixture.folder(), deadly, fixture.commit);
+    CHECK_FALSE(Upload(server, name, data));
+    REQUIRE(server.DiedOfKill());
+  }
+  FaultServer server(fixture.folder(), {}, fixture.commit);
+  REQUIRE(Upload(server, name, data));
+  CHECK(fixture.Count("upload.written") <= kChunks + 1);  // none twice; one without data may close
+  CHECK(ReadWholeFile(fixture.folder() / "data/artifacts/a/sub/model.bin") == data);
+  // Nothing of it is arriving any more: a job may read it.
+  v1::ListArtifactsResponse list;
+  grpc::Status status;
+  REQUIRE(server.Call(&v1::ArtifactService::Stub::ListArtifacts, v1::ListArtifactsRequest(), &list,
+                      &status));
+  REQUIRE(list.artifacts_size() == 1);
+  CHECK(list.artifacts(0).file_count() == 1);
+  CHECK(list.artifacts(0).arriving_files() == 0);
 }
 
 TEST_CASE("killed while CreateJob stores it, a job is made once") {
