@@ -17,10 +17,11 @@ if [[ ${#programs[@]} -eq 0 ]]; then
 fi
 cmake --build --preset fuzz -j "$(nproc)" --target "${programs[@]%% *}"
 for line in "${programs[@]}"; do
-  read -r program seeds <<<"$line"
+  read -r program rest <<<"$line"
+  read -r -a seeds <<<"$rest"
   corpus=build/fuzz/corpus/$program
   mkdir -p "$corpus"
   echo "== $program, $seconds s"
   build/fuzz/tests/fuzz/"$program" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 \
-    -artifact_prefix="build/fuzz/$program-" -print_final_stats=1 "$corpus" ${seeds:+"$seeds"}
+    -artifact_prefix="build/fuzz/$program-" -print_final_stats=1 "$corpus" "${seeds[@]}"
 done
