@@ -390,11 +390,11 @@ def _(path):
     write(path, {"model.safetensors": PLAIN, INDEX: index.encode()})
 
 
-@large_case("planes_too_many", "plan", "126,000 tensors that are to become 504,000 planes")
+@large_case("planes_too_many", "plan", "167,000 tensors that are to become 501,000 planes")
 def _(path):
     entries = ",".join('"%d":{"dtype":"F32","shape":[1,8],"data_offsets":[%d,%d]}' %
-                       (i, 32 * i, 32 * i + 32) for i in range(126_000))
-    write(path, {"model.safetensors": raw_file("{%s}" % entries, bytes(32 * 126_000))})
+                       (i, 32 * i, 32 * i + 32) for i in range(167_000))
+    write(path, {"model.safetensors": raw_file("{%s}" % entries, bytes(32 * 167_000))})
 
 
 @large_case("index_over_limit", "checkpoint", "the index is larger than 100 MB")

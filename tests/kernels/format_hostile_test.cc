@@ -246,7 +246,7 @@ constexpr Case kLargeCheckpoints[] = {
 constexpr Case kLargePlans[] = {
     {"config_over_limit", "/config.json: is larger than 16777216 bytes"},
     {"planes_too_many",
-     ": the output would have files with 504000 tensors, at most 500000 are read; compress fewer "
+     ": the output would have files with 501000 tensors, at most 500000 are read; compress fewer "
      "tensors"},
 };
 
