@@ -34,7 +34,9 @@ absl::Status ToStatus(int code, sqlite3* database, const std::string& path) {
                      "STORE_BUSY"),
           kRetryBusy);
     case SQLITE_FULL:
-      return absl::ResourceExhaustedError(absl::StrCat(message, "; make room on its disk"));
+      return absl::ResourceExhaustedError(absl::StrCat(message,
+                                                       "; make room on its disk: seedlm "
+                                                       "artifacts delete needs none itself"));
     case SQLITE_CANTOPEN:
       return absl::NotFoundError(message);
     case SQLITE_PERM:

@@ -92,7 +92,7 @@ grpc::ServerUnaryReactor* ArtifactRpc::DeleteArtifact(grpc::CallbackServerContex
       *parts_.pool, *parts_.door, Right::kWrite, context, [=, this](const Caller& caller) {
         const absl::StatusOr<std::string> id = ParseArtifactName(request->name(), "name");
         if (!id.ok()) return id.status();
-        return parts_.service->Delete(OwnerOf(caller, *id), request->name());
+        return parts_.service->Delete(OwnerOf(caller, *id), request->name(), caller.owner);
       });
 }
 

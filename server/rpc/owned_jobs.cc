@@ -31,7 +31,7 @@ absl::StatusOr<JobRecord> OwnedJobs::Resume(std::string_view name, std::string_v
 
 absl::Status OwnedJobs::Delete(std::string_view name, std::string_view etag) {
   if (absl::Status status = Get(name).status(); !status.ok()) return status;
-  return service_.Delete(name, etag);
+  return service_.Delete(name, etag, caller_.owner);
 }
 
 }  // namespace seedlm::server

@@ -13,6 +13,7 @@
 #include "kernels/verify/planes_check.h"
 #include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
+#include "server/scheduler/deletion_log.h"
 
 namespace seedlm::server {
 namespace {
@@ -116,18 +117,23 @@ absl::StatusOr<ArtifactPage> ArtifactService::List(std::string_view owner, int p
   return page;
 }
 
-absl::Status ArtifactService::Delete(std::string_view owner, std::string_view name) {
-  return DeleteUnneeded(owner, name, false);
+absl::Status ArtifactService::Delete(std::string_view owner, std::string_view name,
+                                     std::string_view by) {
+  return DeleteUnneeded(owner, name, false, by);
 }
 
 absl::Status ArtifactService::DeleteUnneeded(std::string_view owner, std::string_view name,
-                                             bool keep_resumable) {
+                                             bool keep_resumable, std::string_view by) {
   const absl::StatusOr<std::string> id = ParseArtifactName(name, "name");
   if (!id.ok()) return id.status();
   const absl::StatusOr<std::optional<std::string>> job =
       parts_.jobs->NeededBy(owner, name, keep_resumable);
   if (!job.ok()) return job.status();
-  if (!job->has_value()) return parts_.artifacts->Of(owner).Delete(*id);
+  if (!job->has_value()) {
+    absl::Status status = parts_.artifacts->Of(owner).Delete(*id);
+    if (status.ok()) LogDeletion(parts_.log, name, owner, by);
+    return status;
+  }
   return WithReason(absl::FailedPreconditionError(absl::StrCat(
                         std::string(name), ": ", **job,
                         " needs it and has not ended; wait for the job, or cancel it first")),
@@ -143,7 +149,7 @@ absl::Status ArtifactService::DeleteUploadBefore(std::string_view owner, const s
   const absl::StatusOr<ArtifactContent> content = store.Content(id);
   if (!content.ok()) return content.status();
   if (content->is_result) return absl::OkStatus();
-  return DeleteUnneeded(owner, absl::StrCat(kPrefix, id), true);
+  return DeleteUnneeded(owner, absl::StrCat(kPrefix, id), true, kByRetention);
 }
 
 absl::Status ArtifactService::DeleteUploadsBefore(int64_t time_ns) {

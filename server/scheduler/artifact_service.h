@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,6 +17,10 @@
 #include "server/jobs/job_store.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/storage/artifact_stores.h"
+
+namespace spdlog {
+class logger;
+}
 
 namespace seedlm::server {
 
@@ -56,8 +62,9 @@ class ArtifactService {
     ArtifactStores* artifacts = nullptr;
     JobStore* jobs = nullptr;
     const SourceLocator* locator = nullptr;
+    std::shared_ptr<spdlog::logger> log{};  // may be null
   };
-  explicit ArtifactService(Parts parts) : parts_(parts) {}
+  explicit ArtifactService(Parts parts) : parts_(std::move(parts)) {}
 
   // `page_size`: as JobQuery. `page_token`: the next_page_token before; INVALID_ARGUMENT for
   // another.
@@ -66,7 +73,8 @@ class ArtifactService {
 
   // Errors: INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (ARTIFACT_IN_USE: a job
   // that has not ended reads or makes it), ABORTED (UPLOAD_BUSY).
-  absl::Status Delete(std::string_view owner, std::string_view name);
+  // `by`: who asks, for the log.
+  absl::Status Delete(std::string_view owner, std::string_view name, std::string_view by = {});
 
   // Deletes the uploads of all owners, finished or not, of which nothing has come after `time_ns`.
   // What a job that has not ended reads, or one that could be resumed and has recorded work, or
@@ -84,7 +92,8 @@ class ArtifactService {
 
  private:
   absl::StatusOr<ArtifactRecord> Describe(std::string_view owner, const std::string& id);
-  absl::Status DeleteUnneeded(std::string_view owner, std::string_view name, bool keep_resumable);
+  absl::Status DeleteUnneeded(std::string_view owner, std::string_view name, bool keep_resumable,
+                              std::string_view by);
   absl::Status DeleteUploadBefore(std::string_view owner, const std::string& id, int64_t time_ns);
 
   const Parts parts_;

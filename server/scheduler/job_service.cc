@@ -15,6 +15,7 @@
 #include "kernels/codec/bitpack.h"
 #include "server/errors/reason.h"
 #include "server/jobs/job_json.h"
+#include "server/scheduler/deletion_log.h"
 #include "server/storage/tree.h"
 
 namespace seedlm::server {
@@ -224,7 +225,7 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_
   return job;
 }
 
-absl::Status JobService::Delete(std::string_view name, std::string_view etag) {
+absl::Status JobService::Delete(std::string_view name, std::string_view etag, std::string_view by) {
   absl::StatusOr<JobRecord> job = Get(name);
   if (!job.ok()) return job.status();
   job = parts_.store->BeginDelete(name, etag);
@@ -237,7 +238,9 @@ absl::Status JobService::Delete(std::string_view name, std::string_view etag) {
   absl::Status status = RemoveFiles(*job);
   if (!status.ok()) return status;  // the next start tries again
   Reach(parts_.fault_point, "delete.removed");
-  return parts_.store->EndDelete(name);
+  status = parts_.store->EndDelete(name);
+  if (status.ok()) LogDeletion(parts_.log, name, job->request.owner, by);
+  return status;
 }
 
 absl::Status JobService::RemoveFiles(const JobRecord& job) {

@@ -19,6 +19,10 @@
 #include "server/scheduler/scheduler.h"
 #include "server/storage/rename_publisher.h"
 
+namespace spdlog {
+class logger;
+}
+
 namespace seedlm::server {
 
 // Thread-safe. Methods block for file and database I/O (milliseconds; Create also for reading the
@@ -33,6 +37,7 @@ class JobService {
     const SourceLocator* locator = nullptr;
     PublisherFactory make_publisher = RenamePublisher::Make;
     FaultPoint fault_point = {};
+    std::shared_ptr<spdlog::logger> log{};  // may be null
   };
   explicit JobService(Parts parts) : parts_(std::move(parts)) {}
 
@@ -72,8 +77,8 @@ class JobService {
   absl::StatusOr<JobRecord> Resume(std::string_view name, std::string_view etag = {});
 
   // Removes a job that has ended: its events, what is staged of it, its managed result.
-  // FAILED_PRECONDITION, reason JOB_NOT_ENDED; else as Get.
-  absl::Status Delete(std::string_view name, std::string_view etag = {});
+  // `by`: who asks, for the log. FAILED_PRECONDITION, reason JOB_NOT_ENDED; else as Get.
+  absl::Status Delete(std::string_view name, std::string_view etag = {}, std::string_view by = {});
   // Goes on with deletions that an earlier server began; the first error of all.
   absl::Status FinishDeletions();
 

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/scheduler/deletion_log.h"
+
 namespace seedlm::server {
 namespace {
 
@@ -41,7 +43,7 @@ absl::Status DeleteEndedBefore(JobStore& store, JobService& service, int64_t tim
     if (!names.ok()) return names.status();
     bool deleted = false;
     for (const std::string& name : *names) {
-      const absl::Status status = service.Delete(name);
+      const absl::Status status = service.Delete(name, {}, kByRetention);
       deleted |= status.ok();
       first.Update(status);
     }

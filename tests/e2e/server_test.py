@@ -175,6 +175,9 @@ class Remote(EndToEnd):
             self.fails(server.run("artifacts", "delete", result), NOT_FOUND, result)
             self.assertEqual(self.ok(server.run("artifacts", "list", "--json")).json(),
                              {"artifacts": []})
+            log = harness.read(server.log_path).decode()
+            for name in (upload, result):
+                self.assertIn(f"{name} is deleted", log)
 
     def test_jobs_are_found_by_their_labels(self):
         source = small_file(self.path("in.safetensors"))
@@ -242,6 +245,7 @@ class Remote(EndToEnd):
             self.assertEqual(self.ok(server.run("delete", job)).out, f"{job}  deleted\n")
             self.fails(server.run("status", job), NOT_FOUND, job)
             self.fails(server.run("delete", job), NOT_FOUND, job)
+            self.assertIn(f"{job} is deleted", harness.read(server.log_path).decode())
 
     def test_an_interrupt_stops_watching_not_the_job(self):
         harness.write_safetensors(self.path("in.safetensors"), {
