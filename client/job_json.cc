@@ -129,6 +129,7 @@ Json ToJson(const v1::Job& job) {
   json["source"] = job.source().has_uri() ? job.source().uri() : job.source().artifact();
   json["destination"] = job.destination().has_uri() ? job.destination().uri() : "managed";
   json["spec"] = SpecJson(job.spec());
+  if (!job.owner().empty()) json["owner"] = job.owner();
   json["priority"] = job.priority();
   json["labels"] = Json::object();
   for (const auto& [key, value] : job.labels()) json["labels"][key] = value;

@@ -134,6 +134,7 @@ std::string ToText(const v1::Job& job) {
   }
   absl::StrAppend(&out, "profile ", ProfileName(job.spec().profile()), ", fit ",
                   FitName(job.spec().fit()), ", scale ", ScaleName(job.spec().scale()), "\n");
+  if (!job.owner().empty()) absl::StrAppend(&out, "owner ", Printable(job.owner()), "\n");
   if (job.priority() != 0) absl::StrAppend(&out, "priority ", job.priority(), "\n");
   const std::map<std::string, std::string> labels(job.labels().begin(), job.labels().end());
   for (const auto& [key, value] : labels) {

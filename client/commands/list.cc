@@ -1,7 +1,11 @@
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "client/commands/commands.h"
 #include "client/job_json.h"
@@ -29,18 +33,25 @@ std::string JsonList(const std::vector<v1::Job>& jobs) {
 }
 
 std::string TextList(const std::vector<v1::Job>& jobs) {
-  Table table({{"JOB"},
-               {"STATE"},
-               {"PROFILE"},
-               {"DONE", Align::kRight},
-               {"WEIGHTS", Align::kRight},
-               {"CREATED"}});
+  // Others than an admin see their own jobs alone.
+  const bool owners = std::any_of(jobs.begin(), jobs.end(), [&](const v1::Job& job) {
+    return job.owner() != jobs.front().owner();
+  });
+  std::vector<Column> columns{
+      {"JOB"},    {"STATE"}, {"PROFILE"}, {"DONE", Align::kRight}, {"WEIGHTS", Align::kRight},
+      {"CREATED"}};
+  if (owners) columns.push_back({"OWNER"});
+  Table table(std::move(columns));
   for (const v1::Job& job : jobs) {
-    table.AddRow({job.name(), StateName(job.state()), ProfileName(job.spec().profile()),
-                  FormatPercent(static_cast<double>(job.progress().weights_done()),
-                                static_cast<double>(job.progress().weights_total())),
-                  FormatCount(job.progress().weights_total()),
-                  google::protobuf::util::TimeUtil::ToString(job.create_time())});
+    std::vector<std::string> row{job.name(),
+                                 StateName(job.state()),
+                                 ProfileName(job.spec().profile()),
+                                 FormatPercent(static_cast<double>(job.progress().weights_done()),
+                                               static_cast<double>(job.progress().weights_total())),
+                                 FormatCount(job.progress().weights_total()),
+                                 google::protobuf::util::TimeUtil::ToString(job.create_time())};
+    if (owners) row.push_back(job.owner());
+    table.AddRow(std::move(row));
   }
   return table.Render();
 }

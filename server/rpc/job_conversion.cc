@@ -98,6 +98,7 @@ void SetRequest(const JobRequest& request, v1::Job& proto) {
   destination.set_overwrite(request.destination.overwrite);
   *proto.mutable_spec() = server::ToProto(request.spec);
   proto.set_priority(request.priority);
+  proto.set_owner(request.owner);
   proto.mutable_labels()->insert(request.labels.begin(), request.labels.end());
 }
 

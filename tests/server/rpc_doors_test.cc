@@ -278,6 +278,7 @@ TEST_CASE("a foreign job is not there, whatever is asked of it") {
   CHECK(alice.List() == std::vector<std::string>{name});
   CHECK(root.List() == std::vector<std::string>{name});
   CHECK(root.Get(name, &job).ok());
+  CHECK(job.owner() == "alice");
   CHECK(root.Watch(name).ok());
   CHECK(root.Delete(name).ok());
   CHECK(alice.List().empty());
