@@ -1,5 +1,7 @@
 #include "server/live_metrics.h"
 
+#include <sys/statvfs.h>
+
 #include <algorithm>
 
 #include "kernels/registry/registry.h"
@@ -33,6 +35,11 @@ void CountS3(MetricSink& sink, const s3::Attempt& attempt) {
 }
 
 std::vector<Sample> ReadLiveMetrics(const LiveState& state) {
+  struct statvfs disk {};
+  const bool told = statvfs(state.data_dir.c_str(), &disk) == 0;
+  const auto bytes = [&](fsblkcnt_t blocks) {
+    return told ? static_cast<double>(blocks) * static_cast<double>(disk.f_frsize) : -1;
+  };
   const backend::IndexUsage index = backend::ReadIndexUsage();
   const ProcessStats process = ReadProcessStats();
   const int64_t since = state.load.oldest_queued_ns;
@@ -50,6 +57,8 @@ std::vector<Sample> ReadLiveMetrics(const LiveState& state) {
       plain(Metric::kIndexLists, index.lists),
       plain(Metric::kIndexBytes, index.bytes),
       plain(Metric::kIndexLimitBytes, index.limit),
+      plain(Metric::kDataDirFreeBytes, bytes(disk.f_bavail)),  // to this user
+      plain(Metric::kDataDirBytes, bytes(disk.f_blocks)),
       plain(Metric::kDraining, state.draining ? 1 : 0),
       plain(Metric::kProcessResidentBytes, process.resident_bytes),
       plain(Metric::kProcessCpuSeconds, process.cpu_seconds),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "server/metrics/metrics.h"
@@ -15,6 +16,7 @@ struct LiveState {
   int workers = 0;
   bool draining = false;
   int64_t now_ns = 0;  // Unix time
+  std::string data_dir;
 };
 
 // Shows counters at 0 that would appear with their first event only: a rate needs the step from 0.

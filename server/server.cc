@@ -212,7 +212,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
                                                    &metrics, make_publisher, options.fault_point},
                                   scheduling);
   jobs = std::make_unique<JobService>(JobService::Parts{
-      store.get(), &events, scheduler.get(), &*locator, make_publisher, options.fault_point});
+      store.get(), &events, scheduler.get(), &*locator, make_publisher, options.fault_point, log});
 
   compression_rpc = std::make_unique<CompressionRpc>(
       *door, *jobs, call_pool, planning_pool, watches,
@@ -223,8 +223,8 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
                     std::chrono::duration<double>(options.upload_idle).count()},
       WatchOptions{.keep_alive = options.watch_keep_alive});
   artifacts.SweepDeleted();
-  artifact_service =
-      std::make_unique<ArtifactService>(ArtifactService::Parts{&artifacts, store.get(), &*locator});
+  artifact_service = std::make_unique<ArtifactService>(
+      ArtifactService::Parts{&artifacts, store.get(), &*locator, log});
   artifact_rpc = std::make_unique<ArtifactRpc>(
       ArtifactRpc::Parts{&*door, &artifacts, artifact_service.get(), &stream_pool, &verify_pool,
                          &uploads, &downloads, options.upload_idle});
@@ -301,7 +301,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
 absl::Status Server::Parts::ServeMetrics(const std::string& address) {
   if (address.empty()) return absl::OkStatus();
   auto endpoint = MetricsEndpoint::Start(address, metrics, [this] {
-    return ReadLiveMetrics({scheduler->Load(), scheduler->threads(), draining, Now()});
+    return ReadLiveMetrics(
+        {scheduler->Load(), scheduler->threads(), draining, Now(), data_dir.path()});
   });
   if (!endpoint.ok()) return endpoint.status();
   metrics_endpoint = *std::move(endpoint);

@@ -121,6 +121,13 @@ std::vector<MetricInfo> MakeMetrics() {
        kGauge,
        {},
        "What they may take: index-memory"},
+      {kDataDirFreeBytes,
+       "seedlm_data_dir_free_bytes",
+       kGauge,
+       {},
+       "Room left for uploads, results and the job database on the disk of data-dir; -1: cannot be "
+       "told"},
+      {kDataDirBytes, "seedlm_data_dir_size_bytes", kGauge, {}, "Size of that disk"},
       {kDraining, "seedlm_draining", kGauge, {}, "1 once the server admits nothing more, else 0"},
       {kProcessResidentBytes, "process_resident_memory_bytes", kGauge, {}, "Resident memory"},
       {kProcessCpuSeconds, "process_cpu_seconds_total", kCounter, {}, "User and system time"},

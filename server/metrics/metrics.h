@@ -39,6 +39,8 @@ enum class Metric : uint8_t {
   kIndexLists,
   kIndexBytes,
   kIndexLimitBytes,
+  kDataDirFreeBytes,
+  kDataDirBytes,
   kDraining,
   kProcessResidentBytes,
   kProcessCpuSeconds,
