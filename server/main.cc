@@ -40,7 +40,7 @@ constexpr int kExitCannotStart = 3;
 constexpr char kDefaultAddress[] = "127.0.0.1:7433";
 constexpr char kFooter[] =
     "Exit codes: 0 ended by SIGTERM or SIGINT, 1 --check-health found no server that serves,\n"
-    "2 wrong usage, 3 cannot start.\n"
+    "2 wrong usage or settings, which do not come right by another start, 3 cannot start.\n"
     "When it is ready it logs \"listening on ADDRESS ..\" to stderr, ports filled in.";
 
 struct Arguments {
@@ -190,7 +190,11 @@ int Run(ServerOptions options) {
   RaiseDescriptorLimit();
 
   const auto server = Server::Start(options);
-  if (!server.ok()) return Fail(kExitCannotStart, server.status());
+  if (!server.ok()) {
+    const bool wrong =
+        absl::IsInvalidArgument(server.status()) || absl::IsPermissionDenied(server.status());
+    return Fail(wrong ? kExitUsage : kExitCannotStart, server.status());
+  }
   g_ready = true;
   spdlog::info("listening on {}", absl::StrJoin((*server)->addresses(), " "));
   if (const std::string metrics = (*server)->metrics_address(); !metrics.empty()) {
