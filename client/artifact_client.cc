@@ -19,11 +19,12 @@ constexpr std::chrono::milliseconds kNoDeadline{0};
 }  // namespace
 
 struct ArtifactClient::Stub {
+  std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::ArtifactService::Stub> service;
 };
 
 ArtifactClient::ArtifactClient(std::shared_ptr<grpc::Channel> channel, std::string address)
-    : stub_(std::make_unique<Stub>(Stub{v1::ArtifactService::NewStub(channel)})),
+    : stub_(std::make_unique<Stub>(Stub{channel, v1::ArtifactService::NewStub(channel)})),
       address_(std::move(address)) {}
 
 ArtifactClient::~ArtifactClient() = default;
@@ -31,7 +32,7 @@ ArtifactClient::~ArtifactClient() = default;
 template <typename Invoke>
 absl::Status ArtifactClient::Call(std::chrono::milliseconds deadline, const std::stop_token& stop,
                                   const Invoke& invoke) {
-  return Retry(retry_, stop, [&] {
+  return Retry(retry_, *stub_->channel, stop, [&] {
     grpc::ClientContext context;
     if (deadline != kNoDeadline) {
       context.set_deadline(std::chrono::system_clock::now() + deadline);

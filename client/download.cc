@@ -198,7 +198,7 @@ absl::Status Downloader::FetchInto(const v1::OutputFile& file, const format::Ato
     const absl::Status judged = again ? absl::AbortedError(status.message()) : status;
     const auto delay = NextDelay(context_.retry, judged, failed, UniformRandom());
     if (!delay) return status;
-    SleepUnlessStopped(*delay, context_.stop);
+    PauseUnlessStopped(*context_.channel, *delay, context_.stop);
   }
   if (arriving.hash.HexDigest() == file.sha256()) return absl::OkStatus();
   return absl::DataLossError(

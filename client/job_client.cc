@@ -34,11 +34,12 @@ bool MayHaveArrived(const absl::Status& status) {
 }  // namespace
 
 struct JobClient::Stub {
+  std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::CompressionService::Stub> service;
 };
 
 JobClient::JobClient(std::shared_ptr<grpc::Channel> channel, std::string address, Patience patience)
-    : stub_(std::make_unique<Stub>(Stub{v1::CompressionService::NewStub(channel)})),
+    : stub_(std::make_unique<Stub>(Stub{channel, v1::CompressionService::NewStub(channel)})),
       address_(std::move(address)),
       patience_(patience) {}
 
@@ -48,7 +49,7 @@ template <typename Response, typename Request, typename Method>
 absl::StatusOr<Response> JobClient::Call(Method method, const Request& request,
                                          const std::stop_token& stop) {
   Response response;
-  const absl::Status status = Retry(patience_.unary, stop, [&] {
+  const absl::Status status = Retry(patience_.unary, *stub_->channel, stop, [&] {
     return CallOnce(patience_.answer, stop, address_, [&](grpc::ClientContext* context) {
       return (stub_->service.get()->*method)(context, request, &response);
     });
@@ -61,7 +62,7 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
                                              const std::stop_token& stop) {
   if (request.request_id().empty()) request.set_request_id(RandomId());
   v1::Job job;
-  const absl::Status status = Retry(patience_.unary, stop, [&] {
+  const absl::Status status = Retry(patience_.unary, *stub_->channel, stop, [&] {
     absl::Status once =
         CallOnce(patience_.create, stop, address_, [&](grpc::ClientContext* context) {
           return stub_->service->CreateJob(context, request, &job);
@@ -169,9 +170,11 @@ absl::Status JobClient::WatchJob(const std::string& name, std::stop_token stop,
       }
       on_event(event);
     });
-    if (status.ok() || stop.stop_requested()) return status;
+    if (status.ok()) return status;
+    if (stop.stop_requested()) return Interrupted();
     const auto delay = NextDelay(patience_.stream, status, ++failed, UniformRandom());
-    if (!delay || !SleepUnlessStopped(*delay, stop)) return status;
+    if (!delay) return status;
+    if (!PauseUnlessStopped(*stub_->channel, *delay, stop)) return Interrupted();
   }
 }
 

@@ -1,5 +1,7 @@
 #include "client/retry.h"
 
+#include <grpcpp/channel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
@@ -13,6 +15,18 @@ namespace {
 
 // A server that names a longer delay than this is asked all the same: it may have changed its mind.
 constexpr std::chrono::milliseconds kLongestHint{60'000};
+
+// A wait for a channel cannot be interrupted: a stop is looked for this often.
+constexpr std::chrono::milliseconds kStopInterval{100};
+
+// False if the stop came first.
+bool SleepUnlessStopped(std::chrono::milliseconds duration, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  wake.wait_for(lock, stop, duration, [] { return false; });
+  return !stop.stop_requested();
+}
 
 }  // namespace
 
@@ -37,22 +51,31 @@ std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
   return std::chrono::milliseconds(std::llround(jittered));
 }
 
-absl::Status Retry(const RetryPolicy& policy, std::stop_token stop,
+absl::Status Retry(const RetryPolicy& policy, grpc::Channel& channel, const std::stop_token& stop,
                    const std::function<absl::Status()>& attempt) {
   for (int failed = 1;; ++failed) {
     absl::Status status = attempt();
     if (status.ok()) return status;
     const auto delay = NextDelay(policy, status, failed, UniformRandom());
-    if (!delay || !SleepUnlessStopped(*delay, stop)) return status;
+    if (!delay || !PauseUnlessStopped(channel, *delay, stop)) return status;
   }
 }
 
-bool SleepUnlessStopped(std::chrono::milliseconds duration, std::stop_token stop) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::unique_lock lock(mutex);
-  wake.wait_for(lock, stop, duration, [] { return false; });
-  return !stop.stop_requested();
+bool PauseUnlessStopped(grpc::Channel& channel, std::chrono::milliseconds duration,
+                        const std::stop_token& stop) {
+  const auto end = std::chrono::steady_clock::now() + duration;
+  const grpc_connectivity_state at_first = channel.GetState(/*try_to_connect=*/true);
+  // So a channel within the process answers, which has no state to wait for.
+  if (at_first == GRPC_CHANNEL_SHUTDOWN) return SleepUnlessStopped(duration, stop);
+  while (!stop.stop_requested()) {
+    const auto left = end - std::chrono::steady_clock::now();
+    const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+    const bool connected = state == GRPC_CHANNEL_READY && at_first != GRPC_CHANNEL_READY;
+    if (connected || left <= left.zero()) return true;
+    const auto slice = std::min<std::chrono::nanoseconds>(left, kStopInterval);
+    (void)channel.WaitForStateChange(state, std::chrono::system_clock::now() + slice);
+  }
+  return false;
 }
 
 double UniformRandom() {

@@ -9,6 +9,10 @@
 
 #include "absl/status/status.h"
 
+namespace grpc {
+class Channel;
+}
+
 namespace seedlm::client {
 
 struct RetryPolicy {
@@ -35,12 +39,16 @@ std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
                                                    double uniform);
 
 // Calls `attempt` until it succeeds or NextDelay gives up; returns its last status. A requested
-// stop ends the pause and the attempts.
-absl::Status Retry(const RetryPolicy& policy, std::stop_token stop,
+// stop ends the pause and the attempts. `channel`: as of PauseUnlessStopped.
+absl::Status Retry(const RetryPolicy& policy, grpc::Channel& channel, const std::stop_token& stop,
                    const std::function<absl::Status()>& attempt);
 
-// Sleeps; false if the stop came first.
-bool SleepUnlessStopped(std::chrono::milliseconds duration, std::stop_token stop);
+// The pause before another attempt on `channel`; false if the stop came first. Ends early when a
+// connection that was not there is made. gRPC's blocking calls read from a connection only while
+// one of them waits, so a pause that merely slept would let every TLS handshake, which takes
+// several rounds, run into its time limit: this one waits for the channel.
+bool PauseUnlessStopped(grpc::Channel& channel, std::chrono::milliseconds duration,
+                        const std::stop_token& stop);
 
 // A number from [0, 1), for jitter only. Thread-safe.
 double UniformRandom();

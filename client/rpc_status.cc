@@ -53,13 +53,17 @@ absl::Status FromRpc(const grpc::Status& status, const std::string& address) {
   google::rpc::Status details;
   const bool answered =
       !status.error_details().empty() && details.ParseFromString(status.error_details());
-  const auto code = static_cast<absl::StatusCode>(status.error_code());
+  auto code = static_cast<absl::StatusCode>(status.error_code());
   std::string message = status.error_message();
   if (!answered && code == absl::StatusCode::kUnavailable) {
     message = absl::StrCat("cannot reach ", address, ": ", WithoutNoise(message),
                            "; start it with seedlm-server, or mend --server");
   } else if (!answered && code == absl::StatusCode::kDeadlineExceeded) {
     message = absl::StrCat(address, ": no answer in time; try again");
+  } else if (!answered && code == absl::StatusCode::kCancelled) {
+    // gRPC's word for a call that was open when the server's process ended it.
+    code = absl::StatusCode::kUnavailable;
+    message = absl::StrCat(address, ": stopped in the middle of a call; try again");
   }
   return Convert(details, code, std::move(message));
 }

@@ -17,7 +17,8 @@ class Status;
 namespace seedlm::client {
 
 // The same code and message; the ErrorInfo reason and the delay of RetryInfo, if there are such, as
-// payloads. A server that cannot be reached is named with `address` and the way out.
+// payloads. A server that cannot be reached is named with `address` and the way out. UNAVAILABLE
+// also for a call that gRPC cancelled: the server has ended, or we have.
 absl::Status FromRpc(const grpc::Status& status, const std::string& address);
 
 // A job's error, `thing` in front of the message.

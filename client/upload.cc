@@ -235,7 +235,7 @@ absl::Status Uploader::Send(const LocalFile& file) {
     const absl::Status judged = goes_on ? absl::AbortedError(status.message()) : status;
     const auto delay = NextDelay(context_.retry, judged, ++failed, UniformRandom());
     if (!delay) return context_.stop.stop_requested() ? Stopped() : status;
-    SleepUnlessStopped(*delay, context_.stop);
+    PauseUnlessStopped(*context_.channel, *delay, context_.stop);
   }
   return Stopped();
 }

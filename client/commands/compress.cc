@@ -103,6 +103,16 @@ absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const P
   return request;
 }
 
+// The watch ended before the job did, which the server goes on with.
+absl::Status LostSight(const absl::Status& why, const std::string& job) {
+  absl::Status named(why.code(),
+                     absl::StrCat(why.message(), "; ", job, " goes on there: seedlm wait ", job,
+                                  ", then seedlm fetch ", job, " OUT"));
+  why.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& value) { named.SetPayload(url, value); });
+  return named;
+}
+
 // Uploads if it must, creates the job and follows it to its end.
 absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, const Session& session,
                                 const TransferContext& transfer, ProgressBar& bar,
@@ -113,7 +123,9 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
   if (session.embedded != nullptr) return RunLocalJob(session, *request, paths.out, interrupt);
   const auto job = session.jobs->CreateJob(*request, interrupt.token());
   if (!job.ok()) return job.status();
-  return FollowJob(*session.jobs, job->name(), {.cancel_on_interrupt = true}, interrupt);
+  auto followed = FollowJob(*session.jobs, job->name(), {.cancel_on_interrupt = true}, interrupt);
+  const bool lost = !followed.ok() && !absl::IsCancelled(followed.status());
+  return lost ? LostSight(followed.status(), job->name()) : std::move(followed);
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {

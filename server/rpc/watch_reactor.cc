@@ -102,6 +102,7 @@ absl::Status WatchReactor::TakeSnapshot() {
   event.set_sequence(job->last_sequence);
   *event.mutable_snapshot() = ToProto(*job);
   std::lock_guard lock(mutex_);
+  if (ending_.has_value()) return absl::OkStatus();
   snapshot_sequence_ = job->last_sequence;
   state_ = job->state;
   ready_.push_back(std::move(event));

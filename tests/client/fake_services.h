@@ -44,11 +44,12 @@ inline grpc::Status Stall(const grpc::ServerContext& context) {
   return grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone");
 }
 
-// Runs one service for as long as it lives.
+// Runs one service for as long as it lives, at `address` too, in plaintext, if there is one.
 class ServiceHost {
  public:
-  explicit ServiceHost(grpc::Service& service) {
+  explicit ServiceHost(grpc::Service& service, const std::string& address = "") {
     grpc::ServerBuilder builder;
+    if (!address.empty()) builder.AddListeningPort(address, grpc::InsecureServerCredentials());
     builder.RegisterService(&service);
     server_ = builder.BuildAndStart();
   }

@@ -6,6 +6,7 @@
 
 #include "client/rpc_status.h"
 #include "tests/client/fake_services.h"
+#include "tests/client/scratch_directory.h"
 
 namespace seedlm::client {
 namespace {
@@ -14,6 +15,10 @@ using std::chrono::milliseconds;
 using Code = absl::StatusCode;
 
 absl::Status Of(Code code) { return absl::Status(code, "x"); }
+
+std::shared_ptr<grpc::Channel> ToNobody() {
+  return grpc::CreateChannel("unix:/nonexistent/socket", grpc::InsecureChannelCredentials());
+}
 
 TEST_CASE("only calls that nothing came of are repeated") {
   for (const Code code : {Code::kUnavailable, Code::kAborted}) {
@@ -88,19 +93,20 @@ TEST_CASE("a huge number of attempts does not overflow the delay") {
 
 TEST_CASE("Retry stops at success, at a final error, and at the bound") {
   const RetryPolicy quick{.max_attempts = 3, .first_delay = milliseconds(1)};
+  const auto channel = ToNobody();
   int calls = 0;
-  CHECK(Retry(quick, {}, [&] {
+  CHECK(Retry(quick, *channel, {}, [&] {
           return ++calls < 2 ? absl::UnavailableError("not yet") : absl::OkStatus();
         }).ok());
   CHECK(calls == 2);
   calls = 0;
-  CHECK(absl::IsNotFound(Retry(quick, {}, [&] {
+  CHECK(absl::IsNotFound(Retry(quick, *channel, {}, [&] {
     ++calls;
     return absl::NotFoundError("no");
   })));
   CHECK(calls == 1);
   calls = 0;
-  CHECK(absl::IsUnavailable(Retry(quick, {}, [&] {
+  CHECK(absl::IsUnavailable(Retry(quick, *channel, {}, [&] {
     ++calls;
     return absl::UnavailableError("never");
   })));
@@ -111,14 +117,39 @@ TEST_CASE("a stop ends the pause") {
   std::stop_source stop;
   stop.request_stop();
   int calls = 0;
+  const auto channel = ToNobody();
   const RetryPolicy slow{.max_attempts = 3,
                          .first_delay = milliseconds(3'600'000),
                          .max_delay = milliseconds(3'600'000)};
-  CHECK(absl::IsUnavailable(Retry(slow, stop.get_token(), [&] {
+  CHECK(absl::IsUnavailable(Retry(slow, *channel, stop.get_token(), [&] {
     ++calls;
     return absl::UnavailableError("never");
   })));
   CHECK(calls == 1);
+}
+
+TEST_CASE("a stop in the middle of the pause ends it, whatever the channel") {
+  FakeArtifacts service;
+  ServiceHost host(service);
+  for (const auto& channel : {ToNobody(), host.channel()}) {
+    std::stop_source stop;
+    const std::jthread stopper([&] {
+      std::this_thread::sleep_for(milliseconds(20));
+      stop.request_stop();
+    });
+    CHECK_FALSE(PauseUnlessStopped(*channel, milliseconds(3'600'000), stop.get_token()));
+    CHECK(PauseUnlessStopped(*channel, milliseconds(1), {}));
+  }
+}
+
+TEST_CASE("a pause ends when the connection is there") {
+  FakeArtifacts service;
+  const ScratchDirectory scratch;
+  const std::string address = "unix:" + scratch / "socket";
+  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  CHECK(PauseUnlessStopped(*channel, milliseconds(10), {}));
+  ServiceHost host(service, address);
+  CHECK(PauseUnlessStopped(*channel, milliseconds(3'600'000), {}));
 }
 
 TEST_CASE("random numbers lie in [0, 1)") {

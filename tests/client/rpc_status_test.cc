@@ -67,6 +67,17 @@ TEST_CASE("details that are not a status are no reason") {
   CHECK(ErrorReason(status).empty());
 }
 
+TEST_CASE("a call that gRPC cancels because the server ends is no job that was cancelled") {
+  const absl::Status cut = FromRpc(grpc::Status(grpc::StatusCode::CANCELLED, "CANCELLED"), "a:1");
+  CHECK(absl::IsUnavailable(cut));
+  CHECK(absl::StartsWith(cut.message(), "a:1: "));
+  google::rpc::Status details = WithInfo("JOB_CANCELLED");
+  details.set_code(static_cast<int>(grpc::StatusCode::CANCELLED));
+  const grpc::Status answered(grpc::StatusCode::CANCELLED, "jobs/1: was cancelled",
+                              details.SerializeAsString());
+  CHECK(absl::IsCancelled(FromRpc(answered, "a:1")));
+}
+
 TEST_CASE("OK stays OK") { CHECK(FromRpc(grpc::Status::OK, "a").ok()); }
 
 TEST_CASE("a job's error names the job; a job that failed with OK has failed") {

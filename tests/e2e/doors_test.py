@@ -1,11 +1,14 @@
 """Who gets in, and what the others are told: TLS and tokens, both programs as a user starts them."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+import time
 import unittest
 
 import harness
@@ -52,6 +55,32 @@ class Tls(EndToEnd):
             env = {"SEEDLM_CA": self.ca + ".pem"}
             self.ok(server.run("compress", source, self.path("out.safetensors"), env=env))
             self.assertIn("SUCCEEDED", self.ok(server.run("list", env=env)).out)
+
+    def test_a_watch_goes_on_when_the_server_is_back(self):
+        source = harness.slow_file(self.path("in.safetensors"))
+        secure = (self.tls, {"SEEDLM_CA": self.ca + ".pem"})
+        for number, doors, env in ((signal.SIGKILL, *secure), (signal.SIGTERM, *secure),
+                                   (signal.SIGTERM, (), {})):
+            with self.subTest(number=number, doors=doors):
+                first, again = (tempfile.mkdtemp(dir=self.dir) for _ in range(2))
+                server = harness.Server(first, *doors)
+                job = self.ok(server.run("submit", source, "--backend", "reference",
+                                         env=env)).out.strip()
+                watch = harness.start("watch", job, "--json", "--server", server.address, env=env)
+                watch.stdout.readline()
+                server.process.send_signal(number)
+                server.process.wait(timeout=30)
+                server.log.close()
+                time.sleep(1)  # the first attempts find nobody
+                os.rename(os.path.join(first, "data"), os.path.join(again, "data"))
+                back = harness.Server(again, "--listen", server.address, *doors)
+                self.assertIsNone(watch.poll(), "the watch gave up")
+                self.ok(back.run("cancel", job, env=env))
+                out, err = watch.communicate(timeout=30)
+                self.assertEqual(watch.returncode, harness.CANCELLED, err)
+                self.assertIn("jobs/", err)  # whose end it is
+                self.assertEqual(json.loads(out.splitlines()[-1])["state"], "CANCELLED", out)
+                self.assertEqual(back.stop(), 0)
 
     def check_health(self, address, *more):
         return subprocess.run([harness.SERVER, "--check-health", address, *more], text=True,
@@ -133,9 +162,11 @@ class Tokens(EndToEnd):
         source = small_file(self.path("in.safetensors"))
         with open(self.path("tokens"), "w") as f:
             f.write(f"{self.digest('token-of-alice-1')} alice user\n"
-                    f"{self.digest('token-of-bob-1234')} bob readonly\n")
+                    f"{self.digest('token-of-bob-1234')} bob readonly\n"
+                    f"{self.digest('token-of-root-123')} root admin\n")
         os.chmod(self.path("tokens"), 0o600)
-        alice, bob = ({"SEEDLM_TOKEN": t} for t in ("token-of-alice-1", "token-of-bob-1234"))
+        alice, bob, root = ({"SEEDLM_TOKEN": t} for t in (
+            "token-of-alice-1", "token-of-bob-1234", "token-of-root-123"))
         with self.server("--tokens", self.path("tokens")) as server:
             self.fails(server.run("list"), NOT_LET_IN, "token", "SEEDLM_TOKEN")
             self.fails(server.run("list", env={"SEEDLM_TOKEN": "a-guess"}), NOT_LET_IN, "--tokens")
@@ -148,6 +179,11 @@ class Tokens(EndToEnd):
             self.fails(server.run("status", job, env=bob), harness.NOT_FOUND, job)
             self.assertNotIn(job, self.ok(server.run("list", env=bob)).out)
             self.fails(server.run("submit", source, env=bob), NOT_LET_IN, "readonly")
+            self.assertNotIn("OWNER", self.ok(server.run("list", env=root)).out)  # all alice's
+            self.ok(server.run("submit", source, env=root))
+            listed = self.ok(server.run("list", env=root)).out
+            for word in ("OWNER", "alice", "root"):
+                self.assertIn(word, listed)
 
             with open(self.path("tokens"), "w") as f:
                 f.write(f"{self.digest('another-of-alice')} alice user\n")
@@ -165,11 +201,12 @@ class Tokens(EndToEnd):
     def test_a_wrong_token_file_keeps_the_server_from_starting(self):
         with open(self.path("tokens"), "w") as f:
             f.write("token-in-the-clear alice user\n")
-        for path, word in ((self.path("tokens"), ":1: "), (self.path("none"), "No such file")):
+        for path, word, code in ((self.path("tokens"), ":1: ", 2),
+                                 (self.path("none"), "No such file", 3)):
             refused = subprocess.run(
                 [harness.SERVER, "--listen", "127.0.0.1:0", "--data-dir", self.path("data"),
                  "--tokens", path], capture_output=True, text=True, timeout=60)
-            self.assertEqual(refused.returncode, 3, refused.stderr)
+            self.assertEqual(refused.returncode, code, refused.stderr)
             self.assertIn(path, refused.stderr)
             self.assertIn(word, refused.stderr)
             self.assertNotIn("in-the-clear", refused.stderr)

@@ -272,6 +272,15 @@ TEST_CASE("a draining server ends a watch with UNAVAILABLE") {
   REQUIRE(status.error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(Explain(status).info.reason() == "SERVER_DRAINING");
   CHECK(Explain(status).has_retry);
+  // Who comes again is not shown the job first: that would look as if the watch had got on.
+  for (int i = 0; i < 20; ++i) {
+    std::vector<v1::JobEvent> more;
+    CHECK_FALSE(fixture
+                    .Watch(
+                        name, 0, [](const v1::JobEvent&) { return false; }, &more)
+                    .ok());
+    CHECK(more.empty());
+  }
 }
 
 }  // namespace
