@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/format/packed_codes.h"
 #include "kernels/verify/packed_checkpoint.h"
 #include "kernels/verify/parallel_rows.h"
 
@@ -11,10 +12,22 @@ namespace {
 struct Use {
   std::array<int64_t, codec::kLevels> levels{};
   int64_t zero_seeds = 0;
+  absl::Status read;
+
+  void Add(const format::CodePiece& piece) {
+    const format::CodeRange& range = piece.range();
+    for (int64_t row = range.first_row; row < range.end_row(); ++row) {
+      for (int64_t block = range.first_block; block < range.end_block(); ++block) {
+        const codec::BlockCode code = piece.CodeAt(row, block);
+        ++levels[code.level];
+        zero_seeds += code.seed == 0;
+      }
+    }
+  }
 };
 
-InspectedTensor InspectPacked(const format::PackedFile& file, const format::PackedTensor& tensor,
-                              const std::stop_token& stop) {
+absl::StatusOr<InspectedTensor> InspectPacked(const format::PackedTensor& tensor,
+                                              const std::stop_token& stop) {
   InspectedTensor out;
   out.name = tensor.name;
   out.shape = {tensor.rows, tensor.columns};
@@ -22,20 +35,17 @@ InspectedTensor InspectPacked(const format::PackedFile& file, const format::Pack
   out.packed = true;
   out.profile = std::string(tensor.profile.name);
   out.levels = tensor.scale;
-  out.bits_per_weight = 8 * static_cast<double>(tensor.words.size() + tensor.levels.size()) /
+  out.bits_per_weight = 8 * static_cast<double>(tensor.code_bytes()) /
                         (static_cast<double>(tensor.rows) * static_cast<double>(tensor.columns));
   const auto parts = verify::ForRowRanges<Use>(
       tensor.rows, tensor.columns, stop, [&](int64_t first, int64_t count, Use& use) {
-        for (int64_t row = first; row < first + count; ++row) {
-          for (int64_t block = 0; block < tensor.blocks_per_row(); ++block) {
-            const codec::BlockCode code = tensor.CodeAt(row, block);
-            ++use.levels[code.level];
-            use.zero_seeds += code.seed == 0;
-          }
-        }
-        verify::ReleaseRows(file, tensor, first, count);
+        use.read = format::ReadCodes(tensor, first, count, [&](const format::CodePiece& piece) {
+          use.Add(piece);
+          return absl::OkStatus();
+        });
       });
   for (const Use& use : parts) {
+    if (!use.read.ok()) return use.read;
     for (int i = 0; i < codec::kLevels; ++i) out.level_use[i] += use.levels[i];
     out.zero_seeds += use.zero_seeds;
   }
@@ -63,9 +73,11 @@ absl::StatusOr<Inspection> Inspect(const std::string& path, const std::stop_toke
     inspection.file_bytes += file.content.file->file_size();
     const size_t first = inspection.tensors.size();
     for (const auto& tensor : file.content.packed) {
-      inspection.tensors.push_back(InspectPacked(file.content, tensor, stop));
+      auto inspected = InspectPacked(tensor, stop);
+      if (!inspected.ok()) return inspected.status();
+      inspection.tensors.push_back(*std::move(inspected));
       inspection.packed_weights += tensor.rows * tensor.columns;
-      code_bits += 8 * static_cast<double>(tensor.words.size() + tensor.levels.size());
+      code_bits += 8 * static_cast<double>(tensor.code_bytes());
       inspection.fit = std::string(codec::Name(file.content.metadata->fit));
       inspection.scale = std::string(codec::Name(file.content.metadata->scale));
     }

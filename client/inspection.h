@@ -37,7 +37,7 @@ struct Inspection {
   std::string fit, scale;      // empty if nothing is compressed
 };
 
-// Reads every code. Errors: those of OpenPackedCheckpoint; CANCELLED after `stop`.
+// Reads every code. Errors: those of OpenPackedCheckpoint and of reading; CANCELLED after `stop`.
 absl::StatusOr<Inspection> Inspect(const std::string& path, const std::stop_token& stop);
 
 // 16 characters, one a level: '.' unused, '0' .. '9' its share of the most used one.

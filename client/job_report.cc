@@ -57,7 +57,7 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
       ++summary.tensors;
       summary.weights += tensor.rows * tensor.columns;
       summary.tensor_bytes += static_cast<uint64_t>(tensor.rows * tensor.columns * width);
-      code_bytes += tensor.words.size() + tensor.levels.size();
+      code_bytes += tensor.code_bytes();
     }
   }
   constexpr uint64_t kTableBytes = codec::kLevels * sizeof(float) + 2 * sizeof(int64_t);

@@ -1,7 +1,6 @@
 #include "hardware/sim/model.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "kernels/codec/narrow.h"
 #include "kernels/codec/profile.h"
 #include "kernels/format/checkpoint.h"
+#include "kernels/format/packed_codes.h"
 
 namespace seedlm::hardware {
 namespace {
@@ -49,18 +49,23 @@ absl::StatusOr<TensorCheck> CheckTensor(const PackedTensor& tensor, const std::s
                                         std::vector<uint16_t>& halves) {
   const HalfFormat format =
       tensor.dtype == format::DType::kBF16 ? HalfFormat::kBfloat16 : HalfFormat::kFloat16;
-  std::vector<uint32_t> words(tensor.words.size() / sizeof(uint32_t));
-  std::memcpy(words.data(), tensor.words.data(), tensor.words.size());
-  const std::span<const uint8_t> levels(reinterpret_cast<const uint8_t*>(tensor.levels.data()),
-                                        tensor.levels.size());
+  std::vector<uint32_t> words(tensor.words->byte_size() / sizeof(uint32_t));
+  std::vector<uint8_t> levels(tensor.levels == nullptr ? 0 : tensor.levels->byte_size());
+  absl::Status read = tensor.file->Read(*tensor.words, 0, std::as_writable_bytes(std::span(words)));
+  if (read.ok() && tensor.levels != nullptr) {
+    read = tensor.file->Read(*tensor.levels, 0, std::as_writable_bytes(std::span(levels)));
+  }
+  if (!read.ok()) return read;
   TensorCheck check{tensor.name, tensor.rows * tensor.columns, 0};
   halves.resize(static_cast<size_t>(check.weights));
   const int64_t zero_seeds = DecodeWithHls(words, levels, tensor.scale, format, halves);
+  const format::CodePiece codes(tensor, {0, tensor.rows, 0, tensor.blocks_per_row()},
+                                std::as_bytes(std::span(words)), std::as_bytes(std::span(levels)));
   std::vector<float> row(static_cast<size_t>(tensor.columns));
   for (int64_t r = 0; r < tensor.rows; ++r) {
     // The codec names the block; that both see the same ones is checked below.
-    if (absl::Status status = format::CheckRow(tensor, r, path); !status.ok()) return status;
-    format::DecodeRow(tensor, r, row);
+    if (absl::Status status = codes.CheckRow(r); !status.ok()) return status;
+    codes.DecodeRow(r, row);
     const uint16_t* got = &halves[static_cast<size_t>(r * tensor.columns)];
     for (const float weight : row) {
       const uint16_t expected =

@@ -65,7 +65,7 @@ class AtomicFile {
 // Small whole files (JSON).
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content,
                                  IfExists if_exists);
-// A file of any size, in pieces; what was read is released. FAILED_PRECONDITION if it changed.
+// A file of any size, in pieces. FAILED_PRECONDITION if it changed.
 absl::Status CopyFileAtomically(const std::string& from, const std::string& to, IfExists if_exists);
 // Errors: NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT when larger than `limit` bytes.
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path, uint64_t limit);

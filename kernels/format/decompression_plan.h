@@ -66,7 +66,7 @@ using RestoreProgress =
 
 // Writes one tensor of the plan through the writer of its file: decoded, rounded once to the dtype
 // of the layout (float16: what is too large becomes infinite), or copied. Uses a few MiB of memory
-// whatever the tensor's size; what was read is released. Thread-safe for different tensors.
+// whatever the tensor's size. Thread-safe for different tensors.
 // Errors: INVALID_ARGUMENT naming tensor, row and block of a zero seed; FAILED_PRECONDITION if the
 // source changed; those of writing.
 absl::Status RestoreTensor(const DecompressionPlan& plan, const RestoredTensor& tensor,

@@ -1,7 +1,6 @@
 #include "kernels/format/packed_tensor.h"
 
 #include <cmath>
-#include <cstring>
 #include <set>
 
 #include "absl/strings/str_join.h"
@@ -42,7 +41,8 @@ absl::Status ReadShape(const SafetensorsFile& file, PackedTensor& tensor) {
   const absl::StatusOr<const TensorInfo*> plane = FindPlane(file, {name, DType::kI64, {2}});
   if (!plane.ok()) return plane.status();
   int64_t sides[2];
-  std::memcpy(sides, file.Data(**plane).data(), sizeof sides);
+  absl::Status read = file.Read(**plane, 0, std::as_writable_bytes(std::span(sides)));
+  if (!read.ok()) return read;
   tensor.rows = sides[0];
   tensor.columns = sides[1];
   const std::string text = ShapeText(sides);
@@ -56,7 +56,9 @@ absl::Status ReadShape(const SafetensorsFile& file, PackedTensor& tensor) {
 
 absl::Status ReadScale(const SafetensorsFile& file, PackedTensor& tensor) {
   const std::string name = PlaneNames(tensor.name).scale;
-  std::memcpy(tensor.scale.data(), file.Data(*file.Find(name)).data(), sizeof tensor.scale);
+  absl::Status read =
+      file.Read(*file.Find(name), 0, std::as_writable_bytes(std::span(tensor.scale)));
+  if (!read.ok()) return read;
   for (size_t i = 0; i < tensor.scale.size(); ++i) {
     if (std::isfinite(tensor.scale[i]) && tensor.scale[i] > 0) continue;
     return Refuse(file, name,
@@ -70,6 +72,7 @@ absl::StatusOr<PackedTensor> ReadPackedTensor(const SafetensorsFile& file,
                                               DType dtype) {
   PackedTensor tensor;
   tensor.name = std::move(name);
+  tensor.file = &file;
   tensor.dtype = dtype;
   tensor.profile = profile;
   const PlaneNames names(tensor.name);
@@ -80,8 +83,8 @@ absl::StatusOr<PackedTensor> ReadPackedTensor(const SafetensorsFile& file,
   for (const TensorSpec& spec : PlaneSpecs(tensor.name, profile, tensor.rows, tensor.columns)) {
     const absl::StatusOr<const TensorInfo*> plane = FindPlane(file, spec);
     if (!plane.ok()) return plane.status();
-    if (spec.name == names.packed) tensor.words = file.Data(**plane);
-    if (spec.name == names.level) tensor.levels = file.Data(**plane);
+    if (spec.name == names.packed) tensor.words = *plane;
+    if (spec.name == names.level) tensor.levels = *plane;
   }
   if (profile.level_in_word() && file.Find(names.level) != nullptr) {
     return Refuse(file, names.level, Cat("a plane that profile ", profile.name, " does not have"));

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "kernels/codec/block_code.h"
 #include "kernels/codec/profile.h"
 #include "kernels/format/safetensors.h"
 
@@ -48,7 +47,7 @@ struct PackedMetadata {
   static absl::StatusOr<PackedMetadata> FromJson(std::string_view json);
 };
 
-// One compressed tensor of an open file. The spans point into the file's mapping.
+// One compressed tensor of an open file. packed_codes.h reads its codes.
 struct PackedTensor {
   std::string name;
   DType dtype = DType::kF32;  // of the source
@@ -56,14 +55,15 @@ struct PackedTensor {
   int64_t rows = 0;
   int64_t columns = 0;
   std::array<float, codec::kLevels> scale{};
-  std::span<const std::byte> words;   // [rows, blocks_per_row] little-endian 32-bit words
-  std::span<const std::byte> levels;  // [rows, LevelRowBytes], empty where P = 3
+  const SafetensorsFile* file = nullptr;  // owned by the PackedFile; so are the planes
+  const TensorInfo* words = nullptr;      // [rows, blocks_per_row] little-endian 32-bit words
+  const TensorInfo* levels = nullptr;     // [rows, LevelRowBytes]; null where P = 3
 
   int64_t blocks_per_row() const { return profile.blocks_per_row(columns); }
-  codec::BlockCode CodeAt(int64_t row, int64_t block) const;
-  // Whether the nibble after the last level of a row, where there is one, holds anything: writers
-  // leave it 0, readers pass over it.
-  bool HasStrayLevel(int64_t row) const;
+  // Of the planes that hold the codes.
+  uint64_t code_bytes() const {
+    return words->byte_size() + (levels == nullptr ? 0 : levels->byte_size());
+  }
 };
 
 // Everything that a file holds: compressed tensors by name, and the others.
@@ -77,25 +77,10 @@ struct PackedFile {
 // Checks metadata and planes: every tensor of `dtypes` has all its planes with the right dtypes and
 // shapes that agree, scales finite and positive, no plane left over (N_level where the profile has
 // none; N_packed, N_scale and N_shape of a tensor that `dtypes` does not name). Seeds are checked
-// by CheckRow. Errors: INVALID_ARGUMENT naming file, tensor and reason.
+// by CodePiece::CheckRow. Errors: INVALID_ARGUMENT naming file, tensor and reason; those of
+// SafetensorsFile::Read.
 absl::StatusOr<PackedFile> ReadPackedFile(std::shared_ptr<const SafetensorsFile> file);
 // The same of a file that is opened first; errors of SafetensorsFile::Open too.
 absl::StatusOr<PackedFile> OpenPackedFile(const std::string& path);
-
-// INVALID_ARGUMENT naming tensor, row and block of the first zero seed in a row. `path` for the
-// message.
-absl::Status CheckRow(const PackedTensor& tensor, int64_t row, std::string_view path);
-
-// Decodes one row to float32, `columns` weights (not yet narrowed to `dtype`). Pure, thread-safe;
-// bit for bit what codec::DecodeBlock gives. REQUIRES: weights.size() == columns. A zero seed,
-// which CheckRow would have refused, decodes as the register that it locks.
-void DecodeRow(const PackedTensor& tensor, int64_t row, std::span<float> weights);
-// A part of a row: weights[i] is column first_block * profile.block + i, for rows too long to hold.
-// REQUIRES: weights end with the row or fill whole blocks.
-void DecodeBlocks(const PackedTensor& tensor, int64_t row, int64_t first_block,
-                  std::span<float> weights);
-
-// How many blocks use each level.
-std::array<int64_t, codec::kLevels> CountLevels(const PackedTensor& tensor);
 
 }  // namespace seedlm::format

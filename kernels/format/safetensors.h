@@ -10,11 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/dtype.h"
-#include "kernels/format/mapped_file.h"
+#include "kernels/format/input_file.h"
 
 namespace seedlm::format {
 
@@ -46,7 +47,7 @@ class SafetensorsFile {
   // than kMaxTensors, a name over kMaxTensorNameBytes, metadata of more than 100,000 keys, JSON
   // that is not an object of tensors, duplicate names, an unknown dtype, shapes that overflow,
   // offsets that are out of order, overlap, leave holes, disagree with the shape or do not end with
-  // the file. Errors: those of MappedFile::Open; INVALID_ARGUMENT "PATH: tensor 'N': reason".
+  // the file. Errors: those of InputFile; INVALID_ARGUMENT "PATH: tensor 'N': reason".
   static absl::StatusOr<std::shared_ptr<const SafetensorsFile>> Open(const std::string& path);
 
   const std::string& path() const { return file_.path(); }
@@ -55,19 +56,23 @@ class SafetensorsFile {
   const TensorInfo* Find(std::string_view name) const;  // null if there is none
 
   uint64_t header_bytes() const { return data_offset_ - sizeof(uint64_t); }
-  uint64_t file_size() const { return file_.bytes().size(); }
-  std::span<const std::byte> Data(const TensorInfo& tensor) const;  // of any alignment
-  // Copies bytes of a tensor's data from `offset` on (see MappedFile::ReadAt). REQUIRES: inside the
-  // tensor.
+  uint64_t file_size() const { return file_.size(); }
+  // Copies bytes of a tensor's data from `offset` on. Errors: those of InputFile::ReadAt, naming
+  // file and tensor. REQUIRES: inside the tensor.
   absl::Status Read(const TensorInfo& tensor, uint64_t offset, std::span<std::byte> bytes) const;
-  // A byte range of a tensor's data is not needed any more (see MappedFile::Release).
-  void Release(const TensorInfo& tensor, uint64_t offset, uint64_t length) const;
+  // The same in pieces of a few MiB, of the whole tensor, for those that pass through. A status of
+  // `visit` that is not OK ends it.
+  absl::Status ReadInPieces(
+      const TensorInfo& tensor,
+      absl::FunctionRef<absl::Status(uint64_t offset, std::span<const std::byte> piece)> visit)
+      const;
   absl::Status CheckUnchanged() const { return file_.CheckUnchanged(); }
 
  private:
-  explicit SafetensorsFile(MappedFile file) : file_(std::move(file)) {}
+  explicit SafetensorsFile(InputFile file) : file_(std::move(file)) {}
+  absl::StatusOr<std::string> ReadHeader();
   absl::Status Parse();
-  MappedFile file_;
+  InputFile file_;
   uint64_t data_offset_ = 0;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, size_t, std::less<>> by_name_;

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <bit>
 #include <limits>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "kernels/format/safetensors.h"
 #include "kernels/format/safetensors_header.h"
@@ -9,7 +11,14 @@
 
 namespace seedlm::format {
 
-static_assert(std::endian::native == std::endian::little, "safetensors data is read in place");
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "numbers are taken as they lie");
+
+constexpr uint64_t kPieceBytes = 4 << 20;
+constexpr std::string_view kTheHeader = "its header";
+
+}  // namespace
 
 absl::StatusOr<uint64_t> ByteSize(DType dtype, std::span<const int64_t> shape) {
   uint64_t elements = 1;
@@ -37,45 +46,50 @@ absl::StatusOr<uint64_t> ByteSize(DType dtype, std::span<const int64_t> shape) {
 
 absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(
     const std::string& path) {
-  absl::StatusOr<MappedFile> mapped = MappedFile::Open(path);
-  if (!mapped.ok()) return mapped.status();
-  std::shared_ptr<SafetensorsFile> file(new SafetensorsFile(*std::move(mapped)));
-  if (absl::Status status = file->Parse(); !status.ok()) {
-    return absl::Status(status.code(), Cat(Printable(path), ": ", status.message()));
-  }
+  absl::StatusOr<InputFile> input = InputFile::Open(path);
+  if (!input.ok()) return input.status();
+  std::shared_ptr<SafetensorsFile> file(new SafetensorsFile(*std::move(input)));
+  if (absl::Status status = file->Parse(); !status.ok()) return status;
   return file;
 }
 
-absl::Status SafetensorsFile::Parse() {
-  // The header is read, not looked at in the mapping: whoever may write the file could end a server
-  // by truncating it meanwhile.
-  const uint64_t file_bytes = file_.bytes().size();
+// The text of the header; sets where the data begins.
+absl::StatusOr<std::string> SafetensorsFile::ReadHeader() {
+  const auto refuse = [&](std::string_view reason) {
+    return absl::InvalidArgumentError(Cat(Printable(path()), ": ", reason));
+  };
+  const uint64_t file_bytes = file_.size();
   uint64_t header_bytes = 0;
+  if (file_bytes == 0) return refuse("is empty");
   if (file_bytes < sizeof header_bytes) {
-    return absl::InvalidArgumentError("is not a safetensors file: shorter than 8 bytes");
+    return refuse("is not a safetensors file: shorter than 8 bytes");
   }
-  if (absl::Status status = file_.ReadAt(0, std::as_writable_bytes(std::span(&header_bytes, 1)));
-      !status.ok()) {
-    return status;
-  }
+  absl::Status status =
+      file_.ReadAt(0, std::as_writable_bytes(std::span(&header_bytes, 1)), kTheHeader);
+  if (!status.ok()) return status;
   if (header_bytes > kMaxHeaderBytes) {
-    return absl::InvalidArgumentError(Cat("header of ", header_bytes, " bytes, at most ",
-                                          kMaxHeaderBytes, " are read; is it a safetensors file?"));
+    return refuse(Cat("header of ", header_bytes, " bytes, at most ", kMaxHeaderBytes,
+                      " are read; is it a safetensors file?"));
   }
   if (header_bytes > file_bytes - sizeof header_bytes) {
-    return absl::InvalidArgumentError(Cat("header of ", header_bytes,
-                                          " bytes reaches past the end of the file, ", file_bytes,
-                                          " bytes; the file is truncated"));
+    return refuse(Cat("header of ", header_bytes, " bytes reaches past the end of the file, ",
+                      file_bytes, " bytes; the file is truncated"));
   }
   data_offset_ = sizeof header_bytes + header_bytes;
   std::string text(header_bytes, '\0');
-  if (absl::Status status =
-          file_.ReadAt(sizeof header_bytes, std::as_writable_bytes(std::span(text)));
-      !status.ok()) {
-    return status;
+  status = file_.ReadAt(sizeof header_bytes, std::as_writable_bytes(std::span(text)), kTheHeader);
+  if (!status.ok()) return status;
+  return text;
+}
+
+absl::Status SafetensorsFile::Parse() {
+  const absl::StatusOr<std::string> text = ReadHeader();
+  if (!text.ok()) return text.status();
+  absl::StatusOr<SafetensorsHeader> header = ParseHeader(*text, file_.size() - data_offset_);
+  if (!header.ok()) {
+    return absl::Status(header.status().code(),
+                        Cat(Printable(path()), ": ", header.status().message()));
   }
-  absl::StatusOr<SafetensorsHeader> header = ParseHeader(text, file_bytes - data_offset_);
-  if (!header.ok()) return header.status();
   tensors_ = std::move(header->tensors);
   metadata_ = std::move(header->metadata);
   for (size_t i = 0; i < tensors_.size(); ++i) by_name_.emplace(tensors_[i].name, i);
@@ -87,17 +101,24 @@ const TensorInfo* SafetensorsFile::Find(std::string_view name) const {
   return found == by_name_.end() ? nullptr : &tensors_[found->second];
 }
 
-std::span<const std::byte> SafetensorsFile::Data(const TensorInfo& tensor) const {
-  return file_.bytes().subspan(data_offset_ + tensor.begin, tensor.byte_size());
-}
-
 absl::Status SafetensorsFile::Read(const TensorInfo& tensor, uint64_t offset,
                                    std::span<std::byte> bytes) const {
-  return file_.ReadAt(data_offset_ + tensor.begin + offset, bytes);
+  return file_.ReadAt(data_offset_ + tensor.begin + offset, bytes,
+                      Cat("tensor '", Printable(tensor.name), "'"));
 }
 
-void SafetensorsFile::Release(const TensorInfo& tensor, uint64_t offset, uint64_t length) const {
-  file_.Release(data_offset_ + tensor.begin + offset, length);
+absl::Status SafetensorsFile::ReadInPieces(
+    const TensorInfo& tensor,
+    absl::FunctionRef<absl::Status(uint64_t offset, std::span<const std::byte> piece)> visit)
+    const {
+  std::vector<std::byte> piece;
+  for (uint64_t offset = 0; offset < tensor.byte_size(); offset += piece.size()) {
+    piece.resize(std::min(kPieceBytes, tensor.byte_size() - offset));
+    absl::Status status = Read(tensor, offset, piece);
+    if (status.ok()) status = visit(offset, piece);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace seedlm::format

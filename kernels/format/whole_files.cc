@@ -2,11 +2,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <vector>
 
 #include "kernels/format/atomic_file.h"
-#include "kernels/format/mapped_file.h"
+#include "kernels/format/input_file.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
@@ -84,21 +86,17 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path, uint64_t limi
 
 absl::Status CopyFileAtomically(const std::string& from, const std::string& to,
                                 IfExists if_exists) {
-  struct stat info {};
-  if (stat(from.c_str(), &info) != 0) return ErrnoToStatus(errno, from, "examine");
-  if (S_ISREG(info.st_mode) && info.st_size == 0) return WriteFileAtomically(to, "", if_exists);
-  const absl::StatusOr<MappedFile> source = MappedFile::Open(from);
+  const absl::StatusOr<InputFile> source = InputFile::Open(from);
   if (!source.ok()) return source.status();
-  absl::StatusOr<AtomicFile> target = AtomicFile::Create(to, source->bytes().size(), if_exists);
+  absl::StatusOr<AtomicFile> target = AtomicFile::Create(to, source->size(), if_exists);
   if (!target.ok()) return target.status();
-  constexpr size_t kPieceBytes = 4 << 20;
-  for (size_t done = 0; done < source->bytes().size(); done += kPieceBytes) {
-    const std::span<const std::byte> rest = source->bytes().subspan(done);
-    const std::span<const std::byte> piece = rest.first(std::min(rest.size(), kPieceBytes));
-    absl::Status status = source->CheckUnchanged();
+  constexpr uint64_t kPieceBytes = 4 << 20;
+  std::vector<std::byte> piece;
+  for (uint64_t done = 0; done < source->size(); done += piece.size()) {
+    piece.resize(std::min(kPieceBytes, source->size() - done));
+    absl::Status status = source->ReadAt(done, piece);
     if (status.ok()) status = target->WriteAt(done, piece);
     if (!status.ok()) return status;
-    source->Release(done, piece.size());
   }
   return target->Commit();
 }

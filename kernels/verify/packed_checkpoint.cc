@@ -24,18 +24,4 @@ absl::StatusOr<PackedCheckpoint> OpenPackedCheckpoint(const std::string& path) {
   return packed;
 }
 
-void ReleaseRows(const format::PackedFile& file, const format::PackedTensor& tensor, int64_t first,
-                 int64_t count) {
-  const format::PlaneNames names(tensor.name);
-  const auto release = [&](const std::string& plane, uint64_t plane_bytes) {
-    const format::TensorInfo* info = plane_bytes == 0 ? nullptr : file.file->Find(plane);
-    if (info == nullptr) return;
-    const uint64_t row_bytes = plane_bytes / static_cast<uint64_t>(tensor.rows);
-    file.file->Release(*info, static_cast<uint64_t>(first) * row_bytes,
-                       static_cast<uint64_t>(count) * row_bytes);
-  };
-  release(names.packed, tensor.words.size());
-  release(names.level, tensor.levels.size());
-}
-
 }  // namespace seedlm::verify

@@ -27,8 +27,4 @@ struct PackedCheckpoint {
 // Errors: those of format::Checkpoint::Open and format::ReadPackedFile.
 absl::StatusOr<PackedCheckpoint> OpenPackedCheckpoint(const std::string& path);
 
-// Gives the memory of some rows' codes back: SafetensorsFile::Release, of both planes. Thread-safe.
-void ReleaseRows(const format::PackedFile& file, const format::PackedTensor& tensor, int64_t first,
-                 int64_t count);
-
 }  // namespace seedlm::verify

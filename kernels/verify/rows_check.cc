@@ -4,20 +4,13 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "absl/strings/str_format.h"
-#include "kernels/codec/bitpack.h"
 #include "kernels/verify/code_check.h"
-#include "kernels/verify/packed_checkpoint.h"
 #include "kernels/verify/weight_rows.h"
 
 namespace seedlm::verify {
-namespace {
-
-constexpr int64_t kPieceBlocks = 8192;  // of a row decoded at a time: rows may exceed memory
-
-}  // namespace
-
 // What is wrong with a row: the first of each, or -1.
 struct RowsChecker::Faults {
   int64_t zero_seed = -1;   // block
@@ -40,79 +33,75 @@ struct RowsChecker::Range {
   RowsResult& result;
   codec::NormHistogram norms{};
   MeteredRows metered{};  // empty without a meter
+  Faults faults{};        // of the row that is being checked
   std::vector<std::byte> bytes{};
-  std::vector<float> source{}, decoded{};  // a piece of a row
+  std::vector<float> source{};   // of a piece
+  std::vector<float> decoded{};  // of a row in it
 };
 
-void RowsChecker::CheckBlocks(int64_t row, int64_t first_block, Range& range,
-                              Faults& faults) const {
+void RowsChecker::CheckBlock(const format::CodePiece& piece, int64_t row, int64_t block,
+                             std::span<const float> weights, std::span<const float> decoded,
+                             Range& range) const {
   const codec::Profile& profile = tensor_.profile;
   RowsResult& result = range.result;
-  const auto width = static_cast<size_t>(profile.block);
-  int64_t block = first_block;
-  for (size_t begin = 0; begin < range.source.size(); begin += width, ++block) {
-    ++result.blocks;
-    const size_t count = std::min(width, range.source.size() - begin);
-    const std::span<const float> weights(&range.source[begin], count);
-    const std::span<const float> decoded(&range.decoded[begin], count);
-    const int64_t column = block * profile.block;
-    const auto bad = std::find_if_not(weights.begin(), weights.end(),
-                                      [](float weight) { return std::isfinite(weight); });
-    if (bad != weights.end()) {
-      ++result.foreign;
-      Faults::Note(column + (bad - weights.begin()), faults.not_finite);
-      continue;
-    }
-    std::array<float, codec::kMaxBlock> padded{};
-    std::copy(weights.begin(), weights.end(), padded.begin());
-    range.norms.Add(profile, padded.data(), row * tensor_.blocks_per_row() + block);
-    const codec::BlockCode code = tensor_.CodeAt(row, block);
-    if (code.seed == 0) {
-      Faults::Note(block, faults.zero_seed);
-      continue;
-    }
-    double error = 0;
-    double norm = 0;
-    for (size_t i = 0; i < count; ++i) {
-      const double w = weights[i];
-      const double d = w - static_cast<double>(decoded[i]);
-      error = std::fma(d, d, error);
-      norm = std::fma(w, w, norm);
-      result.max_error = std::max(result.max_error, std::abs(d));
-    }
-    result.squared_error += error;
-    result.squared_weights += norm;
-    if (meter_ != nullptr) {
-      const auto at = static_cast<size_t>((row - range.first_row) * tensor_.columns + column);
-      std::copy(weights.begin(), weights.end(), &range.metered.weights[at]);
-      std::transform(weights.begin(), weights.end(), decoded.begin(),
-                     &range.metered.differences[at], std::minus<>());
-    }
-    if (levels_ != nullptr &&
-        !IsBestOfItsSeed(profile, file_.metadata->fit, *levels_, code, padded.data())) {
-      ++result.foreign;
-      Faults::Note(block, faults.bad_code);
-    }
+  ++result.blocks;
+  const int64_t column = block * profile.block;
+  const auto bad = std::find_if_not(weights.begin(), weights.end(),
+                                    [](float weight) { return std::isfinite(weight); });
+  if (bad != weights.end()) {
+    ++result.foreign;
+    Faults::Note(column + (bad - weights.begin()), range.faults.not_finite);
+    return;
+  }
+  std::array<float, codec::kMaxBlock> padded{};
+  std::copy(weights.begin(), weights.end(), padded.begin());
+  range.norms.Add(profile, padded.data(), row * tensor_.blocks_per_row() + block);
+  const codec::BlockCode code = piece.CodeAt(row, block);
+  if (code.seed == 0) {
+    Faults::Note(block, range.faults.zero_seed);
+    return;
+  }
+  double error = 0;
+  double norm = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const double w = weights[i];
+    const double d = w - static_cast<double>(decoded[i]);
+    error = std::fma(d, d, error);
+    norm = std::fma(w, w, norm);
+    result.max_error = std::max(result.max_error, std::abs(d));
+  }
+  result.squared_error += error;
+  result.squared_weights += norm;
+  if (meter_ != nullptr) {
+    const auto at = static_cast<size_t>((row - range.first_row) * tensor_.columns + column);
+    std::copy(weights.begin(), weights.end(), &range.metered.weights[at]);
+    std::transform(weights.begin(), weights.end(), decoded.begin(), &range.metered.differences[at],
+                   std::minus<>());
+  }
+  if (levels_ != nullptr &&
+      !IsBestOfItsSeed(profile, file_.metadata->fit, *levels_, code, padded.data())) {
+    ++result.foreign;
+    Faults::Note(block, range.faults.bad_code);
   }
 }
 
-// An error is one of reading the original.
-absl::Status RowsChecker::CheckRow(int64_t row, Range& range) const {
-  const auto width = static_cast<size_t>(format::BitWidth(tensor_.dtype)) / 8;
-  Faults faults;
-  for (int64_t block = 0; block < tensor_.blocks_per_row(); block += kPieceBlocks) {
-    const int64_t column = block * tensor_.profile.block;
-    const auto count = static_cast<size_t>(
-        std::min(kPieceBlocks * tensor_.profile.block, tensor_.columns - column));
-    range.bytes.resize(count * width);
-    range.source.resize(count);
-    range.decoded.resize(count);
-    format::DecodeBlocks(tensor_, row, block, range.decoded);
-    const auto offset = static_cast<uint64_t>(row * tensor_.columns + column) * width;
-    if (absl::Status status = source_.Read(offset, range.bytes); !status.ok()) return status;
-    Widen(tensor_.dtype, range.bytes, range.source);
-    CheckBlocks(row, block, range, faults);
+// `source`: the row's part in the piece.
+void RowsChecker::CheckBlocks(const format::CodePiece& piece, int64_t row,
+                              std::span<const float> source, Range& range) const {
+  range.decoded.resize(source.size());
+  piece.DecodeRow(row, range.decoded);
+  const auto width = static_cast<size_t>(tensor_.profile.block);
+  int64_t block = piece.range().first_block;
+  for (size_t begin = 0; begin < source.size(); begin += width, ++block) {
+    const size_t count = std::min(width, source.size() - begin);
+    CheckBlock(piece, row, block, source.subspan(begin, count),
+               std::span(range.decoded).subspan(begin, count), range);
   }
+}
+
+// Tells what was found in the row.
+void RowsChecker::EndRow(const format::CodePiece& piece, int64_t row, Range& range) const {
+  const Faults faults = std::exchange(range.faults, {});
   ProblemList& problems = range.result.problems;
   if (faults.zero_seed >= 0) {
     problems.Add(absl::StrFormat("row %d, block %d: the seed is zero", row, faults.zero_seed));
@@ -130,36 +119,55 @@ absl::Status RowsChecker::CheckRow(int64_t row, Range& range) const {
                         "the original is another one",
                         row, faults.bad_code));
   }
-  if (tensor_.HasStrayLevel(row)) {
+  if (piece.HasStrayLevel(row)) {
     problems.Add(absl::StrFormat("row %d: holds a level after its last block", row));
+  }
+}
+
+// An error is one of reading the original.
+absl::Status RowsChecker::CheckPiece(const format::CodePiece& piece, Range& range) const {
+  const format::CodeRange& codes = piece.range();
+  const auto columns = static_cast<size_t>(piece.columns());
+  const auto width = static_cast<size_t>(format::BitWidth(tensor_.dtype)) / 8;
+  range.source.resize(static_cast<size_t>(codes.rows) * columns);
+  range.bytes.resize(range.source.size() * width);
+  const int64_t first =
+      codes.first_row * tensor_.columns + codes.first_block * tensor_.profile.block;
+  absl::Status status = source_.Read(static_cast<uint64_t>(first) * width, range.bytes);
+  if (!status.ok()) return status;
+  Widen(tensor_.dtype, range.bytes, range.source);
+  std::span<const float> rest = range.source;
+  for (int64_t row = codes.first_row; row < codes.end_row(); ++row) {
+    CheckBlocks(piece, row, rest.first(columns), range);
+    if (piece.ends_row()) EndRow(piece, row, range);
+    rest = rest.subspan(columns);
   }
   return absl::OkStatus();
 }
 
 void RowsChecker::Check(int64_t first_row, int64_t row_count, RowsResult& result) {
+  if (failed_) return;
   Range range{first_row, result};
   if (meter_ != nullptr) {
     range.metered.weights.resize(static_cast<size_t>(row_count * tensor_.columns));
     range.metered.differences.resize(range.metered.weights.size());
   }
-  for (int64_t row = first_row; row < first_row + row_count; ++row) {
-    if (absl::Status status = CheckRow(row, range); !status.ok()) {
-      result.problems.Add(std::string(status.message()));
-      result.all_compared = false;
-      return;
-    }
+  result.failure =
+      format::ReadCodes(tensor_, first_row, row_count,
+                        [&](const format::CodePiece& piece) { return CheckPiece(piece, range); });
+  if (!result.failure.ok()) {
+    failed_ = true;
+    return;
   }
   {
     const std::lock_guard lock(mutex_);
     norms_.Merge(range.norms);
   }
-  if (meter_ != nullptr) {
-    auto sums =
-        meter_->Measure(row_count, range.metered.weights.data(), range.metered.differences.data());
-    result.failure = sums.status();
-    if (sums.ok()) result.output = *sums;
-  }
-  ReleaseRows(file_, tensor_, first_row, row_count);
+  if (meter_ == nullptr) return;
+  auto sums =
+      meter_->Measure(row_count, range.metered.weights.data(), range.metered.differences.data());
+  result.failure = sums.status();
+  if (sums.ok()) result.output = *sums;
 }
 
 }  // namespace seedlm::verify

@@ -1,6 +1,7 @@
 // Rows of a compressed tensor against those of its original.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -11,13 +12,13 @@
 #include "absl/status/statusor.h"
 #include "kernels/backend/layer_output.h"
 #include "kernels/codec/level_design.h"
+#include "kernels/format/packed_codes.h"
 #include "kernels/format/packed_tensor.h"
 #include "kernels/verify/problems.h"
 
 namespace seedlm::verify {
 
-// A tensor of the original. Read with pread(2), never through the mapping: where somebody truncates
-// the file meanwhile that is a problem that is told, and not a SIGBUS.
+// A tensor of the original.
 struct Source {
   const format::SafetensorsFile* file = nullptr;
   const format::TensorInfo* tensor = nullptr;
@@ -38,7 +39,7 @@ struct RowsResult {
   int64_t foreign = 0;  // blocks whose code is none of the original's weights
   ProblemList problems;
   backend::OutputSums output;
-  absl::Status failure;  // of the meter
+  absl::Status failure;  // of reading, or of the meter
 };
 
 // Of one tensor. Thread-safe. All that it is given must outlive it.
@@ -50,7 +51,8 @@ class RowsChecker {
               const Source& source, const codec::LevelTable* levels, backend::OutputMeter* meter)
       : file_(file), tensor_(tensor), source_(source), levels_(levels), meter_(meter) {}
 
-  // Decodes rows [first_row, first_row + row_count), and judges each code: IsBestOfItsSeed.
+  // Decodes rows [first_row, first_row + row_count), and judges each code: IsBestOfItsSeed. After
+  // a failure to read nothing more is checked.
   void Check(int64_t first_row, int64_t row_count, RowsResult& result);
 
   // Of the original's blocks in the rows that were checked. REQUIRES: no Check is running.
@@ -61,14 +63,20 @@ class RowsChecker {
   struct MeteredRows;
   struct Range;
 
-  absl::Status CheckRow(int64_t row, Range& range) const;
-  void CheckBlocks(int64_t row, int64_t first_block, Range& range, Faults& faults) const;
+  absl::Status CheckPiece(const format::CodePiece& piece, Range& range) const;
+  void CheckBlocks(const format::CodePiece& piece, int64_t row, std::span<const float> source,
+                   Range& range) const;
+  void CheckBlock(const format::CodePiece& piece, int64_t row, int64_t block,
+                  std::span<const float> weights, std::span<const float> decoded,
+                  Range& range) const;
+  void EndRow(const format::CodePiece& piece, int64_t row, Range& range) const;
 
   const format::PackedFile& file_;
   const format::PackedTensor& tensor_;
   const Source& source_;
   const codec::LevelTable* levels_;
   backend::OutputMeter* meter_;
+  std::atomic<bool> failed_{false};
   std::mutex mutex_;
   codec::NormHistogram norms_;  // guarded by mutex_
 };

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/codec/bitpack.h"
+#include "kernels/format/packed_codes.h"
 #include "kernels/verify/parallel_rows.h"
 #include "kernels/verify/weight_rows.h"
 
@@ -62,21 +63,24 @@ std::string Describe(const codec::Profile& profile, const codec::BlockCode& code
 }
 
 // What is wrong with one block; "" if it holds what encoding it again gives.
-std::string CheckBlock(const codec::ReferenceEncoder& encoder, codec::Fit fit,
+using BlockResult = absl::StatusOr<std::string>;
+
+BlockResult CheckBlock(const codec::ReferenceEncoder& encoder, codec::Fit fit,
                        const codec::LevelTable& levels, const format::PackedTensor& tensor,
                        const ReadSource& source, int64_t index) {
   const int64_t row = index / tensor.blocks_per_row();
   const int64_t block = index % tensor.blocks_per_row();
   const auto weights = LoadBlock(tensor, source, row, block);
-  if (!weights.ok()) return std::string(weights.status().message());
+  if (!weights.ok()) return weights.status();
+  const absl::StatusOr<codec::BlockCode> stored = format::ReadCode(tensor, row, block);
+  if (!stored.ok()) return stored.status();
   const codec::BlockCode expected = encoder.Encode(fit, levels, weights->data()).code;
-  const codec::BlockCode stored = tensor.CodeAt(row, block);
-  if (expected.seed == stored.seed &&
-      codec::Remainder(tensor.profile, expected) == codec::Remainder(tensor.profile, stored)) {
-    return "";
+  if (expected.seed == stored->seed &&
+      codec::Remainder(tensor.profile, expected) == codec::Remainder(tensor.profile, *stored)) {
+    return std::string();
   }
   return absl::StrFormat("row %d, block %d: holds %s, encoding it again gives %s", row, block,
-                         Describe(tensor.profile, stored), Describe(tensor.profile, expected));
+                         Describe(tensor.profile, *stored), Describe(tensor.profile, expected));
 }
 
 }  // namespace
@@ -98,10 +102,11 @@ absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
       "its levels are not those of the rule ", std::string(codec::Name(rule)), "; it is damaged"));
 }
 
-ProblemList SampleChecker::Check(codec::Fit fit, const codec::LevelTable& levels,
-                                 const format::PackedTensor& tensor, const ReadSource& source,
-                                 int count, const std::stop_token& stop,
-                                 const std::function<void(int)>& on_blocks) {
+absl::StatusOr<ProblemList> SampleChecker::Check(codec::Fit fit, const codec::LevelTable& levels,
+                                                 const format::PackedTensor& tensor,
+                                                 const ReadSource& source, int count,
+                                                 const std::stop_token& stop,
+                                                 const std::function<void(int)>& on_blocks) {
   const std::set<int64_t> chosen = ChooseBlocks(tensor, count);
   ProblemList problems;
   if (chosen.empty()) return problems;
@@ -113,13 +118,15 @@ ProblemList SampleChecker::Check(codec::Fit fit, const codec::LevelTable& levels
   for (size_t begin = 0; begin < blocks.size() && !stop.stop_requested(); begin += kBatch) {
     const auto batch = std::span(blocks).subspan(begin, std::min(kBatch, blocks.size() - begin));
     const auto found =
-        ForRanges<std::string>(static_cast<int64_t>(batch.size()), 1, stop,
-                               [&](int64_t i, int64_t /*one*/, std::string& problem) {
-                                 problem = CheckBlock(*encoder_, fit, levels, tensor, source,
-                                                      batch[static_cast<size_t>(i)]);
+        ForRanges<BlockResult>(static_cast<int64_t>(batch.size()), 1, stop,
+                               [&](int64_t i, int64_t /*one*/, BlockResult& result) {
+                                 result = CheckBlock(*encoder_, fit, levels, tensor, source,
+                                                     batch[static_cast<size_t>(i)]);
                                });
-    for (const std::string& problem : found) {
-      if (!problem.empty()) problems.Add(problem);
+    if (stop.stop_requested()) break;  // some have no result
+    for (const BlockResult& result : found) {
+      if (!result.ok()) return result.status();
+      if (!result->empty()) problems.Add(*result);
     }
     on_blocks(static_cast<int>(begin + batch.size()));
   }

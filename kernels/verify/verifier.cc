@@ -22,11 +22,13 @@
 namespace seedlm::verify {
 namespace {
 
-constexpr uint64_t kCompareBytes = uint64_t{4} << 20;
-
 double Relative(double squared_error, double squared_weights) {
   if (squared_error == 0) return 0;
   return std::sqrt(squared_error / squared_weights);
+}
+
+absl::Status Interrupted() {
+  return absl::CancelledError("verify: interrupted before all was compared; run it again");
 }
 
 std::string FormatShape(std::span<const int64_t> shape) {
@@ -51,17 +53,15 @@ class Verifier {
     }
     for (const auto& file : compressed_.files) {
       for (const auto& tensor : file.content.packed) {
-        if (stop_.stop_requested()) break;
+        if (stop_.stop_requested()) return Interrupted();
         if (absl::Status status = CheckPacked(file.content, tensor); !status.ok()) return status;
         if (wrong_original_) return std::move(report_);
       }
       for (const auto* tensor : file.content.others) {
-        if (!stop_.stop_requested()) CheckOther(file.content, *tensor);
+        if (absl::Status status = CheckOther(file.content, *tensor); !status.ok()) return status;
       }
     }
-    if (stop_.stop_requested()) {
-      return absl::CancelledError("verify: interrupted before all was compared; run it again");
-    }
+    if (stop_.stop_requested()) return Interrupted();
     for (const auto& [name, source] : sources_) {
       if (source.tensor != nullptr) Problem(name, "is missing from the compressed checkpoint");
     }
@@ -85,9 +85,9 @@ class Verifier {
   absl::StatusOr<std::unique_ptr<backend::OutputMeter>> MeterOf(const std::string& tensor,
                                                                 TensorCheck& check) const;
   absl::Status CheckPacked(const format::PackedFile& file, const format::PackedTensor& tensor);
-  void CheckSample(const format::PackedMetadata& metadata, const codec::LevelTable& levels,
-                   const format::PackedTensor& tensor, const Source& source);
-  void CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor);
+  absl::Status CheckSample(const format::PackedMetadata& metadata, const codec::LevelTable& levels,
+                           const format::PackedTensor& tensor, const Source& source);
+  absl::Status CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor);
 
   const PackedCheckpoint& compressed_;
   const VerifyOptions& options_;
@@ -181,7 +181,10 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
         tensor.name,
         "its levels are not those of its weights; it is damaged, or the original is another one");
   }
-  if (levels.ok()) CheckSample(*file.metadata, *levels, tensor, source);
+  if (levels.ok()) {
+    absl::Status status = CheckSample(*file.metadata, *levels, tensor, source);
+    if (!status.ok()) return status;
+  }
   const double error = check.relative_error();
   if (options_.max_error && !(error <= *options_.max_error)) {
     Problem(tensor.name,
@@ -194,50 +197,52 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
   return absl::OkStatus();
 }
 
-void Verifier::CheckSample(const format::PackedMetadata& metadata, const codec::LevelTable& levels,
-                           const format::PackedTensor& tensor, const Source& source) {
+absl::Status Verifier::CheckSample(const format::PackedMetadata& metadata,
+                                   const codec::LevelTable& levels,
+                                   const format::PackedTensor& tensor, const Source& source) {
   const auto blocks = std::min<int64_t>(options_.sample, tensor.rows * tensor.blocks_per_row());
   const auto read = [&source](uint64_t offset, std::span<std::byte> bytes) {
     return source.Read(offset, bytes);
   };
-  const ProblemList wrong =
+  const absl::StatusOr<ProblemList> wrong =
       sampler_.Check(metadata.fit, levels, tensor, read, options_.sample, stop_, [&](int done) {
         view_.phase = "encoding a sample again";
         view_.phase_fraction = static_cast<double>(done) / static_cast<double>(blocks);
         on_progress_(view_);
       });
   view_.phase.clear();
-  for (const std::string& problem : wrong.Lines()) Problem(tensor.name, problem);
+  if (!wrong.ok()) return wrong.status();
+  for (const std::string& problem : wrong->Lines()) Problem(tensor.name, problem);
+  return absl::OkStatus();
 }
 
-void Verifier::CheckOther(const format::PackedFile& file, const format::TensorInfo& tensor) {
+absl::Status Verifier::CheckOther(const format::PackedFile& file,
+                                  const format::TensorInfo& tensor) {
   const Source source = Take(tensor.name);
   if (source.tensor == nullptr) {
     Problem(tensor.name, "is not in the original");
-    return;
+    return absl::OkStatus();
   }
   if (source.tensor->dtype != tensor.dtype || source.tensor->shape != tensor.shape) {
     Problem(tensor.name, "has another dtype or shape in the original");
-    return;
+    return absl::OkStatus();
   }
-  const auto stored = file.file->Data(tensor);
+  bool same = true;
   std::vector<std::byte> original;
-  for (uint64_t begin = 0; begin < stored.size() && !stop_.stop_requested();
-       begin += kCompareBytes) {
-    const uint64_t size = std::min<uint64_t>(kCompareBytes, stored.size() - begin);
-    original.resize(size);
-    if (absl::Status status = source.Read(begin, original); !status.ok()) {
-      Problem(tensor.name, std::string(status.message()));
-      return;
-    }
-    const bool same = std::memcmp(stored.data() + begin, original.data(), size) == 0;
-    file.file->Release(tensor, begin, size);
-    if (!same) {
-      Problem(tensor.name, "was passed through, but its bytes are not those of the original");
-      return;
-    }
+  absl::Status status = file.file->ReadInPieces(
+      tensor, [&](uint64_t offset, std::span<const std::byte> stored) -> absl::Status {
+        if (stop_.stop_requested()) return Interrupted();
+        original.resize(stored.size());
+        if (absl::Status read = source.Read(offset, original); !read.ok()) return read;
+        same = std::memcmp(stored.data(), original.data(), stored.size()) == 0;
+        return same ? absl::OkStatus() : absl::DataLossError("the rest need not be read");
+      });
+  if (!same) {
+    Problem(tensor.name, "was passed through, but its bytes are not those of the original");
+    return absl::OkStatus();
   }
-  report_.passed_through.push_back(tensor.name);
+  if (status.ok()) report_.passed_through.push_back(tensor.name);
+  return status;
 }
 
 }  // namespace

@@ -60,8 +60,9 @@ struct VerifyReport {
 // Every compressed tensor is decoded row by row, memory bounded. The others must be byte-identical,
 // and both sides must have the same tensors. A damaged plane is a problem, not an error. If most
 // blocks of the first compressed tensor are not the original's, that is the only problem told.
-// Errors: those of opening the files; with activations, those of LayerInputs, of
-// backend::OpenBackend and of its meter; CANCELLED after `stop`.
+// Errors: those of reading the files, FAILED_PRECONDITION if one changed meanwhile; with
+// activations, those of LayerInputs, of backend::OpenBackend and of its meter; CANCELLED after
+// `stop`.
 absl::StatusOr<VerifyReport> Verify(const PackedCheckpoint& compressed,
                                     const format::Checkpoint& original,
                                     const VerifyOptions& options, std::stop_token stop,

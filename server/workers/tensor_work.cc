@@ -55,8 +55,6 @@ int64_t RowBytes(const format::TensorInfo& tensor) {
   return static_cast<int64_t>(tensor.byte_size()) / tensor.shape[0];
 }
 
-// Rows in memory of their own: a mapping would turn a file that is truncated meanwhile into a
-// SIGBUS, the end of the server.
 struct LoadedRows {
   std::vector<std::byte> bytes;
   backend::WeightRows weights;  // points into bytes

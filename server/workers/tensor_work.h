@@ -1,5 +1,5 @@
 // The pieces of work on a tensor. Each runs on the calling thread and holds at most one piece in
-// memory, read and not mapped. Thread-safe: they share only immutable inputs and the sink.
+// memory. Thread-safe: they share only immutable inputs and the sink.
 #pragma once
 
 #include <cstdint>

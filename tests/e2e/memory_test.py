@@ -1,4 +1,5 @@
-"""Peak memory does not grow with the checkpoint: 2 GB and 8 GB, through a limit of 2 GiB.
+"""Peak memory does not grow with the checkpoint: 2 GB and 8 GB, through a limit of 2 GiB; compress and
+verify of both, decompress of the smaller, which writes 1.25 GiB.
 
 The input is a sparse file: a header, then a hole that reads as zeros, and some real weights, so that
 the result can be told from nothing. It takes about 1.1 GB of disk for the output and its scratch.
@@ -22,6 +23,7 @@ PASSED = (1024, 131072)               # 512 MiB more, passed through
 # Measured: 36 and 37 MiB on two cores. Workers have buffers, so machines of many cores need more.
 GROWTH = 64 << 20                     # between the two
 PEAK = 512 << 20
+PEAK_RESTORING = 128 << 20            # on one thread, whatever the machine
 SEARCHED = (2048, 16384)              # of F16, all searched: 4 M blocks, enough for lists of the index
 INDEX = 1 << 30                       # the default of --index-memory
 
@@ -55,10 +57,10 @@ def limit_data():
 
 
 class Memory(EndToEnd):
-    def compress(self, *args):
-        """Peak resident bytes of `seedlm compress`, under the limit."""
+    def peak(self, *args):
+        """Peak resident bytes of `seedlm ...`, under the limit."""
         # With a cache of its own: lists of other runs would be read, up to --index-memory.
-        process = harness.start("compress", *args, preexec_fn=limit_data,
+        process = harness.start(*args, preexec_fn=limit_data,
                                 env={"XDG_CACHE_HOME": harness.STATE})
         out, err = process.stdout.read(), process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
@@ -68,32 +70,46 @@ class Memory(EndToEnd):
         self.assertEqual(process.returncode, 0, out + err)
         return usage.ru_maxrss * 1024
 
-    def peak_of(self, matrices):
-        source = self.path("in.safetensors")
+    def peaks_of(self, matrices):
+        """Size, peaks of compress and of verify."""
+        source, target = self.path("in.safetensors"), self.path("out.safetensors")
         size = sparse_checkpoint(source, matrices)
         if os.stat(source).st_blocks * 512 > size // 2:
             self.skipTest(f"{self.dir} is on a file system without sparse files")
-        peak = self.compress(source, self.path("out.safetensors"))
-        print(f"{size} bytes compressed with a peak of {peak >> 20} MiB resident", flush=True)
+        compress = self.peak("compress", source, target)
         self.assertEqual(self.listing(), ["in.safetensors", "out.safetensors"])
-        return size, peak
+        verify = self.peak("verify", target, source)
+        print(f"{size} bytes compressed with a peak of {compress >> 20} MiB resident, verified with "
+              f"{verify >> 20} MiB", flush=True)
+        return size, (compress, verify)
+
+    def restored_peak(self):
+        source, target = self.path("out.safetensors"), self.path("again.safetensors")
+        peak = self.peak("decompress", source, target, "--dtype", "bf16")
+        print(f"{os.path.getsize(target)} bytes restored with a peak of {peak >> 20} MiB resident",
+              flush=True)
+        os.remove(target)
+        return peak
 
     def test_eight_gigabytes_as_two(self):
         free = shutil.disk_usage(self.dir).free
         if free < NEEDED_DISK:
             self.skipTest(f"needs {NEEDED_DISK} bytes of disk in {self.dir}, there are {free}")
-        _, few = self.peak_of(FEW)
+        _, few = self.peaks_of(FEW)
+        restored = self.restored_peak()
         os.remove(self.path("out.safetensors"))
-        size, many = self.peak_of(MANY)
+        size, many = self.peaks_of(MANY)
         self.assertGreater(size, 8_000_000_000)
-        self.assertLess(many, PEAK)
-        self.assertLess(many - few, GROWTH)
+        self.assertLess(restored, PEAK_RESTORING)
+        for before, after in zip(few, many):
+            self.assertLess(after, PEAK)
+            self.assertLess(after - before, GROWTH)
         self.check_weights()
 
     def test_weights_that_are_searched(self):
         source = self.path("in.safetensors")
         random_checkpoint(source)
-        peak = self.compress(source, self.path("out.safetensors"))
+        peak = self.peak("compress", source, self.path("out.safetensors"))
         print(f"{SEARCHED[0] * SEARCHED[1]} weights searched with a peak of {peak >> 20} MiB resident",
               flush=True)
         self.assertLess(peak, INDEX + PEAK)

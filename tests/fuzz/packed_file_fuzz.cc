@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/format/packed_tensor.h"
+#include "tests/kernels/read_tensor.h"
 
 namespace seedlm::format {
 namespace {
@@ -26,19 +26,22 @@ class MemoryFile {
 };
 
 // Touches every byte that a reader of the file would, for the sanitizers to watch.
-void ReadToTheEnd(const PackedFile& file, const std::string& path) {
-  constexpr int64_t kLongestRow = 1 << 20;
-  for (const PackedTensor& tensor : file.packed) {
-    CountLevels(tensor);
-    if (tensor.columns > kLongestRow) continue;
-    std::vector<float> row(static_cast<size_t>(tensor.columns));
-    for (int64_t r = 0; r < tensor.rows; ++r) {
-      if (CheckRow(tensor, r, path).ok()) DecodeRow(tensor, r, row);
+void ReadToTheEnd(const PackedFile& file) {
+  std::vector<float> weights;
+  const auto decode = [&weights](const CodePiece& piece) {
+    weights.resize(static_cast<size_t>(piece.columns()));
+    for (int64_t row = piece.range().first_row; row < piece.range().end_row(); ++row) {
+      (void)piece.HasStrayLevel(row);
+      if (piece.CheckRow(row).ok()) piece.DecodeRow(row, weights);
     }
+    return absl::OkStatus();
+  };
+  for (const PackedTensor& tensor : file.packed) {
+    if (!ReadCodes(tensor, 0, tensor.rows, decode).ok()) std::abort();
   }
   unsigned sum = 0;
   for (const TensorInfo* tensor : file.others) {
-    for (const std::byte byte : file.file->Data(*tensor)) sum += static_cast<unsigned>(byte);
+    for (const std::byte byte : BytesOf(*file.file, *tensor)) sum += static_cast<unsigned>(byte);
   }
   volatile unsigned kept = sum;
   (void)kept;
@@ -51,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const seedlm::format::MemoryFile input(data, size);
   const auto file = seedlm::format::OpenPackedFile(input.path());
   if (file.ok()) {
-    seedlm::format::ReadToTheEnd(*file, input.path());
+    seedlm::format::ReadToTheEnd(*file);
   } else if (file.status().code() != absl::StatusCode::kInvalidArgument) {
     std::abort();
   }

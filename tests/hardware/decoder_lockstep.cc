@@ -12,7 +12,7 @@
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/block_code.h"
 #include "kernels/codec/narrow.h"
-#include "kernels/format/packed_tensor.h"
+#include "kernels/format/packed_codes.h"
 #include "tests/hardware/lockstep.h"
 
 namespace seedlm::hardware {
@@ -186,15 +186,20 @@ void RunModel(const std::string& path, Random& random) {
     Blocks blocks;
     blocks.scale = tensor.scale;
     blocks.bfloat16 = tensor.dtype == format::DType::kBF16;
-    for (int64_t row = 0; row < tensor.rows; ++row) {
-      const absl::Status status = format::CheckRow(tensor, row, path);
-      if (!status.ok()) Fail(std::string(status.message()));
-      for (int64_t b = 0; b < tensor.blocks_per_row(); ++b) {
-        const codec::BlockCode code = tensor.CodeAt(row, b);
-        blocks.words.push_back(codec::PackWord(tensor.profile, code));
-        blocks.levels.push_back(code.level);
-      }
-    }
+    const absl::Status read = format::ReadCodes(
+        tensor, 0, tensor.rows, [&](const format::CodePiece& piece) -> absl::Status {
+          const format::CodeRange& range = piece.range();
+          for (int64_t row = range.first_row; row < range.end_row(); ++row) {
+            if (absl::Status status = piece.CheckRow(row); !status.ok()) return status;
+            for (int64_t b = range.first_block; b < range.end_block(); ++b) {
+              const codec::BlockCode code = piece.CodeAt(row, b);
+              blocks.words.push_back(codec::PackWord(tensor.profile, code));
+              blocks.levels.push_back(code.level);
+            }
+          }
+          return absl::OkStatus();
+        });
+    if (!read.ok()) Fail(std::string(read.message()));
     matched += three_bit ? Run<Vdecoder_3bit>(tensor.profile, std::move(blocks), false, 70, random)
                          : Run<Vdecoder_4bit>(tensor.profile, std::move(blocks), false, 70, random);
     ++tensors;

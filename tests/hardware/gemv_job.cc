@@ -11,6 +11,7 @@
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/block_code.h"
 #include "kernels/codec/narrow.h"
+#include "kernels/format/packed_codes.h"
 
 namespace seedlm::hardware {
 namespace {
@@ -234,12 +235,18 @@ Job TensorJob(const Unit& unit, Levels levels, const format::PackedTensor& tenso
   job.command.unit = job.command.levels.unit - (unit.activations == Activations::kFloat16 ? 24 : 0);
   job.weights.assign(job.weights.size(), 1);  // the padding's block
   const size_t row_words = RowWords(levels, lines);
-  for (int64_t r = 0; r < tensor.rows; ++r) {
-    for (int64_t b = 0; b < tensor.blocks_per_row(); ++b) {
-      job.weights[static_cast<size_t>(r) * row_words + static_cast<size_t>(b)] =
-          codec::PackWord(codec::k4bit, tensor.CodeAt(r, b));
-    }
-  }
+  const absl::Status read =
+      format::ReadCodes(tensor, 0, tensor.rows, [&](const format::CodePiece& piece) {
+        const format::CodeRange& range = piece.range();
+        for (int64_t r = range.first_row; r < range.end_row(); ++r) {
+          for (int64_t b = range.first_block; b < range.end_block(); ++b) {
+            job.weights[static_cast<size_t>(r) * row_words + static_cast<size_t>(b)] =
+                codec::PackWord(codec::k4bit, piece.CodeAt(r, b));
+          }
+        }
+        return absl::OkStatus();
+      });
+  if (!read.ok()) Fail(std::string(read.message()));
   return job;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "kernels/codec/narrow.h"
 #include "tests/kernels/format_support.h"
+#include "tests/kernels/read_tensor.h"
 
 namespace seedlm::hardware {
 namespace {
@@ -76,9 +77,8 @@ TEST_CASE("decoded weights are written", "[model]") {
   const format::TensorInfo* info = (*file)->Find("w");
   REQUIRE(info != nullptr);
   CHECK(info->dtype == DType::kBF16);
-  std::vector<float> row(64);
-  format::DecodeRow(*model.tensors[0], 4, row);
-  const auto bytes = (*file)->Data(*info);
+  const std::vector<float> row = format::DecodedRow(*model.tensors[0], 4);
+  const std::vector<std::byte> bytes = format::BytesOf(**file, *info);
   for (size_t i = 0; i < 64; ++i) {
     uint16_t half;
     memcpy(&half, &bytes[2 * (4 * 64 + i)], 2);

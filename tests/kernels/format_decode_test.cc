@@ -5,7 +5,7 @@
 
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/levels.h"
-#include "kernels/format/packed_tensor.h"
+#include "kernels/format/packed_codes.h"
 #include "tests/kernels/format_support.h"
 
 namespace seedlm::format {
@@ -25,8 +25,13 @@ struct OwnedTensor {
     tensor.profile = profile;
     tensor.rows = rows;
     tensor.columns = columns;
-    tensor.words = std::as_bytes(std::span(words));
-    tensor.levels = std::as_bytes(std::span(levels));
+  }
+
+  CodePiece codes() const {
+    return {tensor,
+            {0, tensor.rows, 0, tensor.blocks_per_row()},
+            std::as_bytes(std::span(words)),
+            std::as_bytes(std::span(levels))};
   }
 
   // codec::DecodeBlock over a row: the truth.
@@ -35,7 +40,7 @@ struct OwnedTensor {
     std::vector<float> weights;
     for (int64_t block = 0; block < tensor.blocks_per_row(); ++block) {
       float decoded[codec::kMaxBlock];
-      codec::DecodeBlock(profile, tensor.CodeAt(row, block), tensor.scale.data(), decoded);
+      codec::DecodeBlock(profile, codes().CodeAt(row, block), tensor.scale.data(), decoded);
       weights.insert(weights.end(), decoded, decoded + profile.block);
     }
     weights.resize(static_cast<size_t>(tensor.columns));
@@ -59,7 +64,7 @@ TEST_CASE("rows decode to the codec's bits: every seed, random codes, every prof
     owned.tensor.scale = codec::Pow2Levels(profile, -7).scale;
     std::vector<float> row(static_cast<size_t>(owned.tensor.columns));
     for (int64_t r = 0; r < owned.tensor.rows; ++r) {
-      DecodeRow(owned.tensor, r, row);
+      owned.codes().DecodeRow(r, row);
       REQUIRE(SameBits(row, owned.ReferenceRow(r)));
     }
   }
@@ -75,7 +80,7 @@ TEST_CASE("rows of any width decode, the padding left out") {
       for (float& level : owned.tensor.scale) level = static_cast<float>(random() % 1000 + 1);
       for (int64_t r = 0; r < 3; ++r) {
         std::vector<float> row(static_cast<size_t>(columns) + 1, -1.0f);
-        DecodeRow(owned.tensor, r, std::span(row).first(static_cast<size_t>(columns)));
+        owned.codes().DecodeRow(r, std::span(row).first(static_cast<size_t>(columns)));
         CHECK(row.back() == -1.0f);
         row.pop_back();
         CHECK(SameBits(row, owned.ReferenceRow(r)));
@@ -93,8 +98,8 @@ TEST_CASE("a row decodes in parts as in one piece") {
     owned.tensor.scale.fill(0.5f);
     std::vector<float> row(static_cast<size_t>(owned.tensor.columns));
     const size_t cut = static_cast<size_t>(4 * profile.block);
-    DecodeBlocks(owned.tensor, 1, 0, std::span(row).first(cut));
-    DecodeBlocks(owned.tensor, 1, 4, std::span(row).subspan(cut));
+    owned.codes().Decode(1, 0, std::span(row).first(cut));
+    owned.codes().Decode(1, 4, std::span(row).subspan(cut));
     CHECK(SameBits(row, owned.ReferenceRow(1)));
   }
 }
@@ -132,7 +137,7 @@ TEST_CASE("the golden vectors decode") {
       std::vector<float> expected(source.size());
       read_floats(expected.data(), profile.block);
       std::vector<float> decoded(source.size());
-      DecodeRow(owned.tensor, 0, decoded);
+      owned.codes().DecodeRow(0, decoded);
       for (size_t c = 0; c < decoded.size(); ++c) CHECK(decoded[c] == expected[c]);
       ++blocks;
     }
@@ -140,34 +145,14 @@ TEST_CASE("the golden vectors decode") {
   }
 }
 
-TEST_CASE("the first zero seed of a row is named") {
-  OwnedTensor owned(codec::k4bit, 3, 32);
+TEST_CASE("the first zero seed of a row is found") {
+  OwnedTensor owned(codec::k4bit, 3, 40);
   for (uint32_t& word : owned.words) word = 1;
-  owned.words[2 * 4 + 3] = 0xFFFF0000u;
-  CHECK(CheckRow(owned.tensor, 0, "file").ok());
-  CHECK(CheckRow(owned.tensor, 1, "file").ok());
-  const absl::Status status = CheckRow(owned.tensor, 2, "file");
-  CHECK(status.code() == absl::StatusCode::kInvalidArgument);
-  CHECK(status.message() == "file: tensor 'w': row 2, block 3: the seed is zero");
-}
-
-TEST_CASE("the use of levels is counted over all blocks") {
-  for (const codec::Profile& profile : codec::kProfiles) {
-    OwnedTensor owned(profile, 2, 5 * profile.block - 1);
-    for (int64_t row = 0; row < 2; ++row) {
-      for (int64_t block = 0; block < 5; ++block) {
-        codec::BlockCode code;
-        code.level = static_cast<uint8_t>(block == 0 ? 15 : block + row);
-        const size_t index = static_cast<size_t>(row * 5 + block);
-        owned.words[index] = codec::PackWord(profile, code);
-        if (!owned.levels.empty()) {
-          codec::PutLevelNibble(owned.levels.data() + row * 3, block, code.level);
-        }
-      }
-    }
-    const auto counts = CountLevels(owned.tensor);
-    CHECK(counts == std::array<int64_t, 16>{0, 1, 2, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2});
-  }
+  owned.words[2 * 5 + 3] = 0xFFFF0000u;
+  owned.words[2 * 5 + 4] = 0;
+  CHECK(owned.codes().FirstZeroSeed(0) == std::nullopt);
+  CHECK(owned.codes().FirstZeroSeed(1) == std::nullopt);
+  CHECK(owned.codes().FirstZeroSeed(2) == 3);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "kernels/codec/narrow.h"
 #include "kernels/format/packed_tensor.h"
 #include "tests/kernels/format_support.h"
+#include "tests/kernels/read_tensor.h"
 
 namespace seedlm::format {
 namespace {
@@ -134,9 +135,8 @@ TEST_CASE("the file of FORMAT.md is what the writer writes and the reader reads"
   const PackedTensor& tensor = file->packed[0];
   CHECK(tensor.rows == 1);
   CHECK(tensor.columns == 12);
-  CHECK(CheckRow(tensor, 0, "f").ok());
-  std::vector<float> row(12);
-  DecodeRow(tensor, 0, row);
+  CHECK(CheckRow(tensor, 0).ok());
+  const std::vector<float> row = DecodedRow(tensor, 0);
   std::vector<uint32_t> bits;
   for (const float weight : row) bits.push_back(codec::FloatBits(weight));
   CHECK(Joined<uint32_t>("%08x", std::span(bits).first(8)) ==

@@ -5,6 +5,7 @@
 #include "kernels/codec/narrow.h"
 #include "kernels/format/packed_tensor.h"
 #include "tests/kernels/format_support.h"
+#include "tests/kernels/read_tensor.h"
 
 namespace seedlm::format {
 namespace {
@@ -30,16 +31,13 @@ bool ReadToTheEnd(const std::string& path) {
   }
   uint64_t sum = 0;
   for (const PackedTensor& tensor : file->packed) {
-    std::vector<float> row(static_cast<size_t>(tensor.columns));
-    for (int64_t r = 0; r < tensor.rows; ++r) {
-      if (!CheckRow(tensor, r, path).ok()) continue;
-      DecodeRow(tensor, r, row);
-      for (const float weight : row) sum += codec::FloatBits(weight);
+    for (int64_t row = 0; row < tensor.rows; ++row) {
+      if (!CheckRow(tensor, row).ok()) continue;
+      for (const float weight : DecodedRow(tensor, row)) sum += codec::FloatBits(weight);
     }
-    CountLevels(tensor);
   }
   for (const TensorInfo* tensor : file->others) {
-    for (const std::byte byte : file->file->Data(*tensor)) sum += static_cast<uint64_t>(byte);
+    for (const std::byte byte : BytesOf(*file->file, *tensor)) sum += static_cast<uint64_t>(byte);
   }
   return sum != 0;  // so that the reading is not optimised away; there are always levels
 }

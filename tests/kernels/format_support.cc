@@ -9,6 +9,7 @@
 
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/levels.h"
+#include "tests/kernels/read_tensor.h"
 
 namespace seedlm::format {
 
@@ -107,7 +108,7 @@ void WritePlan(const Checkpoint& checkpoint, const CompressionPlan& plan, const 
       if (tensor.file != i) continue;
       const TensorInfo& source = *tensor.source;
       if (!tensor.compressed) {
-        REQUIRE(writer->Write(source.name, 0, input.Data(source)).ok());
+        REQUIRE(writer->Write(source.name, 0, BytesOf(input, source)).ok());
         continue;
       }
       for (const TensorData& plane : RandomPlanes(source.name, plan.options.profile,

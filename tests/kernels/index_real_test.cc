@@ -13,6 +13,7 @@
 #include "kernels/format/compression_plan.h"
 #include "kernels/search/index_store.h"
 #include "tests/kernels/index_compare.h"
+#include "tests/kernels/read_tensor.h"
 
 namespace seedlm::cpu {
 namespace {
@@ -27,11 +28,11 @@ const Profile* const kIndexed[] = {&codec::k4bit, &codec::k3bit, &codec::k4_5bit
 std::vector<float> BlocksOf(const format::SafetensorsFile& file, const format::TensorInfo& tensor,
                             const Profile& profile) {
   REQUIRE(tensor.dtype == format::DType::kF32);
+  const std::vector<std::byte> bytes = format::BytesOf(file, tensor);
   std::vector<float> blocks;
-  REQUIRE(backend::LoadBlocks(profile,
-                              {backend::WeightType::kF32, tensor.shape[0], tensor.shape[1],
-                               file.Data(tensor).data()},
-                              0, tensor.shape[0], blocks)
+  REQUIRE(backend::LoadBlocks(
+              profile, {backend::WeightType::kF32, tensor.shape[0], tensor.shape[1], bytes.data()},
+              0, tensor.shape[0], blocks)
               .ok());
   return blocks;
 }

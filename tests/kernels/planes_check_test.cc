@@ -1,6 +1,7 @@
 #include "kernels/verify/planes_check.h"
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "tests/client/tiny_checkpoint.h"
 #include "tests/server/temporary_directory.h"
@@ -31,6 +32,20 @@ TEST_CASE("planes: intact ones pass, a seed of zero does not, and many are not a
   CHECK(one[0].find("row 2") != std::string::npos);
   for (uint32_t& word : tiny.words) word = 0;
   CHECK(Check(tiny).size() == 6);  // a problem a row, the sixth says how many more
+}
+
+TEST_CASE("planes: a file that is truncated meanwhile has no answer") {
+  const server::TemporaryDirectory scratch;
+  const std::string path = scratch / "c.safetensors";
+  client::WriteCompressed(
+      client::MakeTinyCheckpoint(codec::Fit::kOptimal, codec::ScaleRule::kFitted), path);
+  const auto packed = OpenPackedCheckpoint(path);
+  REQUIRE(packed.ok());
+  std::filesystem::resize_file(path, 8);
+  const absl::Status status = CheckPlanes(*packed, {}).status();
+  CHECK(absl::IsFailedPrecondition(status));
+  CHECK(status.message() ==
+        path + ": became shorter while tensor 'w.weight_packed' was being read; start again");
 }
 
 TEST_CASE("planes: a check that is stopped has no answer") {

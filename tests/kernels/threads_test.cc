@@ -9,6 +9,7 @@
 #include "kernels/format/safetensors.h"
 #include "kernels/search/index_store.h"
 #include "tests/kernels/format_support.h"
+#include "tests/kernels/read_tensor.h"
 #include "tests/kernels/test_weights.h"
 
 namespace seedlm {
@@ -66,7 +67,7 @@ TEST_CASE("tensors are written from several threads at once", "[threads]") {
   const auto file = format::SafetensorsFile::Open(directory.path("out"));
   REQUIRE(file.ok());
   for (const char* name : {"a", "b"}) {
-    for (const std::byte byte : (*file)->Data(*(*file)->Find(name))) {
+    for (const std::byte byte : format::BytesOf(**file, *(*file)->Find(name))) {
       REQUIRE(byte == static_cast<std::byte>(name[0]));
     }
   }

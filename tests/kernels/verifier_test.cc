@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <filesystem>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
@@ -186,6 +187,24 @@ TEST_CASE("both sides must have the same tensors") {
   CHECK(absl::StrContains(Problems(*report), "tensor 'w.weight': is not in the original"));
   CHECK(absl::StrContains(Problems(*report), "tensor 'w.bias': is not in the original"));
   CHECK(absl::StrContains(Problems(*report), "tensor 'other': is missing from the compressed"));
+}
+
+TEST_CASE("a file of either side that is truncated meanwhile is an error with its name") {
+  const TemporaryDirectory scratch;
+  const std::string compressed = scratch / "c.safetensors";
+  const std::string original = scratch / "o.safetensors";
+  WriteCompressed(Intact(), compressed);
+  WriteSource(Intact(), original);
+  const auto packed = OpenPackedCheckpoint(compressed);
+  const auto source = format::Checkpoint::Open(original);
+  REQUIRE(packed.ok());
+  REQUIRE(source.ok());
+  const std::string cut = GENERATE_COPY(compressed, original);
+  const auto report = Verify(*packed, *source, {}, {}, [&](const VerifyProgress& progress) {
+    if (progress.done == 0) std::filesystem::resize_file(cut, 8);  // before the first row
+  });
+  CHECK(absl::IsFailedPrecondition(report.status()));
+  CHECK(absl::StrContains(report.status().message(), cut + ": became shorter while tensor 'w."));
 }
 
 TEST_CASE("a stop ends it") {

@@ -14,6 +14,7 @@
 #include "kernels/codec/narrow.h"
 #include "kernels/format/packed_tensor.h"
 #include "kernels/format/safetensors.h"
+#include "tests/kernels/read_tensor.h"
 
 namespace seedlm::server {
 
@@ -79,7 +80,7 @@ inline std::string TensorBytes(const format::SafetensorsFile& file, const std::s
   const format::TensorInfo* info = file.Find(name);
   INFO(name);
   REQUIRE(info != nullptr);
-  const auto data = file.Data(*info);
+  const std::vector<std::byte> data = format::BytesOf(file, *info);
   return {reinterpret_cast<const char*>(data.data()), data.size()};
 }
 

@@ -11,6 +11,7 @@
 #include "kernels/backend/weight_blocks.h"
 #include "kernels/format/packed_tensor.h"
 #include "kernels/registry/registry.h"
+#include "tests/kernels/read_tensor.h"
 #include "tests/server/engine_fixture.h"
 #include "tests/server/file_size_limit.h"
 #include "tests/server/gated_fixture.h"
@@ -28,8 +29,8 @@ backend::EncodedShard EncodeWhole(const backend::Backend& backend, const JobSpec
                                   const format::SafetensorsFile& file, const std::string& name,
                                   backend::WeightType type, codec::LevelTable* levels) {
   const format::TensorInfo& tensor = *file.Find(name);
-  const backend::WeightRows rows{type, tensor.shape[0], tensor.shape[1], file.Data(tensor).data(),
-                                 0};
+  const std::vector<std::byte> bytes = format::BytesOf(file, tensor);
+  const backend::WeightRows rows{type, tensor.shape[0], tensor.shape[1], bytes.data(), 0};
   codec::NormHistogram histogram;
   REQUIRE(backend::AddBlockNorms(job.profile, rows, histogram).ok());
   *levels = backend::ChooseLevels(backend, job.profile, job.fit, job.scale, histogram, {}).value();

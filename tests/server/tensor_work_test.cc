@@ -13,6 +13,7 @@
 #include "kernels/codec/bitpack.h"
 #include "server/errors/reason.h"
 #include "server/workers/level_counter.h"
+#include "tests/kernels/read_tensor.h"
 #include "tests/server/checkpoints.h"
 #include "tests/server/fake_backend.h"
 #include "tests/server/status_matcher.h"
@@ -64,8 +65,8 @@ TEST_CASE("shards in any order give the planes of the whole tensor") {
   for (const auto& [first, count] : {std::pair{50, 20}, {0, 1}, {1, 32}, {33, 17}}) {
     REQUIRE(EncodeRows(f.fake, f.spec, f.Rows(first, count), out, {}).ok());
   }
-  const backend::WeightRows all{backend::WeightType::kF32, 70, 64, f.file->Data(*f.tensor).data(),
-                                0};
+  const std::vector<std::byte> bytes = format::BytesOf(*f.file, *f.tensor);
+  const backend::WeightRows all{backend::WeightType::kF32, 70, 64, bytes.data(), 0};
   const backend::EncodedShard whole = f.fake.Encode(f.spec, all, {}).value();
   CHECK(f.Plane("a.weight_packed") ==
         std::string(reinterpret_cast<const char*>(whole.words.data()), whole.words.size() * 4));
@@ -214,7 +215,7 @@ TEST_CASE("a weight of 16 bits that is not finite is found too") {
 TEST_CASE("a source that is truncated while a shard is worked on is an error, not a signal") {
   Fixture f;
   f.fake.before = [&](auto&&...) {
-    std::filesystem::resize_file(f.path, 0);  // the mapping has no page behind it any more
+    std::filesystem::resize_file(f.path, 0);  // a mapping would have no page behind it any more
     return absl::OkStatus();
   };
   const TensorOutput out{f.sink.get(), 0};
