@@ -313,6 +313,15 @@ struct CoefficientSearch {
     }
   }
 
+  // Enumerate, where the level can hold anything better.
+  SEEDLM_HD void TryLevel(int level, const LinearBound& bound) {
+    const float s = levels.scale[static_cast<size_t>(level)];
+    if (bound.LeastError(s) > best.error) return;
+    coarse = bound.IsCoarse(s);
+    if (coarse && !CanWin(s, profile.rank, nullptr)) return;
+    Enumerate(level);
+  }
+
   // The integers q in [-8, 7] with |offset - q / inverse_step| <= reach, or a few more.
   SEEDLM_HD static void SetRange(double offset, double inverse_step, double reach, int& low,
                                  int& high) {
@@ -381,13 +390,27 @@ SEEDLM_HD inline void EvaluateSeed(const Profile& profile, Fit fit, const BlockT
                                      z,       gap,  best,   {},   0,     false};
   search.Prepare();
   search.TryGuesses();
+  for (int level = 0; level < kLevels; ++level) search.TryLevel(level, bound);
+}
+
+// kOptimal: whether no code of `stored`'s seed is better than it is. Its error is the radius to
+// begin with, so that there is no guessing, and the first better code ends the search.
+SEEDLM_HD inline bool IsBestOfSeed(const Profile& profile, const BlockTask& task,
+                                   const LevelTable& levels, const Basis& basis,
+                                   const Candidate& stored) {
+  const Factor factor = FactorBasis(profile, basis);
+  double z[kMaxRank] = {};
+  const double gap = task.squared_norm - Project(profile, factor, task.weights, z);
+  const LinearBound bound(profile, task, basis);
+  Candidate best = stored;
+  internal::CoefficientSearch search{profile, task, levels, stored.seed, basis, factor,
+                                     z,       gap,  best,   {},          0,     false};
+  search.Prepare();
   for (int level = 0; level < kLevels; ++level) {
-    const float s = levels.scale[static_cast<size_t>(level)];
-    if (bound.LeastError(s) > best.error) continue;
-    search.coarse = bound.IsCoarse(s);
-    if (search.coarse && !search.CanWin(s, profile.rank, nullptr)) continue;
-    search.Enumerate(level);
+    search.TryLevel(level, bound);
+    if (best.remainder != stored.remainder) return false;
   }
+  return true;
 }
 
 SEEDLM_HD inline void EvaluateSeed(const Profile& profile, Fit fit, const BlockTask& task,

@@ -4,26 +4,52 @@
 #include "kernels/codec/seed_search.h"
 
 namespace seedlm::verify {
+namespace {
 
-bool IsBestOfItsSeed(const codec::Profile& profile, codec::Fit fit, const codec::LevelTable& levels,
-                     const codec::BlockCode& code, const float* weights) {
+inline bool Judge(const codec::Profile& profile, codec::Fit fit, const codec::LevelTable& levels,
+                  const codec::BlockCode& code, const float* weights) {
   const codec::BlockTask task = codec::MakeTask(profile, weights);
   const uint32_t remainder = codec::Remainder(profile, code);
-  codec::Candidate best = codec::InitialCandidate(fit, task);
-  const bool is_zero_code = code.seed == best.seed && remainder == best.remainder;  // kOptimal
+  const codec::Candidate first = codec::InitialCandidate(fit, task);
+  const bool is_zero_code = code.seed == first.seed && remainder == first.remainder;  // kOptimal
   if (fit == codec::Fit::kOptimal && task.squared_norm == 0) return is_zero_code;
-  const codec::Basis basis = codec::MakeBasis(profile, code.seed);
-  if (fit == codec::Fit::kOptimal) {
-    // Beginning with the code itself, the search looks only at codes that are as near as it is.
+  if (fit == codec::Fit::kOptimal && !is_zero_code) {
+    const codec::Basis basis = codec::MakeBasis(profile, code.seed);
     const codec::Candidate stored{
         codec::BlockError(profile, weights, basis, code.q, levels.scale[code.level]), code.seed,
         remainder};
-    if (!is_zero_code && !codec::Better(stored, best)) return false;
-    best = stored;
+    return codec::Better(stored, first) &&
+           codec::IsBestOfSeed(profile, task, levels, basis, stored);
   }
-  codec::EvaluateSeed(profile, fit, task, levels, code.seed, basis,
-                      codec::FactorBasis(profile, basis), best);
+  codec::Candidate best = first;
+  codec::EvaluateSeed(profile, fit, task, levels, code.seed, best);
   return best.seed == code.seed && best.remainder == remainder;
+}
+
+// fma() and rint() are calls into the C library, some sixty a code, unless the instructions may be
+// used. They give the same bits.
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"), flatten)) bool JudgeWithFma(const codec::Profile& profile,
+                                                               codec::Fit fit,
+                                                               const codec::LevelTable& levels,
+                                                               const codec::BlockCode& code,
+                                                               const float* weights) {
+  return Judge(profile, fit, levels, code, weights);
+}
+
+bool HasFma() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#else
+constexpr auto JudgeWithFma = Judge;
+constexpr bool HasFma() { return true; }
+#endif
+
+}  // namespace
+
+bool IsBestOfItsSeed(const codec::Profile& profile, codec::Fit fit, const codec::LevelTable& levels,
+                     const codec::BlockCode& code, const float* weights) {
+  static const bool has_fma = HasFma();
+  return has_fma ? JudgeWithFma(profile, fit, levels, code, weights)
+                 : Judge(profile, fit, levels, code, weights);
 }
 
 }  // namespace seedlm::verify

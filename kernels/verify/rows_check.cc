@@ -66,8 +66,8 @@ void RowsChecker::CheckBlock(const format::CodePiece& piece, int64_t row, int64_
   for (size_t i = 0; i < weights.size(); ++i) {
     const double w = weights[i];
     const double d = w - static_cast<double>(decoded[i]);
-    error = std::fma(d, d, error);
-    norm = std::fma(w, w, norm);
+    error += d * d;
+    norm += w * w;
     result.max_error = std::max(result.max_error, std::abs(d));
   }
   result.squared_error += error;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/codec/reference.h"
+#include "tests/kernels/test_weights.h"
 
 namespace seedlm::codec {
 namespace {
@@ -102,6 +103,38 @@ TEST_CASE("ties go to the least seed, then to the least remaining code", "[seed_
         ReferenceEncoder(profile).Encode(Fit::kOptimal, PaperLevels(profile), zeros.data());
     CHECK(zero.code.seed == 1);
     CHECK(Remainder(profile, zero.code) == 0);
+  }
+}
+
+TEST_CASE("whether a code is the best of its seed is what the search of the seed says") {
+  std::mt19937 bits(5);
+  for (const Profile& profile : kProfiles) {
+    for (const testing::Kind kind : testing::kKinds) {
+      CAPTURE(profile.name, testing::Name(kind));
+      const auto weights =
+          testing::MakeWeights(kind, static_cast<size_t>(6 * profile.block), bits());
+      const LevelTable levels = Pow2Levels(profile, -10);
+      for (int i = 0; i < 6; ++i) {
+        const BlockTask task = MakeTask(profile, &weights[static_cast<size_t>(i * profile.block)]);
+        const uint32_t seed = 1 + bits() % profile.seed_count();
+        const Basis basis = MakeBasis(profile, seed);
+        Candidate best{HUGE_VAL, 0xFFFFFFFFu, 0xFFFFFFFFu};  // that of the seed, whatever it is
+        EvaluateSeed(profile, Fit::kOptimal, task, levels, seed, best);
+        REQUIRE(best.seed == seed);
+        CHECK(IsBestOfSeed(profile, task, levels, basis, best));
+        // Others: near the best, and anywhere.
+        for (int k = 0; k < 4; ++k) {
+          const uint32_t mask = (1u << (kCoefficientBits * profile.rank + kLevelBits)) - 1;
+          const uint32_t remainder =
+              (k < 2 ? best.remainder ^ (1u << (bits() % 16)) : bits()) & mask;
+          const BlockCode code = FromSeedAndRemainder(profile, seed, remainder);
+          const Candidate other{
+              BlockError(profile, task.weights, basis, code.q, levels.scale[code.level]), seed,
+              Remainder(profile, code)};
+          CHECK(IsBestOfSeed(profile, task, levels, basis, other) == !Better(best, other));
+        }
+      }
+    }
   }
 }
 
