@@ -37,6 +37,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/codec/objective.h"
+#include "kernels/codec/shape.h"
 #include "kernels/cpu/finish.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -335,12 +336,9 @@ class Finisher {
 
 inline void AnyFinish(const FinishTask& task, const uint32_t* seeds, int count,
                       codec::Candidate& best) {
-  if (task.profile->rank == 3) {
-    return task.profile->block == 8 ? Finisher<8, 3>(task, best).Run(seeds, count)
-                                    : Finisher<16, 3>(task, best).Run(seeds, count);
-  }
-  return task.profile->block == 8 ? Finisher<8, 4>(task, best).Run(seeds, count)
-                                  : Finisher<12, 4>(task, best).Run(seeds, count);
+  codec::WithShape(*task.profile, [&](auto shape) {
+    Finisher<shape.kBlock, shape.kRank>(task, best).Run(seeds, count);
+  });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "kernels/codec/shape.h"
 #include "kernels/search/bound_table.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -242,24 +243,16 @@ void ChunkScores(const BoundTable& table, const int16_t* blocks, int count, int 
 
 inline void AnyChunkMaxima(const BoundTable& table, const int16_t* blocks, int count,
                            float* maxima) {
-  const codec::Profile& profile = table.profile();
-  if (profile.rank == 3) {
-    return profile.block == 8 ? ChunkMaxima<8, 3>(table, blocks, count, maxima)
-                              : ChunkMaxima<16, 3>(table, blocks, count, maxima);
-  }
-  return profile.block == 8 ? ChunkMaxima<8, 4>(table, blocks, count, maxima)
-                            : ChunkMaxima<12, 4>(table, blocks, count, maxima);
+  codec::WithShape(table.profile(), [&](auto shape) {
+    ChunkMaxima<shape.kBlock, shape.kRank>(table, blocks, count, maxima);
+  });
 }
 
 inline void AnyChunkScores(const BoundTable& table, const int16_t* blocks, int count, int chunk,
                            float* scores) {
-  const codec::Profile& profile = table.profile();
-  if (profile.rank == 3) {
-    return profile.block == 8 ? ChunkScores<8, 3>(table, blocks, count, chunk, scores)
-                              : ChunkScores<16, 3>(table, blocks, count, chunk, scores);
-  }
-  return profile.block == 8 ? ChunkScores<8, 4>(table, blocks, count, chunk, scores)
-                            : ChunkScores<12, 4>(table, blocks, count, chunk, scores);
+  codec::WithShape(table.profile(), [&](auto shape) {
+    ChunkScores<shape.kBlock, shape.kRank>(table, blocks, count, chunk, scores);
+  });
 }
 
 }  // namespace HWY_NAMESPACE

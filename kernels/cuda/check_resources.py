@@ -29,7 +29,7 @@ def short_name(mangled):
         return name.strip()
     if found[2] is None:
         return found[1]
-    arguments = re.sub(r"seedlm::cuda::Shape<(\d+), (\d+)>", r"\1, \2", found[2])
+    arguments = re.sub(r"seedlm::codec::Shape<(\d+), (\d+)>", r"\1, \2", found[2])
     arguments = re.sub(r"\(seedlm::backend::WeightType\)(\d)", r"type \1", arguments)
     return f"{found[1]}<{arguments.strip()}>"
 

@@ -1,7 +1,7 @@
+#include "kernels/codec/shape.h"
 #include "kernels/cuda/decode.h"
 #include "kernels/cuda/decode_kernel.h"
 #include "kernels/cuda/seed_search_plan.h"
-#include "kernels/cuda/shape.h"
 
 namespace seedlm::cuda {
 namespace {
@@ -36,14 +36,14 @@ cudaError_t CompareFor(const PlanesView& planes, WeightType type, const void* or
 
 cudaError_t QueueDecode(const codec::Profile& profile, const PlanesView& planes, WeightType type,
                         void* weights, cudaStream_t stream) {
-  return WithShape(profile, [&](auto shape) {
+  return codec::WithShape(profile, [&](auto shape) {
     return DecodeFor<decltype(shape)>(planes, type, weights, stream);
   });
 }
 
 cudaError_t QueueCompare(const codec::Profile& profile, const PlanesView& planes, WeightType type,
                          const void* original, Comparison* rows, cudaStream_t stream) {
-  return WithShape(profile, [&](auto shape) {
+  return codec::WithShape(profile, [&](auto shape) {
     return CompareFor<decltype(shape)>(planes, type, original, rows, stream);
   });
 }

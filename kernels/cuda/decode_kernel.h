@@ -10,9 +10,9 @@
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/block_code.h"
 #include "kernels/codec/narrow.h"
+#include "kernels/codec/shape.h"
 #include "kernels/cuda/decode.h"
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/shape.h"
 
 namespace seedlm::cuda {
 

@@ -1,8 +1,8 @@
+#include "kernels/codec/shape.h"
 #include "kernels/cuda/carver.h"
 #include "kernels/cuda/encode_batch.h"
 #include "kernels/cuda/encode_batch_kernel.h"
 #include "kernels/cuda/launch_queue.h"
-#include "kernels/cuda/shape.h"
 #include "kernels/cuda/tuning.h"
 
 namespace seedlm::cuda {
@@ -90,7 +90,7 @@ cudaError_t QueueBatch(SearchMethod method, const backend::EncodeSpec& spec, con
                        std::byte* memory, std::byte* result, cudaStream_t stream) {
   Carver carver(memory);
   const BatchMemory parts = Carve(spec.profile, rows.count(), carver);
-  return WithShape(spec.profile, [&](auto shape) {
+  return codec::WithShape(spec.profile, [&](auto shape) {
     return QueueFor<decltype(shape)>(method, spec, rows, tables, processors, source, parts, result,
                                      stream);
   });

@@ -7,12 +7,12 @@
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/block_code.h"
 #include "kernels/codec/narrow.h"
+#include "kernels/codec/shape.h"
 #include "kernels/cuda/decode_kernel.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/encode_batch.h"
 #include "kernels/cuda/seed_search.h"
 #include "kernels/cuda/seed_search_kernel.h"
-#include "kernels/cuda/shape.h"
 
 namespace seedlm::cuda {
 

@@ -1,11 +1,11 @@
 #include <algorithm>
 
+#include "kernels/codec/shape.h"
 #include "kernels/cuda/carver.h"
 #include "kernels/cuda/cell_search_kernel.h"
 #include "kernels/cuda/launch_queue.h"
 #include "kernels/cuda/seed_search.h"
 #include "kernels/cuda/seed_search_kernel.h"
-#include "kernels/cuda/shape.h"
 #include "kernels/cuda/tensor_search_kernel.h"
 #include "kernels/cuda/tuning.h"
 
@@ -203,7 +203,7 @@ cudaError_t QueueSearch(SearchMethod method, const codec::Profile& profile, cons
       static_cast<uint32_t>(std::min<int64_t>(work.queue_capacity, plan.queue_limit));
   const CellWork cell_work = CarveCells(profile, task.count, carver);
   const TensorWork tensor = CarveTensor(profile, task.count, QueueCapacity(task.count), carver);
-  return WithShape(profile, [&](auto shape) {
+  return codec::WithShape(profile, [&](auto shape) {
     using S = decltype(shape);
     if constexpr (HasCells<S>()) {
       if (method == SearchMethod::kCells && tables.cells.exists() &&

@@ -23,12 +23,12 @@
 
 #include "kernels/codec/basis.h"
 #include "kernels/codec/seed_search.h"
+#include "kernels/codec/shape.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/search_tables.h"
 #include "kernels/cuda/seed_search.h"
 #include "kernels/cuda/seed_search_tile.h"
 #include "kernels/cuda/seed_search_warp.h"
-#include "kernels/cuda/shape.h"
 #include "kernels/cuda/tuning.h"
 
 namespace seedlm::cuda {

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
+#include "kernels/codec/shape.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/search_tables.h"
-#include "kernels/cuda/shape.h"
 
 namespace seedlm::cuda {
 

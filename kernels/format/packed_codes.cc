@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/codec/bitpack.h"
+#include "kernels/codec/shape.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
@@ -49,8 +50,9 @@ constexpr StreamTables MakeTables() {
 constexpr StreamTables kTables = MakeTables();
 
 // codec::DecodeBlock with the basis read from the stream.
-template <const codec::Profile& kProfile>
+template <typename Shape>
 void DecodeCode(const codec::BlockCode& code, const float* scale, float* weights) {
+  constexpr codec::Profile kProfile = Shape::profile();
   const uint64_t stream = kTables.of_byte[0][code.seed & 0xFF] ^ kTables.of_byte[1][code.seed >> 8];
   const float level = scale[code.level];
   for (int c = 0; c < kProfile.block; ++c) {
@@ -71,14 +73,15 @@ uint32_t Word(const std::byte* words, int64_t index) {
 
 // Blocks from the first of `words` on. `levels`: null where the profile has none; begins with those
 // of the `skipped` blocks before.
-template <const codec::Profile& kProfile>
+template <typename Shape>
 void DecodeRun(const std::byte* words, const uint8_t* levels, int64_t skipped,
                const std::array<float, codec::kLevels>& scale, std::span<float> weights) {
+  constexpr codec::Profile kProfile = Shape::profile();
   static_assert(kProfile.lfsr_width == kWidth && kProfile.block * kProfile.rank + kWidth <= 64);
   int64_t block = 0;
   const auto decode = [&](float* out) {
     const uint32_t level = levels == nullptr ? 0 : codec::GetLevelNibble(levels, skipped + block);
-    DecodeCode<kProfile>(codec::UnpackWord(kProfile, Word(words, block), level), scale.data(), out);
+    DecodeCode<Shape>(codec::UnpackWord(kProfile, Word(words, block), level), scale.data(), out);
     ++block;
   };
   while (weights.size() >= static_cast<size_t>(kProfile.block)) {
@@ -174,20 +177,13 @@ absl::Status CodePiece::CheckRow(int64_t row) const {
 }
 
 void CodePiece::Decode(int64_t row, int64_t first_block, std::span<float> weights) const {
-  const codec::Profile& profile = tensor_.profile;
   const int64_t skipped = first_block - range_.first_block;
   const int64_t first = (row - range_.first_row) * range_.blocks + skipped;
   const std::byte* words = words_.data() + first * static_cast<int64_t>(sizeof(uint32_t));
   const uint8_t* levels = LevelRow(row);
-  if (profile.name == codec::k4bit.name) {
-    DecodeRun<codec::k4bit>(words, levels, skipped, tensor_.scale, weights);
-  } else if (profile.name == codec::k3bit.name) {
-    DecodeRun<codec::k3bit>(words, levels, skipped, tensor_.scale, weights);
-  } else if (profile.name == codec::k4_5bit.name) {
-    DecodeRun<codec::k4_5bit>(words, levels, skipped, tensor_.scale, weights);
-  } else {
-    DecodeRun<codec::k2bit>(words, levels, skipped, tensor_.scale, weights);
-  }
+  codec::WithShape(tensor_.profile, [&](auto shape) {
+    DecodeRun<decltype(shape)>(words, levels, skipped, tensor_.scale, weights);
+  });
 }
 
 absl::Status ReadCodes(const PackedTensor& tensor, int64_t first_row, int64_t row_count,
