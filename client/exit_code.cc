@@ -1,7 +1,7 @@
 #include "client/exit_code.h"
 
-#include "absl/strings/match.h"
 #include "client/rpc_status.h"
+#include "kernels/format/file_io.h"
 
 namespace seedlm::client {
 
@@ -60,7 +60,7 @@ ExitCode ExitCodeForFailedJob(const absl::Status& status) {
 }
 
 bool IsFailedSystemCall(const absl::Status& status) {
-  return absl::IsInternal(status) && absl::StrContains(status.message(), ": cannot ");
+  return absl::IsInternal(status) && ErrorReason(status) == format::kIoFailed;
 }
 
 }  // namespace seedlm::client

@@ -33,8 +33,8 @@ ExitCode ExitCodeFor(const absl::Status& status);
 // nothing (OK, UNKNOWN).
 ExitCode ExitCodeForFailedJob(const absl::Status& status);
 
-// Whether an INTERNAL status is a file operation that failed ("PATH: cannot read: Input/output
-// error"), not a defect. The text is all that says so.
+// Whether an INTERNAL status is a file operation that failed, here or on the server (reason
+// IO_FAILED), not a defect.
 bool IsFailedSystemCall(const absl::Status& status);
 
 }  // namespace seedlm::client

@@ -12,11 +12,12 @@
 #include "absl/strings/strip.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "kernels/format/file_io.h"
 
 namespace seedlm::client {
 namespace {
 
-constexpr char kReasonPayload[] = "seedlm/reason";
+using format::kReasonPayload;
 constexpr char kRetryPayload[] = "seedlm/retry_ms";
 constexpr int64_t kLongestDelaySeconds = 86'400;  // bytes from outside: no overflow
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "absl/strings/cord.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
 
@@ -18,6 +19,12 @@ namespace {
 constexpr uint64_t kStatBlock = 512;  // the unit of st_blocks, whatever the file system's
 
 }  // namespace
+
+absl::Status IoFailed(std::string_view message) {
+  absl::Status status = absl::InternalError(AbslPiece(message));
+  status.SetPayload(kReasonPayload, absl::Cord(kIoFailed));
+  return status;
+}
 
 absl::Status WriteAllAt(int fd, const std::string& path, uint64_t offset,
                         std::span<const std::byte> bytes) {
@@ -40,8 +47,7 @@ absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return ErrnoToStatus(errno, path, "read back");
     if (count == 0) {
-      return absl::InternalError(
-          Cat(Printable(path), ": cannot read back: ends before byte ", offset));
+      return IoFailed(Cat(Printable(path), ": cannot read back: ends before byte ", offset));
     }
     offset += static_cast<uint64_t>(count);
     bytes = bytes.subspan(static_cast<size_t>(count));

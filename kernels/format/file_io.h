@@ -5,15 +5,23 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 
 namespace seedlm::format {
 
+// The payload of a Status under which its reason is, one of proto/README.md's.
+inline constexpr char kReasonPayload[] = "seedlm/reason";
+// The reason of an INTERNAL status of a file operation that failed (EIO, ESTALE): the disk, and no
+// defect of the program. ErrnoToStatus gives it.
+inline constexpr char kIoFailed[] = "IO_FAILED";
+absl::Status IoFailed(std::string_view message);
+
 // All of `bytes`, or an error naming `path`. Thread-safe for ranges that do not overlap.
 absl::Status WriteAllAt(int fd, const std::string& path, uint64_t offset,
                         std::span<const std::byte> bytes);
-// INTERNAL where the file ends before the last byte.
+// IoFailed where the file ends before the last byte.
 absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
                        std::span<std::byte> bytes);
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/format/atomic_file.h"
+#include "kernels/format/file_io.h"
 #include "kernels/format/input_file.h"
 #include "kernels/format/text.h"
 
@@ -64,7 +65,7 @@ absl::Status ErrnoToStatus(int error, std::string_view path, std::string_view ac
     case ENAMETOOLONG:
       return absl::InvalidArgumentError(message);
     default:
-      return absl::InternalError(message);
+      return IoFailed(message);
   }
 }
 

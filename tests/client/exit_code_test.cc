@@ -8,7 +8,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/rpc_status.h"
+#include "google/rpc/status.pb.h"
 #include "kernels/format/atomic_file.h"
+#include "server/rpc/status_mapping.h"
 #include "tests/client/fake_services.h"
 
 namespace seedlm::client {
@@ -56,6 +58,11 @@ TEST_CASE("a busy server is no full disk, and a failed read is no defect") {
   CHECK(ExitCodeFor(WithRetryAfter(full, std::chrono::milliseconds(1000))) == kUnavailable);
   CHECK(ExitCodeFor(format::ErrnoToStatus(EIO, "/d/f", "read")) == kStorage);
   CHECK(ExitCodeFor(format::ErrnoToStatus(ESTALE, "/d/f", "write")) == kStorage);
+  // The cause says so, on the server's side too, and not the words.
+  CHECK(ExitCodeFor(absl::InternalError("/d/f: cannot be told apart")) == kInternal);
+  const google::rpc::Status sent =
+      server::ToProtoStatus(format::ErrnoToStatus(EIO, "/d/f", "read"));
+  CHECK(ExitCodeFor(FromProto(sent, "jobs/1")) == kStorage);
 }
 
 TEST_CASE("a job that has changed is no busy server") {
