@@ -5,32 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kernels/format/utf8.h"
 
 namespace seedlm::client {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-
-// Decodes the character at the front of `text`, which is not empty. Length 0: not UTF-8.
-struct Character {
-  uint32_t code = 0;
-  size_t length = 0;
-};
-Character Decode(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return {};
-  uint32_t code = lead & (0x7Fu >> length);
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0u) != 0x80u) return {};
-    code = code << 6 | (byte(i) & 0x3Fu);
-  }
-  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < kLeast[length] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return {};
-  return {code, length};
-}
 
 // Controls, characters without width, marks of direction (Unicode UAX #9).
 bool Deceives(uint32_t code) {
@@ -58,7 +38,7 @@ std::string Attribute(std::string_view name, std::string_view value) {
 std::string EscapeHtml(std::string_view text) {
   std::string out;
   while (!text.empty()) {
-    const Character character = Decode(text);
+    const format::Utf8Character character = format::FirstCharacter(text);
     const size_t length = character.length == 0 ? 1 : character.length;
     if (character.length == 0 || Deceives(character.code)) {
       out += kReplacement;

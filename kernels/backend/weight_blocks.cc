@@ -10,18 +10,6 @@
 namespace seedlm::backend {
 namespace {
 
-void WidenRow(WeightType type, const std::byte* row, int64_t columns, float* out) {
-  if (type == WeightType::kF32) {
-    std::memcpy(out, row, static_cast<size_t>(columns) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < columns; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, row + i * 2, sizeof bits);
-    out[i] = type == WeightType::kF16 ? codec::FromFloat16(bits) : codec::FromBfloat16(bits);
-  }
-}
-
 // Column of the first weight that is NaN or infinite, or -1.
 int64_t FirstNotFinite(const float* row, int64_t columns) {
   bool finite = true;  // x - x is 0 for finite x only; no early exit, so that it vectorises
@@ -32,6 +20,18 @@ int64_t FirstNotFinite(const float* row, int64_t columns) {
 
 }  // namespace
 
+void Widen(WeightType type, std::span<const std::byte> bytes, std::span<float> weights) {
+  if (type == WeightType::kF32) {
+    std::memcpy(weights.data(), bytes.data(), bytes.size());
+    return;
+  }
+  for (size_t i = 0; i < weights.size(); ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, &bytes[i * sizeof bits], sizeof bits);
+    weights[i] = type == WeightType::kF16 ? codec::FromFloat16(bits) : codec::FromBfloat16(bits);
+  }
+}
+
 absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights, int64_t first_row,
                         int64_t row_count, std::vector<float>& blocks) {
   const int64_t padded = profile.blocks_per_row(weights.columns) * profile.block;
@@ -39,7 +39,9 @@ absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights
   blocks.resize(static_cast<size_t>(row_count * padded));
   for (int64_t r = 0; r < row_count; ++r) {
     float* out = blocks.data() + r * padded;
-    WidenRow(weights.type, weights.data + (first_row + r) * row_bytes, weights.columns, out);
+    Widen(weights.type,
+          {weights.data + (first_row + r) * row_bytes, static_cast<size_t>(row_bytes)},
+          {out, static_cast<size_t>(weights.columns)});
     if (const int64_t column = FirstNotFinite(out, weights.columns); column >= 0) {
       return absl::InvalidArgumentError(absl::StrCat("row ", weights.first_row + first_row + r,
                                                      ", column ", column, ": weight is ",

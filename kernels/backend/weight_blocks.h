@@ -1,7 +1,9 @@
 // Weights as bytes -> float32 blocks. The one place that widens, pads and refuses NaN.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -9,6 +11,10 @@
 #include "kernels/codec/level_design.h"
 
 namespace seedlm::backend {
+
+// Widens weights.size() little-endian elements, of any alignment. Exact. REQUIRES:
+// bytes.size() == weights.size() * ByteWidth(type).
+void Widen(WeightType type, std::span<const std::byte> bytes, std::span<float> weights);
 
 // Widens rows [first_row, first_row + row_count) of `weights` into `blocks`, float32
 // [row_count * blocks_per_row, profile.block], zero padded. Resizes `blocks`.

@@ -1,9 +1,8 @@
 #include "kernels/verify/weight_rows.h"
 
 #include <bit>
-#include <cstring>
 
-#include "kernels/codec/narrow.h"
+#include "kernels/backend/weight_blocks.h"
 
 namespace seedlm::verify {
 
@@ -14,15 +13,10 @@ bool IsWeightType(format::DType type) {
 }
 
 void Widen(format::DType type, std::span<const std::byte> bytes, std::span<float> weights) {
-  if (type == format::DType::kF32) {
-    std::memcpy(weights.data(), bytes.data(), weights.size_bytes());
-    return;
-  }
-  for (size_t i = 0; i < weights.size(); ++i) {
-    uint16_t half;
-    std::memcpy(&half, bytes.data() + i * sizeof half, sizeof half);
-    weights[i] = type == format::DType::kF16 ? codec::FromFloat16(half) : codec::FromBfloat16(half);
-  }
+  const backend::WeightType weight = type == format::DType::kF32   ? backend::WeightType::kF32
+                                     : type == format::DType::kF16 ? backend::WeightType::kF16
+                                                                   : backend::WeightType::kBF16;
+  backend::Widen(weight, bytes, weights);
 }
 
 }  // namespace seedlm::verify

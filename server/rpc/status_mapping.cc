@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "google/rpc/error_details.pb.h"
+#include "kernels/format/utf8.h"
 #include "server/errors/reason.h"
 
 namespace seedlm::server {
@@ -19,23 +20,6 @@ constexpr size_t kMaxValueBytes = 192;
 constexpr size_t kMaxDetails = 6;
 constexpr std::chrono::milliseconds kDefaultRetry{1000};
 
-// Bytes of the UTF-8 character that `text` starts with, or 0 if it starts with none.
-size_t CharacterBytes(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return 1;
-  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const uint8_t second = byte(1);
-  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
-  const bool surrogate = lead == 0xED && second >= 0xA0;
-  const bool too_large = lead == 0xF4 && second >= 0x90;
-  return overlong || surrogate || too_large ? 0 : length;
-}
-
 std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status) {
   if (const auto hint = RetryAfterOf(status)) return hint;
   if (absl::IsUnavailable(status)) return kDefaultRetry;
@@ -48,7 +32,7 @@ std::string ValidUtf8(std::string_view text, size_t limit) {
   std::string valid;
   valid.reserve(std::min(text.size(), limit));
   while (!text.empty()) {
-    const size_t bytes = CharacterBytes(text);
+    const size_t bytes = format::FirstCharacter(text).length;
     if (valid.size() + std::max<size_t>(bytes, 1) > limit) break;
     if (bytes == 0) {
       valid += '?';
