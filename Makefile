@@ -19,7 +19,7 @@ help:
 	@echo 'make bench-transfer  uploads and downloads on loopback beside a bare gRPC stream'
 	@echo 'make hardware    C simulation, RTL in lockstep, proof, areas, table of cycles'
 	@echo 'make area        the areas of lane, decoder and unit against their ceilings (in make hardware: all)'
-	@echo 'make lint        clang-format, import law, file sizes, shellcheck'
+	@echo 'make lint        clang-format, import law, file sizes, shellcheck, the search compiles for NEON'
 	@echo 'make tidy        clang-tidy over kernels, server and client'
 	@echo 'make format      rewrite the sources the way clang-format wants them'
 	@echo 'make asan, tsan  build with sanitizers, run the tests of the lane'

@@ -22,7 +22,7 @@ build_packages=(
   # The demo fetches its model with pip in a virtual environment; the lint tests are Python.
   python3 python3-pip python3-venv
 )
-lint_packages=(clang clang-format clang-tidy libclang-rt-dev libfaketime shellcheck)
+lint_packages=(clang clang-format clang-tidy g++-aarch64-linux-gnu libclang-rt-dev libfaketime shellcheck)
 hardware_packages=(yosys z3)
 s3_packages=(ceph-mon ceph-osd radosgw)
 

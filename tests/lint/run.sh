@@ -18,3 +18,5 @@ own_files '*.h' '*.cc' '*.cpp' '*.cu' | xargs -0 clang-format --dry-run --Werror
 mapfile -d '' scripts < <(own_files '*.sh' .ci/run)
 echo "shellcheck: ${#scripts[@]} scripts"
 shellcheck --severity=warning "${scripts[@]}"
+
+tests/lint/neon.sh
