@@ -11,8 +11,8 @@
 #include "kernels/format/durable_rename.h"
 #include "kernels/format/file_io.h"
 #include "kernels/format/hidden_name.h"
+#include "kernels/format/page_cache.h"
 #include "kernels/format/text.h"
-#include "kernels/format/write_back.h"
 
 namespace seedlm::format {
 namespace {
@@ -119,7 +119,7 @@ void AtomicFile::Abandon() {
 
 absl::Status AtomicFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) const {
   absl::Status status = WriteAllAt(fd_, path_, offset, bytes);
-  if (status.ok()) StartWriteBack(fd_, offset, bytes.size());
+  if (status.ok()) WrotePast(fd_, offset, bytes.size());
   return status;
 }
 

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
+#include "kernels/format/page_cache.h"
 #include "kernels/format/text.h"
 #include "server/errors/reason.h"
 #include "server/storage/tree.h"
@@ -188,6 +189,7 @@ absl::StatusOr<size_t> ArtifactReader::Read(std::span<char> buffer) {
     done += static_cast<size_t>(count);
     offset_ += count;
   }
+  format::ReadPast(fd_.get(), static_cast<uint64_t>(offset_) - done, done);
   return done;
 }
 

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/checksum/crc32c.h"
 #include "kernels/format/atomic_file.h"
-#include "kernels/format/write_back.h"
+#include "kernels/format/page_cache.h"
 #include "server/errors/reason.h"
 #include "server/storage/artifact_store.h"
 #include "server/storage/tree.h"
@@ -90,7 +90,7 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
   Reach(store_->fault_point_, "upload.written");
   size_ += static_cast<int64_t>(data.size());
   hash_.Update(std::as_bytes(std::span(data)));
-  format::StartWriteBack(fd_.get(), static_cast<uint64_t>(offset), data.size());
+  format::WrotePast(fd_.get(), static_cast<uint64_t>(offset), data.size());
   return absl::OkStatus();
 }
 
