@@ -4,9 +4,10 @@
 //
 //   bench_transfer [BYTES [DIRECTORY [ROUNDS]]]     JSON on stdout
 //
-// "stream": from the first chunk to the answer after the last one, checksums, writing to the page
-// cache, fsync and rename included. "whole": with the client's first pass over the file, which
-// gives the upload its name.
+// "stream": from the first chunk to the answer after the last one, checksums, writing to disk,
+// fsync and rename included. "whole": with the client's first pass over the file, which gives the
+// upload its name. "disk": the same chunks written and synced as a transfer does, and nothing else:
+// no transfer can be faster than that.
 #include <grpcpp/grpcpp.h>
 #include <sys/resource.h>
 
@@ -27,6 +28,7 @@
 #include "client/transfer.h"
 #include "kernels/checksum/crc32c.h"
 #include "kernels/checksum/sha256.h"
+#include "kernels/format/atomic_file.h"
 #include "kernels/format/safetensors.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 #include "server/server.h"
@@ -186,6 +188,32 @@ Rates Measure(const std::shared_ptr<grpc::Channel>& channel, const std::string& 
   return rates;
 }
 
+std::vector<uint32_t> RandomChunk(uint32_t seed) {
+  std::vector<uint32_t> chunk(kChunkBytes / sizeof(uint32_t));
+  std::mt19937 random(seed);
+  for (uint32_t& word : chunk) word = static_cast<uint32_t>(random());
+  return chunk;
+}
+
+// The disk alone. What is written are random bytes: some disks are faster with others.
+double DiskRate(const std::string& path, int64_t bytes) {
+  std::vector<uint32_t> chunk = RandomChunk(1);
+  const Stopwatch watch;
+  auto file =
+      format::AtomicFile::Create(path, static_cast<uint64_t>(bytes), format::IfExists::kReplace);
+  Check(file.status());
+  for (int64_t at = 0; at < bytes; at += static_cast<int64_t>(kChunkBytes)) {
+    chunk[0] = static_cast<uint32_t>(at >> 20);
+    const auto size = std::min<int64_t>(static_cast<int64_t>(kChunkBytes), bytes - at);
+    Check(file->WriteAt(static_cast<uint64_t>(at),
+                        std::as_bytes(std::span(chunk)).first(static_cast<size_t>(size))));
+  }
+  Check(file->Commit());
+  const double rate = watch.Read(bytes).stream;
+  fs::remove(path);
+  return rate;
+}
+
 // A checkpoint of `bytes` in one tensor; no two calls give the same, so that each is sent.
 void WriteCheckpoint(const std::string& path, int64_t bytes, uint32_t seed) {
   auto layout = format::SafetensorsLayout::Make({{"w", format::DType::kU8, {bytes}}}, {});
@@ -193,9 +221,7 @@ void WriteCheckpoint(const std::string& path, int64_t bytes, uint32_t seed) {
   auto writer =
       format::SafetensorsWriter::Create(path, *std::move(layout), format::IfExists::kReplace);
   Check(writer.status());
-  std::vector<uint32_t> piece(kChunkBytes / sizeof(uint32_t));
-  std::mt19937 random(seed);
-  for (uint32_t& word : piece) word = static_cast<uint32_t>(random());
+  std::vector<uint32_t> piece = RandomChunk(seed);
   for (int64_t at = 0; at < bytes; at += static_cast<int64_t>(kChunkBytes)) {
     piece[0] = static_cast<uint32_t>(at >> 20);
     const auto size = std::min<int64_t>(static_cast<int64_t>(kChunkBytes), bytes - at);
@@ -205,13 +231,17 @@ void WriteCheckpoint(const std::string& path, int64_t bytes, uint32_t seed) {
   Check(writer->Commit());
 }
 
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 // The ratio is the median over the rounds, in each of which both ran one after the other.
 nlohmann::ordered_json Summary(const std::vector<Rates>& bare, const std::vector<Rates>& rates) {
   const auto median = [](size_t rounds, const auto& value) {
     std::vector<double> values;
     for (size_t i = 0; i < rounds; ++i) values.push_back(value(i));
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
+    return Median(std::move(values));
   };
   const auto of = [&](const std::vector<Rates>& all, double Rates::*field) {
     return median(all.size(), [&](size_t i) { return all[i].*field; });
@@ -254,11 +284,14 @@ int main(int argc, char** argv) {
   const auto bare = v1::ArtifactService::NewStub(Open("127.0.0.1:" + std::to_string(port)));
 
   std::vector<Rates> bare_up, bare_down, up, down;
+  std::vector<double> disk;
+  const std::string out = directory + "/out.safetensors";
   for (int round = 0; round < rounds; ++round) {
     const std::string path = directory + "/in.safetensors";
     WriteCheckpoint(path, bytes, static_cast<uint32_t>(round));
     const auto size = static_cast<int64_t>(fs::file_size(path));
     std::string artifact;
+    disk.push_back(DiskRate(out, size));
     bare_up.push_back(BareUpload(*bare, size));
     up.push_back(Measure(channel, address, size, [&](const client::TransferContext& context) {
       const auto uploaded = client::Upload(context, path);
@@ -277,8 +310,9 @@ int main(int argc, char** argv) {
     file->set_sha256(*sum);
     bare_down.push_back(BareDownload(*bare, size));
     down.push_back(Measure(channel, address, size, [&](const client::TransferContext& context) {
-      Check(client::Fetch(context, job, directory + "/out.safetensors", true));
+      Check(client::Fetch(context, job, out, false));
     }));
+    fs::remove(out);
     fs::remove_all(options.data_dir + "/" + artifact);
   }
   bare_server->Shutdown();
@@ -288,6 +322,7 @@ int main(int argc, char** argv) {
   const nlohmann::ordered_json result = {{"bytes", bytes},
                                          {"chunk_bytes", kChunkBytes},
                                          {"rounds", rounds},
+                                         {"disk_mb_per_s", Median(disk) / 1e6},
                                          {"upload", Summary(bare_up, up)},
                                          {"download", Summary(bare_down, down)}};
   std::printf("%s\n", result.dump(2).c_str());
