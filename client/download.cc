@@ -15,6 +15,7 @@
 #include "client/rpc_status.h"
 #include "client/text.h"
 #include "client/transfer.h"
+#include "kernels/checksum/background_sha256.h"
 #include "kernels/checksum/crc32c.h"
 #include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
@@ -52,7 +53,7 @@ std::string WorkingName(const std::string& path, const std::string& content) {
 struct Arriving {
   const v1::OutputFile& file;
   const format::AtomicFile& target;
-  checksum::Sha256 hash{};
+  checksum::BackgroundSha256 hash{};
   int64_t received = 0;
 
   absl::Status Take(const v1::ReadArtifactResponse& chunk) {
@@ -62,10 +63,10 @@ struct Arriving {
       return absl::DataLossError(
           absl::StrCat(file.path(), ": damaged on the way at byte ", received, "; fetch it again"));
     }
-    hash.Update(chunk.data());
-    const auto* bytes = reinterpret_cast<const std::byte*>(chunk.data().data());
-    absl::Status status =
-        target.WriteAt(static_cast<uint64_t>(received), {bytes, chunk.data().size()});
+    const auto bytes = std::as_bytes(std::span(chunk.data()));
+    hash.Update(bytes);
+    absl::Status status = target.WriteAt(static_cast<uint64_t>(received), bytes);
+    hash.Wait();
     if (status.ok()) received += size;
     return status;
   }
@@ -80,7 +81,8 @@ struct Arriving {
       absl::Status status =
           target.ReadAt(static_cast<uint64_t>(received), std::as_writable_bytes(part));
       if (!status.ok()) return status;
-      hash.Update({part.data(), part.size()});
+      hash.Update(std::as_bytes(part));
+      hash.Wait();
       received += size;
     }
     return absl::OkStatus();

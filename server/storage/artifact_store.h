@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <span>
@@ -19,7 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kernels/checksum/sha256.h"
+#include "kernels/checksum/background_sha256.h"
 #include "server/errors/fault_point.h"
 #include "server/storage/artifact_name.h"
 #include "server/storage/data_dir.h"
@@ -90,7 +91,7 @@ class Upload {
 
  private:
   friend class ArtifactStore;
-  Upload() = default;
+  Upload() : hash_(std::make_unique<checksum::BackgroundSha256>()) {}
   absl::Status Verify(std::string_view sha256_hex);
   absl::Status Publish();
   void SyncNames() const;
@@ -100,8 +101,8 @@ class Upload {
   ArtifactFile file_;
   UniqueFd fd_;
   int64_t size_ = 0;
-  bool resumed_ = false;  // then `hash_` lacks the first bytes, and Finish reads the file again
-  checksum::Sha256 hash_;
+  bool resumed_ = false;  // then `hash_` is not that of the file, and Finish reads it again
+  std::unique_ptr<checksum::BackgroundSha256> hash_;
 };
 
 // One finished file being downloaded. One thread at a time.

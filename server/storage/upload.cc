@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/checksum/crc32c.h"
+#include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/page_cache.h"
 #include "server/errors/reason.h"
@@ -77,19 +78,19 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
   }
   absl::Status status = store_->Charge(static_cast<int64_t>(data.size()));
   if (!status.ok()) return status;
+  hash_->Update(std::as_bytes(std::span(data)));
   status = WriteAll(fd_.get(), data, path);
+  hash_->Wait();
   if (!status.ok()) {
-    // Wholly or not at all. Should this fail too, the committed size is what the file has.
+    // Wholly or not at all, but the sum has all of it. Should this fail too, the committed size is
+    // what the file has.
+    resumed_ = true;
     struct stat info {};
-    if (ftruncate(fd_.get(), size_) != 0 && fstat(fd_.get(), &info) == 0) {
-      size_ = info.st_size;
-      resumed_ = true;
-    }
+    if (ftruncate(fd_.get(), size_) != 0 && fstat(fd_.get(), &info) == 0) size_ = info.st_size;
     return status;
   }
   Reach(store_->fault_point_, "upload.written");
   size_ += static_cast<int64_t>(data.size());
-  hash_.Update(std::as_bytes(std::span(data)));
   format::WrotePast(fd_.get(), static_cast<uint64_t>(offset), data.size());
   return absl::OkStatus();
 }
@@ -102,7 +103,7 @@ absl::Status Upload::Verify(std::string_view sha256_hex) {
     if (!sum.ok()) return sum.status();
     actual = *std::move(sum);
   } else {
-    actual = hash_.HexDigest();
+    actual = hash_->HexDigest();
   }
   const std::string expected =
       absl::AsciiStrToLower(absl::string_view(sha256_hex.data(), sha256_hex.size()));

@@ -1,9 +1,13 @@
 // What the headers of the kernels promise about threads, for ThreadSanitizer to watch.
 #include <catch2/catch.hpp>
+#include <span>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "kernels/backend/weight_blocks.h"
+#include "kernels/checksum/background_sha256.h"
 #include "kernels/codec/level_design.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/format/safetensors.h"
@@ -71,6 +75,31 @@ TEST_CASE("tensors are written from several threads at once", "[threads]") {
       REQUIRE(byte == static_cast<std::byte>(name[0]));
     }
   }
+}
+
+TEST_CASE("SHA-256 in the background is that of the same bytes, in order", "[threads]") {
+  const auto sum_of = [](std::string_view bytes) {
+    checksum::Sha256 sum;
+    sum.Update(bytes);
+    return sum.HexDigest();
+  };
+  std::string content((size_t{3} << 20) + 17, 'x');
+  for (size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * i >> 7);
+  for (const size_t piece : {size_t{100'000}, size_t{1} << 20, content.size()}) {
+    checksum::BackgroundSha256 sum;
+    std::string buffer;  // one: who has waited may use it again
+    for (size_t at = 0; at < content.size(); at += piece) {
+      buffer.assign(content, at, piece);
+      sum.Update(std::as_bytes(std::span(buffer)));
+      sum.Wait();
+    }
+    sum.Update({});
+    CHECK(sum.HexDigest() == sum_of(content));
+  }
+  checksum::BackgroundSha256 nothing;
+  CHECK(nothing.HexDigest() == sum_of(""));
+  checksum::BackgroundSha256 given_up;  // in the middle
+  given_up.Update(std::as_bytes(std::span(content)));
 }
 
 }  // namespace
