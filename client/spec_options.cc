@@ -43,11 +43,14 @@ void AddSpecOptions(Command& command, SpecOptions& options) {
       .OneOf({"fitted", "pow2", "paper"});
   command
       .Add("--include", options.include,
-           "Compress tensors of this name: a glob, or re:EXPRESSION (repeatable)")
+           "Compress the tensors of this name, instead of those that are compressed by default: a "
+           "glob, in which only * and ? stand for others, or re:EXPRESSION. It must match the whole "
+           "name, such as 'model.layers.*.o_proj.weight', of at least one tensor (repeatable)")
       .OneValueEach();
   command
       .Add("--exclude", options.exclude,
-           "Leave out tensors of this name; wins over --include (repeatable)")
+           "Leave out the tensors of this name, written as for --include; wins over it "
+           "(repeatable)")
       .OneValueEach();
   command.Add("--backend", options.backend, "What searches; see seedlm devices").Default("auto");
   command.CheckAll("--fit nearest", [&options] {

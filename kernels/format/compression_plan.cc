@@ -34,22 +34,11 @@ class Selection {
     return selection;
   }
 
-  // INVALID_ARGUMENT naming an include pattern that no tensor's name matches: a slip of the pen
-  // would leave weights uncompressed in silence.
-  absl::Status CheckIncludesMatch(const Checkpoint& checkpoint) const {
-    for (const NamePattern& pattern : include_) {
-      const auto matches = [&](const TensorInfo& tensor) { return pattern.Matches(tensor.name); };
-      if (std::any_of(checkpoint.files.begin(), checkpoint.files.end(), [&](const auto& file) {
-            const auto& tensors = file.file->tensors();
-            return std::any_of(tensors.begin(), tensors.end(), matches);
-          })) {
-        continue;
-      }
-      return absl::InvalidArgumentError(
-          Cat(Printable(checkpoint.path), ": no tensor's name matches the include pattern '",
-              Printable(pattern.text()), "'; it must match the whole name"));
-    }
-    return absl::OkStatus();
+  // INVALID_ARGUMENT naming a pattern that no tensor's name matches: a slip of the pen would leave
+  // weights uncompressed, or lose those that were to be kept, in silence.
+  absl::Status CheckAllMatch(const Checkpoint& checkpoint) const {
+    absl::Status status = CheckAllMatch(include_, "include", checkpoint);
+    return status.ok() ? CheckAllMatch(exclude_, "exclude", checkpoint) : status;
   }
 
   // Why the tensor stays as it is, or "" if it is to be compressed.
@@ -62,6 +51,25 @@ class Selection {
   }
 
  private:
+  static absl::Status CheckAllMatch(const std::vector<NamePattern>& patterns, std::string_view kind,
+                                    const Checkpoint& checkpoint) {
+    for (const NamePattern& pattern : patterns) {
+      const auto matches = [&](const TensorInfo& tensor) { return pattern.Matches(tensor.name); };
+      if (std::any_of(checkpoint.files.begin(), checkpoint.files.end(), [&](const auto& file) {
+            const auto& tensors = file.file->tensors();
+            return std::any_of(tensors.begin(), tensors.end(), matches);
+          })) {
+        continue;
+      }
+      return absl::InvalidArgumentError(
+          Cat(Printable(checkpoint.path), ": no tensor's name matches the ", kind, " pattern '",
+              Printable(pattern.text()),
+              "'; it must match the whole name, and only * and ? stand for others, as in "
+              "'model.layers.*.o_proj.weight'"));
+    }
+    return absl::OkStatus();
+  }
+
   static absl::StatusOr<std::vector<NamePattern>> ParseAll(const std::vector<std::string>& texts) {
     std::vector<NamePattern> patterns;
     for (const std::string& text : texts) {
@@ -266,7 +274,7 @@ absl::StatusOr<CompressionPlan> PlanCompression(const Checkpoint& checkpoint,
   const absl::StatusOr<Selection> selection = Selection::Make(options);
   if (!selection.ok()) return selection.status();
   if (absl::Status status = CheckUncompressed(checkpoint); !status.ok()) return status;
-  if (absl::Status status = selection->CheckIncludesMatch(checkpoint); !status.ok()) return status;
+  if (absl::Status status = selection->CheckAllMatch(checkpoint); !status.ok()) return status;
   CompressionPlan plan;
   plan.options = options;
   PlanTensors(checkpoint, *selection, plan);

@@ -23,7 +23,8 @@ struct CompressionOptions {
   // name, and be at most 1024 bytes long. Default selection (include empty): 2-D
   // F32/F16/BF16 tensors named *.weight, both sides >= 64, not *embed*, *lm_head*, *wte*, *wpe*,
   // *norm* (case-insensitive). A non-empty include replaces name rules and default exclusions; a
-  // tensor still has to be 2-D, floating and non-empty. exclude always wins.
+  // tensor still has to be 2-D, floating and non-empty. exclude always wins. Each pattern must
+  // match a tensor's name.
   std::vector<std::string> include;
   std::vector<std::string> exclude;
 };
@@ -50,10 +51,11 @@ struct CompressionPlan {
   uint64_t output_bytes = 0;  // all planned outputs
 };
 
-// Errors: INVALID_ARGUMENT: a bad pattern, nearest with fitted, a checkpoint that is already
-// compressed, nothing to compress (says why, with the most frequent reason), a plane's name that
-// the checkpoint already uses, a config.json or index that is not JSON, a config.json that has a
-// quantization_config already. Those of reading config.json and the index.
+// Errors: INVALID_ARGUMENT: a bad pattern, one that matches no name, nearest with fitted, a
+// checkpoint that is already compressed, nothing to compress (says why, with the most frequent
+// reason), a plane's name that the checkpoint already uses, a config.json or index that is not
+// JSON, a config.json that has a quantization_config already. Those of reading config.json and the
+// index.
 absl::StatusOr<CompressionPlan> PlanCompression(const Checkpoint& checkpoint,
                                                 const CompressionOptions& options);
 

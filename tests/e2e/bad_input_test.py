@@ -312,6 +312,21 @@ class BadCommandLines(EndToEnd):
                    INVALID, "re:(")
 
 
+    def test_a_pattern_that_matches_nothing(self):
+        """What was to be kept would be compressed: no name of a module, no brackets, no braces."""
+        source = small_directory(self.path("in"))
+        for option in ("--exclude", "--include"):
+            for pattern in ("model.layers.*.q_proj", "model.layers.[01].q_proj.weight", "lm_heads*",
+                            "model.layers.{0,1}.q_proj.weight", "re:lm_head"):
+                with self.subTest(option=option, pattern=pattern):
+                    for command in (("compress", source, self.path("out")), ("estimate", source)):
+                        self.fails(run(*command, option, pattern), INVALID, pattern, option[2:],
+                                   "whole name", "'model.layers.*.o_proj.weight'")
+        self.assertEqual(self.listing(), ["in"])
+        self.ok(run("compress", source, self.path("out"), "--exclude", "model.layers.*.q_proj.weight",
+                    "--include", "*"))
+
+
 class NoServer(EndToEnd):
     def test_not_there(self):
         source = small_file(self.path("in.safetensors"))

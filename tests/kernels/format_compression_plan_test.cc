@@ -154,6 +154,12 @@ TEST_CASE("plans that cannot be are refused") {
              Catch::Contains("no tensor's name matches the include pattern 'c.*'; it must match "
                              "the whole name"));
   options = {};
+  options.exclude = {"b", "a"};  // not "a.weight"
+  CHECK_THAT(file.Refusal(options),
+             Catch::Contains("no tensor's name matches the exclude pattern 'a'; it must match the "
+                             "whole name, and only * and ? stand for others, as in "
+                             "'model.layers.*.o_proj.weight'"));
+  options = {};
   options.fit = codec::Fit::kNearest;
   CHECK_THAT(file.Refusal(options),
              Catch::Contains("fit 'nearest' works with scale 'pow2' or 'paper' only, "

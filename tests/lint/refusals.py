@@ -22,7 +22,8 @@ NOT_FROM_FILES = {
     "': is no file name": "the path of an output",
     ": is not a file, so it is not replaced; choose another name": "the path of an output",
     ": is a file, not a directory": "the path of an output",
-    ": no tensor's name matches the include pattern '": "an option",
+    "'; it must match the whole name, and only * and ? stand for others, as in 'model.layers.*.o_proj.weight'":
+        "an option",
     "fit 'nearest' works with scale 'pow2' or 'paper' only, not with 'fitted'": "an option",
     "'; there are source, f32, f16, bf16": "an option",
     "weights cannot be restored as ": "an option",

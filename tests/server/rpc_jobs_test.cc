@@ -337,7 +337,10 @@ TEST_CASE("a page of large jobs still fits a message") {
     v1::CreateJobRequest request =
         fixture.FileJob("in.safetensors", "out" + std::to_string(i) + ".safetensors");
     v1::TensorSelection* selection = request.mutable_job()->mutable_spec()->mutable_selection();
-    for (int j = 0; j < 256; ++j) selection->add_exclude(std::string(512, 'x'));
+    const std::string name = "embed.weight";  // a pattern must match one
+    for (int j = 0; j < 256; ++j) {
+      selection->add_exclude(name + std::string(512 - name.size(), '*'));
+    }
     names.push_back(fixture.MustCreate(request));
   }
   v1::ListJobsRequest request;
