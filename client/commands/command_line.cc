@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 #include <exception>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,14 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error) {
   return absl::StrCat("'", unknown.front(), "': one argument too many", help);
 }
 
+// `code`, unless what was asked for could not be written.
+int AfterOutput(int code) {
+  const absl::Status written = OutputStatus();
+  if (written.ok()) return code;
+  PrintError(WithWayOut(written));
+  return code == kOk ? kStorage : code;
+}
+
 int Run(const Action& action) {
   const Interrupt interrupt;
   absl::StatusOr<ExitCode> result = kInternal;
@@ -73,7 +82,7 @@ int Run(const Action& action) {
   } catch (const std::exception& error) {
     result = absl::InternalError(absl::StrCat(error.what(), "; this is a defect, report it"));
   }
-  if (result.ok()) return *result;
+  if (result.ok()) return AfterOutput(*result);
   const int code = interrupt.requested() && absl::IsCancelled(result.status())
                        ? kInterrupted
                        : ExitCodeFor(result.status());
@@ -84,6 +93,7 @@ int Run(const Action& action) {
 }  // namespace
 
 int Main(int argc, char** argv) {
+  KeepStandardStreams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that left is no reason to leave scratch behind
   // What a command has to say of a lost connection it says itself.
   gpr_set_log_function([](gpr_log_func_args*) {});
@@ -93,7 +103,12 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      std::ostringstream text;
+      app.exit(error, text, text);
+      PrintOut(text.str());
+      return AfterOutput(kOk);
+    }
     PrintError(UsageError(app, error));
     return kUsage;
   }

@@ -263,6 +263,40 @@ class BadOutputs(EndToEnd):
             self.assertEqual(os.listdir(disk), [])
 
 
+class BadStandardOutput(EndToEnd):
+    """A result that cannot be written is no success."""
+
+    def setUp(self):
+        super().setUp()
+        self.source = small_file(self.path("in.safetensors"))
+        self.out = self.path("c.safetensors")
+        self.ok(run("compress", self.source, self.out))
+        self.commands = (("inspect", self.out), ("verify", self.out, self.source, "--json"), ("--help",),
+                         ("estimate", self.source),
+                         ("compress", self.source, self.path("again.safetensors"), "--force", "--json"))
+
+    def run_in_shell(self, command, redirection):
+        line = '"$0" "$@" ' + redirection
+        return subprocess.run(["bash", "-o", "pipefail", "-c", line, harness.SEEDLM, *command],
+                              capture_output=True, text=True, env=harness.environment(), timeout=60)
+
+    def test_it_is_an_error(self):
+        for redirection, reason in ((">/dev/full", "No space left"), (">&-", "Bad file descriptor")):
+            for command in self.commands:
+                with self.subTest(command=command, redirection=redirection):
+                    result = self.run_in_shell(command, redirection)
+                    self.assertEqual(result.returncode, STORAGE, result.stderr)
+                    self.assertRegex(result.stderr, r"seedlm: error: standard output: cannot write the result: "
+                                                    + reason + ".*; ")
+        self.ok(run("verify", self.path("again.safetensors"), self.source))
+
+    def test_a_reader_that_leaves_is_none(self):
+        for command in self.commands:
+            with self.subTest(command=command):
+                result = self.run_in_shell(command, "| true")
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+
 class BadCommandLines(EndToEnd):
     def test_usage(self):
         source = small_file(self.path("in.safetensors"))
