@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/text.h"
-#include "kernels/format/file_io.h"
+#include "kernels/format/atomic_file.h"
 
 namespace seedlm::client {
 namespace {

@@ -30,6 +30,13 @@ bool IsCompressed(const fs::path& path) {
   return file.ok() && (*file)->metadata().contains(std::string(kMetadataKey));
 }
 
+// Also what cannot be opened as that.
+bool HoldsOrdinaryWeights(const fs::directory_entry& entry) {
+  std::error_code error;
+  const bool is_directory = fs::is_directory(entry.symlink_status(error));
+  return !is_directory && entry.path().extension() == ".safetensors" && !IsCompressed(entry.path());
+}
+
 class OldOutput {
  public:
   explicit OldOutput(const NewOutput& output) : output_(output) {}
@@ -42,6 +49,10 @@ class OldOutput {
          it.increment(error)) {
       if (++entries > kMaxEntriesLookedAt) return "is a directory with very many files";
       const std::string relative = it->path().lexically_relative(directory).string();
+      if (output_.kind == OutputKind::kRestored && HoldsOrdinaryWeights(*it)) {
+        return Cat("holds '", Printable(relative),
+                   "', ordinary weights, of which these may be the only ones");
+      }
       if (!MayGo(*it, relative, it.depth() == 0)) {
         return Cat("holds '", Printable(relative),
                    "', which is not of the output that would replace it");

@@ -16,7 +16,8 @@ using OutputPaths = std::set<std::string, std::less<>>;
 OutputPaths PathsOf(const CompressionPlan& plan);
 OutputPaths PathsOf(const DecompressionPlan& plan);
 
-// kRestored: ordinary tensors, which nothing tells from those of other programs.
+// kRestored: ordinary tensors, which nothing tells from those of other programs: from the weights
+// that were compressed, perhaps, which restored ones must not replace.
 enum class OutputKind : uint8_t { kCompressed, kRestored };
 
 struct NewOutput {
@@ -27,7 +28,8 @@ struct NewOutput {
 // Whether `directory` may be replaced, whole, by `output`: nobody loses a file that the new output
 // has none for. It is empty, or every file in it has a namesake among the new ones, and every
 // directory one below it. By a compressed output, it is replaced only if it is one itself: a
-// *.safetensors at its top is compressed, and one such may have another name.
+// *.safetensors at its top is compressed, and one such may have another name. By a restored one,
+// only if no *.safetensors in it holds ordinary weights: all are compressed.
 // Errors: FAILED_PRECONDITION, naming what is in the way.
 absl::Status CheckReplaceable(const std::string& directory, const NewOutput& output);
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import shutil
 import signal
 import struct
 import subprocess
@@ -129,11 +130,10 @@ class BadOutputs(EndToEnd):
         self.assertEqual(self.listing(self.path("photos")), ["a.jpg"])
 
     def test_force_keeps_a_file_that_the_output_has_not(self):
-        """In a directory that decompress made, somebody put his own."""
+        """In a directory that compress made, somebody put his own."""
         source = small_directory(self.path("dir"))
         self.ok(run("compress", source, self.path("c")))
-        self.ok(run("decompress", self.path("c"), self.path("back")))
-        self.ok(run("decompress", self.path("c"), self.path("back"), "--force", "--dtype", "f32"))
+        shutil.copytree(self.path("c"), self.path("back"))
         self.ok(run("compress", source, self.path("c"), "--force"))
         for target, command in (("back", "decompress"), ("c", "compress")):
             for foreign in ("notes.txt", "onnx/notes.txt", ".git/HEAD", "mine/notes.txt"):
@@ -151,6 +151,25 @@ class BadOutputs(EndToEnd):
                     if not os.listdir(os.path.dirname(path)):
                         os.rmdir(os.path.dirname(path))
         self.assertEqual(self.listing(), ["back", "c", "dir", "in.safetensors"])
+
+    def test_force_does_not_replace_the_original_by_what_is_restored(self):
+        """Nor an earlier output of decompress, which nothing tells from an original; a file it does."""
+        source = small_directory(self.path("dir"))
+        self.ok(run("compress", source, self.path("c")))
+        original = harness.tree(source)
+        self.fails(run("decompress", self.path("c"), source, "--force"), INVALID, "ordinary weights",
+                   "remove it if that is what you mean")
+        self.assertEqual(harness.tree(source), original)
+        self.ok(run("decompress", self.path("c"), self.path("back")))
+        self.fails(run("decompress", self.path("c"), self.path("back"), "--force"), INVALID, "ordinary weights")
+        os.mkdir(self.path("empty"))
+        shutil.copytree(self.path("c"), self.path("copy"))
+        for replaced in ("empty", "copy"):
+            self.ok(run("decompress", self.path("c"), self.path(replaced), "--force"))
+            self.assertEqual(harness.tree(self.path(replaced)), harness.tree(self.path("back")))
+        self.ok(run("compress", self.source, self.path("c.safetensors")))
+        self.ok(run("decompress", self.path("c.safetensors"), self.path("back.safetensors")))
+        self.ok(run("decompress", self.path("c.safetensors"), self.path("back.safetensors"), "--force"))
 
     def test_a_report_takes_the_place_of_a_report_alone(self):
         source = small_directory(self.path("dir"))
@@ -221,8 +240,7 @@ class BadOutputs(EndToEnd):
         self.ok(run("compress", source, self.path("link"), "--force"))
         os.mkdir(self.path("real_back"))
         os.symlink("real_back", self.path("back"))
-        for _ in range(2):
-            self.ok(run("decompress", self.path("real"), self.path("back"), "--force"))
+        self.ok(run("decompress", self.path("real"), self.path("back"), "--force"))
         self.assertTrue(os.path.islink(self.path("link")) and os.path.islink(self.path("back")))
         self.assertIn("config.json", self.listing(self.path("real_back")))
         os.symlink("nowhere", self.path("dangling"))

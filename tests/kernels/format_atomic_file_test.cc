@@ -322,6 +322,22 @@ TEST_CASE("a directory with a file that the new one has not is never replaced") 
   }
 }
 
+TEST_CASE("restored weights never replace a directory of ordinary ones") {
+  const TemporaryDirectory directory;
+  const NewOutput restored{{"m.safetensors", "a/m.safetensors"}, OutputKind::kRestored};
+  for (const char* weights : {"out/m.safetensors", "out/a/m.safetensors"}) {
+    INFO(weights);
+    fs::remove_all(directory.path("out"));
+    WriteBytes(directory.path(weights), "of whatever program");
+    const absl::Status refused =
+        StagedDirectory::Create(directory.path("out"), IfExists::kReplace, restored).status();
+    CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
+    CHECK_THAT(Message(refused), Catch::Contains("ordinary weights, of which these may be the "
+                                                 "only ones; it is not overwritten: remove it"));
+    CHECK(ReadBytes(directory.path(weights)) == "of whatever program");
+  }
+}
+
 TEST_CASE("what is not a file is not replaced by one") {
   const TemporaryDirectory directory;
   REQUIRE(mkfifo(directory.path("fifo").c_str(), 0600) == 0);
