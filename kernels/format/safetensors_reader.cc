@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string>
@@ -17,6 +18,32 @@ static_assert(std::endian::native == std::endian::little, "numbers are taken as 
 
 constexpr uint64_t kPieceBytes = 4 << 20;
 constexpr std::string_view kTheHeader = "its header";
+
+// What people give instead of a safetensors file, by how it begins. As the length of a header all
+// of these are over the limit.
+struct Stranger {
+  std::string_view beginning;
+  std::string_view reason;
+};
+constexpr Stranger kStrangers[] = {
+    {"version ", "is a Git LFS pointer, not the file; run git lfs pull where it was cloned"},
+    {"GGUF", "is a GGUF file; give the safetensors files that it was made of"},
+    {"PK\3\4", "is a zip archive, as PyTorch's .bin and .pth are; convert it to safetensors"},
+    {"\x80\x02", "is a Python pickle, as PyTorch's .bin and .pth are; convert it to safetensors"},
+    {"{", "begins as a JSON file does; give its directory, or a .safetensors file"},
+};
+
+// "" for nothing known.
+std::string_view StrangerReason(uint64_t header_bytes) {
+  char first[sizeof header_bytes];
+  std::memcpy(first, &header_bytes, sizeof first);
+  for (const Stranger& stranger : kStrangers) {
+    if (std::string_view(first, sizeof first).starts_with(stranger.beginning)) {
+      return stranger.reason;
+    }
+  }
+  return "";
+}
 
 }  // namespace
 
@@ -68,6 +95,9 @@ absl::StatusOr<std::string> SafetensorsFile::ReadHeader() {
       file_.ReadAt(0, std::as_writable_bytes(std::span(&header_bytes, 1)), kTheHeader);
   if (!status.ok()) return status;
   if (header_bytes > kMaxHeaderBytes) {
+    if (const std::string_view reason = StrangerReason(header_bytes); !reason.empty()) {
+      return refuse(reason);
+    }
     return refuse(Cat("header of ", header_bytes, " bytes, at most ", kMaxHeaderBytes,
                       " are read; is it a safetensors file?"));
   }

@@ -53,6 +53,26 @@ class BadFiles(EndToEnd):
         os.truncate(source, os.path.getsize(source) - 1)
         self.compress_fails(source, INVALID, "in.safetensors")
 
+    def test_another_kind_of_file_is_named(self):
+        rows = ((b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer",
+                 "git lfs pull"),
+                (b"GGUF\x03\0\0\0" + bytes(100), "GGUF file", "made of"),
+                (b"PK\x03\x04\0\0\x08\x08" + bytes(100), "zip archive", "convert it"),
+                (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "pickle", "convert it"),
+                (b'{\n  "metadata": {}}', "JSON file", "its directory"))
+        for content, *words in rows:
+            with open(self.path("in.safetensors"), "wb") as f:
+                f.write(content)
+            self.compress_fails(self.path("in.safetensors"), INVALID, "in.safetensors", *words)
+            for command in (("decompress", self.path("in.safetensors"), self.path("out.safetensors")),
+                            ("inspect", self.path("in.safetensors"))):
+                self.fails(run(*command), INVALID, *words)
+        source = small_directory(self.path("in"))
+        self.compress_fails(os.path.join(source, "model.safetensors.index.json"), INVALID, "JSON file")
+        with open(os.path.join(source, "model-00001-of-00002.safetensors"), "wb") as f:
+            f.write(rows[0][0])
+        self.compress_fails(source, INVALID, "model-00001-of-00002.safetensors", "git lfs pull", out="out")
+
     def test_a_header_longer_than_the_file(self):
         with open(self.path("in.safetensors"), "wb") as f:
             f.write(struct.pack("<Q", 1 << 62) + b"{}")
