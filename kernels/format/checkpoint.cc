@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <system_error>
 
 #include "kernels/format/checkpoint_index.h"
@@ -24,6 +25,31 @@ absl::Status Refuse(const fs::path& path, std::string_view reason) {
   return absl::InvalidArgumentError(Cat(Printable(path.string()), ": ", reason));
 }
 
+bool IsDirectory(const fs::path& path) {
+  std::error_code unknown;
+  return fs::is_directory(path, unknown);
+}
+
+// Of a directory models--ORG--NAME of the Hugging Face cache, the snapshot that is checked out as
+// `main`, or the first; empty for other directories. Its blobs are the same files once more.
+std::string SnapshotIn(const fs::path& path) {
+  const fs::path snapshots = path / "snapshots";
+  if (!IsDirectory(snapshots) || !IsDirectory(path / "blobs")) return "";
+  constexpr uint64_t kMaxRevisionBytes = 256;
+  const auto revision = ReadSmallFile((path / "refs" / "main").string(), kMaxRevisionBytes);
+  std::string main(revision.ok() ? *revision : "");
+  main.erase(std::find_if(main.begin(), main.end(), [](char c) { return c == '\n' || c == '/'; }),
+             main.end());
+  if (!main.empty() && IsDirectory(snapshots / main)) return (snapshots / main).string();
+  std::set<std::string> found;
+  std::error_code error;
+  fs::directory_iterator entry(snapshots, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    found.insert(entry->path().string());
+  }
+  return found.empty() ? snapshots.string() + "/REVISION" : *found.begin();
+}
+
 // Walks a directory. Links may make it seem endless, so every entry counts towards the limit.
 class Listing {
  public:
@@ -34,6 +60,10 @@ class Listing {
     if (depth > kMaxDirectoryDepth) {
       return Refuse(root_ / relative, Cat("directories nested deeper than ", kMaxDirectoryDepth,
                                           " levels (a symbolic link to its own parent?)"));
+    }
+    if (const std::string snapshot = SnapshotIn(root_ / relative); !snapshot.empty()) {
+      return Refuse(root_ / relative,
+                    Cat("is a Hugging Face cache, not a checkpoint; give ", Printable(snapshot)));
     }
     std::error_code error;
     fs::directory_iterator entry(root_ / relative, error);

@@ -25,7 +25,8 @@ struct Checkpoint {
   // Opens `path`. In a directory every *.safetensors below it is read; symbolic links are followed
   // (the Hugging Face cache is made of them), hidden directories (.git, .cache) left
   // out; a hidden file counts among the other files.
-  // Errors: NOT_FOUND (also a dangling link); INVALID_ARGUMENT: a directory without safetensors,
+  // Errors: NOT_FOUND (also a dangling link); INVALID_ARGUMENT: a directory without safetensors, a
+  // Hugging Face cache with its blobs (models--ORG--NAME), where one of its snapshots is meant,
   // one nested over 8 levels or with over 100,000 entries, headers over 100 MB or with over
   // kMaxTensors in all its files together, a tensor in two files, an index
   // (*.safetensors.index.json) that names a missing file or tensor; those of SafetensorsFile::Open.

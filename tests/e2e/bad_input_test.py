@@ -100,6 +100,25 @@ class BadFiles(EndToEnd):
         os.mkdir(self.path("in"))
         self.compress_fails(self.path("in"), INVALID, "in", out="out")
 
+    def test_a_hugging_face_cache(self):
+        """Its blobs, the original weights without an ending, would be copied beside the output."""
+        cache = self.path("hub", "models--me--small")
+        os.makedirs(os.path.join(cache, "blobs"))
+        os.makedirs(os.path.join(cache, "refs"))
+        older, newer = (os.path.join(cache, "snapshots", name) for name in ("0abc", "9def"))
+        os.makedirs(older)
+        source = small_directory(self.path("dir"))
+        shutil.copytree(source, newer)
+        for given in (self.path("hub"), cache):
+            self.compress_fails(given, INVALID, cache + ": is a Hugging Face cache", older, out="out")
+        with open(os.path.join(cache, "refs", "main"), "w") as f:
+            f.write("9def")
+        for given in (self.path("hub"), cache):
+            self.compress_fails(given, INVALID, cache + ": is a Hugging Face cache", "; give " + newer, out="out")
+        self.ok(run("compress", newer, self.path("out")))
+        self.ok(run("compress", source, self.path("expected")))
+        self.assertEqual(harness.tree(self.path("out")), harness.tree(self.path("expected")))
+
     def test_compressed_twice(self):
         source = small_file(self.path("in.safetensors"))
         self.ok(run("compress", source, self.path("c.safetensors")))

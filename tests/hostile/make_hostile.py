@@ -300,6 +300,8 @@ index_case("escape_inside", "a path leaves the directory on the way", index_of({
 index_case("absolute", "a path is absolute", index_of({"w": "/model.safetensors"}))
 case("shards_same_tensor", "checkpoint", "a tensor is in two files")(
     lambda: {"model-1.safetensors": PLAIN, "model-2.safetensors": PLAIN})
+case("hub_cache", "checkpoint", "a Hugging Face cache, with its blobs")(
+    lambda: {"blobs/0": PLAIN, "refs/main": b"0abc", "snapshots/0abc/model.safetensors": PLAIN})
 case("shards_none", "checkpoint", "a directory without .safetensors")(lambda: {"config.json": b"{}"})
 
 WEIGHTS = file_of({"w": tensor("U8", [4], 0, 4), "v.weight": tensor("F32", [1, 1], 4, 8)}, FOUR * 2)
@@ -457,8 +459,9 @@ has no case.
 
 def write(path, content):
     if isinstance(content, dict):
-        os.makedirs(path)
+        os.makedirs(path, exist_ok=True)
         for name, data in content.items():
+            os.makedirs(os.path.join(path, os.path.dirname(name)), exist_ok=True)
             write(os.path.join(path, name), data)
         return
     with open(path, "wb") as out:

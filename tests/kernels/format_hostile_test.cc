@@ -198,6 +198,7 @@ constexpr Case kCheckpoints[] = {
      "/model.safetensors.index.json: tensor 'w': its file '/model.safetensors' is not below the "
      "index"},
     {"shards_same_tensor", "/model-2.safetensors: tensor 'w': is also in 'model-1.safetensors'"},
+    {"hub_cache", ": is a Hugging Face cache, not a checkpoint; give .."},
     {"shards_none", ": has no .safetensors file"},
 };
 
