@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/leftovers.h"
 #include "client/output.h"
+#include "client/rpc_status.h"
 #include "client/temporary_directory.h"
 #include "server/server.h"
 
@@ -122,7 +123,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedServer>> EmbeddedServer::Start(const Opti
     fs::create_directories(state, error);
     if (!error) {
       auto server = StartIn(Home(absl::StrCat(state, "/", options.resume_key)), options);
-      if (server.ok()) return server;
+      if (server.ok() || ErrorReason(server.status()) == kKeyInUse) return server;
     }
   }
   auto scratch = TemporaryDirectory::Create(TemporaryDirectory::SystemParent(), "seedlm");

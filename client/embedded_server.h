@@ -17,6 +17,9 @@ namespace seedlm::client {
 // Of an engine in the process, in bytes, where nothing else is said.
 inline constexpr int64_t kIndexMemory = int64_t{1} << 30;
 
+// ErrorReason of Start.
+inline constexpr char kKeyInUse[] = "DATA_DIR_IN_USE";
+
 // Runs until it is destroyed; then its data directory is removed, unless it was there before,
 // KeepState was called or the process was killed. That lies in the user's state directory or the
 // system's temporary one, never beside an output: SQLite needs a file system with locks, and NFS
@@ -30,10 +33,11 @@ class EmbeddedServer {
     int64_t index_memory = kIndexMemory;  // as the server's --index-memory
     bool index_cache = false;             // keep the index in the user's cache directory
     // What belongs together: a server that is given the same key finds the jobs of one that was
-    // killed or kept its state. Where the state directory cannot be used, as by another process
-    // that has the key, nothing is found and nothing kept. Empty: the same.
+    // killed or kept its state. Where the state directory cannot be used nothing is found and
+    // nothing kept. Empty: the same.
     std::string resume_key = {};
   };
+  // Errors: reason kKeyInUse if another process has the key; those of the server.
   static absl::StatusOr<std::unique_ptr<EmbeddedServer>> Start(const Options& options);
   virtual ~EmbeddedServer() = default;
 

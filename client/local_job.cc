@@ -45,8 +45,10 @@ class LocalJob {
     if (!followed.ok()) return AfterError(followed.status(), out);
     if (MayGoOn(followed->job)) {
       session_.embedded->KeepState();
-      PrintNote(absl::StrCat("what is done is kept", ShareDone(followed->job.progress()),
-                             ": the same command goes on where this one stopped"));
+      const bool in_the_way = absl::IsAlreadyExists(EndOf(followed->job, ""));
+      PrintNote(absl::StrCat("what is done is kept", ShareDone(followed->job.progress()), ": ",
+                             in_the_way ? absl::StrCat("once ", out, " has been moved away, ") : "",
+                             "the same command goes on where this one stopped"));
     } else if (followed->job.state() != v1::JOB_STATE_SUCCEEDED) {
       (void)Forget();
     } else {

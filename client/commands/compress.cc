@@ -13,6 +13,7 @@
 #include "client/output.h"
 #include "client/output_path.h"
 #include "client/report/report_file.h"
+#include "client/rpc_status.h"
 #include "client/session.h"
 #include "client/transfer.h"
 #include "kernels/format/checkpoint.h"
@@ -73,11 +74,16 @@ absl::StatusOr<Paths> CheckPaths(const Options& options) {
 
 absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
   if (!options.server.empty()) return Connect(options.server);
-  return StartEmbedded({.threads = options.engine.threads.value_or(0),
-                        .search = options.engine.search.value_or("auto"),
-                        .index_memory = options.engine.index_memory.value_or(kIndexMemory),
-                        .index_cache = true,
-                        .resume_key = ResumeKey(paths.out)});
+  auto session = StartEmbedded({.threads = options.engine.threads.value_or(0),
+                                .search = options.engine.search.value_or("auto"),
+                                .index_memory = options.engine.index_memory.value_or(kIndexMemory),
+                                .index_cache = true,
+                                .resume_key = ResumeKey(paths.out)});
+  if (ErrorReason(session.status()) == kKeyInUse) {
+    return absl::UnavailableError(
+        paths.out + ": another seedlm is writing it; wait for that one, or choose another output");
+  }
+  return session;
 }
 
 // Uploads where the server cannot read IN itself.

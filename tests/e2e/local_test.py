@@ -126,6 +126,36 @@ class GoingOn(EndToEnd):
         self.assertEqual(read(self.path("out")), self.expected())
         self.assertEqual(self.listing(), ["expected", "in.safetensors", "out", "state"])
 
+    def test_a_second_one_to_the_same_output_is_refused(self):
+        first = self.compress()
+        harness.wait_for(lambda: recorded_pieces(self.state) >= 1, 60)
+        first.send_signal(signal.SIGSTOP)
+        before = self.listing()
+        second = self.compress()
+        out, err = second.communicate(timeout=30)
+        self.assertEqual((second.returncode, out), (harness.UNAVAILABLE, ""), err)
+        self.assertEqual(err, f"seedlm: error: {os.path.realpath(self.path('out'))}: another seedlm is writing it; "
+                              "wait for that one, or choose another output\n")
+        self.assertEqual(self.listing(), before)
+        first.send_signal(signal.SIGCONT)
+        _, err = first.communicate(timeout=60)
+        self.assertEqual(first.returncode, 0, err)
+        self.assertEqual(read(self.path("out")), self.expected())
+
+    def test_an_output_that_appears_meanwhile(self):
+        """What is said of the same command is true."""
+        process = self.compress()
+        harness.wait_for(lambda: recorded_pieces(self.state) >= 2, 60)
+        with open(self.path("out"), "w") as f:
+            f.write("of somebody else")
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, EXISTS, err)
+        self.assertRegex(err, "what is done is kept, 100 % of the weights: once .*/out has been moved away, "
+                              "the same command goes on")
+        self.assertEqual(read(self.path("out")), b"of somebody else")
+        os.remove(self.path("out"))
+        self.finishes_what_is_there()
+
     def test_what_an_interrupt_left_may_be_removed(self):
         self.interrupted_after(3, signal.SIGINT)
         staged = glob.glob(self.path(".out.*.seedlm-partial"))
