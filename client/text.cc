@@ -58,6 +58,12 @@ std::string FormatShape(std::span<const int64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
+std::string FormatIdentical(int64_t tensors) {
+  if (tensors == 0) return "";
+  return absl::StrCat(tensors, tensors == 1 ? " other tensor is" : " other tensors are",
+                      " byte-identical\n");
+}
+
 size_t CountCharacters(std::string_view text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), BeginsCharacter));
 }

@@ -96,8 +96,7 @@ std::string ToText(const v1::VerifyArtifactResponse& checked) {
                         checked.files_summed(), " files have the sums that the job recorded\n");
   }
   table.AddRow({"all", "", absl::StrFormat("%.4f", checked.relative_error()), ""});
-  return absl::StrCat(table.Render(), checked.passed_through(),
-                      " other tensors are byte-identical\n");
+  return table.Render() + FormatIdentical(checked.passed_through());
 }
 
 nlohmann::ordered_json ToJson(const v1::VerifyArtifactResponse& checked) {

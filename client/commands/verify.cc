@@ -11,6 +11,7 @@
 #include "client/progress_bar.h"
 #include "client/table.h"
 #include "client/text.h"
+#include "kernels/format/packed_tensor.h"
 #include "kernels/verify/verifier.h"
 
 namespace seedlm::client {
@@ -42,8 +43,7 @@ std::string ToText(const verify::VerifyReport& report, bool with_outputs) {
   add({"all", "", absl::StrFormat("%.4f", report.relative_error()),
        absl::StrFormat("%.4g", report.max_error())},
       "");
-  return absl::StrCat(table.Render(), report.passed_through.size(),
-                      " other tensors are byte-identical\n");
+  return table.Render() + FormatIdentical(static_cast<int64_t>(report.passed_through.size()));
 }
 
 nlohmann::ordered_json ToJson(const verify::VerifyReport& report) {
@@ -67,6 +67,16 @@ nlohmann::ordered_json ToJson(const verify::VerifyReport& report) {
   return json;
 }
 
+// The original must not be compressed itself: nothing of it has its name then.
+absl::Status CheckOriginal(const std::string& path, const format::Checkpoint& original) {
+  for (const auto& file : original.files) {
+    if (!file.file->metadata().contains(std::string(format::kMetadataKey))) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": is compressed itself; give the checkpoint that was compressed"));
+  }
+  return absl::OkStatus();
+}
+
 // A file that is refused for its structure is a damaged one, and the check has failed.
 absl::StatusOr<ExitCode> Refused(const Options& options, const absl::Status& status) {
   if (!absl::IsInvalidArgument(status)) return status;
@@ -84,6 +94,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (!original_path.ok()) return original_path.status();
   const auto original = format::Checkpoint::Open(*original_path);
   if (!original.ok()) return original.status();
+  if (absl::Status status = CheckOriginal(options.original, *original); !status.ok()) return status;
   const auto compressed_path = InputPath(options.compressed);
   if (!compressed_path.ok()) return compressed_path.status();
   const auto compressed = verify::OpenPackedCheckpoint(*compressed_path);

@@ -38,6 +38,12 @@ TEST_CASE("shares") {
   CHECK(FormatPercent(0, 0) == "0.0 %");
 }
 
+TEST_CASE("tensors that are identical") {
+  CHECK(FormatIdentical(0).empty());
+  CHECK(FormatIdentical(1) == "1 other tensor is byte-identical\n");
+  CHECK(FormatIdentical(3) == "3 other tensors are byte-identical\n");
+}
+
 TEST_CASE("shapes and names") {
   CHECK(FormatShape(std::vector<int64_t>{384, 1536}) == "[384, 1536]");
   CHECK(FormatShape({}) == "[]");

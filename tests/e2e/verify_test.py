@@ -133,6 +133,9 @@ class Verify(EndToEnd):
     def test_the_wrong_arguments(self):
         self.fails(run("verify", self.source, self.source), INVALID, "in.safetensors",
                    "no compressed tensor")
+        for compressed in (self.good, self.source):
+            self.fails(run("verify", compressed, self.good), INVALID, self.good, "is compressed itself",
+                       "the checkpoint that was compressed")
         self.fails(run("verify", self.path("none"), self.source), NOT_FOUND, "none")
         self.fails(run("verify", self.good, self.path("none")), NOT_FOUND, "none")
 
