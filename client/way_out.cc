@@ -54,6 +54,9 @@ constexpr Row kByText[] = {
     {"No such file or directory", "check the path"},
     {"File name too long", "choose a shorter name"},
     {"Too many levels of symbolic links", "correct the links, or give what they should lead to"},
+    {"': is also in '", "keep one of the two files there, and move the other away"},
+    {"': its file '", "download that file too, or correct the index"},
+    {"': is not in its file '", "download index and files again, of one revision"},
     {"has no .safetensors file", "give a directory of .safetensors files, or one file"},
 };
 

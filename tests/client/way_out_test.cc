@@ -46,6 +46,11 @@ TEST_CASE("the reason and the text say more than the code") {
   CHECK(absl::StrContains(WithWayOut(absl::InternalError("/d/f: cannot read: Input/output error")),
                           "; check the disk"));
   CHECK(absl::StrContains(WithWayOut(absl::InternalError("oops")), "; this is a defect"));
+  const std::string index = "/d/model.safetensors.index.json: tensor 'w'";
+  CHECK(WithWayOut(absl::InvalidArgumentError(index + ": its file 'a.safetensors' is missing")) ==
+        index +
+            ": its file 'a.safetensors' is missing; download that file too, or correct the "
+            "index");
 }
 
 }  // namespace

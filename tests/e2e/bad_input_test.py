@@ -119,6 +119,21 @@ class BadFiles(EndToEnd):
         self.ok(run("compress", source, self.path("expected")))
         self.assertEqual(harness.tree(self.path("out")), harness.tree(self.path("expected")))
 
+    def test_files_that_do_not_fit_each_other(self):
+        """Nothing is damaged: the way out says which file to move or to download."""
+        source = small_directory(self.path("in"))
+        first = "model-00001-of-00002.safetensors"
+        shutil.copyfile(os.path.join(source, first), os.path.join(source, "other.safetensors"))
+        self.compress_fails(source, INVALID, "other.safetensors", "is also in '" + first, "; keep one of the two",
+                            out="out")
+        os.remove(os.path.join(source, "other.safetensors"))
+        small_file(os.path.join(source, first), seed=9)
+        self.compress_fails(source, INVALID, "is not in its file '" + first, "; download index and files again",
+                            out="out")
+        os.remove(os.path.join(source, first))
+        self.compress_fails(source, INVALID, "its file '" + first + "' is missing", "; download that file too",
+                            out="out")
+
     def test_compressed_twice(self):
         source = small_file(self.path("in.safetensors"))
         self.ok(run("compress", source, self.path("c.safetensors")))
