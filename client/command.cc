@@ -112,6 +112,8 @@ Option Command::AddFlag(const std::string& names, bool& value, const std::string
   return Option(*app_->add_flag(names, value, description));
 }
 
+void Command::Note(const std::string& text) { app_->footer(text + "\n" + app_->get_footer()); }
+
 void Command::CheckAll(const std::string& option, std::function<std::string()> problem) {
   app_->parse_complete_callback([option, problem = std::move(problem)] {
     if (const std::string text = problem(); !text.empty()) {

@@ -61,6 +61,9 @@ class Command {
   Option Add(const std::string& names, Value& value, const std::string& description);
   Option AddFlag(const std::string& names, bool& value, const std::string& description);
 
+  // Shown by --help below the options, in front of the exit codes. A paragraph with its line's end.
+  void Note(const std::string& text);
+
   // Runs when all options are parsed; a text that is not empty is a parse error about `option`.
   void CheckAll(const std::string& option, std::function<std::string()> problem);
 

@@ -28,6 +28,15 @@ v1::ScaleRule ScaleFor(const SpecOptions& options) {
   return v1::SCALE_FITTED;
 }
 
+constexpr char kSelectionNote[] =
+    "Compressed by default: tensors of two dimensions and dtype F32, F16 or BF16 whose name ends "
+    "in\n"
+    "'.weight', both sides at least 64, the name none of *embed*, *lm_head*, *wte*, *wpe*, *norm*. "
+    "With\n"
+    "--include those of its patterns are compressed instead, of whatever name and size: to add one "
+    "to\n"
+    "the default, name all. 'seedlm estimate IN' lists what is left out, and why.\n";
+
 }  // namespace
 
 void AddSpecOptions(Command& command, SpecOptions& options) {
@@ -42,10 +51,11 @@ void AddSpecOptions(Command& command, SpecOptions& options) {
            "Levels: fitted (default), pow2 (default with nearest) or paper")
       .OneOf({"fitted", "pow2", "paper"});
   command
-      .Add("--include", options.include,
-           "Compress the tensors of this name, instead of those that are compressed by default: a "
-           "glob, in which only * and ? stand for others, or re:EXPRESSION. It must match the whole "
-           "name, such as 'model.layers.*.o_proj.weight', of at least one tensor (repeatable)")
+      .Add(
+          "--include", options.include,
+          "Compress the tensors of this name, instead of those that are compressed by default: a "
+          "glob, in which only * and ? stand for others, or re:EXPRESSION. It must match the whole "
+          "name, such as 'model.layers.*.o_proj.weight', of at least one tensor (repeatable)")
       .OneValueEach();
   command
       .Add("--exclude", options.exclude,
@@ -53,6 +63,7 @@ void AddSpecOptions(Command& command, SpecOptions& options) {
            "(repeatable)")
       .OneValueEach();
   command.Add("--backend", options.backend, "What searches; see seedlm devices").Default("auto");
+  command.Note(kSelectionNote);
   command.CheckAll("--fit nearest", [&options] {
     return options.fit == "nearest" && options.scale == "fitted"
                ? "cannot use fitted levels; give --scale pow2 or --scale paper"

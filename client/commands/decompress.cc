@@ -78,7 +78,9 @@ void AddDecompress(Command& app) {
   Command sub = app.Subcommand("decompress", "Restore an ordinary checkpoint");
   sub.Add("IN", options->in, "A compressed file or directory").Required();
   sub.Add("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR").Required();
-  sub.Add("--dtype", options->dtype, "Of restored tensors: source, f32, f16 or bf16")
+  sub.Add("--dtype", options->dtype,
+          "Of the tensors that were compressed: source (each as it was before), f32, f16 or bf16. The "
+          "others, and torch_dtype in config.json, stay as they are")
       .OneOf({"source", "f32", "f16", "bf16"})
       .Default("source");
   sub.AddFlag("--force", options->force, "Replace OUT if it exists");

@@ -471,6 +471,17 @@ class Look(EndToEnd):
         self.assertIn("130", self.ok(run("--help")).out)
         self.assertIn("--bits", self.ok(run("compress", "--help")).out)
 
+    def test_help_says_what_people_trip_over(self):
+        for command in ("compress", "submit", "estimate"):
+            text = " ".join(self.ok(run(command, "--help")).out.split())
+            for word in ("Compressed by default: ", "*lm_head*", "at least 64", "compressed instead",
+                         "match the whole name", "only * and ?"):
+                self.assertIn(word, text, command)
+        compress = " ".join(self.ok(run("compress", "--help")).out.split())
+        self.assertRegex(compress, "transformers, vLLM, llama.cpp do not: .*seedlm decompress OUT DIR")
+        self.assertRegex(" ".join(self.ok(run("decompress", "--help")).out.split()),
+                         "--dtype .*Of the tensors that were compressed.*others.*config.json")
+
 
 if __name__ == "__main__":
     harness.main()
