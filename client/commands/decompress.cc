@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -36,6 +37,16 @@ std::string Summary(const Options& options, const std::string& out,
                    {"tensor_bytes", plan.tensor_bytes}});
 }
 
+// Weights that became infinite, by tensor.
+using Overflows = std::map<const format::PackedTensor*, int64_t>;
+
+void PrintOverflow(const format::PackedTensor& tensor, int64_t count) {
+  PrintNote(absl::StrFormat(
+      "warning: tensor '%s': %d of %d weights are too large for the dtype and became "
+      "infinite; give another --dtype, such as f32",
+      Printable(tensor.name), count, tensor.rows * tensor.columns));
+}
+
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   const auto in = InputPath(options.in);
   if (!in.ok()) return in.status();
@@ -53,12 +64,15 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (!status.ok()) return status;
   ProgressBar bar;
   ProgressView view{.total = static_cast<int64_t>(plan->tensor_bytes), .bytes = true};
-  const auto progress = [&](const format::RestoredTensor& tensor, uint64_t bytes) -> absl::Status {
+  Overflows overflows;
+  const auto progress = [&](const format::RestoredTensor& tensor,
+                            const format::RestoredBatch& batch) -> absl::Status {
     if (interrupt.requested()) {
       return absl::CancelledError(options.out + ": interrupted; nothing was written");
     }
     if (view.done == 0) RegisterOpenOutputs();  // for a second interrupt
-    view.done += static_cast<int64_t>(bytes);
+    if (batch.overflows > 0) overflows[tensor.packed] += batch.overflows;
+    view.done += static_cast<int64_t>(batch.bytes);
     view.current = tensor.name();
     bar.Update(view);
     return absl::OkStatus();
@@ -67,6 +81,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   status = format::RestoreCheckpoint(*plan, *out, exists, progress);
   bar.Clear();
   if (!status.ok()) return status;
+  for (const auto& [tensor, count] : overflows) PrintOverflow(*tensor, count);
   PrintOut(Summary(options, *out, *plan));
   return kOk;
 }
@@ -79,7 +94,8 @@ void AddDecompress(Command& app) {
   sub.Add("IN", options->in, "A compressed file or directory").Required();
   sub.Add("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR").Required();
   sub.Add("--dtype", options->dtype,
-          "Of the tensors that were compressed: source (each as it was before), f32, f16 or bf16. The "
+          "Of the tensors that were compressed: source (each as it was before), f32, f16 or bf16. "
+          "The "
           "others, and torch_dtype in config.json, stay as they are")
       .OneOf({"source", "f32", "f16", "bf16"})
       .Default("source");

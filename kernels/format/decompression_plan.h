@@ -59,16 +59,21 @@ struct DecompressionPlan {
 absl::StatusOr<DecompressionPlan> PlanDecompression(const Checkpoint& checkpoint,
                                                     RestoredDType dtype);
 
-// Told after each batch: the tensor and the bytes of it just written. A status that is not OK stops
-// the work and is returned.
+// What was just written of a tensor.
+struct RestoredBatch {
+  uint64_t bytes = 0;
+  int64_t overflows = 0;  // weights too large for the dtype, which became infinite
+};
+
+// Told after each batch. A status that is not OK stops the work and is returned.
 using RestoreProgress =
-    absl::FunctionRef<absl::Status(const RestoredTensor& tensor, uint64_t bytes_written)>;
+    absl::FunctionRef<absl::Status(const RestoredTensor& tensor, const RestoredBatch& batch)>;
 
 // Writes one tensor of the plan through the writer of its file: decoded, rounded once to the dtype
-// of the layout (float16: what is too large becomes infinite), or copied. Uses a few MiB of memory
-// whatever the tensor's size. Thread-safe for different tensors.
-// Errors: INVALID_ARGUMENT naming tensor, row and block of a zero seed; FAILED_PRECONDITION if the
-// source changed; those of writing.
+// of the layout (what is too large for float16 becomes infinite), or copied. Uses a few MiB of
+// memory whatever the tensor's size. Thread-safe for different tensors. Errors: INVALID_ARGUMENT
+// naming tensor, row and block of a zero seed; FAILED_PRECONDITION if the source changed; those of
+// writing.
 absl::Status RestoreTensor(const DecompressionPlan& plan, const RestoredTensor& tensor,
                            const SafetensorsWriter& writer, RestoreProgress progress);
 

@@ -13,21 +13,31 @@ namespace {
 
 constexpr size_t kBatchBytes = 4 << 20;  // written at once
 
-void Append(DType dtype, std::span<const float> weights, std::vector<std::byte>& bytes) {
+// The exponent of a half, all bits set: infinite, as no weight is NaN.
+bool IsInfinite(DType dtype, uint16_t half) {
+  const uint16_t exponent = dtype == DType::kF16 ? 0x7C00 : 0x7F80;
+  return (half & exponent) == exponent;
+}
+
+// How many weights are too large for the dtype.
+int64_t Append(DType dtype, std::span<const float> weights, std::vector<std::byte>& bytes) {
   const size_t width = static_cast<size_t>(BitWidth(dtype)) / 8;
   const size_t begin = bytes.size();
   bytes.resize(begin + weights.size() * width);
   std::byte* out = bytes.data() + begin;
   if (dtype == DType::kF32) {
     std::memcpy(out, weights.data(), weights.size_bytes());
-    return;
+    return 0;
   }
+  int64_t overflows = 0;
   for (const float weight : weights) {
     const uint16_t half =
         dtype == DType::kF16 ? codec::ToFloat16(weight) : codec::ToBfloat16(weight);
     std::memcpy(out, &half, sizeof half);
     out += sizeof half;
+    overflows += IsInfinite(dtype, half);
   }
+  return overflows;
 }
 
 // Decodes one tensor from the first row to the last and writes it in batches.
@@ -52,7 +62,7 @@ class Decoder {
     for (int64_t row = piece.range().first_row; row < piece.range().end_row(); ++row) {
       if (absl::Status status = piece.CheckRow(row); !status.ok()) return status;
       piece.DecodeRow(row, weights_);
-      Append(dtype_, weights_, bytes_);
+      overflows_ += Append(dtype_, weights_, bytes_);
     }
     return bytes_.size() < kBatchBytes ? absl::OkStatus() : Flush();
   }
@@ -62,8 +72,9 @@ class Decoder {
     if (bytes_.empty()) return absl::OkStatus();
     absl::Status status = writer_.Write(packed_.name, written_, bytes_);
     written_ += bytes_.size();
-    if (status.ok()) status = progress_(tensor_, bytes_.size());
+    if (status.ok()) status = progress_(tensor_, {bytes_.size(), overflows_});
     bytes_.clear();
+    overflows_ = 0;
     return status;
   }
 
@@ -74,6 +85,7 @@ class Decoder {
   RestoreProgress progress_;
   std::vector<float> weights_;    // of a row in a piece
   std::vector<std::byte> bytes_;  // to be written
+  int64_t overflows_ = 0;         // among these
   uint64_t written_ = 0;
 };
 
@@ -82,7 +94,7 @@ absl::Status CopyTensor(const DecompressionPlan& plan, const RestoredTensor& ten
   return plan.files[tensor.file].file->ReadInPieces(
       *tensor.other, [&](uint64_t offset, std::span<const std::byte> piece) {
         absl::Status status = writer.Write(tensor.other->name, offset, piece);
-        return status.ok() ? progress(tensor, piece.size()) : status;
+        return status.ok() ? progress(tensor, {piece.size(), 0}) : status;
       });
 }
 

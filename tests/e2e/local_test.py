@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import struct
 import time
 import unittest
 
@@ -408,6 +409,22 @@ class Decompress(EndToEnd):
             self.ok(run("decompress", self.path("c.safetensors"), out, "--dtype", name))
             self.assertEqual(read_safetensors(out)[0][PACKED][0], dtype)
             self.assertEqual(read_safetensors(out)[0]["embed_tokens.weight"][0], "F16")
+
+    def test_weights_too_large_for_the_dtype_are_told(self):
+        weights = harness.gaussian(3, 64 * 64, 1e5)
+        harness.write_safetensors(self.path("large.safetensors"), {
+            "large.weight": ("F32", (64, 64), harness.to_bytes("F32", weights)),
+            "small.weight": harness.tensor("F32", (64, 64), 4)})
+        self.ok(run("compress", self.path("large.safetensors"), self.path("lc.safetensors")))
+        for dtype in ("source", "f32", "bf16"):
+            result = self.ok(run("decompress", self.path("lc.safetensors"), self.path(dtype), "--dtype", dtype))
+            self.assertEqual(result.err, "")
+        result = self.ok(run("decompress", self.path("lc.safetensors"), self.path("f16"), "--dtype", "f16"))
+        halves = struct.unpack("<4096H", read_safetensors(self.path("f16"))[0]["large.weight"][2])
+        infinite = sum(h & 0x7FFF == 0x7C00 for h in halves)
+        self.assertGreater(infinite, 1000)
+        self.assertEqual(result.err, f"seedlm: warning: tensor 'large.weight': {infinite} of 4096 weights are too "
+                                     "large for the dtype and became infinite; give another --dtype, such as f32\n")
 
     def test_json(self):
         out = self.path("back.safetensors")

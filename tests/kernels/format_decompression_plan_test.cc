@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-absl::Status Quiet(const RestoredTensor&, uint64_t) { return absl::OkStatus(); }
+absl::Status Quiet(const RestoredTensor&, const RestoredBatch&) { return absl::OkStatus(); }
 
 void WritePacked(const std::string& path, std::vector<TensorData> planes, DType dtype,
                  const codec::Profile& profile = codec::k4bit) {
@@ -68,11 +68,12 @@ TEST_CASE("a source that is truncated while it is restored is an error, and leav
   std::string next = "w_packed";
   SECTION("before its first code") { std::filesystem::resize_file(directory.path("in"), 8); }
   SECTION("between two tensors") { next = "v"; }
-  const absl::Status status = RestoreCheckpoint(
-      *plan, directory.path("out"), IfExists::kFail, [&](const RestoredTensor&, uint64_t) {
-        std::filesystem::resize_file(directory.path("in"), 8);
-        return absl::OkStatus();
-      });
+  const absl::Status status =
+      RestoreCheckpoint(*plan, directory.path("out"), IfExists::kFail,
+                        [&](const RestoredTensor&, const RestoredBatch&) {
+                          std::filesystem::resize_file(directory.path("in"), 8);
+                          return absl::OkStatus();
+                        });
   CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(status.message() == directory.path("in") + ": became shorter while tensor '" + next +
                                 "' was being read; start again");
@@ -131,13 +132,14 @@ TEST_CASE("rows longer than a batch and many batches give the same bytes") {
   REQUIRE(Message(plan.status()) == "");
   uint64_t told = 0;
   uint64_t largest = 0;
-  const absl::Status status = RestoreCheckpoint(*plan, directory.path("out"), IfExists::kFail,
-                                                [&](const RestoredTensor& tensor, uint64_t bytes) {
-                                                  CHECK(tensor.name() == "w");
-                                                  told += bytes;
-                                                  largest = std::max(largest, bytes);
-                                                  return absl::OkStatus();
-                                                });
+  const absl::Status status =
+      RestoreCheckpoint(*plan, directory.path("out"), IfExists::kFail,
+                        [&](const RestoredTensor& tensor, const RestoredBatch& batch) {
+                          CHECK(tensor.name() == "w");
+                          told += batch.bytes;
+                          largest = std::max(largest, batch.bytes);
+                          return absl::OkStatus();
+                        });
   REQUIRE(Message(status) == "");
   CHECK(told == plan->tensor_bytes);
   CHECK(plan->tensor_bytes == static_cast<uint64_t>(rows) * columns * 4);
@@ -220,7 +222,7 @@ TEST_CASE("what fails on the way leaves nothing") {
     const auto plan = PlanDecompression(*Checkpoint::Open(directory.path("in")), std::nullopt);
     const absl::Status status = RestoreCheckpoint(
         *plan, directory.path("out"), IfExists::kFail,
-        [](const RestoredTensor&, uint64_t) { return absl::CancelledError("enough"); });
+        [](const RestoredTensor&, const RestoredBatch&) { return absl::CancelledError("enough"); });
     CHECK(status.code() == absl::StatusCode::kCancelled);
   }
   CHECK(directory.List() == std::vector<std::string>{"in"});
