@@ -39,6 +39,7 @@ class LocalJob {
   absl::StatusOr<Followed> Run(const std::string& out) {
     absl::StatusOr<Followed> followed = RunOnce(out);
     if (followed.ok() && taken_up_ && ErrorReason(EndOf(followed->job, "")) == "SOURCE_CHANGED") {
+      PrintNote("the source has changed: begins anew");
       if (absl::Status status = Forget(); !status.ok()) return status;
       followed = RunOnce(out);
     }

@@ -124,6 +124,7 @@ class GoingOn(EndToEnd):
         process = self.compress()
         _, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(err.count("seedlm: the source has changed: begins anew\n"), 1, err)
         self.assertEqual(read(self.path("out")), self.expected())
         self.assertEqual(self.listing(), ["expected", "in.safetensors", "out", "state"])
 
