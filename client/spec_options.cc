@@ -29,13 +29,11 @@ v1::ScaleRule ScaleFor(const SpecOptions& options) {
 }
 
 constexpr char kSelectionNote[] =
-    "Compressed by default: tensors of two dimensions and dtype F32, F16 or BF16 whose name ends "
-    "in\n"
-    "'.weight', both sides at least 64, the name none of *embed*, *lm_head*, *wte*, *wpe*, *norm*. "
-    "With\n"
-    "--include those of its patterns are compressed instead, of whatever name and size: to add one "
-    "to\n"
-    "the default, name all. 'seedlm estimate IN' lists what is left out, and why.\n";
+    "Compressed by default: tensors of two dimensions and dtype F32, F16 or BF16 whose name ends\n"
+    "in '.weight', both sides at least 64, the name none of *embed*, *lm_head*, *wte*, *wpe*,\n"
+    "*norm*. With --include those of its patterns are compressed instead, of whatever name and\n"
+    "size: to add one to the default, name all. 'seedlm estimate IN' lists what is left out, and\n"
+    "why.\n";
 
 }  // namespace
 

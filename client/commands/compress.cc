@@ -193,8 +193,7 @@ void AddCompress(Command& app) {
   sub.AddFlag("--json", options->json, "The summary as JSON");
   sub.Note(
       "OUT is for programs that know seedlm. transformers, vLLM, llama.cpp do not: give them what\n"
-      "'seedlm decompress OUT DIR' makes of it. A run that was stopped goes on when it is "
-      "repeated.\n");
+      "'seedlm decompress OUT DIR' makes of it. A run that was stopped goes on when repeated.\n");
   sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }
 

@@ -95,8 +95,7 @@ void AddDecompress(Command& app) {
   sub.Add("OUT", options->out, "The same kind: file or directory; DIR/: a file in DIR").Required();
   sub.Add("--dtype", options->dtype,
           "Of the tensors that were compressed: source (each as it was before), f32, f16 or bf16. "
-          "The "
-          "others, and torch_dtype in config.json, stay as they are")
+          "The others, and torch_dtype in config.json, stay as they are")
       .OneOf({"source", "f32", "f16", "bf16"})
       .Default("source");
   sub.AddFlag("--force", options->force, "Replace OUT if it exists");

@@ -61,19 +61,20 @@ class Listing {
       return Refuse(root_ / relative, Cat("directories nested deeper than ", kMaxDirectoryDepth,
                                           " levels (a symbolic link to its own parent?)"));
     }
-    if (const std::string snapshot = SnapshotIn(root_ / relative); !snapshot.empty()) {
-      return Refuse(root_ / relative,
+    const fs::path directory = relative.empty() ? root_ : root_ / relative;
+    if (const std::string snapshot = SnapshotIn(directory); !snapshot.empty()) {
+      return Refuse(directory,
                     Cat("is a Hugging Face cache, not a checkpoint; give ", Printable(snapshot)));
     }
     std::error_code error;
-    fs::directory_iterator entry(root_ / relative, error);
+    fs::directory_iterator entry(directory, error);
     for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
       if (++entries_ > kMaxEntries) {
         return Refuse(root_, Cat("has more than ", kMaxEntries, " entries"));
       }
       if (absl::Status status = AddEntry(*entry, relative, depth); !status.ok()) return status;
     }
-    if (error) return ErrnoToStatus(error.value(), (root_ / relative).string(), "list");
+    if (error) return ErrnoToStatus(error.value(), directory.string(), "list");
     return absl::OkStatus();
   }
 
