@@ -1,11 +1,14 @@
 #include "client/follow.h"
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "client/job_report.h"
 #include "google/rpc/status.pb.h"
+#include "kernels/format/atomic_file.h"
+#include "server/rpc/status_mapping.h"
 
 namespace seedlm::client {
 namespace {
@@ -64,10 +67,9 @@ TEST_CASE("an end that is no success has its exit code") {
   CHECK(ReportEnd(InState(v1::JOB_STATE_SUCCEEDED), "jobs/1") == kOk);
   CHECK(ReportEnd(InState(v1::JOB_STATE_CANCELLED), "jobs/1") == kCancelled);
   v1::Job failed = InState(v1::JOB_STATE_FAILED);
-  failed.mutable_error()->set_code(static_cast<int>(absl::StatusCode::kInternal));
-  failed.mutable_error()->set_message("/d/f: cannot read: Input/output error");
+  *failed.mutable_error() = server::ToProtoStatus(format::ErrnoToStatus(EIO, "/d/f", "read"));
   CHECK(ReportEnd(failed, "jobs/1") == kStorage);
-  failed.mutable_error()->set_message("a defect");
+  *failed.mutable_error() = server::ToProtoStatus(absl::InternalError("a defect"));
   CHECK(ReportEnd(failed, "jobs/1") == kInternal);
 }
 

@@ -1,12 +1,14 @@
 #include "client/way_out.h"
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "client/rpc_status.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "kernels/format/atomic_file.h"
 
 namespace seedlm::client {
 namespace {
@@ -43,7 +45,7 @@ TEST_CASE("the reason and the text say more than the code") {
       WithWayOut(WithReason(absl::StatusCode::kResourceExhausted, "QUEUE_FULL")), "later"));
   CHECK(absl::StrContains(WithWayOut(absl::ResourceExhaustedError("/d: No space left on device")),
                           "; free some space"));
-  CHECK(absl::StrContains(WithWayOut(absl::InternalError("/d/f: cannot read: Input/output error")),
+  CHECK(absl::StrContains(WithWayOut(format::ErrnoToStatus(EIO, "/d/f", "read")),
                           "; check the disk"));
   CHECK(absl::StrContains(WithWayOut(absl::InternalError("oops")), "; this is a defect"));
   const std::string index = "/d/model.safetensors.index.json: tensor 'w'";

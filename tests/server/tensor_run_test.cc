@@ -46,8 +46,8 @@ TEST_CASE("shards cover the rows in order, and the last one that is added says s
 
 TEST_CASE("a shard has as many bytes of the source, whatever their type") {
   Fixture f;
-  WriteSafetensors(f.directory / "in.safetensors", {Bf16Tensor("a.weight", 100, 64, 1u)});
-  const auto file = OpenSafetensors(f.directory / "in.safetensors");
+  WriteSafetensors(f.directory / "half.safetensors", {Bf16Tensor("a.weight", 100, 64, 1u)});
+  const auto file = OpenSafetensors(f.directory / "half.safetensors");
   const format::PlannedTensor planned{0, file->Find("a.weight"), true, ""};
   TensorRun run(0, planned, *file, {}, 640);
   CHECK(run.shards() == 5);
