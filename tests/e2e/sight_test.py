@@ -123,7 +123,7 @@ class Sight(EndToEnd):
         self.assertGreater(value(
             text, 'seedlm_device_busy_seconds_total{backend="cpu",device="host"}'), 0)
         self.assertEqual(value(text, 'seedlm_jobs_ended_total{state="SUCCEEDED"}'), 2)
-        parts = 'seedlm_s3_requests_total{code="2xx",operation="UploadPart"}'
+        parts = 'seedlm_s3_requests_total{code="2xx",operation="PutObject"}'
         self.assertEqual(value(text, parts), 1)
         self.assertEqual(value(text, 'seedlm_s3_requests_total{code="4xx",operation="FirstKey"}'), 1)
         self.assertGreaterEqual(value(text, "seedlm_s3_sent_bytes_total"),
