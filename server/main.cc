@@ -191,8 +191,7 @@ int Run(ServerOptions options) {
 
   const auto server = Server::Start(options);
   if (!server.ok()) {
-    const bool wrong =
-        absl::IsInvalidArgument(server.status()) || absl::IsPermissionDenied(server.status());
+    const bool wrong = absl::IsInvalidArgument(server.status());
     return Fail(wrong ? kExitUsage : kExitCannotStart, server.status());
   }
   g_ready = true;

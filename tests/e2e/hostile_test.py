@@ -35,8 +35,9 @@ class Hostile(EndToEnd):
         for folder in ([], ["--large"]):
             subprocess.run([sys.executable, make_hostile.__file__, *folder, self.path()], check=True)
         before = self.listing()
+        # An output each: of two commands for one, the second would be refused for that.
         runs = [(name, refusal, command) for name, opened_as, refusal, _ in cases
-                for command in commands(opened_as, self.path(name), self.path("out"))]
+                for command in commands(opened_as, self.path(name), self.path("out-" + name))]
         with concurrent.futures.ThreadPoolExecutor(4) as pool:  # they wait for the disk, mostly
             results = pool.map(lambda one: run(*one[2]), runs)
             for (name, refusal, command), result in zip(runs, results):
