@@ -16,7 +16,7 @@ inline void multiply_fp16_rows(
     hls::stream<ap_uint<4> >& flags) {
   units.write(2 * Float16Activation::kUnit);
   bool not_finite = false;
-  ap_int<kFp16Accumulator> accumulator = 0;
+  RowSum<kFp16Accumulator> row;
   const ap_uint<16> lines = chunks * kWordsPerChunk;
   ap_uint<16> line = 0;
   const ap_uint<32> count = words_of(rows, chunks, kWordsPerChunk);
@@ -38,10 +38,9 @@ WORDS:
       const ap_uint<4> coarse = w(17, 15) + x(17, 15);
       total += ap_int<86>(product) << (4 * coarse.to_int());
     }
-    accumulator =
-        line == 0 ? ap_int<kFp16Accumulator>(total) : ap_int<kFp16Accumulator>(accumulator + total);
+    row.add(total, line == 0);
     if (line == lines - 1) {
-      sums.write(accumulator);
+      sums.write(row.value());
       line = 0;
     } else {
       ++line;

@@ -31,6 +31,29 @@ inline ap_uint<32> words_of(ap_uint<32> rows, ap_uint<16> chunks, int words_per_
   return rows * chunks * words_per_chunk;
 }
 
+// A row's exact sum of at most 1,024 terms, in two halves without a carry from one to the other:
+// what must be done before the next word comes is an addition of half the width. `high` may wrap
+// around, as the value is taken modulo 2^W. W even.
+template <int W>
+struct RowSum {
+  static const int kHalf = W / 2;
+  static const int kSpare = 10;
+  ap_uint<kHalf + kSpare> low;
+  ap_int<kHalf> high;
+
+  void add(ap_int<W> term, bool first) {
+#pragma HLS INLINE
+    const ap_uint<kHalf> term_low = term(kHalf - 1, 0);
+    const ap_int<kHalf> term_high = term >> kHalf;
+    low = first ? ap_uint<kHalf + kSpare>(term_low) : ap_uint<kHalf + kSpare>(low + term_low);
+    high = first ? term_high : ap_int<kHalf>(high + term_high);
+  }
+  ap_int<W> value() const {
+#pragma HLS INLINE
+    return (ap_int<W>(high) << kHalf) + ap_int<W>(low);
+  }
+};
+
 // Fills lines of kLine activations, each from one or more beats. Every index into the partitioned
 // dimension is a constant: one write a memory.
 template <class A, int kLine>

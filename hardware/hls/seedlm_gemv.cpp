@@ -82,7 +82,7 @@ void multiply_rows(hls::stream<port_t>& words, typename A::stored_t vector[kMaxC
   // With powers of two the digits are common to all levels, and the caller's row scales have them.
   units.write(exponent_t(unit + A::kUnit + (kPowersOfTwo ? 23 : 0)));
   bool zero_seed = false;
-  ap_int<A::kAccumulatorBits> accumulator = 0;
+  RowSum<A::kAccumulatorBits> row;
   ap_uint<16> chunk = 0;
   const ap_uint<32> count = words_of(rows, chunks, 1);
   // One loop over all rows: the pipeline does not drain between two of them.
@@ -92,9 +92,9 @@ WORDS:
 #pragma HLS LOOP_TRIPCOUNT min = 2048 max = 1835008 avg = 131072
     const ap_int<A::kAccumulatorBits> total =
         word_dot<A, kPowersOfTwo>(words.read(), vector[chunk], digits, shift, zero_seed);
-    accumulator = chunk == 0 ? total : ap_int<A::kAccumulatorBits>(accumulator + total);
+    row.add(total, chunk == 0);
     if (chunk == chunks - 1) {
-      sums.write(accumulator);
+      sums.write(row.value());
       chunk = 0;
     } else {
       ++chunk;
