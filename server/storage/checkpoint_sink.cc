@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -132,6 +133,7 @@ absl::Status CheckpointSink::StageOutputs() {
   for (const auto& [relative_path, content] : plan_.rewritten) {
     if (status.ok()) status = WriteSmallFile(relative_path, content);
   }
+  if (status.ok()) status = CheckRoomForCopies();
   if (status.ok() && target_.result) status = WriteSmallFile(std::string(kResultMarker), "");
   if (status.ok()) status = SyncTree(staging_);
   return status.ok() ? format::SyncDirectory(ParentOf(staging_)) : status;
@@ -222,18 +224,35 @@ absl::StatusOr<std::vector<StoredFile>> CheckpointSink::SumFiles(
   return files;
 }
 
+int64_t CheckpointSink::BytesToCopy() const {
+  int64_t bytes = 0;
+  for (const std::string& relative_path : plan_.copied) {
+    struct stat info {};
+    const std::string path = absl::StrCat(checkpoint_.path, "/", relative_path);
+    if (stat(path.c_str(), &info) == 0) bytes += info.st_size;
+  }
+  return bytes;
+}
+
+// They come last, after hours perhaps.
+absl::Status CheckpointSink::CheckRoomForCopies() const {
+  struct statvfs disk {};
+  if (statvfs(staging_.c_str(), &disk) != 0 || disk.f_blocks == 0) return absl::OkStatus();
+  const auto needed = static_cast<uint64_t>(BytesToCopy());
+  const uint64_t left = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
+  if (needed <= left) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      format::Printable(staging_), ": the files that are copied need ", needed,
+      " bytes, beside the weights the disk has ", left, " left; free some or write elsewhere"));
+}
+
 // Copied files count twice: they are copied, then summed.
 int64_t CheckpointSink::BytesToCommit() const {
   int64_t bytes = static_cast<int64_t>(plan_.output_bytes);
   for (const auto& [relative_path, content] : plan_.rewritten) {
     bytes += static_cast<int64_t>(content.size());
   }
-  for (const std::string& relative_path : plan_.copied) {
-    struct stat info {};
-    const std::string path = absl::StrCat(checkpoint_.path, "/", relative_path);
-    if (stat(path.c_str(), &info) == 0) bytes += 2 * info.st_size;
-  }
-  return bytes;
+  return bytes + 2 * BytesToCopy();
 }
 
 absl::StatusOr<std::vector<StoredFile>> CheckpointSink::Commit(std::stop_token stop,

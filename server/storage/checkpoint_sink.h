@@ -57,7 +57,8 @@ class CheckpointSink {
  public:
   // Makes the staging directory, every output file with its header (space reserved) and the
   // rewritten small files. Errors: those of the publisher (CheckTarget), RESOURCE_EXHAUSTED (disk
-  // full). REQUIRES: checkpoint and plan outlive the sink.
+  // full, or what is left has no room for the files that Commit copies). REQUIRES: checkpoint and
+  // plan outlive the sink.
   static absl::StatusOr<std::unique_ptr<CheckpointSink>> Open(SinkTarget target,
                                                               const format::Checkpoint& checkpoint,
                                                               const format::CompressionPlan& plan,
@@ -106,6 +107,8 @@ class CheckpointSink {
                         const checksum::BytesDone& bytes_done);
   absl::StatusOr<std::vector<StoredFile>> SumFiles(std::stop_token stop,
                                                    const checksum::BytesDone& bytes_done) const;
+  int64_t BytesToCopy() const;
+  absl::Status CheckRoomForCopies() const;
   int64_t BytesToCommit() const;
   absl::StatusOr<std::vector<StoredFile>> SyncAndPublish(std::stop_token stop,
                                                          const CommitHooks& hooks);

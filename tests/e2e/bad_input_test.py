@@ -326,6 +326,16 @@ class BadOutputs(EndToEnd):
             result = run("compress", self.path("big.safetensors"), disk + "/out.safetensors")
             self.fails(result, STORAGE, disk)
             self.assertEqual(os.listdir(disk), [])
+        # The files that are copied at the end have room, too, or nothing is searched.
+        source = small_directory(self.path("in"))
+        with open(os.path.join(source, "pytorch_model.bin"), "wb") as f:
+            f.truncate(2 << 20)
+        os.rmdir(self.path("disk"))
+        with self.small_disk("1536k") as disk:
+            result = run("compress", source, disk + "/out", "--json")
+            self.fails(result, STORAGE, disk + "/out: the files that are copied need 20")
+            self.assertNotIn("kept", result.err)
+            self.assertEqual(os.listdir(disk), [])
         # Decompressing needs room as well.
         self.ok(run("compress", self.path("big.safetensors"), self.path("c.safetensors")))
         os.rmdir(self.path("disk"))
