@@ -137,8 +137,8 @@ int Fail(int exit_code, const absl::Status& status) {
 }
 
 int Print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  return 0;
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
+  return Fail(kExitCannotStart, absl::InternalError("cannot write to stdout"));
 }
 
 void ReloadTokens(Server& server) {

@@ -130,7 +130,9 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
   const auto job = session.jobs->CreateJob(*request, interrupt.token());
   if (!job.ok()) return job.status();
   auto followed = FollowJob(*session.jobs, job->name(), {.cancel_on_interrupt = true}, interrupt);
-  const bool lost = !followed.ok() && !absl::IsCancelled(followed.status());
+  const bool lost = absl::IsUnavailable(followed.status()) ||
+                    absl::IsDeadlineExceeded(followed.status()) ||
+                    absl::IsUnauthenticated(followed.status());
   return lost ? LostSight(followed.status(), job->name()) : std::move(followed);
 }
 

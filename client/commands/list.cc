@@ -33,10 +33,8 @@ std::string JsonList(const std::vector<v1::Job>& jobs) {
 }
 
 std::string TextList(const std::vector<v1::Job>& jobs) {
-  // Others than an admin see their own jobs alone.
-  const bool owners = std::any_of(jobs.begin(), jobs.end(), [&](const v1::Job& job) {
-    return job.owner() != jobs.front().owner();
-  });
+  const bool owners = std::any_of(jobs.begin(), jobs.end(),
+                                  [](const v1::Job& job) { return !job.owner().empty(); });
   std::vector<Column> columns{
       {"JOB"},    {"STATE"}, {"PROFILE"}, {"DONE", Align::kRight}, {"WEIGHTS", Align::kRight},
       {"CREATED"}};

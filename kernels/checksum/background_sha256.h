@@ -18,7 +18,7 @@ namespace seedlm::checksum {
 class BackgroundSha256 {
  public:
   // Returns at once, unless there is no thread to be had. REQUIRES: the bytes stay as they are
-  // until the next call, whichever it is, has returned.
+  // until the next call, whichever it is, or the destructor has returned.
   void Update(std::span<const std::byte> bytes);
   void Wait();  // until all is summed
   // 64 lower-case hex digits. The sum is over.

@@ -394,7 +394,7 @@ SEEDLM_HD inline void EvaluateSeed(const Profile& profile, Fit fit, const BlockT
 }
 
 // kOptimal: whether no code of `stored`'s seed is better than it is. Its error is the radius to
-// begin with, so that there is no guessing, and the first better code ends the search.
+// begin with, so that there is no guessing, and the first level with a better code ends the search.
 SEEDLM_HD inline bool IsBestOfSeed(const Profile& profile, const BlockTask& task,
                                    const LevelTable& levels, const Basis& basis,
                                    const Candidate& stored) {

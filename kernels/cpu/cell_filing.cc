@@ -39,7 +39,8 @@ void CellFiling::Sort() {
   constexpr size_t kFew = 256;
   if (filed_.size() < kFew) std::sort(filed_.begin(), filed_.end());
   sorting_.resize(filed_.size());
-  for (int shift = 32; filed_.size() >= kFew && (index_.cell_slots() - 1) >> (shift - 32) != 0;
+  const uint64_t highest = uint64_t{index_.cell_slots() - 1} << 32;
+  for (int shift = 32; shift < 64 && filed_.size() >= kFew && highest >> shift != 0;
        shift += kBits) {
     uint32_t begin[kMask + 2] = {};
     for (const uint64_t entry : filed_) ++begin[((entry >> shift) & kMask) + 1];

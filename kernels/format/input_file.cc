@@ -59,8 +59,9 @@ absl::Status InputFile::ReadAt(uint64_t offset, std::span<std::byte> bytes,
                                std::string_view what) const {
   while (!bytes.empty()) {
     const ssize_t count = pread(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return ErrnoToStatus(errno, path_, what.empty() ? "read" : Cat("read ", what));
+    const int error = errno;
+    if (count < 0 && error == EINTR) continue;
+    if (count < 0) return ErrnoToStatus(error, path_, what.empty() ? "read" : Cat("read ", what));
     if (count == 0) return Changed(path_, "became shorter", what);
     offset += static_cast<uint64_t>(count);
     bytes = bytes.subspan(static_cast<size_t>(count));

@@ -94,9 +94,6 @@ bool HeaderBuilder::start_object(size_t) {
 
 bool HeaderBuilder::key(string_t& name) {
   if (place_ == Place::kTensor) return BeginField(name);
-  if (place_ == Place::kRoot && names_.size() == kMaxTensors) {
-    return Refuse(Cat("has more than ", kMaxTensors, " tensors"));
-  }
   name_ = name;
   if (place_ == Place::kMetadata) {
     if (header_.metadata.size() == kMaxMetadataKeys) {
@@ -109,6 +106,9 @@ bool HeaderBuilder::key(string_t& name) {
   }
   if (name == kMetadataObject) {
     return !std::exchange(has_metadata_, true) || Refuse("the name is there twice");
+  }
+  if (names_.size() == kMaxTensors) {
+    return Refuse(Cat("has more than ", kMaxTensors, " tensors"));
   }
   if (const std::string problem = NameProblem(name); !problem.empty()) return Refuse(problem);
   return names_.insert(name).second || Refuse("the name is there twice");

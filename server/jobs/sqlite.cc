@@ -37,6 +37,8 @@ absl::Status ToStatus(int code, sqlite3* database, const std::string& path) {
       return absl::ResourceExhaustedError(absl::StrCat(message,
                                                        "; make room on its disk: seedlm "
                                                        "artifacts delete needs none itself"));
+    case SQLITE_IOERR:
+      return WithReason(absl::InternalError(message), "IO_FAILED");
     case SQLITE_CANTOPEN:
       return absl::NotFoundError(message);
     case SQLITE_PERM:

@@ -193,7 +193,9 @@ absl::StatusOr<JobRecord> JobService::Cancel(std::string_view name, std::string_
   if (parts_.scheduler->Cancel(name)) return Get(name);
   // Not in this process's hands: it ended a moment ago, or it is stored and not yet queued.
   job = Get(name);
-  if (!job.ok() || HasEnded(job->state)) return job;
+  if (!job.ok()) return job;
+  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
+  if (HasEnded(job->state)) return job;
   job =
       parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}, std::string(etag)});
   parts_.events->Notify(name);
@@ -233,14 +235,13 @@ absl::Status JobService::Delete(std::string_view name, std::string_view etag, st
     return WithReason(job.status(), "JOB_NOT_ENDED");
   }
   if (!job.ok()) return job.status();
+  LogDeletion(parts_.log, name, job->request.owner, by);  // nobody sees it any more
   Reach(parts_.fault_point, "delete.begun");
   parts_.events->Notify(name);
   absl::Status status = RemoveFiles(*job);
   if (!status.ok()) return status;  // the next start tries again
   Reach(parts_.fault_point, "delete.removed");
-  status = parts_.store->EndDelete(name);
-  if (status.ok()) LogDeletion(parts_.log, name, job->request.owner, by);
-  return status;
+  return parts_.store->EndDelete(name);
 }
 
 absl::Status JobService::RemoveFiles(const JobRecord& job) {

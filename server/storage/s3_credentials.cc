@@ -1,5 +1,6 @@
 #include "server/storage/s3_credentials.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -9,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
+#include "server/storage/unique_fd.h"
 
 namespace seedlm::server {
 namespace {
@@ -23,9 +25,9 @@ std::string* FieldOf(std::string_view name, s3::Credentials& credentials) {
   return nullptr;
 }
 
-absl::Status CheckMode(const std::string& file) {
+absl::Status CheckMode(int fd, const std::string& file) {
   struct stat info {};
-  if (stat(file.c_str(), &info) != 0) return format::ErrnoToStatus(errno, file, "open");
+  if (fstat(fd, &info) != 0) return format::ErrnoToStatus(errno, file, "open");
   if ((info.st_mode & (S_IWGRP | S_IRWXO)) == 0) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       format::Printable(file), ": others on this machine may read or change the keys: chmod 600"));
@@ -74,8 +76,12 @@ absl::StatusOr<s3::Credentials> ParseS3Credentials(std::string_view text, std::s
 
 absl::StatusOr<s3::Credentials> ReadS3Credentials(const std::string& file,
                                                   std::string_view profile) {
-  if (absl::Status status = CheckMode(file); !status.ok()) return status;
-  const absl::StatusOr<std::string> text = format::ReadSmallFile(file, kMaxFileBytes);
+  const UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return format::ErrnoToStatus(errno, file, "open");
+  if (absl::Status status = CheckMode(fd.get(), file); !status.ok()) return status;
+  // By the descriptor: what was judged, whatever the name leads to by now.
+  const absl::StatusOr<std::string> text =
+      format::ReadSmallFile(absl::StrCat("/proc/self/fd/", fd.get()), kMaxFileBytes);
   if (!text.ok()) return text.status();
   return ParseS3Credentials(*text, profile, file);
 }

@@ -18,10 +18,18 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir
                                                                    Reports reports,
                                                                    FaultPoint fault_point) {
   s3::Options options = wanted;
-  if (!options.credentials_file.empty()) {
-    auto credentials = ReadS3Credentials(options.credentials_file, options.profile);
-    if (!credentials.ok()) return credentials.status();
-    options.credentials = *std::move(credentials);
+  const bool asked_for = !options.credentials_file.empty();
+  const std::string& file = asked_for ? options.credentials_file : options.shared_credentials_file;
+  if (!file.empty()) {
+    auto credentials = ReadS3Credentials(file, options.profile);
+    if (credentials.ok()) {
+      options.credentials = *std::move(credentials);
+    } else if (asked_for) {
+      return credentials.status();
+    } else {
+      reports.warn(absl::StrCat("AWS_SHARED_CREDENTIALS_FILE is of no use, so there is no S3: ",
+                                std::string(credentials.status().message())));
+    }
   }
   if (absl::Status status = s3::EndpointOf(options).status(); !status.ok()) {
     return absl::InvalidArgumentError(std::string(status.message()));

@@ -179,6 +179,12 @@ class S3Sink(EndToEnd):
         self.assertTrue(self.objects())
 
     @unittest.skipIf(REAL, "needs no S3 server at all")
+    def test_a_file_of_keys_of_the_environment_stops_no_server(self):
+        server = self.serve(env={**NO_S3, "AWS_SHARED_CREDENTIALS_FILE": self.path("not-there")})
+        self.assertIn("AWS_SHARED_CREDENTIALS_FILE", harness.read(server.log_path).decode())
+        self.assertEqual(server.stop(), 0)
+
+    @unittest.skipIf(REAL, "needs no S3 server at all")
     def test_a_server_without_keys_says_so(self):
         server = self.serve(env=NO_S3)
         self.fails(server.run("submit", harness.small_file(self.path("in.safetensors")), "--to",

@@ -64,12 +64,12 @@ TEST_CASE("the standard variables, the more special one first") {
 
 TEST_CASE("the file of keys is asked for where the variables have none, as AWS does") {
   const Options file = FromMap({{"AWS_SHARED_CREDENTIALS_FILE", "/keys"}, {"AWS_PROFILE", "p"}});
-  CHECK(file.credentials_file == "/keys");
+  CHECK(file.shared_credentials_file == "/keys");
   CHECK(file.profile == "p");
   const Options both = FromMap({{"AWS_SHARED_CREDENTIALS_FILE", "/keys"},
                                 {"AWS_ACCESS_KEY_ID", "id"},
                                 {"AWS_SECRET_ACCESS_KEY", "secret"}});
-  CHECK(both.credentials_file.empty());
+  CHECK(both.shared_credentials_file.empty());
   CHECK(both.profile == "default");
 }
 

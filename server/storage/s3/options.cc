@@ -101,7 +101,7 @@ Options FromEnvironment(Options base, const std::function<const char*(const char
   take({"AWS_SECRET_ACCESS_KEY"}, base.credentials.secret_access_key);
   take({"AWS_SESSION_TOKEN"}, base.credentials.session_token);
   if (base.credentials.access_key_id.empty()) {
-    take({"AWS_SHARED_CREDENTIALS_FILE"}, base.credentials_file);
+    take({"AWS_SHARED_CREDENTIALS_FILE"}, base.shared_credentials_file);
   }
   take({"AWS_PROFILE"}, base.profile);
   take({"AWS_REGION", "AWS_DEFAULT_REGION"}, base.region);

@@ -40,8 +40,11 @@ struct Options {
   std::string endpoint;  // "https://HOST[:PORT]"; empty: Amazon's of the region
   std::string region = "us-east-1";
   Credentials credentials;
-  std::string credentials_file;     // whose keys win over `credentials`; empty: none
-  std::string profile = "default";  // of that file
+  std::string credentials_file;  // whose keys win over `credentials`; empty: none
+  // Where there are no other keys. It may be there for other programs: if it is of no use, there
+  // are none.
+  std::string shared_credentials_file;
+  std::string profile = "default";  // of these files
   Addressing addressing = Addressing::kAuto;
   std::string ca_bundle;  // PEM file; empty: the system's
   RetryOptions retry;
