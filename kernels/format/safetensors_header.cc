@@ -108,6 +108,7 @@ bool HeaderBuilder::key(string_t& name) {
     return !std::exchange(has_metadata_, true) || Refuse("the name is there twice");
   }
   if (names_.size() == kMaxTensors) {
+    name_.clear();  // no tensor's fault
     return Refuse(Cat("has more than ", kMaxTensors, " tensors"));
   }
   if (const std::string problem = NameProblem(name); !problem.empty()) return Refuse(problem);
