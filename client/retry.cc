@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <condition_variable>
-#include <mutex>
 #include <random>
+#include <thread>
 
 #include "client/rpc_status.h"
 
@@ -18,15 +17,6 @@ constexpr std::chrono::milliseconds kLongestHint{60'000};
 
 // A wait for a channel cannot be interrupted: a stop is looked for this often.
 constexpr std::chrono::milliseconds kStopInterval{100};
-
-// False if the stop came first.
-bool SleepUnlessStopped(std::chrono::milliseconds duration, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::unique_lock lock(mutex);
-  wake.wait_for(lock, stop, duration, [] { return false; });
-  return !stop.stop_requested();
-}
 
 }  // namespace
 
@@ -66,14 +56,18 @@ bool PauseUnlessStopped(grpc::Channel& channel, std::chrono::milliseconds durati
   const auto end = std::chrono::steady_clock::now() + duration;
   const grpc_connectivity_state at_first = channel.GetState(/*try_to_connect=*/true);
   // So a channel within the process answers, which has no state to wait for.
-  if (at_first == GRPC_CHANNEL_SHUTDOWN) return SleepUnlessStopped(duration, stop);
+  const bool has_state = at_first != GRPC_CHANNEL_SHUTDOWN;
   while (!stop.stop_requested()) {
     const auto left = end - std::chrono::steady_clock::now();
-    const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+    const auto state = has_state ? channel.GetState(/*try_to_connect=*/true) : at_first;
     const bool connected = state == GRPC_CHANNEL_READY && at_first != GRPC_CHANNEL_READY;
     if (connected || left <= left.zero()) return true;
     const auto slice = std::min<std::chrono::nanoseconds>(left, kStopInterval);
-    (void)channel.WaitForStateChange(state, std::chrono::system_clock::now() + slice);
+    if (has_state) {
+      (void)channel.WaitForStateChange(state, std::chrono::system_clock::now() + slice);
+    } else {
+      std::this_thread::sleep_for(slice);
+    }
   }
   return false;
 }

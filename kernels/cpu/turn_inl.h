@@ -35,13 +35,11 @@ inline void TurnWords(const int16_t* const* rows, int word, int32_t* out, size_t
 
 #else
 
-HWY_INLINE void TurnWords(const int16_t* const* rows, int word, int32_t* out, size_t stride) {
-  const hn::Full128<int32_t> d;
-  const hn::Full128<int64_t> d64;
-  const auto load = [&](int r) HWY_ATTR {
-    return hn::LoadU(d, reinterpret_cast<const int32_t*>(rows[r]) + word);
-  };
-  const auto a = load(0), b = load(1), c = load(2), e = load(3);
+// In each 128 bits the four words of a, b, c, e are a row each: word i of all goes to out + i *
+// stride.
+template <class D, class V = hn::Vec<D> >
+HWY_INLINE void StoreTurned(D d, V a, V b, V c, V e, int32_t* out, size_t stride) {
+  const hn::Repartition<int64_t, D> d64;
   const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
   const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
   const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
@@ -52,6 +50,14 @@ HWY_INLINE void TurnWords(const int16_t* const* rows, int word, int32_t* out, si
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 3 * stride);
 }
 
+HWY_INLINE void TurnWords(const int16_t* const* rows, int word, int32_t* out, size_t stride) {
+  const hn::Full128<int32_t> d;
+  const auto load = [&](int r) HWY_ATTR {
+    return hn::LoadU(d, reinterpret_cast<const int32_t*>(rows[r]) + word);
+  };
+  StoreTurned(d, load(0), load(1), load(2), load(3), out, stride);
+}
+
 #endif
 
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
@@ -59,7 +65,6 @@ HWY_INLINE void TurnWords(const int16_t* const* rows, int word, int32_t* out, si
 // The same for 16 rows at once: lane k of a vector of four begins as row 4 k + r.
 HWY_INLINE void TurnSixteen(const int16_t* const* rows, int word, int32_t* out) {
   const hn::Full512<int32_t> d;
-  const hn::Full512<int64_t> d64;
   const auto load = [&](int r) HWY_ATTR {
     const auto at = [&](int row) HWY_ATTR {
       return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row]) + word / 4);
@@ -69,15 +74,7 @@ HWY_INLINE void TurnSixteen(const int16_t* const* rows, int word, int32_t* out) 
     four = _mm512_inserti32x4(four, at(r + 8), 2);
     return hn::Vec512<int32_t>{_mm512_inserti32x4(four, at(r + 12), 3)};
   };
-  const auto a = load(0), b = load(1), c = load(2), e = load(3);
-  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
-  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
-  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
-  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
-  hn::Store(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, out);
-  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, out + 16);
-  hn::Store(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, out + 32);
-  hn::Store(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 48);
+  StoreTurned(d, load(0), load(1), load(2), load(3), out, 16);
 }
 
 #endif

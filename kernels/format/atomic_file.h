@@ -69,6 +69,8 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
 absl::Status CopyFileAtomically(const std::string& from, const std::string& to, IfExists if_exists);
 // Errors: NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT when larger than `limit` bytes.
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path, uint64_t limit);
+// The same of a file that is open, from where it stands; `path` is for messages.
+absl::StatusOr<std::string> ReadSmallFile(int fd, const std::string& path, uint64_t limit);
 
 // errno of a failed system call as a Status: "PATH: cannot ACTION: REASON".
 absl::Status ErrnoToStatus(int error, std::string_view path, std::string_view action);

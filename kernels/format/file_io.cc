@@ -55,6 +55,16 @@ absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
   return absl::OkStatus();
 }
 
+absl::Status CheckRoom(int fd, const std::string& path, uint64_t bytes) {
+  struct statvfs disk {};
+  if (fstatvfs(fd, &disk) != 0 || disk.f_blocks == 0) return absl::OkStatus();
+  const uint64_t left = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
+  if (bytes <= left) return absl::OkStatus();
+  return absl::ResourceExhaustedError(Cat(Printable(path), ": needs ", bytes,
+                                          " bytes, the disk has ", left,
+                                          " left; free some or write elsewhere"));
+}
+
 namespace {
 
 // `mode`: of fallocate(2).
@@ -62,15 +72,7 @@ absl::Status Reserve(int fd, const std::string& path, uint64_t size, int mode) {
   struct stat info {};
   if (fstat(fd, &info) != 0) return ErrnoToStatus(errno, path, "examine");
   const uint64_t held = std::min(size, static_cast<uint64_t>(info.st_blocks) * kStatBlock);
-  struct statvfs disk {};
-  if (fstatvfs(fd, &disk) == 0 && disk.f_blocks > 0) {  // 0: a file system that does not say
-    const uint64_t free_bytes = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
-    if (size - held > free_bytes) {
-      return absl::ResourceExhaustedError(Cat(Printable(path), ": needs ", size - held,
-                                              " bytes, the disk has ", free_bytes,
-                                              " left; free some or write elsewhere"));
-    }
-  }
+  if (absl::Status status = CheckRoom(fd, path, size - held); !status.ok()) return status;
   if (size == 0) return absl::OkStatus();
   const off_t length = static_cast<off_t>(size);
   int result = 0;

@@ -25,6 +25,10 @@ absl::Status WriteAllAt(int fd, const std::string& path, uint64_t offset,
 absl::Status ReadAllAt(int fd, const std::string& path, uint64_t offset,
                        std::span<std::byte> bytes);
 
+// RESOURCE_EXHAUSTED naming `path` if the disk of `fd` has less than `bytes` left for this user; OK
+// where the file system does not say.
+absl::Status CheckRoom(int fd, const std::string& path, uint64_t bytes);
+
 // Makes the file at least `size` bytes long and reserves their space, where the file system can;
 // elsewhere only the length is set. What the file holds stays. RESOURCE_EXHAUSTED, before what is
 // left of the disk is filled, when it does not fit.

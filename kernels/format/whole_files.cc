@@ -13,31 +13,7 @@
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
-namespace {
-
-absl::StatusOr<std::string> ReadAll(int fd, const std::string& path, uint64_t limit) {
-  struct stat info {};
-  if (fstat(fd, &info) != 0) return ErrnoToStatus(errno, path, "examine");
-  if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(Cat(Printable(path), ": is not a regular file"));
-  }
-  if (static_cast<uint64_t>(info.st_size) > limit) {
-    return absl::InvalidArgumentError(Cat(Printable(path), ": is larger than ", limit, " bytes"));
-  }
-  std::string content(static_cast<size_t>(info.st_size), '\0');
-  size_t done = 0;
-  while (done < content.size()) {
-    const ssize_t count = read(fd, content.data() + done, content.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return ErrnoToStatus(errno, path, "read");
-    if (count == 0) break;  // became shorter meanwhile
-    done += static_cast<size_t>(count);
-  }
-  content.resize(done);
-  return content;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 absl::Status ErrnoToStatus(int error, std::string_view path, std::string_view action) {
   const std::string message =
@@ -77,10 +53,32 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
   return written.ok() ? file->Commit() : written;
 }
 
+absl::StatusOr<std::string> ReadSmallFile(int fd, const std::string& path, uint64_t limit) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0) return ErrnoToStatus(errno, path, "examine");
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(Cat(Printable(path), ": is not a regular file"));
+  }
+  if (static_cast<uint64_t>(info.st_size) > limit) {
+    return absl::InvalidArgumentError(Cat(Printable(path), ": is larger than ", limit, " bytes"));
+  }
+  std::string content(static_cast<size_t>(info.st_size), '\0');
+  size_t done = 0;
+  while (done < content.size()) {
+    const ssize_t count = read(fd, content.data() + done, content.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ErrnoToStatus(errno, path, "read");
+    if (count == 0) break;  // became shorter meanwhile
+    done += static_cast<size_t>(count);
+  }
+  content.resize(done);
+  return content;
+}
+
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path, uint64_t limit) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return ErrnoToStatus(errno, path, "open");
-  absl::StatusOr<std::string> content = ReadAll(fd, path, limit);
+  absl::StatusOr<std::string> content = ReadSmallFile(fd, path, limit);
   close(fd);
   return content;
 }

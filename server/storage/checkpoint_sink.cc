@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
+#include "kernels/format/file_io.h"
 #include "kernels/format/text.h"
 #include "server/storage/artifact_name.h"
 #include "server/storage/rename_publisher.h"
@@ -236,14 +236,10 @@ int64_t CheckpointSink::BytesToCopy() const {
 
 // They come last, after hours perhaps.
 absl::Status CheckpointSink::CheckRoomForCopies() const {
-  struct statvfs disk {};
-  if (statvfs(staging_.c_str(), &disk) != 0 || disk.f_blocks == 0) return absl::OkStatus();
-  const auto needed = static_cast<uint64_t>(BytesToCopy());
-  const uint64_t left = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
-  if (needed <= left) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      format::Printable(staging_), ": the files that are copied need ", needed,
-      " bytes, beside the weights the disk has ", left, " left; free some or write elsewhere"));
+  const UniqueFd staging(open(staging_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!staging) return format::ErrnoToStatus(errno, staging_, "open");
+  return format::CheckRoom(staging.get(), staging_ + ": the files that are copied",
+                           static_cast<uint64_t>(BytesToCopy()));
 }
 
 // Copied files count twice: they are copied, then summed.

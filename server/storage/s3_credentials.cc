@@ -79,9 +79,7 @@ absl::StatusOr<s3::Credentials> ReadS3Credentials(const std::string& file,
   const UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return format::ErrnoToStatus(errno, file, "open");
   if (absl::Status status = CheckMode(fd.get(), file); !status.ok()) return status;
-  // By the descriptor: what was judged, whatever the name leads to by now.
-  const absl::StatusOr<std::string> text =
-      format::ReadSmallFile(absl::StrCat("/proc/self/fd/", fd.get()), kMaxFileBytes);
+  const absl::StatusOr<std::string> text = format::ReadSmallFile(fd.get(), file, kMaxFileBytes);
   if (!text.ok()) return text.status();
   return ParseS3Credentials(*text, profile, file);
 }

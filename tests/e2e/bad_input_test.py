@@ -333,7 +333,7 @@ class BadOutputs(EndToEnd):
         os.rmdir(self.path("disk"))
         with self.small_disk("1536k") as disk:
             result = run("compress", source, disk + "/out", "--json")
-            self.fails(result, STORAGE, disk + "/out: the files that are copied need 20")
+            self.fails(result, STORAGE, ": the files that are copied: needs 20")
             self.assertNotIn("kept", result.err)
             self.assertEqual(os.listdir(disk), [])
         # Decompressing needs room as well.
