@@ -11,6 +11,7 @@ python3 tests/lint/import_law.py .
 python3 tests/lint/sizes.py .
 python3 tests/lint/paths.py .
 python3 tests/lint/refusals.py .
+python3 tests/lint/dockerfile.py .
 
 echo "clang-format: $(own_files '*.h' '*.cc' '*.cpp' '*.cu' | tr -cd '\0' | wc -c) files"
 own_files '*.h' '*.cc' '*.cpp' '*.cu' | xargs -0 clang-format --dry-run --Werror
