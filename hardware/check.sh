@@ -75,7 +75,11 @@ stage_lockstep() {
 
 stage_proof() { hardware/formal/prove.sh "$work/formal"; }
 stage_area() { python3 hardware/rtl/area.py --json "$work/area.json"; }
-stage_table() { python3 hardware/table.py --sim "$simulator"; }
+stage_table() {
+  cmake --preset cpu >"$work/cmake.log"
+  cmake --build --preset cpu -j "$(nproc)" --target seedlm-fpga-sim
+  python3 hardware/table.py --sim "$simulator"
+}
 
 stages=("$@")
 [[ $# -gt 0 ]] || stages=(build csim lockstep proof area table)

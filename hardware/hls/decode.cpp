@@ -98,7 +98,9 @@ void decode_stream_3bit(hls::stream<port_t>& words, hls::stream<port_t>& level_p
                         hls::stream<port_t> weights[6], const float_bits_t scale[16],
                         ap_uint<1> format, ap_uint<32> count, ap_uint<32>* zero_seeds) {
 #pragma HLS INTERFACE mode = axis port = words
-#pragma HLS INTERFACE mode = axis port = level_plane
+// Read one word in eight: co-simulation wants no register slice on a stream that is read now and
+// then.
+#pragma HLS INTERFACE mode = axis register_mode = off port = level_plane
 #pragma HLS INTERFACE mode = axis port = weights
 #pragma HLS INTERFACE mode = s_axilite port = scale
 #pragma HLS INTERFACE mode = s_axilite port = format

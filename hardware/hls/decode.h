@@ -13,8 +13,9 @@ void block_decoder(seedlm_hls::word_t word, const seedlm_hls::float_bits_t scale
                    ap_uint<1> format, seedlm_hls::half_bits_t weights[8], ap_uint<1>* zero_seed);
 
 // 512-bit words of 16 blocks to 128 weights a cycle: output q holds weights 32q .. 32q+31 of the
-// word, the first in the low bits. words: how many to read. zero_seeds: blocks with a zero seed;
-// the stream stays aligned.
+// word, the first in the low bits. count: words to read, and to write on each output, which has no
+// TLAST: a receiver counts, or a packet ends by what is put behind. zero_seeds: blocks with a zero
+// seed; the stream stays aligned.
 void decode_stream(hls::stream<seedlm_hls::port_t>& words,
                    hls::stream<seedlm_hls::port_t> weights[4],
                    const seedlm_hls::float_bits_t scale[16], ap_uint<1> format, ap_uint<32> count,

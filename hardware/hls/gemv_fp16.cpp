@@ -71,7 +71,7 @@ extern "C" void gemv_fp16(const port_t* weights, const port_t* activations,
   hls::stream<ap_uint<4> > flags("flags");
 #pragma HLS STREAM variable = flags depth = 2
   load_vector<Float16Activation, kHalvesPerPort>(activations, rows, chunks, vector, vector_flags);
-  load_words(weights, rows, chunks, kWordsPerChunk, words);
+  load_words<kWordsPerChunk>(weights, rows, chunks, words);
   multiply_fp16_rows(words, vector, vector_flags, rows, chunks, sums, units, flags);
   finish_rows<kFp16Accumulator>(sums, units, flags, row_scales, rows, chunks, results, status);
 }

@@ -31,27 +31,42 @@ inline ap_uint<32> words_of(ap_uint<32> rows, ap_uint<16> chunks, int words_per_
   return rows * chunks * words_per_chunk;
 }
 
-// A row's exact sum of at most 1,024 terms, in two halves without a carry from one to the other:
-// what must be done before the next word comes is an addition of half the width. `high` may wrap
-// around, as the value is taken modulo 2^W. W even.
+// A row's exact sum of at most 1,024 terms, in four limbs without a carry from one to the next:
+// what must be done before the next word comes is an addition of a quarter of the width. The value
+// is taken modulo 2^W, so a negative term counts by its two's complement. W a multiple of 4.
 template <int W>
-struct RowSum {
-  static const int kHalf = W / 2;
-  static const int kSpare = 10;
-  ap_uint<kHalf + kSpare> low;
-  ap_int<kHalf> high;
-
+class RowSum {
+ public:
+  RowSum() {
+#pragma HLS ARRAY_PARTITION variable = limbs_ type = complete
+  }
   void add(ap_int<W> term, bool first) {
 #pragma HLS INLINE
-    const ap_uint<kHalf> term_low = term(kHalf - 1, 0);
-    const ap_int<kHalf> term_high = term >> kHalf;
-    low = first ? ap_uint<kHalf + kSpare>(term_low) : ap_uint<kHalf + kSpare>(low + term_low);
-    high = first ? term_high : ap_int<kHalf>(high + term_high);
+  LIMBS:
+    for (int i = 0; i < kLimbs; ++i) {
+#pragma HLS UNROLL
+      const ap_uint<kBits> part = term(kBits * i + kBits - 1, kBits * i);
+      limbs_[i] = first ? limb_t(part) : limb_t(limbs_[i] + part);
+    }
   }
   ap_int<W> value() const {
 #pragma HLS INLINE
-    return (ap_int<W>(high) << kHalf) + ap_int<W>(low);
+    ap_uint<W> sum = 0;
+  LIMBS:
+    for (int i = 0; i < kLimbs; ++i) {
+#pragma HLS UNROLL
+      sum += ap_uint<W>(limbs_[i]) << (kBits * i);
+    }
+    return ap_int<W>(sum);
   }
+
+ private:
+  static const int kLimbs = 4;
+  static const int kBits = W / kLimbs;
+  static const int kSpare = 10;  // bits for 1,024 terms
+  typedef ap_uint<kBits + kSpare> limb_t;
+
+  limb_t limbs_[kLimbs];
 };
 
 // Fills lines of kLine activations, each from one or more beats. Every index into the partitioned
@@ -94,9 +109,10 @@ BEATS:
   flags.write(found);
 }
 
-inline void load_words(const port_t* weights, ap_uint<32> rows, ap_uint<16> chunks,
-                       ap_uint<3> words_per_chunk, hls::stream<port_t>& words) {
-  const ap_uint<32> count = words_of(rows, chunks, words_per_chunk.to_int());
+template <int kWordsPerChunk>
+void load_words(const port_t* weights, ap_uint<32> rows, ap_uint<16> chunks,
+                hls::stream<port_t>& words) {
+  const ap_uint<32> count = words_of(rows, chunks, kWordsPerChunk);
 WORDS:
   for (ap_uint<32> i = 0; i < count; ++i) {
 #pragma HLS PIPELINE II = 1

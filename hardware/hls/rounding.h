@@ -9,18 +9,31 @@ namespace seedlm_hls {
 
 typedef ap_int<12> exponent_t;
 
-// magnitude * 2^exponent as the low 31 bits of a float32. W >= 26.
+// Shifts left until the top bit is set, by 64, 32, .. 1 where that much is free. Returns how far:
+// W - 1 or more for zero. W <= 128.
+template <int W>
+int normalise(ap_uint<W>& value) {
+#pragma HLS INLINE
+  int shift = 0;
+STEPS:
+  for (int k = 6; k >= 0; --k) {
+#pragma HLS UNROLL
+    const int step = 1 << k;
+    if (step < W && (value >> (W - step)) == 0) {
+      value <<= step;
+      shift += step;
+    }
+  }
+  return shift;
+}
+
+// magnitude * 2^exponent as the low 31 bits of a float32. 26 <= W <= 128.
 template <int W>
 ap_uint<31> round_to_float32(ap_uint<W> magnitude, exponent_t exponent) {
 #pragma HLS INLINE
-  int lead = -1;
-LEADING_ONE:
-  for (int i = 0; i < W; ++i) {
-#pragma HLS UNROLL
-    if (magnitude[i]) lead = i;
-  }
-  if (lead < 0) return 0;
-  ap_uint<W> normal = magnitude << (W - 1 - lead);
+  if (magnitude == 0) return 0;
+  ap_uint<W> normal = magnitude;
+  const int lead = W - 1 - normalise<W>(normal);
   const int biased = lead + exponent.to_int() + 127;  // the exponent field, if it is normal
   bool sticky = false;
   if (biased < 1) {  // subnormal: the unit is 2^-149 whatever the value

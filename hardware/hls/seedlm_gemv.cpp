@@ -59,8 +59,9 @@ LANES:
     const level_t level = level_of_word(block);
     ap_int<A::kDotBits + 24> scaled = dot;
     if (!kPowersOfTwo) {
-      scaled = dot * ap_int<25>(digits[level]);
-#pragma HLS BIND_OP variable = scaled op = mul impl = dsp latency = 4
+      const ap_int<A::kDotBits + 24> product = dot * digits[level];
+#pragma HLS BIND_OP variable = product op = mul impl = dsp latency = 4
+      scaled = product;
     }
     total += ap_int<A::kAccumulatorBits>(scaled) << shift[level].to_int();
   }
@@ -128,7 +129,7 @@ void gemv(const port_t* weights, const port_t* activations, const float_bits_t* 
   hls::stream<ap_uint<4> > flags("flags");
 #pragma HLS STREAM variable = flags depth = 2
   load_vector<A, kChunk>(activations, rows, chunks, vector, vector_flags);
-  load_words(weights, rows, chunks, 1, words);
+  load_words<1>(weights, rows, chunks, words);
   multiply_rows<A, kPowersOfTwo>(words, vector, vector_flags, levels, rows, chunks, sums, units,
                                  flags);
   finish_rows<A::kAccumulatorBits>(sums, units, flags, row_scales, rows, chunks, results, status);
