@@ -30,6 +30,7 @@
 #include "server/rpc/compression_rpc.h"
 #include "server/rpc/door.h"
 #include "server/rpc/job_conversion.h"
+#include "server/rpc/turn_pool.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_service.h"
@@ -57,6 +58,8 @@ constexpr size_t kMaxWaitingPlans = 64;
 // VerifyArtifact uses all cores for one call.
 constexpr int kVerifyThreads = 1;
 constexpr size_t kMaxWaitingVerifications = 8;
+// Finishing a resumed upload reads and sums it, minutes for tens of gigabytes.
+constexpr int kFinishThreads = 2;
 constexpr int kMaxConcurrentStreams = 4096;  // of one connection
 constexpr int kKeepAliveMs = 60'000;         // a dead client is noticed within 80 s
 constexpr int kKeepAliveTimeoutMs = 20'000;
@@ -169,6 +172,7 @@ struct Server::Parts {
   WorkPool stream_pool{kStreamThreads, kMaxWaitingCalls, kMaxWaitingCalls / 2};
   WorkPool planning_pool{kPlanningThreads, kMaxWaitingPlans, kMaxWaitingPlans / 2};
   WorkPool verify_pool{kVerifyThreads, kMaxWaitingVerifications, kMaxWaitingVerifications / 2};
+  TurnPool finish_pool{kFinishThreads};
   std::unique_ptr<CompressionRpc> compression_rpc;
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
@@ -227,7 +231,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
       ArtifactService::Parts{&artifacts, store.get(), &*locator, log});
   artifact_rpc = std::make_unique<ArtifactRpc>(
       ArtifactRpc::Parts{&*door, &artifacts, artifact_service.get(), &stream_pool, &verify_pool,
-                         &uploads, &downloads, options.upload_idle});
+                         &uploads, &downloads, options.upload_idle, &finish_pool});
   return absl::OkStatus();
 }
 

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/checksum/background_sha256.h"
+#include "kernels/checksum/sha256.h"
 #include "server/errors/fault_point.h"
 #include "server/storage/artifact_name.h"
 #include "server/storage/data_dir.h"
@@ -88,10 +89,14 @@ class Upload {
   // After any but the first the upload is over: nothing else may be
   // called.
   absl::Status Finish(std::string_view sha256_hex);
+  // The same in steps: false, and a few MiB of a resumed file have been summed; call it again. The
+  // upload may be let go in between: nothing is lost but the sum.
+  absl::StatusOr<bool> FinishStep(std::string_view sha256_hex);
 
  private:
   friend class ArtifactStore;
   Upload() : hash_(std::make_unique<checksum::BackgroundSha256>()) {}
+  absl::StatusOr<bool> SumStep();  // true: the whole file is summed
   absl::Status Verify(std::string_view sha256_hex);
   absl::Status Publish();
   void SyncNames() const;
@@ -102,6 +107,8 @@ class Upload {
   UniqueFd fd_;
   int64_t size_ = 0;
   bool resumed_ = false;  // then `hash_` is not that of the file, and Finish reads it again
+  std::unique_ptr<checksum::Sha256> again_;  // of its first summed_ bytes, once Finish has begun
+  int64_t summed_ = 0;
   std::unique_ptr<checksum::BackgroundSha256> hash_;
 };
 
