@@ -66,6 +66,7 @@ struct ServerOptions {
   // For tests; no setting leads here.
   int64_t shard_weights = 0;                       // 0: kDefaultShardWeights
   std::chrono::milliseconds commit_interval{100};  // see SchedulerOptions
+  std::chrono::milliseconds save_index_for{5000};  // at the end; longer than that is given up
   FaultPoint fault_point;
 
   // What the program does with a server; Server itself does not look at these.
