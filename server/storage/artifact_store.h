@@ -2,6 +2,8 @@
 //
 //   DATA_DIR/uploads/ID/PATH    a file that is still arriving
 //   DATA_DIR/artifacts/ID/PATH  a finished file; never changes
+//   DATA_DIR/s3/..              outputs of jobs that go to S3, staged: counted here, and no
+//   artifacts
 #pragma once
 
 #include <chrono>
@@ -52,8 +54,8 @@ struct ArtifactContent {
 
 class ArtifactStore;
 
-// Keeps the id of a job's result to the job: nothing can be uploaded under it. Movable; must not
-// outlive its store.
+// Keeps the room of a job's output, and the id of a result to the job: nothing can be uploaded
+// under it. Movable; must not outlive its store.
 class ResultReservation {
  public:
   ResultReservation() = default;  // of nothing
@@ -137,8 +139,8 @@ class ArtifactStore {
   // Told of what went wrong but fails nothing, such as a name that may not outlive a power cut.
   using Warn = std::function<void(const std::string& message)>;
 
-  // `max_bytes`: of all files, finished and arriving; 0: no limit.
-  // REQUIRES: the two directories exist, and nobody else has a store on them.
+  // `max_bytes`: of all files, finished, arriving and staged; 0: no limit.
+  // REQUIRES: the directories exist, and nobody else has a store on them.
   explicit ArtifactStore(
       ArtifactFolders folders, Warn warn = [](const std::string&) {},
       SyncFunction sync = format::SyncDirectory, int64_t max_bytes = 0, FaultPoint fault_point = {})
@@ -178,8 +180,8 @@ class ArtifactStore {
   // Makes the room that a killed server's Delete did not come to make. At the start.
   void SweepDeleted() const;
 
-  // RESOURCE_EXHAUSTED, reason OWNER_BYTES, naming the limit: a result of so many bytes more would
-  // be over it, with what there is and what is reserved. `id`: of the result, if something of it
+  // RESOURCE_EXHAUSTED, reason OWNER_BYTES, naming the limit: an output of so many bytes more would
+  // be over it, with what there is and what is reserved. `id`: of the output, if something of it
   // may be staged already. Files are measured again after 10 s at most, as results are written past
   // the store.
   absl::Status CheckRoom(int64_t bytes, std::string_view id = "");
@@ -190,6 +192,11 @@ class ArtifactStore {
   // then has its mark. So long it counts as `bytes`, whatever is written of it. Not counted:
   // reserve an id once at a time.
   ResultReservation ReserveResult(std::string_view id, int64_t bytes);
+
+  // Where the output of the job `id` is staged that goes to S3: SinkTarget::path.
+  std::string S3StagingPath(std::string_view id) const;
+  // As ReserveResult, for that: the bytes alone, as nothing of it becomes an artifact.
+  ResultReservation ReserveRoom(std::string_view id, int64_t bytes);
 
  private:
   friend class Upload;
@@ -211,7 +218,7 @@ class ArtifactStore {
   const FaultPoint fault_point_;
   std::mutex usage_mutex_;
   int64_t used_bytes_ = 0;                               // guarded by usage_mutex_
-  std::map<std::string, int64_t> promised_;              // to results, by id; by usage_mutex_
+  std::map<std::string, int64_t> promised_;              // to outputs, by id; by usage_mutex_
   std::chrono::steady_clock::time_point measured_ = {};  // guarded by usage_mutex_
   mutable std::mutex mutex_;
   std::set<std::string> open_;      // partial paths of open uploads; guarded by mutex_
