@@ -263,7 +263,7 @@ absl::StatusOr<JobRecord> SqliteJobStore::Update(std::string_view name, const Jo
   if (HasEnded(update.to)) job.end_time_ns = now;
   job.etag = absl::StrCat(job.last_sequence + 1);  // of the event that follows
   absl::Status status = AddStateChange(*row, now);
-  if (status.ok() && update.to == JobState::kSucceeded) status = ForgetWork(row->id);
+  if (status.ok() && update.to == JobState::kSucceeded) status = ForgetPieces(row->id);
   if (status.ok()) status = transaction->Commit();
   if (!status.ok()) return status;
   return std::move(job);

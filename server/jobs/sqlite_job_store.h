@@ -86,6 +86,7 @@ class SqliteJobStore final : public JobStore {
   absl::Status ReadPieces(int64_t job, JobWork& work);
   absl::Status ReadFinished(int64_t job, JobWork& work);
   absl::Status ForgetWork(int64_t job);
+  absl::Status ForgetPieces(int64_t job);  // all of it but the identity
   // A statement without rows, whose values are integers.
   absl::Status Run(std::string_view sql, std::initializer_list<int64_t> values);
 
