@@ -189,7 +189,7 @@ struct Server::Parts {
 
 absl::Status Server::Parts::Compose(const ServerOptions& options) {
   BeginAtZero(metrics);
-  auto opened = SqliteJobStore::Open(data_dir.database(), Now);
+  auto opened = SqliteJobStore::Open(data_dir.database(), Now, kBusyWait, options.fault_point);
   if (!opened.ok()) return opened.status();
   store = *std::move(opened);
   auto confined = StorageRoots::Create(options.storage_roots, data_dir.path());

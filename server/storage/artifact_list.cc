@@ -209,16 +209,19 @@ absl::Status ArtifactStore::Delete(std::string_view id) {
     }
     const absl::StatusOr<bool> finished = MoveAway(folders_.artifacts(), id);
     if (!finished.ok()) return finished.status();
+    Reach(fault_point_, "artifact.hidden");
     const absl::StatusOr<bool> arriving = MoveAway(folders_.uploads(), id);
     if (!arriving.ok()) return arriving.status();
     if (!*finished && !*arriving) {
       return absl::NotFoundError(absl::StrCat(name, ": no such artifact"));
     }
   }
+  Reach(fault_point_, "artifact.gone");
   // It is gone; room is made afterwards. Readers that are open keep what they read.
   for (const std::string& parent : {folders_.artifacts(), folders_.uploads()}) {
     absl::Status status =
         RemoveTree(absl::StrCat(parent, "/", std::string(kDeletedPrefix), std::string(id)));
+    Reach(fault_point_, "artifact.removed");
     if (status.ok()) status = sync_(parent);
     if (!status.ok()) warn_(absl::StrCat(name, " was deleted: ", status.ToString()));
   }
