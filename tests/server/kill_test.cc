@@ -175,7 +175,15 @@ TEST_CASE("killed as in production, where small pieces are recorded together") {
   fixture.commit = std::chrono::milliseconds(100);
   fixture.Run({deadly});
   CHECK(Tree(fixture.root() / "out") == Undisturbed());
-  CHECK(fixture.Count("shard.encoded") <= 2 * kShards);  // what was not recorded runs again
+  CHECK(fixture.Count("shard.encoded") <= 2 * kShards);  // these all take less than 0.1 s
+}
+
+TEST_CASE("killed as in production, shards of 0.1 s and more run again only if they ran",
+          "[.][slow]") {
+  KillFixture fixture;
+  fixture.commit = std::chrono::milliseconds(100);
+  fixture.Run({{"shard.encoded", 6}}, {.backend = "reference"});  // half a second each
+  CheckOutput(fixture, 2);
 }
 
 TEST_CASE("killed while it takes up what a killed server left, the next one does") {
