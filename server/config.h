@@ -41,7 +41,8 @@ struct ServerOptions {
   int max_downloads = 256;
   int max_owner_watches = 2000;
   int max_watches = 10'000;
-  int64_t max_owner_bytes = 0;  // of one owner's artifacts, finished and arriving; 0: no limit
+  // Of one owner's artifacts, finished and arriving, and of what is staged for S3; 0: no limit.
+  int64_t max_owner_bytes = 0;
   std::chrono::milliseconds upload_idle{60'000};  // an upload on which nothing comes is ended
   int64_t rpc_memory = int64_t{512} << 20;        // bytes that gRPC may hold of messages in flight
   bool insecure = false;         // allows plaintext on addresses that other machines reach
@@ -66,6 +67,7 @@ struct ServerOptions {
   // For tests; no setting leads here.
   int64_t shard_weights = 0;                       // 0: kDefaultShardWeights
   std::chrono::milliseconds commit_interval{100};  // see SchedulerOptions
+  std::chrono::milliseconds save_index_for{5000};  // at the end; longer than that is given up
   FaultPoint fault_point;
 
   // What the program does with a server; Server itself does not look at these.

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -30,6 +31,7 @@
 #include "server/rpc/compression_rpc.h"
 #include "server/rpc/door.h"
 #include "server/rpc/job_conversion.h"
+#include "server/rpc/turn_pool.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_service.h"
@@ -57,6 +59,8 @@ constexpr size_t kMaxWaitingPlans = 64;
 // VerifyArtifact uses all cores for one call.
 constexpr int kVerifyThreads = 1;
 constexpr size_t kMaxWaitingVerifications = 8;
+// Finishing a resumed upload reads and sums it, minutes for tens of gigabytes.
+constexpr int kFinishThreads = 2;
 constexpr int kMaxConcurrentStreams = 4096;  // of one connection
 constexpr int kKeepAliveMs = 60'000;         // a dead client is noticed within 80 s
 constexpr int kKeepAliveTimeoutMs = 20'000;
@@ -135,7 +139,8 @@ struct Server::Parts {
         uploads("uploads", "OWNER_UPLOADS", options.max_owner_uploads, options.max_uploads),
         downloads("downloads", "OWNER_DOWNLOADS", options.max_owner_downloads,
                   options.max_downloads),
-        watches("watches", "OWNER_WATCHES", options.max_owner_watches, options.max_watches) {}
+        watches("watches", "OWNER_WATCHES", options.max_owner_watches, options.max_watches),
+        save_index_for(options.save_index_for) {}
   void Warn(const std::string& message) const {
     if (log != nullptr) log->warn("{}", message);
   }
@@ -145,6 +150,7 @@ struct Server::Parts {
   absl::Status Listen(std::vector<ListenSocket> sockets, const ServerOptions& options);
   absl::Status ServeMetrics(const std::string& address);
   void EndCalls(std::chrono::milliseconds grace);
+  std::string SaveIndex();
   void StartRetention(const ServerOptions& options);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
@@ -156,6 +162,7 @@ struct Server::Parts {
   OwnerGate uploads;
   OwnerGate downloads;
   OwnerGate watches;
+  const std::chrono::milliseconds save_index_for;
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
   std::unique_ptr<S3Destination> s3;  // before what makes publishers
@@ -169,6 +176,7 @@ struct Server::Parts {
   WorkPool stream_pool{kStreamThreads, kMaxWaitingCalls, kMaxWaitingCalls / 2};
   WorkPool planning_pool{kPlanningThreads, kMaxWaitingPlans, kMaxWaitingPlans / 2};
   WorkPool verify_pool{kVerifyThreads, kMaxWaitingVerifications, kMaxWaitingVerifications / 2};
+  TurnPool finish_pool{kFinishThreads};
   std::unique_ptr<CompressionRpc> compression_rpc;
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
@@ -181,7 +189,7 @@ struct Server::Parts {
 
 absl::Status Server::Parts::Compose(const ServerOptions& options) {
   BeginAtZero(metrics);
-  auto opened = SqliteJobStore::Open(data_dir.database(), Now);
+  auto opened = SqliteJobStore::Open(data_dir.database(), Now, kBusyWait, options.fault_point);
   if (!opened.ok()) return opened.status();
   store = *std::move(opened);
   auto confined = StorageRoots::Create(options.storage_roots, data_dir.path());
@@ -227,7 +235,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
       ArtifactService::Parts{&artifacts, store.get(), &*locator, log});
   artifact_rpc = std::make_unique<ArtifactRpc>(
       ArtifactRpc::Parts{&*door, &artifacts, artifact_service.get(), &stream_pool, &verify_pool,
-                         &uploads, &downloads, options.upload_idle});
+                         &uploads, &downloads, options.upload_idle, &finish_pool});
   return absl::OkStatus();
 }
 
@@ -339,6 +347,21 @@ void Server::Parts::EndCalls(std::chrono::milliseconds grace) {
   grpc_server->Shutdown(std::chrono::system_clock::now() + grace);
 }
 
+// A gigabyte at most, which a slow disk may take minutes for: what is given up is built again.
+std::string Server::Parts::SaveIndex() {
+  std::stop_source late;
+  std::mutex mutex;
+  std::condition_variable_any never;
+  const std::jthread timer([&](const std::stop_token& saved) {
+    std::unique_lock lock(mutex);
+    (void)never.wait_for(lock, saved, save_index_for, [] { return false; });
+    if (!saved.stop_requested()) late.request_stop();
+  });
+  const std::string not_kept(backend::SaveIndex(late.get_token()).message());
+  if (!not_kept.empty()) Warn(not_kept);
+  return not_kept;
+}
+
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
@@ -388,12 +411,9 @@ std::string Server::Shutdown(std::chrono::milliseconds grace) {
       parts_->grpc_server->GetHealthCheckService()->SetServingStatus(false);
       parts_->compression_rpc->Drain();
     }
-    if (parts_->scheduler != nullptr) {
-      parts_->scheduler->Shutdown();
-      not_kept = std::string(backend::SaveIndex().message());
-      if (!not_kept.empty()) parts_->Warn(not_kept);
-    }
+    if (parts_->scheduler != nullptr) parts_->scheduler->Shutdown();
     parts_->EndCalls(grace);
+    if (parts_->scheduler != nullptr) not_kept = parts_->SaveIndex();  // nobody waits any more
   });
   return not_kept;
 }

@@ -58,7 +58,8 @@ std::vector<Setting> MakeSettings() {
       {"max-watches", "Doors", Integer(FIELD(max_watches), "streams", 1, 1'000'000),
        "WatchJob streams of all owners at a time, at most; each holds some 100 KiB of memory"},
       {"owner-bytes", "Doors", Size(FIELD(max_owner_bytes), 0, 1024 * 1024 * kGiB),
-       "Artifacts of one owner, finished and arriving, at most; 0: no limit"},
+       "Artifacts of one owner, finished and arriving, and what is staged for S3, at most; 0: no "
+       "limit"},
       {"upload-idle", "Doors", Duration(FIELD(upload_idle), milliseconds(10), hours(1)),
        "An upload on which nothing comes for so long is ended; what arrived is kept"},
       {"watch-keep-alive", "Doors", Duration(FIELD(watch_keep_alive), milliseconds(1), hours(1)),

@@ -90,7 +90,7 @@ double PlannedScans(std::string_view backend, const codec::Profile& profile, int
   return least;
 }
 
-absl::Status SaveIndex() { return SharedIndex::Get().Use()->Save(); }
+absl::Status SaveIndex(const std::stop_token& stop) { return SharedIndex::Get().Use()->Save(stop); }
 
 std::vector<BackendInfo> ListBackends() {
   std::vector<BackendInfo> infos;

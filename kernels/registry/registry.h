@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,8 +50,8 @@ IndexUsage ReadIndexUsage();  // thread-safe
 double PlannedScans(std::string_view backend, const codec::Profile& profile, int64_t blocks);
 
 // Writes what the index has learnt to its cache. UNAVAILABLE, naming the file: it cannot be
-// written; nothing is tried again then.
-absl::Status SaveIndex();
+// written; nothing is tried again then. CANCELLED, naming it, soon after `stop`.
+absl::Status SaveIndex(const std::stop_token& stop = {});
 
 // Opens the backend of that name; "auto" takes the first available one, and where that is lost
 // later (UNAVAILABLE) the CPU goes on in its place. Errors: INVALID_ARGUMENT for an unknown name

@@ -134,7 +134,7 @@ absl::Status ReadLists(const std::string& path, std::FILE* file, const CellIndex
   return absl::OkStatus();
 }
 
-bool WriteLists(const CellIndex& index, std::FILE* file) {
+bool WriteLists(const CellIndex& index, std::FILE* file, const std::stop_token& stop) {
   // Other threads may publish meanwhile: what is written is what is counted here.
   std::vector<uint32_t> cells;
   for (uint32_t cell = 0; cell < index.cell_slots(); ++cell) {
@@ -147,8 +147,9 @@ bool WriteLists(const CellIndex& index, std::FILE* file) {
   for (const uint32_t cell : cells) {
     const CellIndex::List& list = *index.list(cell);
     const uint64_t key = index.key(cell);
-    good = good && stream.Write(&key, sizeof key) && stream.Write(&list.bytes, sizeof list.bytes) &&
-           stream.Write(list.begin, kBeginBytes) && stream.Write(list.code, list.bytes);
+    good = good && !stop.stop_requested() && stream.Write(&key, sizeof key) &&
+           stream.Write(&list.bytes, sizeof list.bytes) && stream.Write(list.begin, kBeginBytes) &&
+           stream.Write(list.code, list.bytes);
   }
   const uint64_t sum = stream.sum.value();
   return good && std::fwrite(&sum, 1, sizeof sum, file) == sizeof sum;
@@ -173,16 +174,20 @@ absl::Status LoadLists(const std::string& path, CellIndex& index) {
                    });
 }
 
-absl::Status SaveLists(const CellIndex& index, const std::string& path) {
+absl::Status SaveLists(const CellIndex& index, const std::string& path,
+                       const std::stop_token& stop) {
   std::error_code ignored;  // the file itself tells
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   const std::string part = absl::StrCat(path, ".", ::getpid(), ".part");
   File file(std::fopen(part.c_str(), "wb"));
   if (file == nullptr) return Failed(part, "write the index cache");
-  bool good = WriteLists(index, file.get());
+  bool good = WriteLists(index, file.get(), stop);
   good = std::fclose(file.release()) == 0 && good;
   if (good && std::rename(part.c_str(), path.c_str()) == 0) return absl::OkStatus();
   absl::Status status = Failed(path, "write the index cache");
+  if (!good && stop.stop_requested()) {
+    status = absl::CancelledError(absl::StrCat(path, ": writing the index cache was stopped"));
+  }
   std::remove(part.c_str());
   return status;
 }

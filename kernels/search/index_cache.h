@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,7 +26,8 @@ namespace seedlm::search {
 absl::Status LoadLists(const std::string& path, CellIndex& index);
 
 // Writes all lists of the index, and the directory if need be. UNAVAILABLE, naming the file: it
-// cannot be written.
-absl::Status SaveLists(const CellIndex& index, const std::string& path);
+// cannot be written. CANCELLED, naming it, soon after `stop`: what was there before is still.
+absl::Status SaveLists(const CellIndex& index, const std::string& path,
+                       const std::stop_token& stop = {});
 
 }  // namespace seedlm::search

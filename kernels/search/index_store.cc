@@ -81,14 +81,15 @@ std::string IndexStore::CachePath(const CellIndex& index) const {
                       index.resolution().radius);
 }
 
-absl::Status IndexStore::Save() {
+absl::Status IndexStore::Save(const std::stop_token& stop) {
   const std::lock_guard lock(mutex_);
   if (cache_.empty() || cache_failed_) return absl::OkStatus();
   for (auto& resolutions : indexes_) {
     for (Held& held : resolutions) {
       const int64_t lists = held.index == nullptr ? 0 : held.index->lists();
       if (lists <= held.cached + held.cached / 8) continue;
-      if (absl::Status status = SaveLists(*held.index, CachePath(*held.index)); !status.ok()) {
+      absl::Status status = SaveLists(*held.index, CachePath(*held.index), stop);
+      if (!status.ok()) {
         cache_failed_ = true;
         return status;
       }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,7 +61,7 @@ class IndexStore {
 
   // Writes to the cache the indexes that have grown by an eighth and more since they were read or
   // written. After an error (that of SaveLists) the cache is left alone.
-  absl::Status Save();
+  absl::Status Save(const std::stop_token& stop = {});
   // What was wrong with the cache when it was read, once; "": nothing.
   std::string TakeWarning();
 

@@ -142,22 +142,26 @@ absl::StatusOr<int64_t> ReadVersion(Database& database) {
   return version;
 }
 
-absl::Status Migrate(Database& database, int64_t version) {
+absl::Status Migrate(Database& database, int64_t version, const FaultPoint& fault_point) {
   absl::StatusOr<Transaction> transaction = Transaction::Begin(database);
   if (!transaction.ok()) return transaction.status();
   for (size_t i = static_cast<size_t>(version); i < kMigrations.size(); ++i) {
     if (absl::Status status = database.Execute(std::string(kMigrations[i])); !status.ok()) {
       return status;
     }
+    Reach(fault_point, "schema.step");
   }
   absl::Status status = database.Execute(absl::StrCat(
       "PRAGMA application_id = ", kApplicationId, "; PRAGMA user_version = ", kMigrations.size()));
-  return status.ok() ? transaction->Commit() : status;
+  Reach(fault_point, "schema.made");
+  if (status.ok()) status = transaction->Commit();
+  Reach(fault_point, "schema.committed");
+  return status;
 }
 
 }  // namespace
 
-absl::Status PrepareSchema(Database& database) {
+absl::Status PrepareSchema(Database& database, const FaultPoint& fault_point) {
   const absl::StatusOr<int64_t> version = ReadVersion(database);
   if (!version.ok()) return version.status();
   if (absl::Status status = CheckSound(database); !status.ok()) return status;
@@ -166,7 +170,7 @@ absl::Status PrepareSchema(Database& database) {
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
       "PRAGMA foreign_keys = OFF");
   if (status.ok() && *version < static_cast<int64_t>(kMigrations.size())) {
-    status = Migrate(database, *version);
+    status = Migrate(database, *version, fault_point);
   }
   // Not before the migrations, which make tables anew that others refer to.
   return status.ok() ? database.Execute("PRAGMA foreign_keys = ON") : status;

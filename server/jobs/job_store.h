@@ -98,7 +98,8 @@ class JobStore {
                                                               std::string_view artifact,
                                                               bool resumable) = 0;
 
-  // ---- What a job has finished. Gone when it SUCCEEDED, kept when it FAILED or was CANCELLED.
+  // ---- What a job has finished. Gone when it SUCCEEDED, but for the identity, which tells what
+  // its output was made of; kept when it FAILED or was CANCELLED.
 
   // NOT_FOUND.
   virtual absl::StatusOr<JobWork> ReadWork(std::string_view name) = 0;

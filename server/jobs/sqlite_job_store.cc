@@ -34,10 +34,11 @@ std::string PageSql(const JobQuery& query) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(
-    const std::string& path, Clock clock, std::chrono::milliseconds busy_wait) {
+    const std::string& path, Clock clock, std::chrono::milliseconds busy_wait,
+    const FaultPoint& fault_point) {
   absl::StatusOr<Database> database = Database::Open(path, busy_wait);
   if (!database.ok()) return database.status();
-  if (absl::Status status = PrepareSchema(*database); !status.ok()) return status;
+  if (absl::Status status = PrepareSchema(*database, fault_point); !status.ok()) return status;
   return std::unique_ptr<SqliteJobStore>(
       new SqliteJobStore(*std::move(database), std::move(clock)));
 }
@@ -263,7 +264,7 @@ absl::StatusOr<JobRecord> SqliteJobStore::Update(std::string_view name, const Jo
   if (HasEnded(update.to)) job.end_time_ns = now;
   job.etag = absl::StrCat(job.last_sequence + 1);  // of the event that follows
   absl::Status status = AddStateChange(*row, now);
-  if (status.ok() && update.to == JobState::kSucceeded) status = ForgetWork(row->id);
+  if (status.ok() && update.to == JobState::kSucceeded) status = ForgetPieces(row->id);
   if (status.ok()) status = transaction->Commit();
   if (!status.ok()) return status;
   return std::move(job);

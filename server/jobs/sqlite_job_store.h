@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/errors/fault_point.h"
 #include "server/jobs/job.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/sqlite.h"
@@ -26,7 +27,8 @@ class SqliteJobStore final : public JobStore {
   // newer version wrote: it is left as it is. PERMISSION_DENIED, NOT_FOUND.
   // `busy_wait`: Database::Open.
   static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(
-      const std::string& path, Clock clock, std::chrono::milliseconds busy_wait = kBusyWait);
+      const std::string& path, Clock clock, std::chrono::milliseconds busy_wait = kBusyWait,
+      const FaultPoint& fault_point = {});
 
   absl::StatusOr<InsertResult> Insert(const JobRecord& job, const RequestKey& key) override;
   absl::StatusOr<std::optional<JobRecord>> FindRequest(const RequestKey& key) override;
@@ -86,6 +88,7 @@ class SqliteJobStore final : public JobStore {
   absl::Status ReadPieces(int64_t job, JobWork& work);
   absl::Status ReadFinished(int64_t job, JobWork& work);
   absl::Status ForgetWork(int64_t job);
+  absl::Status ForgetPieces(int64_t job);  // all of it but the identity
   // A statement without rows, whose values are integers.
   absl::Status Run(std::string_view sql, std::initializer_list<int64_t> values);
 

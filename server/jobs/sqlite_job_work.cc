@@ -9,7 +9,7 @@ namespace seedlm::server {
 namespace {
 
 // Of a job, in an order that the references between them allow.
-constexpr const char* kWorkTables[] = {"work_finished", "work_pieces", "work_levels", "work"};
+constexpr const char* kPieceTables[] = {"work_finished", "work_pieces", "work_levels"};
 constexpr const char* kOtherTables[] = {"events", "labels"};
 
 }  // namespace
@@ -81,11 +81,16 @@ absl::Status SqliteJobStore::ReadFinished(int64_t job, JobWork& work) {
 }
 
 absl::Status SqliteJobStore::ForgetWork(int64_t job) {
-  for (const char* table : kWorkTables) {
+  absl::Status status = ForgetPieces(job);
+  return status.ok() ? Run("DELETE FROM work WHERE job = ?", {job}) : status;
+}
+
+absl::Status SqliteJobStore::ForgetPieces(int64_t job) {
+  for (const char* table : kPieceTables) {
     absl::Status status = Run(absl::StrCat("DELETE FROM ", table, " WHERE job = ?"), {job});
     if (!status.ok()) return status;
   }
-  return absl::OkStatus();
+  return Run("UPDATE work SET publication = NULL WHERE job = ?", {job});
 }
 
 absl::Status SqliteJobStore::BeginWork(std::string_view name, const WorkIdentity& identity) {

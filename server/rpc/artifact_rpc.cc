@@ -24,9 +24,9 @@ grpc::ServerReadReactor<v1::WriteArtifactRequest>* ArtifactRpc::WriteArtifact(
   if (!caller.ok()) return new RefusedRead<v1::WriteArtifactRequest>(caller.status());
   absl::StatusOr<OwnerGate::Place> place = parts_.uploads->Enter(caller->owner);
   if (!place.ok()) return new RefusedRead<v1::WriteArtifactRequest>(place.status());
-  return new UploadReactor(
-      {&parts_.stores->Of(caller->owner), parts_.pool, *std::move(place), parts_.upload_idle},
-      context, response);
+  return new UploadReactor({&parts_.stores->Of(caller->owner), parts_.pool, *std::move(place),
+                            parts_.upload_idle, parts_.finish_pool, caller->owner},
+                           context, response);
 }
 
 grpc::ServerUnaryReactor* ArtifactRpc::QueryWriteStatus(grpc::CallbackServerContext* context,

@@ -10,6 +10,7 @@
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 #include "server/admission/owner_gate.h"
 #include "server/rpc/door.h"
+#include "server/rpc/turn_pool.h"
 #include "server/rpc/work_pool.h"
 #include "server/scheduler/artifact_service.h"
 #include "server/storage/artifact_stores.h"
@@ -28,6 +29,7 @@ class ArtifactRpc final : public v1::ArtifactService::CallbackService {
     OwnerGate* uploads = nullptr;
     OwnerGate* downloads = nullptr;
     std::chrono::milliseconds upload_idle{60'000};
+    TurnPool* finish_pool = nullptr;  // for the sums of resumed uploads
   };
   explicit ArtifactRpc(Parts parts) : parts_(parts) {}
 

@@ -73,11 +73,30 @@ void UploadReactor::TakeOne(v1::WriteArtifactRequest& request) {
     finished = TakeChunk(request);
     return finished.status();
   });
+  if (status.ok() && !*finished && request.finish()) return FinishLater(request);
+  Taken(std::move(status), finished.ok() && *finished);
+}
+
+void UploadReactor::FinishLater(const v1::WriteArtifactRequest& request) {
+  parts_.finish_pool->Post(parts_.owner, [this, &request] {
+    bool finished = false;
+    absl::Status status = Guarded([&] {
+      if (context_->IsCancelled()) return absl::CancelledError("nobody waits for it any more");
+      const absl::StatusOr<bool> step = upload_->FinishStep(request.sha256());
+      finished = step.ok() && *step;
+      return step.status();
+    });
+    if (status.ok() && !finished) return FinishLater(request);
+    Taken(std::move(status), finished);
+  });
+}
+
+void UploadReactor::Taken(absl::Status status, bool finished) {
   std::unique_lock lock(watch_->mutex);
   taking_ = false;
   ++taken_;
   status_ = std::move(status);
-  over_ = !status_.ok() || *finished;
+  over_ = !status_.ok() || finished;
   GoOn(std::move(lock));
 }
 
@@ -142,8 +161,7 @@ absl::StatusOr<bool> UploadReactor::TakeChunk(const v1::WriteArtifactRequest& re
   }
   response_->set_committed_size(upload_->committed_size());
   if (!request.finish()) return false;
-  if (absl::Status status = upload_->Finish(request.sha256()); !status.ok()) return status;
-  return true;
+  return upload_->FinishStep(request.sha256());
 }
 
 absl::Status UploadReactor::OpenFile(const v1::WriteArtifactRequest& request) {

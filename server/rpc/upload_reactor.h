@@ -15,6 +15,7 @@
 #include "grpcpp/support/server_callback.h"
 #include "seedlm/v1/artifact_service.grpc.pb.h"
 #include "server/admission/owner_gate.h"
+#include "server/rpc/turn_pool.h"
 #include "server/rpc/work_pool.h"
 #include "server/storage/artifact_store.h"
 
@@ -23,7 +24,9 @@ namespace seedlm::server {
 // While a chunk is summed and written (the pool's threads) the next one is read (gRPC's): two
 // chunks, never more, taken in the order in which they came. An alarm looks whether a read takes
 // too long, which is the client's doing: where both chunks wait for the disk, none is out. A
-// cancelled call shows as a read that fails: what came before is still written.
+// cancelled call shows as a read that fails: what came before is still written. A resumed file is
+// read again when it is finished, which takes minutes: on threads of its own, a step at a time,
+// until nobody waits for it.
 class UploadReactor final : public grpc::ServerReadReactor<v1::WriteArtifactRequest> {
  public:
   struct Parts {
@@ -31,6 +34,8 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::WriteArtifactRequ
     WorkPool* pool = nullptr;
     OwnerGate::Place place = {};        // among the owner's uploads, until the end
     std::chrono::milliseconds idle{0};  // a read may take so long
+    TurnPool* finish_pool = nullptr;    // sums resumed files; as pool
+    std::string owner = {};
   };
   // Owns itself until gRPC is done with it. `context` and `response` are gRPC's.
   UploadReactor(Parts parts, grpc::CallbackServerContext* context,
@@ -54,8 +59,11 @@ class UploadReactor final : public grpc::ServerReadReactor<v1::WriteArtifactRequ
   // REQUIRES: `lock` holds watch_->mutex. Nothing of the reactor may be used afterwards.
   void GoOn(std::unique_lock<std::mutex> lock);
   void TakeOne(v1::WriteArtifactRequest& request);  // on the pool
+  void FinishLater(const v1::WriteArtifactRequest& request);
+  void Taken(absl::Status status, bool finished);  // the chunk that was on a pool
 
-  // True: the file is finished. One thread at a time, as the next two.
+  // True: the file is finished; false for a closing message: FinishLater goes on. One thread at a
+  // time, as the next two.
   absl::StatusOr<bool> TakeChunk(const v1::WriteArtifactRequest& request);
   absl::Status OpenFile(const v1::WriteArtifactRequest& request);
   // REQUIRES: no chunk is being taken.

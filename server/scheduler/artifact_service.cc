@@ -14,6 +14,7 @@
 #include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
 #include "server/scheduler/deletion_log.h"
+#include "server/scheduler/work_identity.h"
 
 namespace seedlm::server {
 namespace {
@@ -200,24 +201,54 @@ absl::StatusOr<ArtifactCheck> ArtifactService::Verify(std::string_view owner,
     return absl::FailedPreconditionError(
         absl::StrCat(request.name, ": holds no compressed tensor; there is nothing to verify"));
   }
-  absl::Status status;
   if (!job->has_value()) {
     check.why_not_compared = "it is not the result of a job of this server";
   } else {
-    const auto source = parts_.locator->OpenSource((*job)->request);
-    if (source.ok()) {
-      status = CheckAgainst(*packed, *source, request.sample, stop, check);
-    } else {
-      check.why_not_compared = std::string(source.status().message());
-    }
+    absl::Status status = Compare(**job, *packed, request.sample, stop, check);
+    if (!status.ok()) return status;
   }
   if (!check.why_not_compared.empty()) {
     absl::StatusOr<std::vector<std::string>> problems = verify::CheckPlanes(*packed, stop);
     if (!problems.ok()) return problems.status();
     std::move(problems->begin(), problems->end(), std::back_inserter(check.problems));
   }
-  if (!status.ok()) return status;
   return check;
+}
+
+absl::StatusOr<std::string> ArtifactService::WhyAnother(const JobRecord& job,
+                                                        const format::Checkpoint& source) const {
+  const absl::StatusOr<JobWork> work = parts_.jobs->ReadWork(job.name);
+  if (!work.ok()) return work.status();
+  if (!work->identity.has_value()) return std::string("what its source was is not known any more");
+  const absl::StatusOr<std::string> now = SourceIdentityOf(source);
+  if (!now.ok()) return std::string(now.status().message());
+  const std::string changed = ChangedFile(work->identity->source, *now);
+  if (changed.empty()) return changed;
+  return std::string(absl::StrCat(changed, ": the source has changed since it was compressed"));
+}
+
+absl::Status ArtifactService::Compare(const JobRecord& job, const verify::PackedCheckpoint& packed,
+                                      int sample, const std::stop_token& stop,
+                                      ArtifactCheck& check) const {
+  const absl::StatusOr<format::Checkpoint> source = parts_.locator->OpenSource(job.request);
+  if (!source.ok()) {
+    check.why_not_compared = std::string(source.status().message());
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> why = WhyAnother(job, *source);
+  if (why.ok() && why->empty()) {
+    ArtifactCheck compared = check;
+    absl::Status status = CheckAgainst(packed, *source, sample, stop, compared);
+    if (absl::IsCancelled(status)) return status;
+    why = WhyAnother(job, *source);  // it may have changed meanwhile
+    if (why.ok() && why->empty()) {
+      if (status.ok()) check = std::move(compared);
+      return status;
+    }
+  }
+  if (!why.ok()) return why.status();
+  check.why_not_compared = *std::move(why);
+  return absl::OkStatus();
 }
 
 }  // namespace seedlm::server

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/verify/packed_checkpoint.h"
 #include "kernels/verify/verifier.h"
 #include "server/jobs/job.h"
 #include "server/jobs/job_store.h"
@@ -43,7 +44,7 @@ struct ArtifactCheck {
   int64_t passed_through =
       0;                     // tensors that were not compressed and are byte for byte the source's
   int64_t files_summed = 0;  // whose SHA-256 was compared with what the job recorded
-  std::string why_not_compared;       // empty: the source was still there
+  std::string why_not_compared;       // empty: the source was still there, and the same
   std::vector<std::string> problems;  // each names tensor, row and block, or file; empty: it passed
 };
 
@@ -82,7 +83,8 @@ class ArtifactService {
   // others are tried all the same, and all again the next time.
   absl::Status DeleteUploadsBefore(int64_t time_ns);
 
-  // Sums the files, decodes every tensor, compares with the job's source if that is still there,
+  // Sums the files, decodes every tensor, compares with the job's source if that is still there and
+  // its files are those that the job read (by size, time of modification and inode),
   // and encodes a sample of blocks again. Minutes for gigabytes, on all cores; ends soon after
   // `stop`, CANCELLED. What is wrong with the artifact is in the answer and no error. Errors:
   // INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (still arriving, or no compressed
@@ -95,6 +97,11 @@ class ArtifactService {
   absl::Status DeleteUnneeded(std::string_view owner, std::string_view name, bool keep_resumable,
                               std::string_view by);
   absl::Status DeleteUploadBefore(std::string_view owner, const std::string& id, int64_t time_ns);
+  // Why `source` is not what the job has compressed; "": it is.
+  absl::StatusOr<std::string> WhyAnother(const JobRecord& job,
+                                         const format::Checkpoint& source) const;
+  absl::Status Compare(const JobRecord& job, const verify::PackedCheckpoint& packed, int sample,
+                       const std::stop_token& stop, ArtifactCheck& check) const;
 
   const Parts parts_;
 };

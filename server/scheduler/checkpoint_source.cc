@@ -30,6 +30,11 @@ int64_t DiskBytes(const Estimate& estimate) {
   return estimate.output_bytes + estimate.scratch_bytes;
 }
 
+// Whether a job writes below the data directory, where bytes are their owner's.
+bool TakesRoom(const JobDestination& destination) {
+  return destination.managed || destination.at_s3();
+}
+
 // FIELD_INVALID where a field's value is wrong and nobody has said why in a word.
 absl::Status ForField(absl::Status status, std::string_view field) {
   if (absl::IsInvalidArgument(status) && ReasonOf(status).empty()) {
@@ -113,7 +118,7 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
   if (destination.at_s3()) {
     absl::StatusOr<s3::Location> location = s3::ParseUri(destination.uri);
     if (!location.ok()) return ForField(location.status(), "job.destination.uri");
-    target.path = absl::StrCat(s3_.StagingParent(), "/", target.id);
+    target.path = artifacts_.Of(request.owner).S3StagingPath(id);
     target.directory = true;
     target.overwrite = destination.overwrite;
     target.s3 = *std::move(location);
@@ -127,14 +132,17 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
 }
 
 absl::Status SourceLocator::CheckRoom(const JobRecord& job, bool resumed) const {
-  if (!job.request.destination.managed) return absl::OkStatus();
+  if (!TakesRoom(job.request.destination)) return absl::OkStatus();
   return artifacts_.Of(job.request.owner)
       .CheckRoom(DiskBytes(job.estimate), resumed ? IdOf(job.name) : "");
 }
 
 ResultReservation SourceLocator::ReserveResult(const JobRecord& job) const {
-  if (!job.request.destination.managed) return {};
-  return artifacts_.Of(job.request.owner).ReserveResult(IdOf(job.name), DiskBytes(job.estimate));
+  const JobDestination& destination = job.request.destination;
+  if (!TakesRoom(destination)) return {};
+  ArtifactStore& store = artifacts_.Of(job.request.owner);
+  return destination.managed ? store.ReserveResult(IdOf(job.name), DiskBytes(job.estimate))
+                             : store.ReserveRoom(IdOf(job.name), DiskBytes(job.estimate));
 }
 
 absl::StatusOr<format::Checkpoint> SourceLocator::OpenSource(const JobRequest& request) const {

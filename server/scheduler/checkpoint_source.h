@@ -46,11 +46,12 @@ class SourceLocator {
   // `directory` is not known and stays false.
   absl::StatusOr<SinkTarget> Target(const JobRequest& request, std::string_view id) const;
 
-  // Whether the artifact that the job will make, if it makes one, has room among its owner's.
+  // Whether what the job will write below the data directory, a result or what is staged for S3,
+  // has room among its owner's bytes.
   // `resumed`: something of it may be there already. ArtifactStore::CheckRoom.
   absl::Status CheckRoom(const JobRecord& job, bool resumed) const;
 
-  // Keeps others from uploading to that artifact, and from taking its room.
+  // Keeps others from taking that room, and from uploading to the artifact that the job makes.
   ResultReservation ReserveResult(const JobRecord& job) const;
 
  private:

@@ -271,12 +271,15 @@ absl::Status JobRun::CopyPiece(Copy& copy, int64_t piece) {
                              SumBytes(tensor.source->name, offset, length, out));
   absl::Status status;
   if (!kept) {
+    const auto begin = std::chrono::steady_clock::now();
     const absl::StatusOr<uint32_t> crc32c = CopyBytes(*planned_->checkpoint.files[tensor.file].file,
                                                       *tensor.source, offset, length, out);
     if (!crc32c.ok()) return crc32c.status();
     context_.metrics->Add(Metric::kSourceReadBytes, {"copy"}, static_cast<double>(length));
     context_.metrics->Add(Metric::kOutputWrittenBytes, {"copy"}, static_cast<double>(length));
-    log_.Add(PieceRecord{copy.id, piece, *crc32c});
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    log_.Add(PieceRecord{
+        .tensor = copy.id, .piece = piece, .crc32c = *crc32c, .seconds = taken.count()});
     status = log_.Commit();
   }
   if (!status.ok()) return status;

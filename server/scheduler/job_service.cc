@@ -221,6 +221,7 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_
   job = parts_.store->Update(name, {JobState::kQueued, progress, {}, {}, std::string(etag)});
   if (absl::IsFailedPrecondition(job.status())) return Get(name);  // resumed by somebody else
   if (!job.ok()) return job;
+  Reach(parts_.fault_point, "resume.queued");
   // If the server began to stop a moment ago: the next start runs it.
   (void)parts_.scheduler->Enqueue(*job, *std::move(place));
   parts_.events->Notify(name);

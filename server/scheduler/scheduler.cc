@@ -56,6 +56,7 @@ absl::Status Scheduler::Recover() {
           parts_.store->Update(job.name, {JobState::kQueued, progress, {}, {}});
       if (!queued.ok()) return queued.status();
       job = *std::move(queued);
+      Reach(parts_.fault_point, "recover.queued");
     }
     if (absl::Status status = Enqueue(job); !status.ok()) return status;
   }

@@ -55,40 +55,49 @@ std::string LayoutOf(const format::CompressionPlan& plan, int64_t shard_weights)
 
 }  // namespace
 
-absl::StatusOr<WorkIdentity> IdentityOf(const PlannedJob& job, int64_t shard_weights) {
+absl::StatusOr<std::string> SourceIdentityOf(const format::Checkpoint& checkpoint) {
   std::vector<std::string> paths;
-  for (const format::CheckpointFile& file : job.checkpoint.files) {
+  for (const format::CheckpointFile& file : checkpoint.files) {
     paths.push_back(file.file->path());
   }
-  for (const std::string& file : job.checkpoint.other_files) {
-    paths.push_back(absl::StrCat(job.checkpoint.path, "/", file));
+  for (const std::string& file : checkpoint.other_files) {
+    paths.push_back(absl::StrCat(checkpoint.path, "/", file));
   }
-  WorkIdentity identity{"", LayoutOf(job.plan, shard_weights)};
+  std::string source;
   for (const std::string& path : paths) {
     const absl::StatusOr<std::string> line = LineOf(path);
     if (!line.ok()) return line.status();
-    identity.source += *line;
+    source += *line;
   }
   // The files that were looked at are those whose headers were read.
-  for (const format::CheckpointFile& file : job.checkpoint.files) {
+  for (const format::CheckpointFile& file : checkpoint.files) {
     if (absl::Status status = file.file->CheckUnchanged(); !status.ok()) return status;
   }
-  return identity;
+  return source;
 }
 
-absl::Status CheckSameSource(const WorkIdentity& before, const WorkIdentity& now) {
-  if (before.source == now.source) return absl::OkStatus();
+absl::StatusOr<WorkIdentity> IdentityOf(const PlannedJob& job, int64_t shard_weights) {
+  absl::StatusOr<std::string> source = SourceIdentityOf(job.checkpoint);
+  if (!source.ok()) return source.status();
+  return WorkIdentity{*std::move(source), LayoutOf(job.plan, shard_weights)};
+}
+
+std::string ChangedFile(const std::string& before, const std::string& now) {
+  if (before == now) return "";
   const auto lines = [](const std::string& text) {
     return std::vector<std::string>(absl::StrSplit(text, '\n', absl::SkipEmpty()));
   };
-  const std::vector<std::string> then = lines(before.source);
+  const std::vector<std::string> then = lines(before);
   const std::set<std::string> still(then.begin(), then.end());
-  std::string changed = "a file that is gone";
-  for (const std::string& line : lines(now.source)) {
-    if (still.contains(line)) continue;
-    changed = line.substr(0, line.find('\t'));
-    break;
+  for (const std::string& line : lines(now)) {
+    if (!still.contains(line)) return line.substr(0, line.find('\t'));
   }
+  return "a file that is gone";
+}
+
+absl::Status CheckSameSource(const WorkIdentity& before, const WorkIdentity& now) {
+  const std::string changed = ChangedFile(before.source, now.source);
+  if (changed.empty()) return absl::OkStatus();
   return WithReason(
       absl::FailedPreconditionError(absl::StrCat(
           changed,

@@ -18,6 +18,7 @@ void WorkLog::Add(const LevelsRecord& levels) {
 void WorkLog::Add(const PieceRecord& piece) {
   const std::lock_guard lock(mutex_);
   batch_.pieces.push_back(piece);
+  large_ |= std::chrono::duration<double>(piece.seconds) >= interval_;
 }
 
 void WorkLog::Add(const FinishedTensor& tensor) {
@@ -27,7 +28,7 @@ void WorkLog::Add(const FinishedTensor& tensor) {
 
 bool WorkLog::Due() const {
   const std::lock_guard lock(mutex_);
-  return std::chrono::steady_clock::now() - last_commit_ >= interval_;
+  return large_ || std::chrono::steady_clock::now() - last_commit_ >= interval_;
 }
 
 absl::Status WorkLog::Commit() { return Due() ? CommitAll() : absl::OkStatus(); }
@@ -55,6 +56,7 @@ absl::Status WorkLog::CommitBatch() {
   {
     const std::lock_guard lock(mutex_);
     batch = std::exchange(batch_, {});
+    large_ = false;
   }
   if (batch.empty()) return absl::OkStatus();  // another thread has taken it along
   Reach(parts_.fault_point, "work.written");

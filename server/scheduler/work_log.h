@@ -25,8 +25,8 @@ class WorkLog {
     // With a store that is UNAVAILABLE, as another program has locked it: threads wait meanwhile.
     std::chrono::milliseconds patience{60'000};
   };
-  // `interval`: small pieces that are finished faster than this are committed together; 0: every
-  // call of Commit commits.
+  // `interval`: pieces that took less than this are committed together; 0: every call of Commit
+  // commits.
   WorkLog(Parts parts, std::string job, std::chrono::milliseconds interval)
       : parts_(std::move(parts)), job_(std::move(job)), interval_(interval) {}
 
@@ -35,9 +35,10 @@ class WorkLog {
   void Add(const PieceRecord& piece);
   void Add(const FinishedTensor& tensor);
 
-  // Commits what was added, unless the last commit was less than the interval ago: so what a kill
-  // can take, beyond the pieces that run, took less than that to make. Threads that come meanwhile
-  // wait, and share the next commit. After an error all calls return it.
+  // Commits what was added, unless the last commit was less than the interval ago and each piece
+  // since took less than that: so what a kill can take, beyond the pieces that run, are such small
+  // pieces that were finished within one interval. Threads that come meanwhile wait, and share the
+  // next commit. After an error all calls return it.
   absl::Status Commit();
   // Commits everything.
   absl::Status CommitAll();
@@ -57,7 +58,8 @@ class WorkLog {
   std::mutex commit_mutex_;
   absl::Status failure_;  // guarded by commit_mutex_
   mutable std::mutex mutex_;
-  WorkBatch batch_;  // guarded by mutex_, as all below
+  WorkBatch batch_;     // guarded by mutex_, as all below
+  bool large_ = false;  // a piece of it took the interval or more
   std::chrono::steady_clock::time_point last_commit_{};
   bool recorded_ = false;
 };

@@ -48,7 +48,7 @@ absl::Status ForEachFile(const std::string& directory, const Take& take) {
   return absl::OkStatus();
 }
 
-// Whose a file below the artifacts' directory is: of "ID/.." or, staged,
+// Whose a file below the directory of artifacts, or of S3, is: of "ID/.." or, staged,
 // ".ID.ID.seedlm-partial/..".
 std::string IdOfPath(const std::string& path) {
   const size_t begin = path.starts_with('.') ? 1 : 0;
@@ -57,11 +57,12 @@ std::string IdOfPath(const std::string& path) {
 
 absl::Status CheckLimit(int64_t used, int64_t more, int64_t limit) {
   if (used + more <= limit) return absl::OkStatus();
-  return WithReason(
-      absl::ResourceExhaustedError(absl::StrCat(
-          "artifacts of this owner have ", used, " bytes, with those that its jobs will make, and ",
-          more, " more are over the limit of ", limit, ": delete what is not needed any more")),
-      "OWNER_BYTES", {{"limit", absl::StrCat(limit)}});
+  return WithReason(absl::ResourceExhaustedError(
+                        absl::StrCat("artifacts of this owner have ", used,
+                                     " bytes, with what its jobs will make and keep, and ", more,
+                                     " more are over the limit of ", limit,
+                                     ": delete artifacts and jobs that are not needed any more")),
+                    "OWNER_BYTES", {{"limit", absl::StrCat(limit)}});
 }
 
 // Gives a directory a name that is no artifact's; false if there is none.
@@ -145,11 +146,16 @@ absl::StatusOr<int64_t> ArtifactStore::LastWritten(std::string_view id) const {
 
 absl::StatusOr<int64_t> ArtifactStore::MeasureLocked(std::string_view without) const {
   int64_t used = 0;
-  absl::Status status =
-      ForEachFile(folders_.artifacts(), [&](const std::string& path, int64_t size) {
-        const std::string id = IdOfPath(path);
-        if (id != without && !promised_.contains(id)) used += size;
-      });
+  const auto add_output = [&](const std::string& path, int64_t size) {
+    const std::string id = IdOfPath(path);
+    if (id != without && !promised_.contains(id)) used += size;
+  };
+  absl::Status status = ForEachFile(folders_.artifacts(), add_output);
+  if (status.ok()) {
+    status = ForEachFile(folders_.s3(), [&](const std::string& path, int64_t size) {
+      if (path.starts_with('.')) add_output(path, size);  // else a ledger
+    });
+  }
   if (status.ok()) {
     status =
         ForEachFile(folders_.uploads(), [&](const std::string&, int64_t size) { used += size; });
@@ -203,16 +209,19 @@ absl::Status ArtifactStore::Delete(std::string_view id) {
     }
     const absl::StatusOr<bool> finished = MoveAway(folders_.artifacts(), id);
     if (!finished.ok()) return finished.status();
+    Reach(fault_point_, "artifact.hidden");
     const absl::StatusOr<bool> arriving = MoveAway(folders_.uploads(), id);
     if (!arriving.ok()) return arriving.status();
     if (!*finished && !*arriving) {
       return absl::NotFoundError(absl::StrCat(name, ": no such artifact"));
     }
   }
+  Reach(fault_point_, "artifact.gone");
   // It is gone; room is made afterwards. Readers that are open keep what they read.
   for (const std::string& parent : {folders_.artifacts(), folders_.uploads()}) {
     absl::Status status =
         RemoveTree(absl::StrCat(parent, "/", std::string(kDeletedPrefix), std::string(id)));
+    Reach(fault_point_, "artifact.removed");
     if (status.ok()) status = sync_(parent);
     if (!status.ok()) warn_(absl::StrCat(name, " was deleted: ", status.ToString()));
   }

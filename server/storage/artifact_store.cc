@@ -67,6 +67,10 @@ std::string ArtifactStore::ResultPath(std::string_view id) const {
   return absl::StrCat(folders_.artifacts(), "/", std::string(id));
 }
 
+std::string ArtifactStore::S3StagingPath(std::string_view id) const {
+  return absl::StrCat(folders_.s3(), "/", std::string(id));
+}
+
 ResultReservation::ResultReservation(ResultReservation&& other) noexcept
     : store_(std::exchange(other.store_, nullptr)), id_(std::move(other.id_)) {}
 
@@ -87,16 +91,19 @@ ResultReservation::~ResultReservation() {
   store_->reserved_.erase(id_);
 }
 
-ResultReservation ArtifactStore::ReserveResult(std::string_view id, int64_t bytes) {
+ResultReservation ArtifactStore::ReserveRoom(std::string_view id, int64_t bytes) {
   std::string key(id);
-  {
-    const std::lock_guard lock(usage_mutex_);
-    promised_[key] = bytes;
-    measured_ = {};
-  }
-  const std::lock_guard lock(mutex_);
-  reserved_.insert(key);
+  const std::lock_guard lock(usage_mutex_);
+  promised_[key] = bytes;
+  measured_ = {};
   return ResultReservation(this, std::move(key));
+}
+
+ResultReservation ArtifactStore::ReserveResult(std::string_view id, int64_t bytes) {
+  ResultReservation reservation = ReserveRoom(id, bytes);
+  const std::lock_guard lock(mutex_);
+  reserved_.emplace(id);
+  return reservation;
 }
 
 absl::Status ArtifactStore::CheckNoResult(const ArtifactFile& file) const {

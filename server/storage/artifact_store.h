@@ -2,6 +2,8 @@
 //
 //   DATA_DIR/uploads/ID/PATH    a file that is still arriving
 //   DATA_DIR/artifacts/ID/PATH  a finished file; never changes
+//   DATA_DIR/s3/..              outputs of jobs that go to S3, staged: counted here, and no
+//   artifacts
 #pragma once
 
 #include <chrono>
@@ -21,6 +23,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/checksum/background_sha256.h"
+#include "kernels/checksum/sha256.h"
 #include "server/errors/fault_point.h"
 #include "server/storage/artifact_name.h"
 #include "server/storage/data_dir.h"
@@ -51,8 +54,8 @@ struct ArtifactContent {
 
 class ArtifactStore;
 
-// Keeps the id of a job's result to the job: nothing can be uploaded under it. Movable; must not
-// outlive its store.
+// Keeps the room of a job's output, and the id of a result to the job: nothing can be uploaded
+// under it. Movable; must not outlive its store.
 class ResultReservation {
  public:
   ResultReservation() = default;  // of nothing
@@ -88,10 +91,14 @@ class Upload {
   // After any but the first the upload is over: nothing else may be
   // called.
   absl::Status Finish(std::string_view sha256_hex);
+  // The same in steps: false, and a few MiB of a resumed file have been summed; call it again. The
+  // upload may be let go in between: nothing is lost but the sum.
+  absl::StatusOr<bool> FinishStep(std::string_view sha256_hex);
 
  private:
   friend class ArtifactStore;
   Upload() : hash_(std::make_unique<checksum::BackgroundSha256>()) {}
+  absl::StatusOr<bool> SumStep();  // true: the whole file is summed
   absl::Status Verify(std::string_view sha256_hex);
   absl::Status Publish();
   void SyncNames() const;
@@ -102,6 +109,8 @@ class Upload {
   UniqueFd fd_;
   int64_t size_ = 0;
   bool resumed_ = false;  // then `hash_` is not that of the file, and Finish reads it again
+  std::unique_ptr<checksum::Sha256> again_;  // of its first summed_ bytes, once Finish has begun
+  int64_t summed_ = 0;
   std::unique_ptr<checksum::BackgroundSha256> hash_;
 };
 
@@ -130,8 +139,8 @@ class ArtifactStore {
   // Told of what went wrong but fails nothing, such as a name that may not outlive a power cut.
   using Warn = std::function<void(const std::string& message)>;
 
-  // `max_bytes`: of all files, finished and arriving; 0: no limit.
-  // REQUIRES: the two directories exist, and nobody else has a store on them.
+  // `max_bytes`: of all files, finished, arriving and staged; 0: no limit.
+  // REQUIRES: the directories exist, and nobody else has a store on them.
   explicit ArtifactStore(
       ArtifactFolders folders, Warn warn = [](const std::string&) {},
       SyncFunction sync = format::SyncDirectory, int64_t max_bytes = 0, FaultPoint fault_point = {})
@@ -171,8 +180,8 @@ class ArtifactStore {
   // Makes the room that a killed server's Delete did not come to make. At the start.
   void SweepDeleted() const;
 
-  // RESOURCE_EXHAUSTED, reason OWNER_BYTES, naming the limit: a result of so many bytes more would
-  // be over it, with what there is and what is reserved. `id`: of the result, if something of it
+  // RESOURCE_EXHAUSTED, reason OWNER_BYTES, naming the limit: an output of so many bytes more would
+  // be over it, with what there is and what is reserved. `id`: of the output, if something of it
   // may be staged already. Files are measured again after 10 s at most, as results are written past
   // the store.
   absl::Status CheckRoom(int64_t bytes, std::string_view id = "");
@@ -183,6 +192,11 @@ class ArtifactStore {
   // then has its mark. So long it counts as `bytes`, whatever is written of it. Not counted:
   // reserve an id once at a time.
   ResultReservation ReserveResult(std::string_view id, int64_t bytes);
+
+  // Where the output of the job `id` is staged that goes to S3: SinkTarget::path.
+  std::string S3StagingPath(std::string_view id) const;
+  // As ReserveResult, for that: the bytes alone, as nothing of it becomes an artifact.
+  ResultReservation ReserveRoom(std::string_view id, int64_t bytes);
 
  private:
   friend class Upload;
@@ -204,7 +218,7 @@ class ArtifactStore {
   const FaultPoint fault_point_;
   std::mutex usage_mutex_;
   int64_t used_bytes_ = 0;                               // guarded by usage_mutex_
-  std::map<std::string, int64_t> promised_;              // to results, by id; by usage_mutex_
+  std::map<std::string, int64_t> promised_;              // to outputs, by id; by usage_mutex_
   std::chrono::steady_clock::time_point measured_ = {};  // guarded by usage_mutex_
   mutable std::mutex mutex_;
   std::set<std::string> open_;      // partial paths of open uploads; guarded by mutex_

@@ -13,7 +13,8 @@ ArtifactStore& ArtifactStores::Of(std::string_view owner) {
   const auto found = stores_.find(owner);
   if (found != stores_.end()) return *found->second;
   const ArtifactFolders folders = data_dir_.FoldersOf(owner);
-  for (const std::string& directory : {folders.path(), folders.artifacts(), folders.uploads()}) {
+  for (const std::string& directory :
+       {folders.path(), folders.artifacts(), folders.uploads(), folders.s3()}) {
     (void)mkdir(directory.c_str(), 0700);  // one that is there is fine; any other error comes again
   }
   auto store = std::make_unique<ArtifactStore>(folders, warn_, format::SyncDirectory,

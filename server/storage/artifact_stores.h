@@ -1,7 +1,7 @@
 // One ArtifactStore an owner: a name of one owner's means nothing in another's.
 //
-//   DATA_DIR/{artifacts,uploads}                of the owner "": a server without tokens
-//   DATA_DIR/owners/OWNER/{artifacts,uploads}   of any other
+//   DATA_DIR/{artifacts,uploads,s3}                of the owner "": a server without tokens
+//   DATA_DIR/owners/OWNER/{artifacts,uploads,s3}   of any other
 #pragma once
 
 #include <map>

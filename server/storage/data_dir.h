@@ -10,13 +10,14 @@
 
 namespace seedlm::server {
 
-// Where one owner's artifacts are.
+// Where one owner's bytes are.
 class ArtifactFolders {
  public:
   explicit ArtifactFolders(std::string path) : path_(std::move(path)) {}
   const std::string& path() const { return path_; }
   std::string artifacts() const { return path_ + "/artifacts"; }
   std::string uploads() const { return path_ + "/uploads"; }
+  std::string s3() const { return path_ + "/s3"; }  // what goes to S3, staged
 
  private:
   std::string path_;
@@ -37,7 +38,7 @@ class DataDir {
   ArtifactFolders FoldersOf(std::string_view owner) const {
     return ArtifactFolders(owner.empty() ? path_ : owners() + "/" + std::string(owner));
   }
-  std::string s3() const { return path_ + "/s3"; }  // made when it is needed
+  std::string s3() const { return path_ + "/s3"; }  // ledgers; made when it is needed
   std::string database() const { return path_ + "/jobs.sqlite"; }
 
  private:

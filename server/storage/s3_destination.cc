@@ -51,8 +51,8 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir
     return destination;
   }
   destination->client_ = *std::move(client);
-  destination->sweeper_ =
-      std::make_unique<S3Sweeper>(*destination->client_, std::move(reports.warn));
+  destination->sweeper_ = std::make_unique<S3Sweeper>(
+      *destination->client_, std::move(reports.warn), kSweepAgain, destination->fault_point_);
   for (const std::string& path : left) destination->sweeper_->Take(path);
   return destination;
 }

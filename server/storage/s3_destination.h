@@ -37,9 +37,6 @@ class S3Destination {
                                                              Reports reports,
                                                              FaultPoint fault_point = {});
 
-  // Where jobs stage what goes to S3: below the data directory.
-  std::string StagingParent() const { return directory_; }
-
   // FAILED_PRECONDITION (S3_NOT_CONFIGURED); else as S3Publisher::Check.
   absl::Status Check(const SinkTarget& target, const S3Patience& patience) const;
 
@@ -56,7 +53,7 @@ class S3Destination {
         transfer_(transfer),
         fault_point_(std::move(fault_point)) {}
 
-  const std::string directory_;  // DATA_DIR/s3: staged outputs and ledgers
+  const std::string directory_;  // DATA_DIR/s3: ledgers
   const S3Transfer transfer_;
   const FaultPoint fault_point_;
   absl::Status why_not_;                // OK: it is configured

@@ -139,7 +139,7 @@ absl::Status S3Publisher::Begin(const Staging& staging) {
   // own.
   claim_ = parts_.sweeper->ClaimPrefix(*target_.s3);
   for (const std::string& path : S3Ledger::FindOf(parts_.ledgers, target_.id)) {
-    status = UndoLedger(*parts_.client, path, staging.stop);
+    status = UndoLedger(*parts_.client, path, staging.stop, parts_.fault_point);
     if (!status.ok()) return status;
   }
   auto ledger = S3Ledger::Create(parts_.ledgers, target_.id, target_.s3->bucket);
@@ -317,8 +317,10 @@ absl::Status S3Publisher::Complete(const StoredFile& file, const std::stop_token
 void S3Publisher::Undo(const std::stop_token& stop) {
   if (target_.overwrite) return;  // what was replaced does not come back
   for (const s3::ObjectName& object : made_) (void)ledger_->Undo(object.key, Owner());
+  Reach(parts_.fault_point, "s3.undo_written");
   for (const s3::ObjectName& object : made_) {
     if (stop.stop_requested() || !RemoveOwned(*parts_.client, object, Owner(), stop).ok()) return;
+    Reach(parts_.fault_point, "s3.removed");
   }
 }
 

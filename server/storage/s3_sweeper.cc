@@ -57,7 +57,8 @@ absl::Status RemoveOwned(s3::Client& client, const s3::ObjectName& object, const
   return client.DeleteObject(object, stop);
 }
 
-absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop) {
+absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop,
+                        const FaultPoint& fault_point) {
   const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
@@ -66,13 +67,15 @@ absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::
     absl::Status status = RemoveOwned(client, {content->bucket, undo.key}, undo.owner, stop);
     if (!status.ok()) return status;
   }
+  Reach(fault_point, "undo.removed");
   absl::Status status = S3Ledger::Undone(path);
+  Reach(fault_point, "undo.written");
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 absl::Status SweepLedger(s3::Client& client, const std::string& path, const std::stop_token& stop,
                          const std::function<bool(const s3::ObjectName&)>& claimed,
-                         std::mutex* removing) {
+                         std::mutex* removing, const FaultPoint& fault_point) {
   const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
@@ -81,6 +84,7 @@ absl::Status SweepLedger(s3::Client& client, const std::string& path, const std:
     absl::Status status = Abort(client, content->bucket, entry, stop, claimed);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);
+    Reach(fault_point, "sweep.aborted");
   }
   for (const LedgerUndo& undo : content->undo) {
     const s3::ObjectName object{content->bucket, undo.key};
@@ -90,6 +94,7 @@ absl::Status SweepLedger(s3::Client& client, const std::string& path, const std:
         claimed(object) ? AlreadyClaimed(object) : RemoveOwned(client, object, undo.owner, stop);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);
+    Reach(fault_point, "sweep.removed");
   }
   if (!later.ok()) return later;
   if (unlink(path.c_str()) != 0 && errno != ENOENT) {
@@ -98,10 +103,12 @@ absl::Status SweepLedger(s3::Client& client, const std::string& path, const std:
   return absl::OkStatus();
 }
 
-S3Sweeper::S3Sweeper(s3::Client& client, Warn warn, std::chrono::milliseconds pause)
+S3Sweeper::S3Sweeper(s3::Client& client, Warn warn, std::chrono::milliseconds pause,
+                     FaultPoint fault_point)
     : client_(client),
       warn_(std::move(warn)),
       pause_(pause),
+      fault_point_(std::move(fault_point)),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 S3Sweeper::~S3Sweeper() = default;
@@ -170,7 +177,7 @@ void S3Sweeper::Run(const std::stop_token& stop) {
     lock.unlock();
     const absl::Status status = SweepLedger(
         client_, path, stop, [this](const s3::ObjectName& object) { return IsClaimed(object); },
-        &removing_);
+        &removing_, fault_point_);
     const bool in_order = status.ok() || absl::IsAborted(status);
     if (!in_order && !stop.stop_requested() && !std::exchange(warned, true)) {
       warn_(absl::StrCat(path, ": what it names cannot be removed yet: ", status.ToString()));

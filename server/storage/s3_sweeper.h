@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "server/errors/fault_point.h"
 #include "server/storage/s3/client.h"
 
 namespace seedlm::server {
@@ -24,7 +25,8 @@ absl::Status RemoveOwned(s3::Client& client, const s3::ObjectName& object, const
 
 // Removes the objects that the ledger at `path` wants undone, as long as they are their owner's.
 // A ledger that is not there is OK. REQUIRES: nobody appends to it.
-absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop);
+absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop,
+                        const FaultPoint& fault_point = {});
 
 // Aborts whatever the ledger at `path` says may be open, removes what it wants undone, and then the
 // ledger. Of an upload whose id is not known, every one of the same key is aborted that was begun
@@ -36,7 +38,9 @@ absl::Status SweepLedger(
     s3::Client& client, const std::string& path, const std::stop_token& stop,
     const std::function<bool(const s3::ObjectName&)>& claimed =
         [](const s3::ObjectName&) { return false; },
-    std::mutex* removing = nullptr);
+    std::mutex* removing = nullptr, const FaultPoint& fault_point = {});
+
+inline constexpr std::chrono::seconds kSweepAgain{30};
 
 // Thread-safe. What cannot be aborted now is tried again `pause` later, and by the next server; it
 // holds up no other ledger.
@@ -63,8 +67,8 @@ class S3Sweeper {
   };
 
   // REQUIRES: `client` outlives it.
-  S3Sweeper(s3::Client& client, Warn warn,
-            std::chrono::milliseconds pause = std::chrono::seconds(30));
+  S3Sweeper(s3::Client& client, Warn warn, std::chrono::milliseconds pause = kSweepAgain,
+            FaultPoint fault_point = {});
   // Stops soon.
   ~S3Sweeper();
   S3Sweeper(const S3Sweeper&) = delete;
@@ -85,6 +89,7 @@ class S3Sweeper {
   s3::Client& client_;
   const Warn warn_;
   const std::chrono::milliseconds pause_;
+  const FaultPoint fault_point_;
   std::mutex removing_;  // see SweepLedger; taken before mutex_
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;

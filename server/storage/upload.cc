@@ -3,14 +3,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/checksum/crc32c.h"
-#include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/page_cache.h"
 #include "server/errors/reason.h"
@@ -21,6 +22,8 @@ namespace seedlm::server {
 namespace {
 
 constexpr size_t kSha256Digits = 64;
+constexpr int64_t kStepBytes = int64_t{8} << 20;  // some milliseconds of SHA-256
+constexpr size_t kReadBytes = size_t{1} << 20;
 
 absl::Status WriteAll(int fd, std::string_view data, const std::string& path) {
   while (!data.empty()) {
@@ -48,6 +51,8 @@ Upload::Upload(Upload&& other) noexcept
       fd_(std::move(other.fd_)),
       size_(other.size_),
       resumed_(other.resumed_),
+      again_(std::move(other.again_)),
+      summed_(other.summed_),
       hash_(std::move(other.hash_)) {}
 
 Upload::~Upload() { Close(); }
@@ -95,16 +100,27 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> Upload::SumStep() {
+  if (again_ == nullptr) again_ = std::make_unique<checksum::Sha256>();
+  const int64_t end = std::min(size_, summed_ + kStepBytes);
+  std::vector<std::byte> buffer(kReadBytes);
+  while (summed_ < end) {
+    const auto wanted = std::min(buffer.size(), static_cast<size_t>(end - summed_));
+    const ssize_t count = pread(fd_.get(), buffer.data(), wanted, summed_);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {  // shorter than it was: an I/O error, too
+      return format::ErrnoToStatus(count < 0 ? errno : EIO, store_->PartialPath(file_), "read");
+    }
+    again_->Update(std::span(buffer).first(static_cast<size_t>(count)));
+    format::ReadPast(fd_.get(), static_cast<uint64_t>(summed_), static_cast<size_t>(count));
+    summed_ += count;
+  }
+  return summed_ == size_;
+}
+
 absl::Status Upload::Verify(std::string_view sha256_hex) {
   const std::string path = store_->PartialPath(file_);
-  std::string actual;
-  if (resumed_) {
-    absl::StatusOr<std::string> sum = checksum::Sha256OfFile(path);
-    if (!sum.ok()) return sum.status();
-    actual = *std::move(sum);
-  } else {
-    actual = hash_->HexDigest();
-  }
+  const std::string actual = resumed_ ? again_->HexDigest() : hash_->HexDigest();
   const std::string expected =
       absl::AsciiStrToLower(absl::string_view(sha256_hex.data(), sha256_hex.size()));
   if (actual == expected) return absl::OkStatus();
@@ -116,15 +132,28 @@ absl::Status Upload::Verify(std::string_view sha256_hex) {
 }
 
 absl::Status Upload::Finish(std::string_view sha256_hex) {
+  absl::StatusOr<bool> finished = false;
+  while (finished.ok() && !*finished) finished = FinishStep(sha256_hex);
+  return finished.status();
+}
+
+absl::StatusOr<bool> Upload::FinishStep(std::string_view sha256_hex) {
   if (!IsSha256(sha256_hex)) {
     return WithReason(absl::InvalidArgumentError(absl::StrCat(
                           file_.path, ": sha256 must be 64 hex digits, of the whole file")),
                       "FIELD_INVALID", {{"field", "sha256"}});
   }
-  absl::Status status = Verify(sha256_hex);
+  absl::Status status;
+  if (resumed_) {
+    const absl::StatusOr<bool> summed = SumStep();
+    if (summed.ok() && !*summed) return false;
+    status = summed.status();
+  }
+  if (status.ok()) status = Verify(sha256_hex);
   if (status.ok()) status = Publish();
   Close();
-  return status;
+  if (!status.ok()) return status;
+  return true;
 }
 
 absl::Status Upload::Publish() {

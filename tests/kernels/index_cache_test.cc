@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -131,6 +132,19 @@ TEST_CASE_METHOD(CacheTest, "a directory that cannot be written is an error with
     CHECK(absl::IsUnavailable(SaveLists(index, path() + "-full")));
     CHECK(!fs::exists(path() + "-full"));
   }
+}
+
+TEST_CASE_METHOD(CacheTest, "saving that is stopped leaves what was there, and no part") {
+  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  Fill(index);
+  Write("before");
+  std::stop_source stop;
+  stop.request_stop();
+  const absl::Status status = SaveLists(index, path(), stop.get_token());
+  CHECK(absl::IsCancelled(status));
+  CHECK(std::string(status.message()).find(path()) != std::string::npos);
+  CHECK(Bytes() == "before");
+  CHECK(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()) == 1);
 }
 
 TEST_CASE_METHOD(CacheTest, "two processes that share a cache see one or the other") {

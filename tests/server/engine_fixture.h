@@ -38,9 +38,11 @@ class Engine {
 
   // Backend "fake" (and "auto") is `fake`; other names go to the registry.
   Engine(const std::string& directory, std::shared_ptr<FakeBackend> fake, SchedulerOptions options,
-         const WrapStore& wrap, const FaultPoint& fault_point = {}, const s3::Options& s3 = {})
+         const WrapStore& wrap, const FaultPoint& fault_point = {}, const s3::Options& s3 = {},
+         int64_t max_owner_bytes = 0)
       : data_dir_(DataDir::Open(directory + "/data").value()),
-        stores_(data_dir_),
+        stores_(
+            data_dir_, [](const std::string&) {}, max_owner_bytes),
         artifacts(stores_.Of("")),
         roots_(StorageRoots::Create({directory}).value()),
         s3_(S3Destination::Open(data_dir_, s3, {}, {[](const std::string&) {}}).value()),
@@ -129,7 +131,8 @@ class EngineFixture {
   void Compose(SchedulerOptions options = {}) {
     engine.reset();
     if (options.threads == 0) options.threads = 2;
-    engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store, fault_point, s3);
+    engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store, fault_point, s3,
+                                      max_owner_bytes);
   }
 
   std::string Uri(const std::string& name) const {
@@ -163,6 +166,7 @@ class EngineFixture {
   Engine::WrapStore wrap_store;  // empty: the real store
   FaultPoint fault_point;
   s3::Options s3;  // no keys: there is no S3 server
+  int64_t max_owner_bytes = 0;
   std::unique_ptr<Engine> engine;
 };
 

@@ -40,6 +40,7 @@ struct Wanted {
   bool managed = false;
   bool overwrite = false;
   bool three_bits = false;  // other bytes
+  std::string backend = "auto";
 };
 
 inline int CountLines(const fs::path& path, const std::string& wanted) {
@@ -141,19 +142,7 @@ class KillFixture {
 
   // The job's end, through as many servers as there are kills, and one more.
   v1::Job Run(const std::vector<Kill>& kills, const Wanted& wanted = {}) {
-    v1::CreateJobRequest request;
-    request.set_request_id(wanted.output + (wanted.three_bits ? ".3" : ""));
-    request.mutable_job()->mutable_source()->set_uri("file://" + (root() / "in").string());
-    auto& destination = *request.mutable_job()->mutable_destination();
-    if (wanted.managed) {
-      destination.set_managed(true);
-    } else if (wanted.output.starts_with("s3://")) {
-      destination.set_uri(wanted.output);
-    } else {
-      destination.set_uri("file://" + (root() / wanted.output).string());
-    }
-    destination.set_overwrite(wanted.overwrite);
-    if (wanted.three_bits) request.mutable_job()->mutable_spec()->set_profile(v1::PROFILE_3BIT);
+    const v1::CreateJobRequest request = Request(wanted);
     for (const Kill& deadly : kills) {
       FaultServer server(folder(), deadly, commit);
       INFO("to be killed at " << deadly.step << " " << deadly.count);
@@ -168,12 +157,29 @@ class KillFixture {
     return job;
   }
 
+  v1::CreateJobRequest Request(const Wanted& wanted = {}) const {
+    v1::CreateJobRequest request;
+    request.set_request_id(wanted.output + (wanted.three_bits ? ".3" : ""));
+    request.mutable_job()->mutable_source()->set_uri("file://" + (root() / "in").string());
+    auto& destination = *request.mutable_job()->mutable_destination();
+    if (wanted.managed) {
+      destination.set_managed(true);
+    } else if (wanted.output.starts_with("s3://")) {
+      destination.set_uri(wanted.output);
+    } else {
+      destination.set_uri("file://" + (root() / wanted.output).string());
+    }
+    destination.set_overwrite(wanted.overwrite);
+    if (wanted.three_bits) request.mutable_job()->mutable_spec()->set_profile(v1::PROFILE_3BIT);
+    request.mutable_job()->mutable_spec()->set_backend(wanted.backend);
+    return request;
+  }
+
   std::chrono::milliseconds commit{0};  // how long small pieces wait to be recorded together
 
   // How often a step was reached, by all servers together.
   int Count(const std::string& step) const { return CountLines(folder() / "steps", step); }
 
- private:
   // Creates the job, or finds it again, and waits for its end or the server's.
   static v1::Job RunOn(FaultServer& server, const v1::CreateJobRequest& request) {
     v1::Job job;
@@ -195,6 +201,7 @@ class KillFixture {
     return job;
   }
 
+ private:
   // Every tensor once, numbers without a gap.
   static void CheckEvents(FaultServer& server, const std::string& name) {
     grpc::ClientContext context;

@@ -99,6 +99,88 @@ TEST_CASE("killed while it overwrites at S3, the new objects are there in the en
   CheckKilled({"s3.made", 2}, true);
 }
 
+nlohmann::json Refuse(const char* operation) {
+  return {{"operation", operation},
+          {"action", "status"},
+          {"status", 403},
+          {"code", "AccessDenied"},
+          {"times", 1'000'000}};
+}
+
+int Ledgers(const KillFixture& fixture) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(fixture.folder() / "data/s3")) {
+    count += entry.path().extension() == ".ledger";
+  }
+  return count;
+}
+
+template <class Condition>
+bool Soon(const Condition& condition) {
+  for (int i = 0; i < 1000 && !condition(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return condition();
+}
+
+// A job that fails as S3 refuses its last object, or its parts, killed while it takes back what
+// there is.
+void CheckTakenBack(const Kill& deadly) {
+  INFO(deadly.step << " " << deadly.count);
+  static int cases = 0;
+  const std::string prefix = "back" + std::to_string(++cases);
+  KillFixture fixture(kEmbedded);
+  const Wanted wanted{.output = "s3://models/" + prefix};
+  const v1::CreateJobRequest request = fixture.Request(wanted);
+  const char* const refused = deadly.step == "sweep.aborted" ? "UploadPart" : "PutObject";
+  const bool later = deadly.step.starts_with("undo.");  // by the attempt that follows
+  nlohmann::json rules = nlohmann::json::array({Refuse(refused)});
+  if (later) rules.push_back(Refuse("DeleteObject"));
+  const int before = S3().Calls("DeleteObject");
+  S3().Fail(rules);
+  grpc::Status status;
+  {
+    FaultServer server(fixture.folder(), deadly, fixture.commit);
+    v1::Job job = KillFixture::RunOn(server, request);
+    if (later) {
+      REQUIRE(job.state() == v1::JOB_STATE_FAILED);
+      // Until the sweeper, too, has tried in vain, and pauses.
+      REQUIRE(Soon([&] { return S3().Calls("DeleteObject") >= before + 2; }));
+      S3().Fail(nlohmann::json::array({Refuse(refused)}));
+      v1::ResumeJobRequest resume;
+      resume.set_name(job.name());
+      (void)server.Call(&v1::CompressionService::Stub::ResumeJob, resume, &job, &status);
+    }
+    REQUIRE(Soon([&] { return server.Died(); }));
+    REQUIRE(server.DiedOfKill());
+  }
+  FaultServer server(fixture.folder(), {}, fixture.commit);
+  v1::Job job = KillFixture::RunOn(server, request);
+  CHECK(job.state() == v1::JOB_STATE_FAILED);
+  CHECK(Soon([&] { return ObjectsAt(prefix).empty() && UploadsAt(prefix) == 0; }));
+  CHECK(Soon([&] { return Ledgers(fixture) == 0; }));
+  // What was searched is still there.
+  S3().Fail(nlohmann::json::array());
+  const int encoded = fixture.Count("shard.encoded");
+  v1::ResumeJobRequest resume;
+  resume.set_name(job.name());
+  REQUIRE(server.Call(&v1::CompressionService::Stub::ResumeJob, resume, &job, &status));
+  job = KillFixture::RunOn(server, request);
+  CHECK(job.state() == v1::JOB_STATE_SUCCEEDED);
+  if (deadly.step != "sweep.aborted") CHECK(fixture.Count("shard.encoded") == encoded);
+  CHECK(ObjectsAt(prefix) == Undisturbed());
+  CHECK(Soon([&] { return NothingLeft(fixture, prefix); }));
+}
+
+TEST_CASE("killed while it takes back what it made at S3, nothing of that stays") {
+  CheckTakenBack(GENERATE(Kill{"s3.undo_written"}, Kill{"s3.removed", 1}, Kill{"undo.removed"}));
+}
+
+TEST_CASE("killed at the other steps while it takes back what it made at S3", "[.][slow]") {
+  CheckTakenBack(GENERATE(Kill{"s3.removed", 2}, Kill{"undo.written"}, Kill{"sweep.removed", 1},
+                          Kill{"sweep.removed", 2}, Kill{"sweep.aborted"}));
+}
+
 TEST_CASE("killed at the other steps on the way to S3", "[.][slow]") {
   CheckKilled(GENERATE(Kill{"open.staged"}, Kill{"shard.encoded", 5}, Kill{"s3.begun"},
                        Kill{"s3.opened"}, Kill{"s3.sent", 1}, Kill{"commit.summed"},

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "kernels/checksum/crc32c.h"
+#include "server/jobs/sqlite.h"
 #include "server/storage/s3/signature_v4.h"
 #include "tests/server/kill_fixture.h"
+#include "tests/server/schema_1.h"
 
 namespace seedlm::server {
 namespace {
@@ -173,7 +175,102 @@ TEST_CASE("killed as in production, where small pieces are recorded together") {
   fixture.commit = std::chrono::milliseconds(100);
   fixture.Run({deadly});
   CHECK(Tree(fixture.root() / "out") == Undisturbed());
-  CHECK(fixture.Count("shard.encoded") <= 2 * kShards);  // what was not recorded runs again
+  CHECK(fixture.Count("shard.encoded") <= 2 * kShards);  // these all take less than 0.1 s
+}
+
+TEST_CASE("killed as in production, shards of 0.1 s and more run again only if they ran",
+          "[.][slow]") {
+  KillFixture fixture;
+  fixture.commit = std::chrono::milliseconds(100);
+  fixture.Run({{"shard.encoded", 6}}, {.backend = "reference"});  // half a second each
+  CheckOutput(fixture, 2);
+}
+
+TEST_CASE("killed while it takes up what a killed server left, the next one does") {
+  KillFixture fixture;
+  const v1::Job job = fixture.Run({{"work.recorded", 4}, {"recover.queued"}});
+  CHECK(job.attempt() == 2);  // the second came to nothing
+  CheckOutput(fixture, 2);
+}
+
+TEST_CASE("killed while it resumes a job, the job goes on, with what was done") {
+  KillFixture fixture;
+  const v1::CreateJobRequest request = fixture.Request();
+  {
+    FaultServer server(fixture.folder(), {"work.recorded", 5}, fixture.commit);
+    KillFixture::RunOn(server, request);
+    REQUIRE(server.DiedOfKill());
+  }
+  fs::create_directory(fixture.root() / "out");  // of somebody else: the next attempt fails
+  {
+    FaultServer server(fixture.folder(), {"resume.queued"}, fixture.commit);
+    v1::Job job = KillFixture::RunOn(server, request);
+    REQUIRE(job.state() == v1::JOB_STATE_FAILED);
+    fs::remove(fixture.root() / "out");
+    v1::ResumeJobRequest resume;
+    resume.set_name(job.name());
+    grpc::Status status;
+    CHECK_FALSE(server.Call(&v1::CompressionService::Stub::ResumeJob, resume, &job, &status));
+    CHECK(server.DiedOfKill());
+  }
+  CHECK(fixture.Run({}).attempt() == 3);
+  CheckOutput(fixture, 2);
+}
+
+TEST_CASE("killed while it deletes an artifact, nothing of it is left once it is asked again") {
+  const Kill deadly = GENERATE(Kill{"artifact.hidden"}, Kill{"artifact.gone"},
+                               Kill{"artifact.removed", 1}, Kill{"artifact.removed", 2});
+  INFO(deadly.step << " " << deadly.count);
+  const KillFixture fixture;
+  const fs::path data = fixture.folder() / "data";
+  for (const char* file : {"artifacts/a/sub/finished", "uploads/a/sub/arriving"}) {
+    fs::create_directories((data / file).parent_path());
+    std::ofstream(data / file) << "x";
+  }
+  v1::DeleteArtifactRequest request;
+  request.set_name("artifacts/a");
+  google::protobuf::Empty empty;
+  grpc::Status status;
+  {
+    FaultServer server(fixture.folder(), deadly, fixture.commit);
+    CHECK_FALSE(server.Call(&v1::ArtifactService::Stub::DeleteArtifact, request, &empty, &status));
+    CHECK(server.DiedOfKill());
+  }
+  FaultServer server(fixture.folder(), {}, fixture.commit);
+  REQUIRE(server.Call(&v1::ArtifactService::Stub::DeleteArtifact, request, &empty, &status));
+  const bool half = deadly.step == "artifact.hidden";  // what was arriving still is
+  CHECK(status.error_code() == (half ? grpc::StatusCode::OK : grpc::StatusCode::NOT_FOUND));
+  v1::ListArtifactsResponse list;
+  REQUIRE(server.Call(&v1::ArtifactService::Stub::ListArtifacts, v1::ListArtifactsRequest(), &list,
+                      &status));
+  CHECK(list.artifacts_size() == 0);
+  CHECK(fs::is_empty(data / "artifacts"));
+  CHECK(fs::is_empty(data / "uploads"));
+}
+
+TEST_CASE("killed while it brings an older database up to date, the next one does, or it is") {
+  const Kill deadly = GENERATE(Kill{"schema.step"}, Kill{"schema.made"}, Kill{"schema.committed"});
+  INFO(deadly.step);
+  const KillFixture fixture;
+  fs::create_directory(fixture.folder() / "data");
+  {
+    auto database = Database::Open((fixture.folder() / "data/jobs.sqlite").string());
+    REQUIRE(database.ok());
+    REQUIRE(database->Execute(std::string(kSchema1) + kRows1).ok());
+  }
+  {
+    FaultServer server(fixture.folder(), deadly, fixture.commit);
+    REQUIRE(server.DiedOfKill());
+  }
+  FaultServer server(fixture.folder(), {}, fixture.commit);
+  v1::GetJobRequest request;
+  request.set_name("jobs/old");
+  v1::Job job;
+  grpc::Status status;
+  REQUIRE(server.Call(&v1::CompressionService::Stub::GetJob, request, &job, &status));
+  REQUIRE(status.ok());
+  CHECK(job.state() == v1::JOB_STATE_SUCCEEDED);
+  CHECK(job.output_files_size() == 1);
 }
 
 TEST_CASE("killed while it replaces an output, the old one or the new one is there, whole") {

@@ -1,7 +1,12 @@
 // ListArtifacts, DeleteArtifact and VerifyArtifact over a real channel.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <optional>
+#include <string>
 
 #include "tests/server/rpc_fixture.h"
 
@@ -33,10 +38,12 @@ class Fixture : public RpcFixture {
     google::protobuf::Empty empty;
     return artifacts().DeleteArtifact(&context, request, &empty);
   }
-  grpc::Status Verify(const std::string& name, v1::VerifyArtifactResponse* response) {
+  grpc::Status Verify(const std::string& name, v1::VerifyArtifactResponse* response,
+                      std::optional<int> sample = std::nullopt) {
     grpc::ClientContext context;
     v1::VerifyArtifactRequest request;
     request.set_name(name);
+    if (sample.has_value()) request.set_sample_blocks(*sample);
     return artifacts().VerifyArtifact(&context, request, response);
   }
   void MustUpload(const std::string& resource, const std::string& data, bool finish = true) {
@@ -165,6 +172,72 @@ TEST_CASE_METHOD(Fixture, "VerifyArtifact: without its source it is checked on i
   CHECK(checked.why_not_compared().find("artifacts/source") != std::string::npos);
   CHECK(checked.tensors_size() == 0);
   CHECK(checked.files_summed() == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "VerifyArtifact: not compared with what its source has become") {
+  const std::filesystem::path source = root() / "in.safetensors";
+  WriteCheckpoint(source, SmallTensors());
+  v1::CreateJobRequest request = FileJob("in.safetensors", "-");
+  request.mutable_job()->mutable_destination()->set_managed(true);
+  const v1::Job job = Await(MustCreate(request));
+  REQUIRE(job.state() == v1::JOB_STATE_SUCCEEDED);
+  v1::VerifyArtifactResponse checked;
+  REQUIRE(Verify(job.output_artifact(), &checked).ok());
+  CHECK(checked.compared());
+  CHECK(checked.why_not_compared().empty());
+
+  std::string bytes = ReadWholeFile(source);
+  SECTION("other weights of the same size") { bytes[bytes.size() - 1] ^= 1; }
+  SECTION("the same weights, written again") {}  // nobody knows without reading all of it
+  std::filesystem::remove(source);
+  std::ofstream(source, std::ios::binary) << bytes;
+  for (int start = 0; start < 2; ++start) {
+    REQUIRE(Verify(job.output_artifact(), &checked).ok());
+    CHECK(checked.problems_size() == 0);
+    CHECK_FALSE(checked.compared());
+    INFO(checked.why_not_compared());
+    CHECK(checked.why_not_compared().find(source.string()) != std::string::npos);
+    CHECK(checked.why_not_compared().find("has changed") != std::string::npos);
+    CHECK(checked.tensors_size() == 0);
+    CHECK(checked.files_summed() == 1);
+    Restart();
+  }
+}
+
+// Where a tensor's bytes begin in a safetensors file.
+size_t OffsetOf(const std::string& file, const std::string& tensor) {
+  uint64_t length = 0;
+  std::memcpy(&length, file.data(), sizeof length);
+  const std::string header = file.substr(sizeof length, length);
+  const size_t entry = header.find("\"" + tensor + "\"");
+  REQUIRE(entry != std::string::npos);
+  const std::string key = "\"data_offsets\":[";
+  const size_t begin = header.find(key, entry);
+  REQUIRE(begin != std::string::npos);
+  return sizeof length + length + std::stoul(header.substr(begin + key.size()));
+}
+
+TEST_CASE_METHOD(Fixture, "VerifyArtifact: a sample of blocks is encoded again by the reference") {
+  const v1::Job job = Managed();
+  const std::string path = ResultFile(job);
+  std::string bytes = ReadWholeFile(path);
+  const size_t word = OffsetOf(bytes, "layer.1.weight_packed") + 4 * 9;  // row 1, block 1 of 8
+  bytes[word] ^= 0x40;                                                   // another seed
+  std::ofstream(path, std::ios::binary) << bytes;
+  const auto again = [](const v1::VerifyArtifactResponse& checked) {
+    return std::count_if(checked.problems().begin(), checked.problems().end(),
+                         [](const std::string& problem) {
+                           return problem.find("tensor 'layer.1.weight': row 1, block 1: holds") !=
+                                      std::string::npos &&
+                                  problem.find("encoding it again gives") != std::string::npos;
+                         });
+  };
+  v1::VerifyArtifactResponse checked;
+  REQUIRE(Verify(job.output_artifact(), &checked, 512).ok());  // all of them
+  CHECK(again(checked) == 1);
+  REQUIRE(Verify(job.output_artifact(), &checked, 0).ok());
+  CHECK(again(checked) == 0);
+  CHECK(checked.problems_size() > 0);  // the file's sum, at least
 }
 
 TEST_CASE_METHOD(Fixture, "VerifyArtifact: a flipped bit is found and named") {

@@ -2,8 +2,11 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <functional>
 #include <latch>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <thread>
 
 #include "google/rpc/error_details.pb.h"
@@ -11,6 +14,7 @@
 #include "grpcpp/grpcpp.h"
 #include "server/rpc/compression_rpc.h"
 #include "server/rpc/door.h"
+#include "server/rpc/turn_pool.h"
 #include "server/rpc/work_pool.h"
 #include "tests/server/engine_fixture.h"
 
@@ -55,6 +59,54 @@ TEST_CASE("a call that has begun waits no more") {
   CHECK(pool.TryPost("a", [] {}));
   CHECK_FALSE(pool.TryPost("b", [] {}));
   let_go.count_down();
+}
+
+TEST_CASE("of an owner one step runs at a time, and owners take turns") {
+  std::mutex mutex;
+  std::string order;
+  int of_a = 0;
+  {
+    TurnPool pool(2);
+    std::latch let_go(1);
+    std::latch busy(2);
+    for (const char* owner : {"a", "b"}) {
+      pool.Post(owner, [&] {
+        busy.count_down();
+        let_go.wait();
+      });
+    }
+    busy.wait();
+    const auto step = [&](const std::string& owner) {
+      const std::lock_guard lock(mutex);
+      order += owner;
+    };
+    const auto alone = [&] {
+      {
+        const std::lock_guard lock(mutex);
+        CHECK(++of_a == 1);
+      }
+      std::this_thread::sleep_for(milliseconds(2));
+      step("a");
+      const std::lock_guard lock(mutex);
+      --of_a;
+    };
+    for (int i = 0; i < 20; ++i) pool.Post("a", alone);
+    // A step that posts the next one, as long work does, also while the pool ends.
+    std::function<void()> next;
+    int left = 5;
+    next = [&] {
+      step("c");
+      if (--left > 0) pool.Post("c", next);
+    };
+    pool.Post("c", next);
+    let_go.count_down();
+    for (bool over = false; !over;) {
+      const std::lock_guard lock(mutex);
+      over = order.size() == 25;
+    }
+  }
+  REQUIRE(order.size() == 25);
+  CHECK(order.rfind('c') < 15);  // not after all that came before
 }
 
 // A CompressionService whose only planning thread is busy until it is let go; one call may wait.

@@ -1,9 +1,12 @@
 // server/server: start, health, reflection, channels, shutdown, restart.
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <thread>
@@ -245,6 +248,78 @@ TEST_CASE("what did not end goes on at the next start; what did stays") {
   CHECK(job.attempt() == 2);
   REQUIRE(fixture.Cancel(interrupted, &job).ok());
   fixture.AwaitState(interrupted, v1::JOB_STATE_CANCELLED);
+}
+
+// A file of the index's cache that takes a little at a time, as a disk does that is busy.
+class SlowFile {
+ public:
+  explicit SlowFile(const std::string& path) {
+    REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+    fd_ = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(fd_ >= 0);
+    reader_ = std::jthread([this](const std::stop_token& stop) {
+      std::vector<char> buffer(4096);
+      while (!stop.stop_requested()) {
+        if (read(fd_, buffer.data(), buffer.size()) > 0) taken_ = true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+    });
+  }
+  ~SlowFile() {
+    reader_ = {};
+    close(fd_);
+  }
+  bool taken() const { return taken_; }
+
+ private:
+  int fd_ = -1;
+  std::atomic<bool> taken_ = false;
+  std::jthread reader_;
+};
+
+TEST_CASE("calls end before the index is saved, and saving is given up when it takes too long") {
+  const TemporaryFolder folder;
+  const std::filesystem::path cache = folder.path() / "cache";
+  std::filesystem::create_directory(cache);
+  RpcFixture fixture([&](ServerOptions& options) {
+    options.index_memory = int64_t{64} << 20;
+    options.index_cache = cache.string();
+    options.search = "index";
+    options.backend = "cpu";
+    options.save_index_for = std::chrono::milliseconds(1500);
+  });
+  WriteCheckpoint(fixture.root() / "in.safetensors", SmallTensors());
+  const std::string name = fixture.MustCreate(fixture.FileJob("in.safetensors", "o.safetensors"));
+  REQUIRE(fixture.Await(name).state() == v1::JOB_STATE_SUCCEEDED);
+  const std::string part = (cache / "cells-4bit-2.").string() + std::to_string(getpid()) + ".part";
+  const SlowFile slow(part);
+  // An upload that goes on.
+  grpc::ClientContext context;
+  v1::WriteArtifactResponse written;
+  const auto upload = fixture.artifacts().WriteArtifact(&context, &written);
+  v1::WriteArtifactRequest chunk;
+  chunk.set_resource_name("artifacts/a/files/x");
+  REQUIRE(upload->Write(chunk));
+
+  std::atomic<bool> stopped = false;
+  std::string not_kept;
+  const auto begin = std::chrono::steady_clock::now();
+  const std::jthread stopper([&] {
+    not_kept = fixture.server().Shutdown(std::chrono::milliseconds(0));
+    stopped = true;
+  });
+  CHECK_FALSE(upload->Finish().ok());
+  CHECK_FALSE(slow.taken());
+  CHECK_FALSE(stopped);
+  while (!stopped && std::chrono::steady_clock::now() - begin < std::chrono::seconds(20)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  REQUIRE(stopped);
+  CHECK(slow.taken());
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
+  CHECK(Contains(not_kept, "cells-4bit-2"));
+  CHECK(Contains(not_kept, "stopped"));
+  CHECK(std::filesystem::is_empty(cache));
 }
 
 TEST_CASE("the server's backend is what jobs run on that do not choose") {

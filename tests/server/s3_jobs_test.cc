@@ -7,8 +7,10 @@
 #include <thread>
 #include <vector>
 
+#include "server/errors/reason.h"
 #include "tests/server/fake_s3.h"
 #include "tests/server/gated_fixture.h"
+#include "tests/server/status_matcher.h"
 
 namespace seedlm::server {
 namespace {
@@ -77,6 +79,59 @@ TEST_CASE_METHOD(S3JobsFixture,
   CHECK(absl::IsCancelled(job.status()));
   CHECK(server.Calls("ListObjects") == 1);
   CHECK(engine->service->List({})->jobs.empty());
+}
+
+TEST_CASE_METHOD(S3JobsFixture,
+                 "what is staged for S3 is among its owner's bytes until it is gone") {
+  JobRequest request = ToS3("a");
+  request.owner = GENERATE("", "alice");
+  JobRequest other = ToS3("b");
+  other.owner = request.owner;
+  JobRequest stranger = ToS3("c");
+  stranger.owner = "bob";
+  const auto check = [this](const JobRequest& wanted) {
+    return engine->service->Create(wanted, "", true).status();
+  };
+  const auto refused =
+      IsStatus(absl::StatusCode::kResourceExhausted, {"delete artifacts and jobs"});
+  Start({2, 64 * 64, false});
+  const Estimate estimate = engine->service->Create(request, "", true)->estimate;
+  const int64_t room = estimate.output_bytes + estimate.scratch_bytes;
+  max_owner_bytes = room - 1;
+  Start({2, 64 * 64, false});
+  CHECK_THAT(check(request), refused);
+  max_owner_bytes = room + estimate.output_bytes - 1;
+  Start({2, 64 * 64, false});
+  const std::string name = Create(request);
+  gate.WaitForShards(2);
+  CHECK_THAT(check(other), refused);  // all of it counts from the beginning
+  CHECK(ReasonOf(check(other)) == "OWNER_BYTES");
+  CHECK(check(stranger).ok());
+  server.Fail(Json::array({Json{{"operation", "PutObject"},
+                                {"action", "status"},
+                                {"status", 403},
+                                {"code", "AccessDenied"},
+                                {"times", 1000}}}));
+  gate.Open();
+  REQUIRE(engine->WaitForEnd(name).state == JobState::kFailed);
+  AwaitIdle();
+  CHECK_THAT(check(other), refused);  // what it keeps
+  Start({2, 64 * 64, false});
+  CHECK_THAT(check(other), refused);
+  server.Fail(Json::array());
+  const bool resumed = GENERATE(true, false);
+  if (resumed) {  // in the place of what it keeps
+    REQUIRE(engine->service->Resume(name).ok());
+    CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
+    AwaitIdle();
+  } else {
+    REQUIRE(engine->service->Delete(name).ok());
+  }
+  // Files are measured again a second later.
+  for (int i = 0; i < 500 && !check(other).ok(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  CHECK(check(other).ok());
 }
 
 TEST_CASE_METHOD(S3JobsFixture,

@@ -151,6 +151,26 @@ TEST_CASE_METHOD(StoreFixture, "a change of state is one with its event") {
   CHECK((*events)[4].time_ns == job->end_time_ns);
 }
 
+TEST_CASE_METHOD(StoreFixture, "of a job that SUCCEEDED it is known what it was made of, no more") {
+  Add("jobs/a");
+  Move("jobs/a", JobState::kRunning);
+  REQUIRE(store_->BeginWork("jobs/a", {"source", "layout"}).ok());
+  WorkBatch batch;
+  batch.levels.push_back({});
+  batch.pieces.push_back({0, 0, 7});
+  batch.finished.push_back({});
+  REQUIRE(store_->RecordWork("jobs/a", batch).ok());
+  REQUIRE(store_->RecordPublication("jobs/a", {"intent", {}}).ok());
+  Move("jobs/a", JobState::kSucceeded);
+  const JobWork work = store_->ReadWork("jobs/a").value();
+  CHECK(work.identity == WorkIdentity{"source", "layout"});
+  CHECK(work.levels.empty());
+  CHECK(work.pieces.empty());
+  CHECK(work.finished.empty());
+  CHECK_FALSE(work.publication.has_value());
+  REQUIRE(store_->BeginDelete("jobs/a", "").ok());
+}
+
 TEST_CASE_METHOD(StoreFixture, "a change that cannot be leaves job and events as they were") {
   Add("jobs/a");
   Move("jobs/a", JobState::kCancelled);

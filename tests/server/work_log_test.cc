@@ -90,6 +90,22 @@ TEST_CASE_METHOD(Fixture, "small pieces wait for each other, but not for the end
   CHECK(store.pieces == 3);
 }
 
+TEST_CASE_METHOD(Fixture,
+                 "a piece that took the interval waits for nothing, and takes others along") {
+  WorkLog log = Make(milliseconds(3'600'000));
+  log.Add(PieceRecord{});
+  REQUIRE(log.Commit().ok());  // the first has waited for ever
+  log.Add(PieceRecord{.seconds = 3599.9});
+  REQUIRE(log.Commit().ok());
+  CHECK(store.pieces == 1);
+  log.Add(PieceRecord{.seconds = 3600});
+  REQUIRE(log.Commit().ok());
+  CHECK(store.pieces == 3);
+  log.Add(PieceRecord{});  // the next one is small again
+  REQUIRE(log.Commit().ok());
+  CHECK(store.pieces == 3);
+}
+
 TEST_CASE_METHOD(Fixture, "bytes that may not be on disk are never recorded") {
   sync_error = absl::InternalError("the disk is gone");
   WorkLog log = Make(milliseconds(0));
