@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "kernels/format/fault.h"
 #include "kernels/format/json_text.h"
 #include "kernels/format/text.h"
 
@@ -71,8 +72,9 @@ absl::Status CheckEntries(const Checkpoint& checkpoint, const std::string& relat
   for (const auto& [tensor, file] : weight_map.items()) {
     const std::string problem = EntryProblem(checkpoint, directory, tensor, file);
     if (problem.empty()) continue;
-    return Refuse(IndexPath(checkpoint, relative_path),
-                  Cat("tensor '", Printable(tensor), "': ", problem));
+    return About(Refuse(IndexPath(checkpoint, relative_path),
+                        Cat("tensor '", Printable(tensor), "': ", problem)),
+                 "tensor", tensor);
   }
   return absl::OkStatus();
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/format/fault.h"
 #include "server/log/log_scope.h"
 
 namespace seedlm::server {
@@ -123,10 +124,18 @@ Work JobRun::Guarded(std::function<absl::Status()> piece) {
 
 // ---- The pieces.
 
+absl::Status JobRun::OfTensor(absl::Status status, const format::TensorInfo& tensor,
+                              size_t file) const {
+  status = format::About(std::move(status), "tensor", tensor.name);
+  return format::About(std::move(status), "file", planned_->checkpoint.files[file].relative_path);
+}
+
 absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
   const auto part = std::make_unique<codec::NormHistogram>();
   const codec::Profile profile = job_.request.spec.profile;
-  if (absl::Status status = MeasureRows(profile, rows, *part); !status.ok()) return status;
+  if (absl::Status status = MeasureRows(profile, rows, *part); !status.ok()) {
+    return OfTensor(std::move(status), tensor.info(), tensor.output());
+  }
   context_.metrics->Add(Metric::kSourceReadBytes, {"measure"},
                         static_cast<double>(rows.row_count * tensor.source_row_bytes()));
   std::unique_ptr<codec::NormHistogram> whole;
@@ -215,7 +224,7 @@ absl::StatusOr<PieceRecord> JobRun::Encode(const backend::Backend& backend, cons
       {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend.name()}});
   const absl::StatusOr<ShardSums> sums = EncodeRows(
       backend, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
-  if (!sums.ok()) return sums.status();
+  if (!sums.ok()) return OfTensor(sums.status(), tensor.info(), tensor.output());
   Reach(context_.fault_point, "shard.encoded");
   const JobSpec& spec = job_.request.spec;
   context_.rates->Record(backend.name(), spec.profile, spec.fit,
@@ -273,7 +282,7 @@ absl::Status JobRun::CopyPiece(Copy& copy, int64_t piece) {
   if (!kept) {
     const absl::StatusOr<uint32_t> crc32c = CopyBytes(*planned_->checkpoint.files[tensor.file].file,
                                                       *tensor.source, offset, length, out);
-    if (!crc32c.ok()) return crc32c.status();
+    if (!crc32c.ok()) return OfTensor(crc32c.status(), *tensor.source, tensor.file);
     context_.metrics->Add(Metric::kSourceReadBytes, {"copy"}, static_cast<double>(length));
     context_.metrics->Add(Metric::kOutputWrittenBytes, {"copy"}, static_cast<double>(length));
     log_.Add(PieceRecord{copy.id, piece, *crc32c});

@@ -130,6 +130,8 @@ class JobRun {
                   const TensorRun::Shard& shard, const ShardSums& sums) const;
   absl::Status CopyPiece(Copy& copy, int64_t piece);
   absl::Status Commit();
+  // `status`, about the tensor and its file, see format::About.
+  absl::Status OfTensor(absl::Status status, const format::TensorInfo& tensor, size_t file) const;
   // Parts of them.
   absl::StatusOr<bool> WasPublished(const Publication& publication);
   void EndPublished(const Publication& publication);

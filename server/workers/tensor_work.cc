@@ -93,11 +93,15 @@ absl::Status NotFinite(absl::Status status, const TensorRows& rows,
          IsFinite(weights.type, weights.data + index * width)) {
     ++index;
   }
+  const int64_t place = weights.first_row * weights.columns + index;
+  const uint64_t offset =
+      rows.file->FileOffset(*rows.tensor) + static_cast<uint64_t>(place * width);
   return WithReason(
       std::move(status), "WEIGHT_NOT_FINITE",
       {{"tensor", rows.tensor->name},
        {"row", std::string(absl::StrCat(weights.first_row + index / weights.columns))},
-       {"column", std::string(absl::StrCat(index % weights.columns))}});
+       {"column", std::string(absl::StrCat(index % weights.columns))},
+       {"offset", std::string(absl::StrCat(offset))}});
 }
 
 // `levels`: counts the plane, if not null.

@@ -48,7 +48,7 @@ struct ShardSums {
 // may answer FAILED_PRECONDITION: it changed meanwhile.
 
 // Adds the norms of the blocks of `rows`. INVALID_ARGUMENT, reason WEIGHT_NOT_FINITE: NaN or
-// infinite; names row and column of the tensor, also in the details tensor, row and column.
+// infinite; names row and column of the tensor, also in the details tensor, row, column and offset.
 absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
                          codec::NormHistogram& histogram);
 
