@@ -91,7 +91,8 @@ absl::StatusOr<json> ReadIndex(const Checkpoint& checkpoint, const std::string& 
 }  // namespace
 
 bool IsIndexName(std::string_view relative_path) {
-  return relative_path.ends_with(".safetensors.index.json");
+  const std::string_view name = relative_path.substr(relative_path.rfind('/') + 1);
+  return name.find(".safetensors.index.") != std::string_view::npos && name.ends_with(".json");
 }
 
 absl::Status CheckIndex(const Checkpoint& checkpoint, const std::string& relative_path) {
