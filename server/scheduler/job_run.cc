@@ -191,10 +191,13 @@ absl::Status JobRun::Stream(TensorRun& tensor, const TensorRun::Shard& shard) {
     piece = *shard.recorded;
   } else {
     const std::shared_ptr<const backend::Backend> backend = Backend();
+    const std::string number = absl::StrCat(shard.index + 1, "/", tensor.shards());
+    const LogScope scope(
+        {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend->name()}});
     piece = Encode(*backend, tensor, shard);
     if (!piece.ok()) {
-      const std::string what = absl::StrCat("shard ", shard.index + 1, "/", tensor.shards());
-      absl::Status status = CheckTryAgain(backend, tensor, what, shard.attempt, piece.status());
+      absl::Status status =
+          CheckTryAgain(backend, tensor, "shard " + number, shard.attempt, piece.status());
       if (status.ok()) GiveBack(tensor, shard);
       return status;
     }
@@ -219,26 +222,24 @@ absl::Status JobRun::Stream(TensorRun& tensor, const TensorRun::Shard& shard) {
 
 absl::StatusOr<PieceRecord> JobRun::Encode(const backend::Backend& backend, const TensorRun& tensor,
                                            const TensorRun::Shard& shard) {
-  const std::string number = absl::StrCat(shard.index + 1, "/", tensor.shards());
-  const LogScope scope(
-      {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend.name()}});
   const absl::StatusOr<ShardSums> sums = EncodeRows(
       backend, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
   if (!sums.ok()) return OfTensor(sums.status(), tensor.info(), tensor.output());
   Reach(context_.fault_point, "shard.encoded");
   const JobSpec& spec = job_.request.spec;
-  context_.rates->Record(backend.name(), spec.profile, spec.fit,
+  const LogScope scope({{"backend", sums->backend}, {"device", sums->device}});
+  context_.rates->Record(sums->backend, spec.profile, spec.fit,
                          shard.rows.row_count * tensor.columns(), sums->seconds);
-  CountShard(backend, tensor, shard, *sums);
+  CountShard(tensor, shard, *sums);
   context_.log->debug("encoded in {:.3f} s; {}", sums->seconds, sums->search);
   if (!sums->warning.empty()) Warn(sums->warning);
-  return PieceRecord{tensor.id(),           shard.index,     sums->crc32c, sums->squared_error,
-                     sums->squared_weights, sums->max_error, sums->seconds};
+  return PieceRecord{tensor.id(),           shard.index,     sums->crc32c,  sums->squared_error,
+                     sums->squared_weights, sums->max_error, sums->seconds, sums->backend};
 }
 
-void JobRun::CountShard(const backend::Backend& encoder, const TensorRun& tensor,
-                        const TensorRun::Shard& shard, const ShardSums& sums) const {
-  const std::string_view backend = encoder.name();
+void JobRun::CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
+                        const ShardSums& sums) const {
+  const std::string_view backend = sums.backend;
   MetricSink& metrics = *context_.metrics;
   const auto rows = static_cast<double>(shard.rows.row_count);
   metrics.Add(Metric::kWeights, {backend, sums.device, job_.request.spec.profile.name},

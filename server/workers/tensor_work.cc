@@ -174,9 +174,15 @@ absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
   if (!status.ok()) return status;
   uint32_t crc = checksum::ExtendCrc32c(0, std::as_bytes(std::span(shard->words)));
   if (level_bytes > 0) crc = checksum::ExtendCrc32c(crc, std::as_bytes(std::span(shard->levels)));
-  return ShardSums{
-      shard->squared_error, shard->squared_weights, shard->max_error, seconds.count(), crc,
-      shard->search,        shard->warning,         shard->device};
+  return ShardSums{shard->squared_error,
+                   shard->squared_weights,
+                   shard->max_error,
+                   seconds.count(),
+                   crc,
+                   shard->search,
+                   shard->warning,
+                   shard->device,
+                   shard->backend.empty() ? std::string(backend.name()) : shard->backend};
 }
 
 absl::StatusOr<uint32_t> SumRows(const codec::Profile& profile, const TensorRows& rows,

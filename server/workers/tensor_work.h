@@ -42,6 +42,7 @@ struct ShardSums {
   std::string search = {};   // how it was searched, for the log
   std::string warning = {};  // as backend::EncodedShard, and so is the next
   std::string device = {};
+  std::string backend = {};  // that encoded it
 };
 
 // Errors of reading name file and tensor, those of writing the output. Whatever reads the source

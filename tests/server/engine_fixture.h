@@ -1,6 +1,8 @@
 // A server's engine without the network, in a directory of its own.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -38,7 +40,8 @@ class Engine {
 
   // Backend "fake" (and "auto") is `fake`; other names go to the registry.
   Engine(const std::string& directory, std::shared_ptr<FakeBackend> fake, SchedulerOptions options,
-         const WrapStore& wrap, const FaultPoint& fault_point = {}, const s3::Options& s3 = {})
+         const WrapStore& wrap, const FaultPoint& fault_point = {}, const s3::Options& s3 = {},
+         std::shared_ptr<spdlog::logger> log = {})
       : data_dir_(DataDir::Open(directory + "/data").value()),
         stores_(data_dir_),
         artifacts(stores_.Of("")),
@@ -60,10 +63,10 @@ class Engine {
       if (target.s3.has_value()) return s3_->MakePublisher(target);
       return RenamePublisher::Make(target);
     };
-    scheduler =
-        std::make_unique<Scheduler>(Scheduler::Parts{store.get(), &events, &locator_, door, nullptr,
-                                                     &NoMetrics(), make_publisher, fault_point},
-                                    options);
+    scheduler = std::make_unique<Scheduler>(
+        Scheduler::Parts{store.get(), &events, &locator_, door, std::move(log), &NoMetrics(),
+                         make_publisher, fault_point},
+        options);
     service = std::make_unique<JobService>(JobService::Parts{
         store.get(), &events, scheduler.get(), &locator_, make_publisher, fault_point});
   }
@@ -129,7 +132,8 @@ class EngineFixture {
   void Compose(SchedulerOptions options = {}) {
     engine.reset();
     if (options.threads == 0) options.threads = 2;
-    engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store, fault_point, s3);
+    engine =
+        std::make_unique<Engine>(directory.path(), fake, options, wrap_store, fault_point, s3, log);
   }
 
   std::string Uri(const std::string& name) const {
@@ -162,7 +166,8 @@ class EngineFixture {
   std::shared_ptr<FakeBackend> fake = std::make_shared<FakeBackend>();
   Engine::WrapStore wrap_store;  // empty: the real store
   FaultPoint fault_point;
-  s3::Options s3;  // no keys: there is no S3 server
+  std::shared_ptr<spdlog::logger> log;  // null: none
+  s3::Options s3;                       // no keys: there is no S3 server
   std::unique_ptr<Engine> engine;
 };
 
