@@ -3,7 +3,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/output.h"
 
 namespace seedlm::client {
 namespace {
@@ -71,25 +74,31 @@ void AddSpecOptions(Command& command, SpecOptions& options) {
 
 void AddEngineOptions(Command& command, EngineOptions& options) {
   command
-      .Add("--threads", options.threads,
-           "Threads of the server in the process; 0: all. Not with --server")
+      .Add("--threads", options.threads, "Threads that search here; 0: all. A server uses its own")
       .Range(0, kMaxThreads);
   command
       .Add("--search", options.search,
            "auto: all seeds or the index, by what is expected to be fastest; exhaustive, "
-           "index: always that. The bytes are the same. Default auto. Not with --server")
+           "index: always that. The bytes are the same. Default auto. A server uses its own")
       .OneOf({"auto", "exhaustive", "index"});
   command
       .Add("--index-memory", options.index_memory,
-           "Memory for the search's index in the process, such as 512MiB; 0: none. "
-           "Default 1GiB. Not with --server")
+           "Memory for the search's index here, such as 512MiB; 0: none. Default 1GiB. A server "
+           "uses its own")
       .Bytes(kMaxIndexMemory);
 }
 
-std::string GivenOption(const EngineOptions& options) {
-  if (options.threads) return "--threads";
-  if (options.search) return "--search";
-  return options.index_memory ? "--index-memory" : "";
+std::string GivenOptions(const EngineOptions& options) {
+  std::vector<std::string> given;
+  if (options.threads) given.emplace_back("--threads");
+  if (options.search) given.emplace_back("--search");
+  if (options.index_memory) given.emplace_back("--index-memory");
+  return absl::StrJoin(given, ", ");
+}
+
+void NoteServersOwn(const EngineOptions& options) {
+  const std::string given = GivenOptions(options);
+  if (!given.empty()) PrintNote(absl::StrCat(given, ": without effect, the server uses its own"));
 }
 
 v1::CompressionSpec ToSpec(const SpecOptions& options) {

@@ -59,8 +59,11 @@ struct EngineOptions {
 // Adds --threads, --search, --index-memory. REQUIRES: `options` outlives the parsing.
 void AddEngineOptions(Command& command, EngineOptions& options);
 
-// The name of one of them that was given, or "".
-std::string GivenOption(const EngineOptions& options);
+// The names of those that were given, as in "--threads, --search", or "".
+std::string GivenOptions(const EngineOptions& options);
+
+// A line on stderr about those that were given, of a command that asks a server.
+void NoteServersOwn(const EngineOptions& options);
 
 v1::CompressionSpec ToSpec(const SpecOptions& options);
 

@@ -138,18 +138,13 @@ absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, cons
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
   const bool has_server = !options.server.empty();
-  if (const std::string here = GivenOption(options.engine); has_server && !here.empty()) {
-    PrintError(
-        here +
-        ": has no effect on a server; leave it out, or leave out --server and SEEDLM_SERVER");
-    return kUsage;
-  }
   if (const std::string there = GivenOption(options.job); !has_server && !there.empty()) {
     PrintError(there + ": has no effect without a server; leave it out, or name one with --server");
     return kUsage;
   }
   const auto paths = CheckPaths(options);
   if (!paths.ok()) return paths.status();
+  if (has_server) NoteServersOwn(options.engine);
   const auto session = Start(options, *paths);
   if (!session.ok()) return session.status();
   ProgressBar bar;

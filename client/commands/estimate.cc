@@ -1,6 +1,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/commands/commands.h"
@@ -16,6 +17,7 @@ namespace {
 
 struct Options {
   std::string in;
+  ServerChoice server;
   SpecOptions spec;
   EngineOptions engine;
   bool json = false;
@@ -40,17 +42,40 @@ std::string ToText(const v1::Estimate& estimate) {
   return out;
 }
 
+// A server estimates what it can read itself: to send a checkpoint for that would take longer than
+// the answer is worth.
+absl::StatusOr<Session> Start(const Options& options, bool on_server) {
+  if (on_server) {
+    NoteServersOwn(options.engine);
+    return Connect(options.server);
+  }
+  if (!options.server.empty()) {
+    PrintNote(absl::StrCat(options.in, " is of this machine, and estimated for it; the server ",
+                           options.server.address, " estimates a file:///PATH that it reads"));
+  }
+  return StartEmbedded({.threads = options.engine.threads.value_or(0),
+                        .search = options.engine.search.value_or("auto"),
+                        .index_memory = options.engine.index_memory.value_or(kIndexMemory)});
+}
+
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
-  const auto in = InputPath(options.in);
-  if (!in.ok()) return in.status();
-  const auto session =
-      StartEmbedded({.threads = options.engine.threads.value_or(0),
-                     .search = options.engine.search.value_or("auto"),
-                     .index_memory = options.engine.index_memory.value_or(kIndexMemory)});
+  const bool on_server = absl::StrContains(options.in, "://");
+  if (on_server && options.server.empty()) {
+    PrintError(options.in +
+               ": is of a server; name it with --server or SEEDLM_SERVER, or give a path here");
+    return kUsage;
+  }
+  std::string uri = options.in;
+  if (!on_server) {
+    const auto in = InputPath(options.in);
+    if (!in.ok()) return in.status();
+    uri = FileUri(*in);
+  }
+  const auto session = Start(options, on_server);
   if (!session.ok()) return session.status();
   v1::CreateJobRequest request;
   request.set_validate_only(true);
-  request.mutable_job()->mutable_source()->set_uri(FileUri(*in));
+  request.mutable_job()->mutable_source()->set_uri(uri);
   request.mutable_job()->mutable_destination()->set_managed(true);
   *request.mutable_job()->mutable_spec() = ToSpec(options.spec);
   const auto job = session->jobs->CreateJob(request, interrupt.token());
@@ -64,9 +89,12 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
 void AddEstimate(Command& app) {
   auto options = std::make_shared<Options>();
   Command sub = app.Subcommand("estimate", "What compress would do and cost, from headers alone");
-  sub.Add("IN", options->in, "A .safetensors file, or a directory of them").Required();
+  sub.Add("IN", options->in,
+          "A .safetensors file, or a directory of them; with a server a file:// URI that it reads")
+      .Required();
   AddSpecOptions(sub, options->spec);
   AddEngineOptions(sub, options->engine);
+  AddServerOption(sub, options->server);
   sub.AddFlag("--json", options->json, "JSON");
   sub.Runs([options](const Interrupt& interrupt) { return Run(*options, interrupt); });
 }

@@ -20,6 +20,7 @@ struct Options {
   std::string to = "managed";
   SpecOptions spec;
   JobOptions job;
+  EngineOptions engine;
   bool force = false;
   bool json = false;
 };
@@ -55,6 +56,7 @@ absl::Status UploadSource(const Options& options, const Session& session,
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
+  NoteServersOwn(options.engine);
   const auto session = Connect(options.server);
   if (!session.ok()) return session.status();
   v1::CreateJobRequest request;
@@ -92,6 +94,7 @@ void AddSubmit(Command& app) {
           "The same id with the same job gives the same job again");
   AddSpecOptions(sub, options->spec);
   AddJobOptions(sub, options->job);
+  AddEngineOptions(sub, options->engine);
   AddServerOption(sub, options->server);
   sub.AddFlag("--force", options->force, "Replace an output that exists");
   sub.AddFlag("--json", options->json, "The job as JSON");

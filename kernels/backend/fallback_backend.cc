@@ -43,7 +43,8 @@ class FallbackBackend : public Backend {
     std::string warning;
     if (!lost_) {
       auto shard = first_->Encode(spec, weights, stop);
-      if (shard.ok() || shard.status().code() != absl::StatusCode::kUnavailable) return shard;
+      if (shard.ok()) return Signed(*std::move(shard), *first_);
+      if (shard.status().code() != absl::StatusCode::kUnavailable) return shard;
       if (!lost_.exchange(true)) {
         warning =
             absl::StrCat("backend '", std::string(first_->name()), "' is lost, '",
@@ -51,8 +52,9 @@ class FallbackBackend : public Backend {
       }
     }
     auto shard = second_->Encode(spec, weights, std::move(stop));
-    if (shard.ok() && !warning.empty()) shard->warning = std::move(warning);
-    return shard;
+    if (!shard.ok()) return shard;
+    if (!warning.empty()) shard->warning = std::move(warning);
+    return Signed(*std::move(shard), *second_);
   }
 
   absl::StatusOr<std::unique_ptr<OutputMeter>> MeterOutputs(
@@ -67,6 +69,11 @@ class FallbackBackend : public Backend {
   absl::Status Health() const override { return second_->Health(); }
 
  private:
+  // name() may be another one's by now.
+  static EncodedShard Signed(EncodedShard shard, const Backend& by) {
+    shard.backend = by.name();
+    return shard;
+  }
   const Backend& Current() const { return lost_ ? *second_ : *first_; }
 
   const std::shared_ptr<const Backend> first_;

@@ -47,6 +47,7 @@ struct EncodedShard {
   std::string search;           // how it was searched, for people; may be empty
   std::string warning;  // what people should know once, such as a damaged cache; mostly empty
   std::string device = "host";  // which of the backend's encoded it; a GPU has its number, "0"
+  std::string backend;          // that encoded it, where it is one of several; else empty
 };
 
 }  // namespace seedlm::backend

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "kernels/format/checkpoint_index.h"
+#include "kernels/format/fault.h"
 #include "kernels/format/hidden_name.h"
 #include "kernels/format/safetensors_header.h"
 #include "kernels/format/text.h"
@@ -111,7 +112,7 @@ class Listing {
 
 absl::Status AddFile(const std::string& path, std::string relative_path, Checkpoint& checkpoint) {
   absl::StatusOr<std::shared_ptr<const SafetensorsFile>> file = SafetensorsFile::Open(path);
-  if (!file.ok()) return file.status();
+  if (!file.ok()) return About(file.status(), "file", relative_path);
   checkpoint.files.push_back({std::move(relative_path), *std::move(file)});
   return absl::OkStatus();
 }
@@ -122,8 +123,10 @@ absl::Status CheckNamesUnique(const Checkpoint& checkpoint) {
     for (const TensorInfo& tensor : file.file->tensors()) {
       const auto [holder, is_new] = holders.emplace(tensor.name, &file);
       if (is_new) continue;
-      return Refuse(file.file->path(), Cat("tensor '", Printable(tensor.name), "': is also in '",
-                                           Printable(holder->second->relative_path), "'"));
+      absl::Status status =
+          Refuse(file.file->path(), Cat("tensor '", Printable(tensor.name), "': is also in '",
+                                        Printable(holder->second->relative_path), "'"));
+      return About(About(std::move(status), "tensor", tensor.name), "file", file.relative_path);
     }
   }
   return absl::OkStatus();
@@ -151,7 +154,8 @@ absl::Status OpenDirectory(Checkpoint& checkpoint) {
   if (absl::Status status = CheckNamesUnique(checkpoint); !status.ok()) return status;
   for (const std::string& path : checkpoint.other_files) {
     if (!IsIndexName(path)) continue;
-    if (absl::Status status = CheckIndex(checkpoint, path); !status.ok()) return status;
+    absl::Status status = CheckIndex(checkpoint, path);
+    if (!status.ok()) return About(std::move(status), "file", path);
   }
   return absl::OkStatus();
 }

@@ -29,7 +29,9 @@ struct Checkpoint {
   // Hugging Face cache with its blobs (models--ORG--NAME), where one of its snapshots is meant,
   // one nested over 8 levels or with over 100,000 entries, headers over 100 MB or with over
   // kMaxTensors in all its files together, a tensor in two files, an index
-  // (*.safetensors.index.json) that names a missing file or tensor; those of SafetensorsFile::Open.
+  // (*.safetensors.index.json, also *.safetensors.index.fp16.json and the like) that names a
+  // missing file or tensor; those of SafetensorsFile::Open.
+  // They are about the file, relative to `path`, and the tensor, where one is at fault (fault.h).
   static absl::StatusOr<Checkpoint> Open(const std::string& path);
 };
 

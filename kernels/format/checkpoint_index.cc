@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "kernels/format/fault.h"
 #include "kernels/format/json_text.h"
 #include "kernels/format/text.h"
 
@@ -71,8 +72,9 @@ absl::Status CheckEntries(const Checkpoint& checkpoint, const std::string& relat
   for (const auto& [tensor, file] : weight_map.items()) {
     const std::string problem = EntryProblem(checkpoint, directory, tensor, file);
     if (problem.empty()) continue;
-    return Refuse(IndexPath(checkpoint, relative_path),
-                  Cat("tensor '", Printable(tensor), "': ", problem));
+    return About(Refuse(IndexPath(checkpoint, relative_path),
+                        Cat("tensor '", Printable(tensor), "': ", problem)),
+                 "tensor", tensor);
   }
   return absl::OkStatus();
 }
@@ -89,7 +91,8 @@ absl::StatusOr<json> ReadIndex(const Checkpoint& checkpoint, const std::string& 
 }  // namespace
 
 bool IsIndexName(std::string_view relative_path) {
-  return relative_path.ends_with(".safetensors.index.json");
+  const std::string_view name = relative_path.substr(relative_path.rfind('/') + 1);
+  return name.find(".safetensors.index.") != std::string_view::npos && name.ends_with(".json");
 }
 
 absl::Status CheckIndex(const Checkpoint& checkpoint, const std::string& relative_path) {

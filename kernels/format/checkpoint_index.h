@@ -17,7 +17,9 @@ namespace seedlm::format {
 
 inline constexpr uint64_t kMaxIndexBytes = kMaxHeaderBytes;
 
-bool IsIndexName(std::string_view relative_path);  // *.safetensors.index.json
+// *.safetensors.index.json, and with a variant as transformers names it,
+// *.safetensors.index.fp16.json.
+bool IsIndexName(std::string_view relative_path);
 
 // Checks one index of a checkpoint: every file that it names is there, beside or below the index,
 // and holds the tensor. Errors: INVALID_ARGUMENT "INDEX: tensor 'N': reason".

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "kernels/format/checkpoint_index.h"
+#include "kernels/format/fault.h"
 #include "kernels/format/model_config.h"
 #include "kernels/format/name_pattern.h"
 #include "kernels/format/safetensors_header.h"
@@ -114,8 +115,9 @@ class Selection {
 absl::Status CheckUncompressed(const Checkpoint& checkpoint) {
   for (const CheckpointFile& file : checkpoint.files) {
     if (!file.file->metadata().contains(std::string(kMetadataKey))) continue;
-    return absl::InvalidArgumentError(
-        Cat(Printable(file.file->path()), ": is compressed already; decompress it first"));
+    return About(absl::InvalidArgumentError(Cat(Printable(file.file->path()),
+                                                ": is compressed already; decompress it first")),
+                 "file", file.relative_path);
   }
   return absl::OkStatus();
 }
@@ -146,10 +148,13 @@ absl::Status CheckPlaneNamesFree(const Checkpoint& checkpoint,
     const PlaneNames planes(tensor.source->name);
     for (const std::string* plane : {&planes.packed, &planes.level, &planes.scale, &planes.shape}) {
       if (!names.contains(*plane)) continue;
-      return absl::InvalidArgumentError(
-          Cat(Printable(checkpoint.files[tensor.file].file->path()), ": tensor '",
-              Printable(tensor.source->name), "': its plane '", Printable(*plane),
+      const CheckpointFile& file = checkpoint.files[tensor.file];
+      absl::Status status = absl::InvalidArgumentError(
+          Cat(Printable(file.file->path()), ": tensor '", Printable(tensor.source->name),
+              "': its plane '", Printable(*plane),
               "' would have the name of a tensor; exclude one of the two"));
+      return About(About(std::move(status), "tensor", tensor.source->name), "file",
+                   file.relative_path);
     }
   }
   return absl::OkStatus();
@@ -175,8 +180,8 @@ absl::StatusOr<PlannedOutput> PlanOutput(const CompressionPlan& plan, const Chec
   if (!packed.dtypes.empty()) metadata.emplace(kMetadataKey, packed.ToJson());
   absl::StatusOr<SafetensorsLayout> layout = SafetensorsLayout::Make(std::move(specs), metadata);
   if (!layout.ok()) {
-    return absl::InvalidArgumentError(
-        Cat(Printable(input.file->path()), ": ", layout.status().message()));
+    const std::string message = Cat(Printable(input.file->path()), ": ", layout.status().message());
+    return About(Reworded(layout.status(), message), "file", input.relative_path);
   }
   return PlannedOutput{input.relative_path, *std::move(layout)};
 }
@@ -222,7 +227,7 @@ absl::Status PlanOtherFiles(const Checkpoint& checkpoint, CompressionPlan& plan)
       plan.copied.push_back(path);
       continue;
     }
-    if (!content.ok()) return content.status();
+    if (!content.ok()) return About(content.status(), "file", path);
     plan.rewritten.emplace_back(path, *std::move(content));
   }
   return absl::OkStatus();

@@ -7,6 +7,7 @@
 
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/shape.h"
+#include "kernels/format/fault.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
@@ -171,9 +172,10 @@ std::optional<int64_t> CodePiece::FirstZeroSeed(int64_t row) const {
 absl::Status CodePiece::CheckRow(int64_t row) const {
   const std::optional<int64_t> block = FirstZeroSeed(row);
   if (!block) return absl::OkStatus();
-  return absl::InvalidArgumentError(Cat(Printable(tensor_.file->path()), ": tensor '",
-                                        Printable(tensor_.name), "': row ", row, ", block ", *block,
-                                        ": the seed is zero"));
+  return About(absl::InvalidArgumentError(Cat(Printable(tensor_.file->path()), ": tensor '",
+                                              Printable(tensor_.name), "': row ", row, ", block ",
+                                              *block, ": the seed is zero")),
+               "tensor", tensor_.name);
 }
 
 void CodePiece::Decode(int64_t row, int64_t first_block, std::span<float> weights) const {

@@ -5,14 +5,16 @@
 
 #include "absl/strings/str_join.h"
 #include "kernels/codec/bitpack.h"
+#include "kernels/format/fault.h"
 #include "kernels/format/text.h"
 
 namespace seedlm::format {
 namespace {
 
 absl::Status Refuse(const SafetensorsFile& file, std::string_view tensor, std::string_view reason) {
-  return absl::InvalidArgumentError(
-      Cat(Printable(file.path()), ": tensor '", Printable(tensor), "': ", reason));
+  return About(absl::InvalidArgumentError(
+                   Cat(Printable(file.path()), ": tensor '", Printable(tensor), "': ", reason)),
+               "tensor", tensor);
 }
 
 std::string ShapeText(std::span<const int64_t> shape) {

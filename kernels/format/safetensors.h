@@ -47,7 +47,8 @@ class SafetensorsFile {
   // than kMaxTensors, a name over kMaxTensorNameBytes, metadata of more than 100,000 keys, JSON
   // that is not an object of tensors, duplicate names, an unknown dtype, shapes that overflow,
   // offsets that are out of order, overlap, leave holes, disagree with the shape or do not end with
-  // the file. Errors: those of InputFile; INVALID_ARGUMENT "PATH: tensor 'N': reason".
+  // the file. Errors: those of InputFile; INVALID_ARGUMENT "PATH: tensor 'N': reason", about tensor
+  // and offset (fault.h).
   static absl::StatusOr<std::shared_ptr<const SafetensorsFile>> Open(const std::string& path);
 
   const std::string& path() const { return file_.path(); }
@@ -57,6 +58,7 @@ class SafetensorsFile {
 
   uint64_t header_bytes() const { return data_offset_ - sizeof(uint64_t); }
   uint64_t file_size() const { return file_.size(); }
+  uint64_t FileOffset(const TensorInfo& tensor) const { return data_offset_ + tensor.begin; }
   // Copies bytes of a tensor's data from `offset` on. Errors: those of InputFile::ReadAt, naming
   // file and tensor. REQUIRES: inside the tensor.
   absl::Status Read(const TensorInfo& tensor, uint64_t offset, std::span<std::byte> bytes) const;

@@ -1,11 +1,13 @@
 #include "kernels/format/safetensors_header.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "kernels/format/fault.h"
 #include "kernels/format/json_text.h"
 #include "kernels/format/text.h"
 
@@ -38,12 +40,14 @@ class HeaderBuilder {
   bool parse_error(size_t position, const std::string&, const nlohmann::json::exception& error);
 
   SafetensorsHeader& header() { return header_; }
-  const std::string& problem() const { return problem_; }
+  // Why it was stopped. `start`: of the text in its file.
+  absl::Status Problem(uint64_t start) const;
 
  private:
   enum class Place { kStart, kRoot, kMetadata, kTensor, kShape, kOffsets, kEnd };
   enum Field : unsigned { kDType = 1, kShapeField = 2, kOffsetsField = 4, kAll = 7 };
 
+  bool InTensor() const;
   bool Refuse(std::string_view reason);
   bool Unexpected(std::string_view what);
   bool BeginField(const std::string& name);
@@ -58,13 +62,24 @@ class HeaderBuilder {
   std::string name_;    // the key that was read last, in the root or in the metadata
   bool has_metadata_ = false;
   std::string problem_;
+  std::optional<size_t> problem_at_;  // of the text
 };
 
+bool HeaderBuilder::InTensor() const {
+  return place_ == Place::kTensor || place_ == Place::kShape || place_ == Place::kOffsets ||
+         (place_ == Place::kRoot && !name_.empty());
+}
+
 bool HeaderBuilder::Refuse(std::string_view reason) {
-  const bool in_tensor = place_ == Place::kTensor || place_ == Place::kShape ||
-                         place_ == Place::kOffsets || (place_ == Place::kRoot && !name_.empty());
-  problem_ = in_tensor ? Cat("tensor '", Printable(name_), "': ", reason) : Cat("header: ", reason);
+  problem_ =
+      InTensor() ? Cat("tensor '", Printable(name_), "': ", reason) : Cat("header: ", reason);
   return false;
+}
+
+absl::Status HeaderBuilder::Problem(uint64_t start) const {
+  absl::Status status = absl::InvalidArgumentError(problem_);
+  if (problem_at_) status = AtOffset(std::move(status), start + *problem_at_);
+  return InTensor() ? About(std::move(status), "tensor", name_) : status;
 }
 
 // Some writers say so when they have no metadata.
@@ -193,9 +208,10 @@ bool HeaderBuilder::end_object() {
   return true;
 }
 
-bool HeaderBuilder::parse_error(size_t, const std::string&,
+bool HeaderBuilder::parse_error(size_t position, const std::string&,
                                 const nlohmann::json::exception& error) {
-  place_ = Place::kEnd;  // of the file, not of a tensor
+  place_ = Place::kEnd;                            // of the file, not of a tensor
+  problem_at_ = position == 0 ? 0 : position - 1;  // it counts what it has read
   return Refuse(Cat("is not UTF-8 JSON: ", JsonProblem(error)));
 }
 
@@ -251,30 +267,47 @@ const TensorInfo* FirstOutOfOrder(const std::vector<TensorInfo>& tensors) {
   return nullptr;
 }
 
-absl::Status TensorError(const TensorInfo& tensor, std::string_view reason) {
-  return absl::InvalidArgumentError(Cat("tensor '", Printable(tensor.name), "': ", reason));
+// Where the data of a file is.
+struct DataSection {
+  uint64_t start;  // in the file
+  uint64_t bytes;
+
+  // In the file, for errors: of a byte that may be past its end, the end.
+  uint64_t FileOffset(uint64_t offset) const { return start + std::min(offset, bytes); }
+};
+
+absl::Status TensorError(const TensorInfo& tensor, std::string_view reason, uint64_t file_offset) {
+  absl::Status status =
+      absl::InvalidArgumentError(Cat("tensor '", Printable(tensor.name), "': ", reason));
+  return AtOffset(About(std::move(status), "tensor", tensor.name), file_offset);
 }
 
-absl::Status CheckTensors(const std::vector<TensorInfo>& tensors, uint64_t data_bytes) {
+absl::Status CheckTensors(const std::vector<TensorInfo>& tensors, const DataSection& data) {
   for (const TensorInfo& tensor : tensors) {
-    const std::string problem = OwnProblem(tensor, data_bytes);
-    if (!problem.empty()) return TensorError(tensor, problem);
+    const std::string problem = OwnProblem(tensor, data.bytes);
+    if (!problem.empty()) return TensorError(tensor, problem, data.FileOffset(tensor.begin));
   }
   if (const TensorInfo* tensor = FirstOutOfOrder(tensors); tensor != nullptr) {
-    return TensorError(*tensor, Cat(OffsetsText(*tensor),
-                                    " are out of order: they begin before those of the "
-                                    "tensor before; write the file anew, in order"));
+    return TensorError(*tensor,
+                       Cat(OffsetsText(*tensor),
+                           " are out of order: they begin before those of the "
+                           "tensor before; write the file anew, in order"),
+                       data.FileOffset(tensor->begin));
   }
   const TensorInfo* before = nullptr;
   for (const TensorInfo& tensor : tensors) {
     const std::string problem = PlaceProblem(tensor, before);
-    if (!problem.empty()) return TensorError(tensor, problem);
+    const uint64_t covered = before == nullptr ? 0 : before->end;
+    if (!problem.empty()) {
+      return TensorError(tensor, problem, data.FileOffset(std::min(covered, tensor.begin)));
+    }
     before = &tensor;
   }
   const uint64_t covered = before == nullptr ? 0 : before->end;
-  if (covered == data_bytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(Cat("header: the tensors end at byte ", covered,
-                                        " of the data, the file at byte ", data_bytes));
+  if (covered == data.bytes) return absl::OkStatus();
+  return AtOffset(absl::InvalidArgumentError(Cat("header: the tensors end at byte ", covered,
+                                                 " of the data, the file at byte ", data.bytes)),
+                  data.FileOffset(covered));
 }
 
 }  // namespace
@@ -295,14 +328,14 @@ std::string HeaderTotals::Add(size_t tensors, uint64_t header_bytes) {
 }
 
 absl::StatusOr<SafetensorsHeader> ParseHeader(std::string_view text, uint64_t data_bytes) {
+  constexpr uint64_t kStart = sizeof(uint64_t);  // behind its length
   if (text.empty() || text.front() != '{') {
-    return absl::InvalidArgumentError("header: does not start with '{'");
+    return AtOffset(absl::InvalidArgumentError("header: does not start with '{'"), kStart);
   }
   HeaderBuilder builder;
-  if (!nlohmann::json::sax_parse(text, &builder)) {
-    return absl::InvalidArgumentError(builder.problem());
-  }
-  const absl::Status status = CheckTensors(builder.header().tensors, data_bytes);
+  if (!nlohmann::json::sax_parse(text, &builder)) return builder.Problem(kStart);
+  const absl::Status status =
+      CheckTensors(builder.header().tensors, {kStart + text.size(), data_bytes});
   if (!status.ok()) return status;
   return std::move(builder.header());
 }

@@ -23,7 +23,8 @@ struct SafetensorsHeader {
 
 // Parses the header (without its length prefix) of a file whose data section has `data_bytes`
 // bytes, and makes sure that the tensors cover that section, one after the other, without a gap.
-// Errors: INVALID_ARGUMENT "tensor 'N': REASON" or "header: REASON"; no file name yet.
+// Errors: INVALID_ARGUMENT "tensor 'N': REASON" or "header: REASON"; no file name yet. They are
+// about the tensor, where one is at fault, and the byte of the file, where it is known (fault.h).
 absl::StatusOr<SafetensorsHeader> ParseHeader(std::string_view text, uint64_t data_bytes);
 
 // "" or what is wrong with the length of a tensor's name.

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_join.h"
+#include "kernels/format/fault.h"
 #include "kernels/format/json_text.h"
 #include "kernels/format/safetensors.h"
 #include "kernels/format/safetensors_header.h"
@@ -10,7 +11,8 @@ namespace seedlm::format {
 namespace {
 
 absl::Status ForTensor(std::string_view name, std::string_view reason) {
-  return absl::InvalidArgumentError(Cat("tensor '", Printable(name), "': ", reason));
+  return About(absl::InvalidArgumentError(Cat("tensor '", Printable(name), "': ", reason)),
+               "tensor", name);
 }
 
 // {"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}

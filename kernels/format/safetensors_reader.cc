@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/format/fault.h"
 #include "kernels/format/safetensors.h"
 #include "kernels/format/safetensors_header.h"
 #include "kernels/format/text.h"
@@ -82,8 +83,8 @@ absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(
 
 // The text of the header; sets where the data begins.
 absl::StatusOr<std::string> SafetensorsFile::ReadHeader() {
-  const auto refuse = [&](std::string_view reason) {
-    return absl::InvalidArgumentError(Cat(Printable(path()), ": ", reason));
+  const auto refuse = [&](std::string_view reason, uint64_t offset = 0) {
+    return AtOffset(absl::InvalidArgumentError(Cat(Printable(path()), ": ", reason)), offset);
   };
   const uint64_t file_bytes = file_.size();
   uint64_t header_bytes = 0;
@@ -103,7 +104,8 @@ absl::StatusOr<std::string> SafetensorsFile::ReadHeader() {
   }
   if (header_bytes > file_bytes - sizeof header_bytes) {
     return refuse(Cat("header of ", header_bytes, " bytes reaches past the end of the file, ",
-                      file_bytes, " bytes; the file is truncated"));
+                      file_bytes, " bytes; the file is truncated"),
+                  file_bytes);
   }
   data_offset_ = sizeof header_bytes + header_bytes;
   std::string text(header_bytes, '\0');
@@ -117,8 +119,7 @@ absl::Status SafetensorsFile::Parse() {
   if (!text.ok()) return text.status();
   absl::StatusOr<SafetensorsHeader> header = ParseHeader(*text, file_.size() - data_offset_);
   if (!header.ok()) {
-    return absl::Status(header.status().code(),
-                        Cat(Printable(path()), ": ", header.status().message()));
+    return Reworded(header.status(), Cat(Printable(path()), ": ", header.status().message()));
   }
   tensors_ = std::move(header->tensors);
   metadata_ = std::move(header->metadata);
@@ -133,8 +134,9 @@ const TensorInfo* SafetensorsFile::Find(std::string_view name) const {
 
 absl::Status SafetensorsFile::Read(const TensorInfo& tensor, uint64_t offset,
                                    std::span<std::byte> bytes) const {
-  return file_.ReadAt(data_offset_ + tensor.begin + offset, bytes,
-                      Cat("tensor '", Printable(tensor.name), "'"));
+  return About(file_.ReadAt(FileOffset(tensor) + offset, bytes,
+                            Cat("tensor '", Printable(tensor.name), "'")),
+               "tensor", tensor.name);
 }
 
 absl::Status SafetensorsFile::ReadInPieces(

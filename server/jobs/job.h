@@ -147,8 +147,8 @@ struct TensorResult {
   double relative_error = 0;  // 0 for an all-zero tensor
   double max_error = 0;
   double bits_per_weight = 0;
-  double seconds = 0;  // of device time, all shards
-  std::string backend;
+  double seconds = 0;        // of device time, all shards
+  std::string backend;       // "cuda", or "cuda+cpu" where each encoded shards of it
   std::string sha256;        // over the planes packed, level, scale, shape
   double squared_error = 0;  // sums over the weights: what relative_error is made of
   double squared_weights = 0;

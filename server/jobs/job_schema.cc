@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kApplicationId = 0x5345454C;  // "SEEL", in the header of the file
 
 // Entry i leads from schema i to i + 1. Entries are never changed, only added.
-constexpr std::array<std::string_view, 2> kMigrations{
+constexpr std::array<std::string_view, 3> kMigrations{
     // `id` is the order of creation. `record` is JobToJson; state and last_sequence, which are
     // searched and counted, are columns. `body_hash` belongs to `request_id`.
     R"(
@@ -96,6 +96,10 @@ CREATE TABLE deletions (
   name TEXT PRIMARY KEY,
   record TEXT NOT NULL
 ) WITHOUT ROWID;
+)",
+    // Which backend encoded a piece; empty: unknown.
+    R"(
+ALTER TABLE work_pieces ADD COLUMN backend TEXT NOT NULL DEFAULT '';
 )",
 };
 

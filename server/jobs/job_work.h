@@ -36,6 +36,7 @@ struct PieceRecord {
   double squared_weights = 0;
   double max_error = 0;
   double seconds = 0;
+  std::string backend{};  // that encoded it; empty: of a copy, or of a version that did not tell
 };
 
 struct LevelsRecord {

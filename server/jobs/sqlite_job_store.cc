@@ -291,9 +291,11 @@ absl::StatusOr<std::vector<JobEvent>> SqliteJobStore::ReadEvents(std::string_vie
   const absl::StatusOr<Cursor> cursor = FindCursor(name);
   if (!cursor.ok()) return cursor.status();
   if (after < 0 || after > cursor->sequence) {
-    return absl::OutOfRangeError(absl::StrCat("after_sequence is ", after, ", but the events of ",
-                                              std::string(name), " end at ", cursor->sequence,
-                                              "; start again from 0"));
+    return WithDetails(
+        absl::OutOfRangeError(absl::StrCat("after_sequence is ", after, ", but the events of ",
+                                           std::string(name), " end at ", cursor->sequence,
+                                           "; start again from 0")),
+        {{"field", "after_sequence"}, {"last_sequence", absl::StrCat(cursor->sequence)}});
   }
   absl::StatusOr<Statement> select = database_.Prepare(
       "SELECT sequence, time_ns, body FROM events WHERE job = ? AND sequence > ? "

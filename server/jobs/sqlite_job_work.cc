@@ -54,8 +54,8 @@ absl::Status SqliteJobStore::ReadLevels(int64_t job, JobWork& work) {
 
 absl::Status SqliteJobStore::ReadPieces(int64_t job, JobWork& work) {
   absl::StatusOr<Statement> select = database_.Prepare(
-      "SELECT tensor, piece, crc32c, squared_error, squared_weights, max_error, seconds "
-      "FROM work_pieces WHERE job = ?");
+      "SELECT tensor, piece, crc32c, squared_error, squared_weights, max_error, seconds, "
+      "backend FROM work_pieces WHERE job = ?");
   if (!select.ok()) return select.status();
   select->Bind(job);
   while (true) {
@@ -63,7 +63,7 @@ absl::Status SqliteJobStore::ReadPieces(int64_t job, JobWork& work) {
     if (!found.ok() || !*found) return found.status();
     const PieceRecord piece{select->Int(0),  select->Int(1),  static_cast<uint32_t>(select->Int(2)),
                             select->Real(3), select->Real(4), select->Real(5),
-                            select->Real(6)};
+                            select->Real(6), select->Text(7)};
     work.pieces.emplace(std::pair(piece.tensor, piece.piece), piece);
   }
 }
@@ -111,11 +111,12 @@ absl::Status SqliteJobStore::AddPieces(int64_t job, const std::vector<PieceRecor
   for (const PieceRecord& piece : pieces) {
     absl::StatusOr<Statement> insert = database_.Prepare(
         "INSERT OR REPLACE INTO work_pieces (job, tensor, piece, crc32c, squared_error, "
-        "squared_weights, max_error, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+        "squared_weights, max_error, seconds, backend) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     if (!insert.ok()) return insert.status();
     insert->Bind(job).Bind(piece.tensor).Bind(piece.piece).Bind(int64_t{piece.crc32c});
     insert->Bind(piece.squared_error).Bind(piece.squared_weights);
-    absl::Status status = insert->Bind(piece.max_error).Bind(piece.seconds).Run();
+    insert->Bind(piece.max_error).Bind(piece.seconds);
+    absl::Status status = insert->Bind(piece.backend).Run();
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

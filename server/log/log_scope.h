@@ -1,4 +1,4 @@
-// What the messages of a thread are about: job, shard, backend, owner.
+// What the messages of a thread are about: job, shard, device, owner.
 //
 // A scope adds fields to every message that is logged on its thread while it lives, also to those
 // of libraries that know nothing of jobs. LogFormatter (log_format.h) prints them.
@@ -14,8 +14,8 @@ namespace seedlm::server {
 
 using LogFields = std::vector<std::pair<std::string, std::string>>;
 
-// Keys that are used: job, tensor, shard ("2/7"), backend, owner, method, signal. Never a secret:
-// no token, no credential, no weight.
+// Keys that are used: job, tensor, shard ("2/7"), backend, device, owner, method, signal. Never a
+// secret: no token, no credential, no weight.
 class LogScope {
  public:
   using Field = std::pair<std::string_view, std::string_view>;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/format/fault.h"
 #include "server/log/log_scope.h"
 
 namespace seedlm::server {
@@ -123,10 +124,18 @@ Work JobRun::Guarded(std::function<absl::Status()> piece) {
 
 // ---- The pieces.
 
+absl::Status JobRun::OfTensor(absl::Status status, const format::TensorInfo& tensor,
+                              size_t file) const {
+  status = format::About(std::move(status), "tensor", tensor.name);
+  return format::About(std::move(status), "file", planned_->checkpoint.files[file].relative_path);
+}
+
 absl::Status JobRun::Measure(TensorRun& tensor, const TensorRows& rows) {
   const auto part = std::make_unique<codec::NormHistogram>();
   const codec::Profile profile = job_.request.spec.profile;
-  if (absl::Status status = MeasureRows(profile, rows, *part); !status.ok()) return status;
+  if (absl::Status status = MeasureRows(profile, rows, *part); !status.ok()) {
+    return OfTensor(std::move(status), tensor.info(), tensor.output());
+  }
   context_.metrics->Add(Metric::kSourceReadBytes, {"measure"},
                         static_cast<double>(rows.row_count * tensor.source_row_bytes()));
   std::unique_ptr<codec::NormHistogram> whole;
@@ -182,10 +191,13 @@ absl::Status JobRun::Stream(TensorRun& tensor, const TensorRun::Shard& shard) {
     piece = *shard.recorded;
   } else {
     const std::shared_ptr<const backend::Backend> backend = Backend();
+    const std::string number = absl::StrCat(shard.index + 1, "/", tensor.shards());
+    const LogScope scope(
+        {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend->name()}});
     piece = Encode(*backend, tensor, shard);
     if (!piece.ok()) {
-      const std::string what = absl::StrCat("shard ", shard.index + 1, "/", tensor.shards());
-      absl::Status status = CheckTryAgain(backend, tensor, what, shard.attempt, piece.status());
+      absl::Status status =
+          CheckTryAgain(backend, tensor, "shard " + number, shard.attempt, piece.status());
       if (status.ok()) GiveBack(tensor, shard);
       return status;
     }
@@ -210,26 +222,24 @@ absl::Status JobRun::Stream(TensorRun& tensor, const TensorRun::Shard& shard) {
 
 absl::StatusOr<PieceRecord> JobRun::Encode(const backend::Backend& backend, const TensorRun& tensor,
                                            const TensorRun::Shard& shard) {
-  const std::string number = absl::StrCat(shard.index + 1, "/", tensor.shards());
-  const LogScope scope(
-      {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend.name()}});
   const absl::StatusOr<ShardSums> sums = EncodeRows(
       backend, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
-  if (!sums.ok()) return sums.status();
+  if (!sums.ok()) return OfTensor(sums.status(), tensor.info(), tensor.output());
   Reach(context_.fault_point, "shard.encoded");
   const JobSpec& spec = job_.request.spec;
-  context_.rates->Record(backend.name(), spec.profile, spec.fit,
+  const LogScope scope({{"backend", sums->backend}, {"device", sums->device}});
+  context_.rates->Record(sums->backend, spec.profile, spec.fit,
                          shard.rows.row_count * tensor.columns(), sums->seconds);
-  CountShard(backend, tensor, shard, *sums);
+  CountShard(tensor, shard, *sums);
   context_.log->debug("encoded in {:.3f} s; {}", sums->seconds, sums->search);
   if (!sums->warning.empty()) Warn(sums->warning);
-  return PieceRecord{tensor.id(),           shard.index,     sums->crc32c, sums->squared_error,
-                     sums->squared_weights, sums->max_error, sums->seconds};
+  return PieceRecord{tensor.id(),           shard.index,     sums->crc32c,  sums->squared_error,
+                     sums->squared_weights, sums->max_error, sums->seconds, sums->backend};
 }
 
-void JobRun::CountShard(const backend::Backend& encoder, const TensorRun& tensor,
-                        const TensorRun::Shard& shard, const ShardSums& sums) const {
-  const std::string_view backend = encoder.name();
+void JobRun::CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
+                        const ShardSums& sums) const {
+  const std::string_view backend = sums.backend;
   MetricSink& metrics = *context_.metrics;
   const auto rows = static_cast<double>(shard.rows.row_count);
   metrics.Add(Metric::kWeights, {backend, sums.device, job_.request.spec.profile.name},
@@ -274,7 +284,7 @@ absl::Status JobRun::CopyPiece(Copy& copy, int64_t piece) {
     const auto begin = std::chrono::steady_clock::now();
     const absl::StatusOr<uint32_t> crc32c = CopyBytes(*planned_->checkpoint.files[tensor.file].file,
                                                       *tensor.source, offset, length, out);
-    if (!crc32c.ok()) return crc32c.status();
+    if (!crc32c.ok()) return OfTensor(crc32c.status(), *tensor.source, tensor.file);
     context_.metrics->Add(Metric::kSourceReadBytes, {"copy"}, static_cast<double>(length));
     context_.metrics->Add(Metric::kOutputWrittenBytes, {"copy"}, static_cast<double>(length));
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;

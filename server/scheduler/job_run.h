@@ -126,10 +126,12 @@ class JobRun {
   absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
   absl::Status Stream(TensorRun& tensor, const TensorRun::Shard& shard);
   void Warn(const std::string& warning) const;  // in the log and among the job's events
-  void CountShard(const backend::Backend& backend, const TensorRun& tensor,
-                  const TensorRun::Shard& shard, const ShardSums& sums) const;
+  void CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
+                  const ShardSums& sums) const;
   absl::Status CopyPiece(Copy& copy, int64_t piece);
   absl::Status Commit();
+  // `status`, about the tensor and its file, see format::About.
+  absl::Status OfTensor(absl::Status status, const format::TensorInfo& tensor, size_t file) const;
   // Parts of them.
   absl::StatusOr<bool> WasPublished(const Publication& publication);
   void EndPublished(const Publication& publication);

@@ -6,6 +6,7 @@
 #include "kernels/backend/level_choice.h"
 #include "kernels/format/text.h"
 #include "server/errors/reason.h"
+#include "server/log/log_scope.h"
 #include "server/scheduler/job_run.h"
 
 namespace seedlm::server {
@@ -28,6 +29,7 @@ absl::StatusOr<codec::LevelTable> JobRun::ChooseLevels(const TensorRun& tensor,
   const JobSpec& spec = job_.request.spec;
   for (int attempt = 1;; ++attempt) {
     const std::shared_ptr<const backend::Backend> backend = Backend();
+    const LogScope scope({{"tensor", tensor.info().name}, {"backend", backend->name()}});
     std::string warning;
     absl::StatusOr<codec::LevelTable> levels =
         backend::ChooseLevels(*backend, spec.profile, spec.fit, spec.scale, norms,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "kernels/codec/bitpack.h"
 
 namespace seedlm::server {
@@ -86,7 +87,10 @@ bool TensorRun::AddShard(const PieceRecord& shard) {
 
 TensorResult TensorRun::Result(std::string_view backend, PlaneSummary planes) const {
   PieceRecord total;
+  std::vector<std::string> backends;  // each once, in the order of the rows
   for (const PieceRecord& shard : done_) {
+    const std::string by = shard.backend.empty() ? std::string(backend) : shard.backend;
+    if (std::find(backends.begin(), backends.end(), by) == backends.end()) backends.push_back(by);
     total.squared_error += shard.squared_error;
     total.squared_weights += shard.squared_weights;
     total.max_error = std::max(total.max_error, shard.max_error);
@@ -103,7 +107,7 @@ TensorResult TensorRun::Result(std::string_view backend, PlaneSummary planes) co
   result.bits_per_weight =
       8.0 * static_cast<double>(packed_row_bytes()) / static_cast<double>(columns());
   result.seconds = total.seconds;
-  result.backend = std::string(backend);
+  result.backend = absl::StrJoin(backends, "+");
   result.sha256 = std::move(planes.sha256);
   result.squared_error = total.squared_error;
   result.squared_weights = total.squared_weights;

@@ -71,7 +71,7 @@ class TensorRun {
   void GiveBack(Shard shard);
   // True: that was the last one.
   bool AddShard(const PieceRecord& shard);
-  // REQUIRES: all shards are added.
+  // `backend`: of shards whose record does not tell. REQUIRES: all shards are added.
   TensorResult Result(std::string_view backend, PlaneSummary planes) const;
 
  private:

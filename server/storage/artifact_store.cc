@@ -179,9 +179,13 @@ absl::StatusOr<ArtifactReader> ArtifactStore::OpenRead(const ArtifactFile& file,
                                 : ": no such file; Job.output_files lists those of a result"));
   }
   if (offset < 0 || offset > info.st_size) {
-    return absl::OutOfRangeError(absl::StrCat("offset ", offset, " is outside of ",
-                                              ResourceName(file), ", which has ", info.st_size,
-                                              " bytes"));
+    return WithDetails(
+        absl::OutOfRangeError(absl::StrCat("offset ", offset, " is outside of ", ResourceName(file),
+                                           ", which has ", info.st_size, " bytes")),
+        {{"field", "offset"},
+         {"file", file.path},
+         {"offset", absl::StrCat(offset)},
+         {"size", absl::StrCat(info.st_size)}});
   }
   return ArtifactReader(path, std::move(fd), info.st_size, offset);
 }

@@ -41,7 +41,8 @@ s3::Body BodyOf(int fd, std::string path, int64_t offset, int64_t size) {
 // Who finds one of these finds everything that it speaks of: they come last, in this order.
 int Rank(const std::string& path) {
   if (path == "config.json") return 1;
-  return path.ends_with(".safetensors.index.json") ? 2 : 0;
+  const bool index = path.find(".safetensors.index.") != std::string::npos;
+  return index && path.ends_with(".json") ? 2 : 0;
 }
 
 std::string OwnerOf(const SinkTarget& target) { return absl::StrCat("jobs/", target.id); }

@@ -67,19 +67,22 @@ absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc3
     return WithReason(
         absl::InvalidArgumentError(absl::StrCat(file_.path, ": a chunk of ", data.size(),
                                                 " bytes; at most ", kMaxChunkBytes, " are taken")),
-        "CHUNK_TOO_LARGE");
+        "CHUNK_TOO_LARGE",
+        {{"field", "data"}, {"file", file_.path}, {"offset", absl::StrCat(offset)}});
   }
   if (offset != size_) {
     return WithReason(
         absl::OutOfRangeError(absl::StrCat(file_.path, ": a chunk at offset ", offset, ", but ",
                                            size_, " bytes have arrived; go on there")),
-        "OFFSET_MISMATCH");
+        "OFFSET_MISMATCH",
+        {{"field", "offset"}, {"file", file_.path}, {"offset", absl::StrCat(offset)}});
   }
   if (checksum::Crc32c(data) != crc32c) {
     return WithReason(absl::DataLossError(absl::StrCat(file_.path, ": the chunk at offset ", offset,
                                                        " was damaged on its way (CRC-32C); send it "
                                                        "again")),
-                      "CHECKSUM_MISMATCH");
+                      "CHECKSUM_MISMATCH",
+                      {{"file", file_.path}, {"offset", absl::StrCat(offset)}});
   }
   absl::Status status = store_->Charge(static_cast<int64_t>(data.size()));
   if (!status.ok()) return status;
@@ -128,7 +131,7 @@ absl::Status Upload::Verify(std::string_view sha256_hex) {
   return WithReason(
       absl::DataLossError(absl::StrCat(file_.path, ": the SHA-256 of what arrived is ", actual,
                                        ", not ", expected, "; send the file again from offset 0")),
-      "CHECKSUM_MISMATCH");
+      "CHECKSUM_MISMATCH", {{"file", file_.path}});
 }
 
 absl::Status Upload::Finish(std::string_view sha256_hex) {
@@ -141,7 +144,7 @@ absl::StatusOr<bool> Upload::FinishStep(std::string_view sha256_hex) {
   if (!IsSha256(sha256_hex)) {
     return WithReason(absl::InvalidArgumentError(absl::StrCat(
                           file_.path, ": sha256 must be 64 hex digits, of the whole file")),
-                      "FIELD_INVALID", {{"field", "sha256"}});
+                      "FIELD_INVALID", {{"field", "sha256"}, {"file", file_.path}});
   }
   absl::Status status;
   if (resumed_) {

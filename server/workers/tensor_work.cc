@@ -93,11 +93,15 @@ absl::Status NotFinite(absl::Status status, const TensorRows& rows,
          IsFinite(weights.type, weights.data + index * width)) {
     ++index;
   }
+  const int64_t place = weights.first_row * weights.columns + index;
+  const uint64_t offset =
+      rows.file->FileOffset(*rows.tensor) + static_cast<uint64_t>(place * width);
   return WithReason(
       std::move(status), "WEIGHT_NOT_FINITE",
       {{"tensor", rows.tensor->name},
        {"row", std::string(absl::StrCat(weights.first_row + index / weights.columns))},
-       {"column", std::string(absl::StrCat(index % weights.columns))}});
+       {"column", std::string(absl::StrCat(index % weights.columns))},
+       {"offset", std::string(absl::StrCat(offset))}});
 }
 
 // `levels`: counts the plane, if not null.
@@ -170,9 +174,15 @@ absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
   if (!status.ok()) return status;
   uint32_t crc = checksum::ExtendCrc32c(0, std::as_bytes(std::span(shard->words)));
   if (level_bytes > 0) crc = checksum::ExtendCrc32c(crc, std::as_bytes(std::span(shard->levels)));
-  return ShardSums{
-      shard->squared_error, shard->squared_weights, shard->max_error, seconds.count(), crc,
-      shard->search,        shard->warning,         shard->device};
+  return ShardSums{shard->squared_error,
+                   shard->squared_weights,
+                   shard->max_error,
+                   seconds.count(),
+                   crc,
+                   shard->search,
+                   shard->warning,
+                   shard->device,
+                   shard->backend.empty() ? std::string(backend.name()) : shard->backend};
 }
 
 absl::StatusOr<uint32_t> SumRows(const codec::Profile& profile, const TensorRows& rows,

@@ -42,13 +42,14 @@ struct ShardSums {
   std::string search = {};   // how it was searched, for the log
   std::string warning = {};  // as backend::EncodedShard, and so is the next
   std::string device = {};
+  std::string backend = {};  // that encoded it
 };
 
 // Errors of reading name file and tensor, those of writing the output. Whatever reads the source
 // may answer FAILED_PRECONDITION: it changed meanwhile.
 
 // Adds the norms of the blocks of `rows`. INVALID_ARGUMENT, reason WEIGHT_NOT_FINITE: NaN or
-// infinite; names row and column of the tensor, also in the details tensor, row and column.
+// infinite; names row and column of the tensor, also in the details tensor, row, column and offset.
 absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
                          codec::NormHistogram& histogram);
 

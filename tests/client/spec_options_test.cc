@@ -73,10 +73,10 @@ TEST_CASE("sizes are written as for the server") {
 }
 
 TEST_CASE("what was said of the engine is known, a 0 too") {
-  CHECK(GivenOption(Parse("m").engine).empty());
-  CHECK(GivenOption(Parse("m --threads 0").engine) == "--threads");
-  CHECK(GivenOption(Parse("m --index-memory 1GiB").engine) == "--index-memory");
-  CHECK(GivenOption(Parse("m --search auto").engine) == "--search");
+  CHECK(GivenOptions(Parse("m").engine).empty());
+  CHECK(GivenOptions(Parse("m --threads 0").engine) == "--threads");
+  CHECK(GivenOptions(Parse("m --index-memory 1GiB").engine) == "--index-memory");
+  CHECK(GivenOptions(Parse("m --search auto --threads 2").engine) == "--threads, --search");
 }
 
 TEST_CASE("priority and labels become the job's") {

@@ -279,12 +279,42 @@ class Remote(EndToEnd):
 
     def test_what_has_no_effect_is_said(self):
         source = small_file(self.path("in.safetensors"))
-        with self.server() as server:
-            for option, value in (("--threads", 2), ("--index-memory", "1GiB")):
-                self.fails(server.run("compress", source, self.path("x"), option, value),
-                           harness.USAGE, option, "--server")
-                refused = server.run("submit", source, option, value)
-                self.assertEqual(refused.code, harness.USAGE, str(refused))
+        here = ("--threads", 2, "--search", "index", "--index-memory", "1MiB")
+        note = "seedlm: --threads, --search, --index-memory: without effect, the server uses its own"
+        with self.server("--storage-root", self.dir) as server:
+            for command in (("compress", source, self.path("x")), ("submit", source),
+                            ("estimate", "file://" + source)):
+                result = self.ok(server.run(*command, *here))
+                self.assertEqual(result.err.splitlines().count(note), 1, str(result))
+            # As a script has it, with the server in its environment.
+            exported = {"SEEDLM_SERVER": server.address}
+            compressed = self.ok(run("compress", source, self.path("y"), "--threads", 2, env=exported))
+            self.assertIn("seedlm: --threads: without effect", compressed.err)
+            self.assertEqual(read(self.path("y")), read(self.path("x")))
+        self.assertNotIn("without effect", self.ok(run("estimate", source, "--threads", 1)).err)
+
+    def test_an_estimate_of_a_server(self):
+        source = small_file(self.path("in.safetensors"))
+        here = self.ok(run("estimate", source, "--json")).json()
+        with self.server("--storage-root", self.dir) as server:
+            there = self.ok(server.run("estimate", "file://" + source, "--json"))
+            self.assertEqual({**there.json(), "seconds": 0}, {**here, "seconds": 0})
+            self.assertGreater(there.json()["seconds"], 0)
+            self.assertEqual(there.err, "")
+            self.assertIn("in.safetensors", self.fails(
+                server.run("estimate", "file://" + source, "--include", "none"), INVALID).err)
+            self.fails(server.run("estimate", "file:///etc/hostname"), harness.STORAGE,
+                       "/etc/hostname")
+            # A file of this machine: the server is not asked, and that is said.
+            for local in (server.run("estimate", source, "--json"),
+                          run("estimate", source, "--json", env={"SEEDLM_SERVER": server.address})):
+                self.assertEqual({**self.ok(local).json(), "seconds": 0}, {**here, "seconds": 0})
+                self.assertIn(f"seedlm: {source} is of this machine", local.err)
+                self.assertIn(server.address, local.err)
+            self.assertEqual(self.ok(server.run("list", "--json")).json()["jobs"], [])
+            gone = server.address
+        self.fails(run("estimate", "file://" + source, "--server", gone), harness.UNAVAILABLE, gone)
+        self.fails(run("estimate", "file://" + source), harness.USAGE, "--server")
 
     def test_a_name_that_cannot_be_uploaded(self):
         source = small_directory(self.path("in"))

@@ -55,6 +55,43 @@ TEST_CASE("an index may name files below it, and leave tensors out") {
   CHECK(Message(Checkpoint::Open(directory.path()).status()) == "");
 }
 
+TEST_CASE("the index of a variant is one, too") {
+  const TemporaryDirectory directory;
+  WriteOne(directory.path("model.fp16.safetensors"), "a");
+  for (const char* name :
+       {"model.fp16.safetensors.index.json", "model.safetensors.index.fp16.json"}) {
+    CAPTURE(name);
+    WriteBytes(directory.path(name), R"({"weight_map":{"a":"model.fp16.safetensors"}})");
+    CHECK(Message(Checkpoint::Open(directory.path()).status()) == "");
+    WriteBytes(directory.path(name), R"({"weight_map":{"a":"model.safetensors"}})");
+    CHECK_THAT(Message(Checkpoint::Open(directory.path()).status()),
+               Catch::Contains(std::string(name) + ": tensor 'a'") &&
+                   Catch::Contains("'model.safetensors' is missing"));
+    fs::remove(directory.path(name));
+  }
+  for (const char* name : {"model.safetensors.index.json.bak", "safetensors.index.fp16.json",
+                           "m.safetensors.index.d/x.json"}) {
+    WriteBytes(directory.path(name), "no index");
+    CHECK(Message(Checkpoint::Open(directory.path()).status()) == "");
+  }
+}
+
+TEST_CASE("two variants side by side are refused: which one is meant, nobody says") {
+  const TemporaryDirectory directory;
+  for (const std::string variant : {"", "fp16."}) {
+    const std::string file = "model." + variant + "safetensors";
+    WriteOne(directory.path(file), "a");
+    WriteBytes(directory.path("model.safetensors.index." + variant + "json"),
+               "{\"weight_map\":{\"a\":\"" + file + "\"}}");
+  }
+  CHECK_THAT(Message(Checkpoint::Open(directory.path()).status()),
+             Catch::Contains("model.safetensors: tensor 'a': is also in 'model.fp16.safetensors'"));
+  fs::remove(directory.path("model.safetensors"));  // the other index is left over
+  CHECK_THAT(Message(Checkpoint::Open(directory.path()).status()),
+             Catch::Contains("model.safetensors.index.json: tensor 'a'") &&
+                 Catch::Contains("'model.safetensors' is missing"));
+}
+
 TEST_CASE("a directory that cannot be read to its end is refused by name") {
   const TemporaryDirectory directory;
   const auto refusal = [&](absl::StatusCode code) {

@@ -188,6 +188,23 @@ TEST_CASE("a compressed checkpoint is not compressed again") {
   CHECK_THAT(file.Refusal(), Catch::Contains("m.safetensors: is compressed already"));
 }
 
+TEST_CASE("the index of a variant names the planes, too") {
+  const TemporaryDirectory directory;
+  WriteSafetensors(directory.path("m.fp16.safetensors"),
+                   {Zeros("a.weight", DType::kF16, {64, 80})});
+  WriteBytes(directory.path("m.safetensors.index.fp16.json"),
+             R"({"weight_map":{"a.weight":"m.fp16.safetensors"}})");
+  const auto checkpoint = Checkpoint::Open(directory.path());
+  REQUIRE(Message(checkpoint.status()) == "");
+  const auto plan = PlanCompression(*checkpoint, {});
+  REQUIRE(Message(plan.status()) == "");
+  CHECK(plan->copied.empty());
+  REQUIRE(plan->rewritten.size() == 1);
+  const json index = json::parse(plan->rewritten[0].second);
+  CHECK(index["weight_map"] == json::parse(R"({"a.weight_packed":"m.fp16.safetensors",
+      "a.weight_scale":"m.fp16.safetensors","a.weight_shape":"m.fp16.safetensors"})"));
+}
+
 TEST_CASE("a directory: index, config and other files") {
   const TemporaryDirectory directory;
   WriteSafetensors(directory.path("m-1.safetensors"), {Zeros("a.weight", DType::kF32, {64, 80}),

@@ -56,10 +56,12 @@ TEST_CASE("a lost device hands its shard to the CPU, unless cuda was demanded", 
   const auto first = backend->Encode(spec, rows, {});
   REQUIRE(first.ok());
   CHECK(first->warning == "backend 'fake' is lost, 'cpu' goes on: device 0 is lost");
+  CHECK(first->backend == "cpu");
   CHECK(backend->name() == "cpu");
   const auto second = backend->Encode(spec, rows, {});
   REQUIRE(second.ok());
   CHECK(second->warning.empty());
+  CHECK(second->backend == "cpu");
   CHECK(second->words == (*OpenBackend("cpu"))->Encode(spec, rows, {})->words);
   CHECK(first->words == second->words);
   // From now on it is not there, and says why.

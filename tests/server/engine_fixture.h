@@ -1,6 +1,8 @@
 // A server's engine without the network, in a directory of its own.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -39,7 +41,7 @@ class Engine {
   // Backend "fake" (and "auto") is `fake`; other names go to the registry.
   Engine(const std::string& directory, std::shared_ptr<FakeBackend> fake, SchedulerOptions options,
          const WrapStore& wrap, const FaultPoint& fault_point = {}, const s3::Options& s3 = {},
-         int64_t max_owner_bytes = 0)
+         int64_t max_owner_bytes = 0, std::shared_ptr<spdlog::logger> log = {})
       : data_dir_(DataDir::Open(directory + "/data").value()),
         stores_(
             data_dir_, [](const std::string&) {}, max_owner_bytes),
@@ -62,10 +64,10 @@ class Engine {
       if (target.s3.has_value()) return s3_->MakePublisher(target);
       return RenamePublisher::Make(target);
     };
-    scheduler =
-        std::make_unique<Scheduler>(Scheduler::Parts{store.get(), &events, &locator_, door, nullptr,
-                                                     &NoMetrics(), make_publisher, fault_point},
-                                    options);
+    scheduler = std::make_unique<Scheduler>(
+        Scheduler::Parts{store.get(), &events, &locator_, door, std::move(log), &NoMetrics(),
+                         make_publisher, fault_point},
+        options);
     service = std::make_unique<JobService>(JobService::Parts{
         store.get(), &events, scheduler.get(), &locator_, make_publisher, fault_point});
   }
@@ -132,7 +134,7 @@ class EngineFixture {
     engine.reset();
     if (options.threads == 0) options.threads = 2;
     engine = std::make_unique<Engine>(directory.path(), fake, options, wrap_store, fault_point, s3,
-                                      max_owner_bytes);
+                                      max_owner_bytes, log);
   }
 
   std::string Uri(const std::string& name) const {
@@ -167,6 +169,7 @@ class EngineFixture {
   FaultPoint fault_point;
   s3::Options s3;  // no keys: there is no S3 server
   int64_t max_owner_bytes = 0;
+  std::shared_ptr<spdlog::logger> log;  // null: none
   std::unique_ptr<Engine> engine;
 };
 

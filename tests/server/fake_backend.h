@@ -24,6 +24,7 @@ class FakeBackend : public backend::Backend {
     return absl::OkStatus();
   };
   mutable std::atomic<int> shards = 0;
+  std::string by;  // EncodedShard::backend; changed by `before` of a job with one thread
   std::atomic<bool> lost = false;
   std::atomic<bool> reopens = false;  // it is not lost any more once it is opened again
 
@@ -58,6 +59,7 @@ class FakeBackend : public backend::Backend {
     }
     for (const float w : blocks) shard.squared_weights += static_cast<double>(w) * w;
     shard.max_error = 0.5;
+    shard.backend = by;
     return shard;
   }
 };

@@ -103,6 +103,28 @@ TEST_CASE_METHOD(Schema1, "what was running goes on, and new jobs have new ids")
   CHECK((*store)->BeginDelete("jobs/old", "").ok());
 }
 
+TEST_CASE_METHOD(Schema1, "pieces of the second schema are there, of a backend that is not known") {
+  {
+    auto store = Open();
+    REQUIRE(store.ok());
+    REQUIRE((*store)->BeginWork("jobs/busy", {"source", "layout"}).ok());
+    WorkBatch batch;
+    batch.pieces = {{0, 0, 7, 0.5, 4.0, 0.25, 1.5, "cuda"}, {0, 1, 8}};
+    REQUIRE((*store)->RecordWork("jobs/busy", batch).ok());
+    const JobWork work = (*store)->ReadWork("jobs/busy").value();
+    CHECK(work.pieces.at({0, 0}).backend == "cuda");
+    CHECK(work.pieces.at({0, 1}).backend.empty());
+  }
+  Execute("ALTER TABLE work_pieces DROP COLUMN backend; PRAGMA user_version = 2");
+  const auto store = Open();
+  REQUIRE(store.ok());
+  const JobWork work = (*store)->ReadWork("jobs/busy").value();
+  REQUIRE(work.pieces.size() == 2);
+  CHECK(work.pieces.at({0, 0}).backend.empty());
+  CHECK(work.pieces.at({0, 0}).crc32c == 7);
+  CHECK(work.pieces.at({0, 0}).seconds == 1.5);
+}
+
 TEST_CASE_METHOD(Schema1, "a migration that cannot end changes no table") {
   Execute("CREATE TABLE work_pieces (mine TEXT); INSERT INTO work_pieces VALUES ('kept')");
   CHECK_THAT(Open().status(), IsStatus(Code::kInternal, {path(), "work_pieces"}));

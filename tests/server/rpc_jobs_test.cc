@@ -63,6 +63,14 @@ TEST_CASE("validate_only estimates and creates nothing") {
   CHECK(job.estimate().output_bytes() > 0);
   REQUIRE(job.estimate().skipped_size() == 1);
   CHECK(job.estimate().skipped(0).name() == "embed.weight");
+  CHECK(job.estimate().skipped(0).reason() == "name matches *embed*");
+  CHECK(job.estimate().skipped_count() == 1);
+  CHECK(job.estimate().input_bytes() ==
+        static_cast<int64_t>(std::filesystem::file_size(fixture.root() / "in.safetensors")));
+  CHECK(job.estimate().scratch_bytes() > 0);  // names and whole blocks of the disk
+  CHECK(job.estimate().scratch_bytes() < 64 << 10);
+  CHECK(job.estimate().seconds() > 0);
+  CHECK(job.estimate().seconds() < 60);
 
   v1::ListJobsResponse listed;
   REQUIRE(List(fixture, {}, &listed).ok());

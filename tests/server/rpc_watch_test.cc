@@ -1,6 +1,7 @@
 // WatchJob over a real channel.
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <numeric>
 #include <thread>
 
@@ -32,7 +33,10 @@ std::string HoldWorker(RpcFixture& fixture) {
 
 TEST_CASE("a watch is a snapshot, then every event once, then OK after the final state") {
   RpcFixture fixture;
-  const std::string name = fixture.MustCreate(ManyTensors(fixture));
+  const std::string chosen = GENERATE("cpu", "reference");
+  v1::CreateJobRequest request = ManyTensors(fixture);
+  request.mutable_job()->mutable_spec()->set_backend(chosen);
+  const std::string name = fixture.MustCreate(request);
   std::vector<v1::JobEvent> events;
   REQUIRE(fixture.Watch(name, 0, {}, &events).ok());
   REQUIRE(events.size() >= 2);
@@ -46,9 +50,22 @@ TEST_CASE("a watch is a snapshot, then every event once, then OK after the final
     if (event.has_progress() || event.has_keep_alive()) CHECK(event.sequence() == 0);
     if (!event.has_tensor()) continue;
     ++tensors;
-    CHECK(event.tensor().relative_error() > 0);
-    CHECK(event.tensor().relative_error() < 0.2);
-    CHECK(event.tensor().sha256().size() == 64);
+    const v1::TensorResult& tensor = event.tensor();
+    CHECK(tensor.relative_error() > 0);
+    CHECK(tensor.relative_error() < 0.2);
+    CHECK(tensor.relative_error() == std::sqrt(tensor.squared_error() / tensor.squared_weights()));
+    CHECK(tensor.max_error() > 0);
+    CHECK(tensor.max_error() * tensor.max_error() <= tensor.squared_error());
+    CHECK(tensor.max_error() * tensor.max_error() * 64 * 64 > tensor.squared_error());
+    CHECK(tensor.rows() == 64);
+    CHECK(tensor.columns() == 64);
+    CHECK(tensor.bits_per_weight() == 4.0);
+    CHECK(tensor.seconds() > 0);
+    CHECK(tensor.backend() == chosen);
+    CHECK(tensor.source_bytes() == 64 * 64 * 4);
+    CHECK(tensor.packed_bytes() == 64 * 64 / 2 + 80);
+    CHECK(tensor.level_blocks_size() == 16);
+    CHECK(tensor.sha256().size() == 64);
   }
   CHECK(tensors == 12);
 

@@ -90,6 +90,23 @@ TEST_CASE("the sums do not depend on the order in which shards are finished") {
   CHECK(forward.sha256 == "sum");
 }
 
+TEST_CASE("the backends that encoded shards, each once, in the order of the rows") {
+  const auto backend_of = [](const std::vector<std::string>& by) {
+    Fixture f;
+    while (f.run->HasShard()) {
+      PieceRecord shard{0, f.run->TakeShard().index};
+      shard.backend = by[static_cast<size_t>(shard.piece) % by.size()];
+      f.run->AddShard(shard);
+    }
+    return f.run->Result("now", {}).backend;
+  };
+  CHECK(backend_of({"cuda"}) == "cuda");
+  CHECK(backend_of({"cuda", "cpu"}) == "cuda+cpu");
+  CHECK(backend_of({"cpu", "cpu", "cuda"}) == "cpu+cuda");
+  CHECK(backend_of({""}) == "now");  // recorded by an earlier version
+  CHECK(backend_of({"", "cpu"}) == "now+cpu");
+}
+
 TEST_CASE("an all-zero tensor has no error") {
   Fixture f;
   while (f.run->HasShard()) f.run->AddShard({0, f.run->TakeShard().index});

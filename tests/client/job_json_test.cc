@@ -1,0 +1,31 @@
+// What --json prints of messages.
+#include "client/job_json.h"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+namespace seedlm::client {
+namespace {
+
+TEST_CASE("every limit that a server tells is printed") {
+  v1::Capabilities capabilities;
+  capabilities.set_max_owner_watches(7);
+  capabilities.set_upload_idle_seconds(1.5);
+  const auto json = ToJson(capabilities);
+  CHECK(json["limits"]["max_owner_watches"] == 7);
+  CHECK(json["limits"]["upload_idle_seconds"] == 1.5);
+
+  const std::set<std::string> others{"version", "profiles", "backends"};
+  const auto& fields = *v1::Capabilities::descriptor();
+  CHECK(json["limits"].size() == fields.field_count() - others.size());
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const std::string name = fields.field(i)->name();
+    CAPTURE(name);
+    CHECK((others.contains(name) ? json : json["limits"]).contains(name));
+  }
+}
+
+}  // namespace
+}  // namespace seedlm::client
