@@ -93,8 +93,12 @@ class JobRun {
 
   // Pieces that run stop soon, no more are handed out. Of the reasons, kCancelled counts: who
   // cancels a job of a server that is stopping does not want it back. False: too late, the job was
-  // left for the next start.
+  // left for the next start, or how it ended is stored.
   bool RequestStop(StopReason reason);
+  // As RequestStop(kCancelled), but of a job that has this etag in the store, and has not ended
+  // there: the run stores no change of it between the look and the effect. ABORTED as CheckEtag;
+  // the errors of the store.
+  absl::StatusOr<bool> RequestCancel(std::string_view etag);
 
   // ClaimEnd() was true.
   bool ended() const;
@@ -180,6 +184,9 @@ class JobRun {
   std::optional<JobWork> work_;  // read from the store
   WorkLog log_;
 
+  // Held while the run changes the state of the job in the store, and while a cancellation compares
+  // it; before mutex_.
+  std::mutex state_mutex_;
   mutable std::mutex mutex_;  // guards all below
   Phase phase_ = Phase::kQueued;
   int in_flight_ = 0;
@@ -205,6 +212,7 @@ class JobRun {
   // When the first shard was handed out, and when the last piece of kStream was finished.
   std::optional<SteadyTime> stream_begin_, stream_end_;
   bool left_for_restart_ = false;  // concluded, and not ended
+  bool end_stored_ = false;        // or never will be: the job is in other hands
   JobUpdate ending_;               // how it ended; constant after Conclude
 };
 

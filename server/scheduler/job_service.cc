@@ -186,20 +186,26 @@ absl::StatusOr<JobPage> JobService::List(const JobQuery& query) {
 }
 
 absl::StatusOr<JobRecord> JobService::Cancel(std::string_view name, std::string_view etag) {
-  absl::StatusOr<JobRecord> job = Get(name);
-  if (!job.ok()) return job;
-  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
-  if (HasEnded(job->state)) return job;
-  if (parts_.scheduler->Cancel(name)) return Get(name);
-  // Not in this process's hands: it ended a moment ago, or it is stored and not yet queued.
-  job = Get(name);
-  if (!job.ok()) return job;
-  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
-  if (HasEnded(job->state)) return job;
-  job =
-      parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}, std::string(etag)});
-  parts_.events->Notify(name);
-  return absl::IsFailedPrecondition(job.status()) ? Get(name) : job;
+  while (true) {  // again only when the job has moved on since it was looked at
+    absl::StatusOr<JobRecord> job = Get(name);
+    if (!job.ok()) return job;
+    if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
+    if (HasEnded(job->state)) return job;
+    const absl::StatusOr<bool> asked = parts_.scheduler->Cancel(name, job->etag);
+    if (asked.ok() && *asked) return Get(name);
+    absl::Status status = asked.status();
+    if (asked.ok()) {
+      // Not in this process's hands: it is stored and not yet queued, or left for the next start.
+      absl::StatusOr<JobRecord> cancelled =
+          parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}, job->etag});
+      if (cancelled.ok()) {
+        parts_.events->Notify(name);
+        return cancelled;
+      }
+      status = cancelled.status();
+    }
+    if (!absl::IsAborted(status)) return status;
+  }
 }
 
 absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_view etag) {

@@ -225,7 +225,7 @@ void Scheduler::StoreLastEnds() {
   }
 }
 
-bool Scheduler::Cancel(std::string_view name) {
+absl::StatusOr<bool> Scheduler::Cancel(std::string_view name, std::string_view etag) {
   std::shared_ptr<JobRun> run;
   {
     const std::lock_guard lock(mutex_);
@@ -235,7 +235,8 @@ bool Scheduler::Cancel(std::string_view name) {
     if (it == jobs_.rend()) return false;
     run = *it;
   }
-  if (!run->RequestStop(StopReason::kCancelled)) return false;
+  const absl::StatusOr<bool> asked = run->RequestCancel(etag);
+  if (!asked.ok() || !*asked) return asked;
   if (run->ClaimEnd()) Conclude(run);  // it had not started
   return true;
 }

@@ -129,9 +129,10 @@ class Scheduler : private WorkQueue {
   // `job`: stored, QUEUED. UNAVAILABLE after Shutdown began.
   absl::Status Enqueue(const JobRecord& job, Place place = {});
 
-  // Asks a job to stop; false: it neither waits nor runs here, or it was left for the next start.
-  // Does not wait.
-  bool Cancel(std::string_view name);
+  // Asks a job to stop, if it has this etag: nothing changes it between the comparison and the
+  // effect. False: it neither waits nor runs here, or it was left for the next start. ABORTED as
+  // CheckEtag, or an error of the store. Does not wait for the job.
+  absl::StatusOr<bool> Cancel(std::string_view name, std::string_view etag);
 
   // Takes no more work and stops the workers within a fraction of a second; store_patience more
   // where the store does not take how jobs ended. Idempotent, but of two calls at once the second
