@@ -143,6 +143,7 @@ class Scheduler : private WorkQueue {
   int active_jobs() const;
   SchedulerLoad Load() const;
   int threads() const { return threads_; }
+  int64_t shard_weights() const { return options_.shard_weights; }
   bool stopping() const;
   std::vector<BackendUse> Backends() const;
   // INVALID_ARGUMENT, FAILED_PRECONDITION as backend::OpenBackend.
