@@ -25,6 +25,7 @@
 #include "server/jobs/job.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_store.h"
+#include "server/log/rarely.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/rate_table.h"
@@ -63,6 +64,9 @@ enum class StopReason : uint8_t {
   kCancelled,  // becomes CANCELLED
   kShutdown,   // stays as it is in the store, for the next server
 };
+
+// A job that waits for S3 again and again says so once in so long.
+inline constexpr std::chrono::minutes kWaitsTold{10};
 
 // Thread-safe. The pieces of work hold a plain pointer to the run: who runs them keeps it alive.
 class JobRun {
@@ -130,6 +134,7 @@ class JobRun {
   absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
   absl::Status Stream(TensorRun& tensor, const TensorRun::Shard& shard);
   void Warn(const std::string& warning) const;  // in the log and among the job's events
+  void WaitsForS3(const std::string& cause);    // warns, rarely
   void CountShard(const backend::Backend& backend, const TensorRun& tensor,
                   const TensorRun::Shard& shard, const ShardSums& sums) const;
   absl::Status CopyPiece(Copy& copy, int64_t piece);
@@ -177,6 +182,8 @@ class JobRun {
   const RunContext context_;
   const ResultReservation reservation_;
   std::stop_source stop_;
+
+  Rarely s3_waits_{kWaitsTold};
 
   // Set by Open, constant until Conclude.
   std::unique_ptr<const PlannedJob> planned_;

@@ -141,6 +141,12 @@ std::optional<Work> Scheduler::Take(std::stop_token stop) {
     if (!piece->waits) return Whole(run, *std::move(piece));
     ++waiting_;
     opening_ += piece->opens;
+    if (waiting_ == kWaitingThreads && all_wait_.Happened().has_value()) {
+      parts_.log->warn(
+          "{} jobs are being opened or published at S3, as many as can be at a time: further ones "
+          "wait for their turn; told once in ten minutes",
+          kWaitingThreads);
+    }
     waits_.Add(Whole(run, *std::move(piece)));
   }
   return std::nullopt;

@@ -25,6 +25,7 @@
 #include "server/jobs/job.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_store.h"
+#include "server/log/rarely.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_run.h"
@@ -182,6 +183,7 @@ class Scheduler : private WorkQueue {
   // Pieces that wait for another machine, and of them those that open a job; guarded by mutex_.
   int waiting_ = 0;
   int opening_ = 0;
+  Rarely all_wait_{kWaitsTold};
   std::condition_variable_any end_unstored_;
   // Of jobs_, those whose end the store has not taken yet; guarded by mutex_.
   std::vector<std::shared_ptr<JobRun>> unstored_;
