@@ -26,9 +26,28 @@ absl::Status CallOnce(std::chrono::milliseconds deadline, const std::stop_token&
   return !status.ok() && stop.stop_requested() ? Interrupted() : status;
 }
 
-// Whether a request that failed like this may have arrived all the same.
+// Whether a job that was to be made may be there all the same.
 bool MayHaveArrived(const absl::Status& status) {
   return absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+}
+
+// Whether the server may have acted on a call that failed like this: a connection was lost. A
+// server that says so itself gives a reason, and has done nothing.
+bool MayHaveActed(const absl::Status& status) {
+  return absl::IsUnavailable(status) && ErrorReason(status).empty();
+}
+
+bool IsCancelled(v1::JobState state) { return state == v1::JOB_STATE_CANCELLED; }
+
+bool GoesOn(v1::JobState state) {
+  return state == v1::JOB_STATE_QUEUED || state == v1::JOB_STATE_RUNNING ||
+         state == v1::JOB_STATE_SUCCEEDED;
+}
+
+absl::Status WithNote(const absl::Status& status, const std::string& note) {
+  absl::Status noted(status.code(), absl::StrCat(status.message(), note));
+  status.ForEachPayload([&](const auto& url, const auto& value) { noted.SetPayload(url, value); });
+  return noted;
 }
 
 }  // namespace
@@ -47,15 +66,34 @@ JobClient::~JobClient() = default;
 
 template <typename Response, typename Request, typename Method>
 absl::StatusOr<Response> JobClient::Call(Method method, const Request& request,
-                                         const std::stop_token& stop) {
+                                         const std::stop_token& stop, bool* may_have_acted) {
   Response response;
+  bool acted = false;  // perhaps, of the attempts so far
   const absl::Status status = Retry(patience_.unary, *stub_->channel, stop, [&] {
-    return CallOnce(patience_.answer, stop, address_, [&](grpc::ClientContext* context) {
-      return (stub_->service.get()->*method)(context, request, &response);
-    });
+    if (may_have_acted != nullptr) *may_have_acted = acted;
+    absl::Status once =
+        CallOnce(patience_.answer, stop, address_, [&](grpc::ClientContext* context) {
+          return (stub_->service.get()->*method)(context, request, &response);
+        });
+    acted = acted || MayHaveActed(once);
+    return once;
   });
   if (!status.ok()) return status;
   return response;
+}
+
+template <typename Request, typename Method>
+absl::StatusOr<v1::Job> JobClient::Change(Method method, const Request& request,
+                                          bool (*is_wanted)(v1::JobState),
+                                          const std::stop_token& stop) {
+  bool may_have_acted = false;
+  absl::StatusOr<v1::Job> job = Call<v1::Job>(method, request, stop, &may_have_acted);
+  if (!may_have_acted || ErrorReason(job.status()) != "ETAG_MISMATCH") return job;
+  absl::StatusOr<v1::Job> now = GetJob(request.name(), stop);
+  if (now.ok() && is_wanted(now->state())) return now;
+  return WithNote(job.status(),
+                  "; this call was sent before, and its answer was lost: that one "
+                  "may have changed it");
 }
 
 absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
@@ -114,7 +152,7 @@ absl::StatusOr<v1::Job> JobClient::CancelJob(const std::string& name, const std:
   v1::CancelJobRequest request;
   request.set_name(name);
   request.set_etag(etag);
-  return Call<v1::Job>(&v1::CompressionService::Stub::CancelJob, request, stop);
+  return Change(&v1::CompressionService::Stub::CancelJob, request, &IsCancelled, stop);
 }
 
 absl::StatusOr<v1::Job> JobClient::ResumeJob(const std::string& name, const std::string& etag,
@@ -122,7 +160,7 @@ absl::StatusOr<v1::Job> JobClient::ResumeJob(const std::string& name, const std:
   v1::ResumeJobRequest request;
   request.set_name(name);
   request.set_etag(etag);
-  return Call<v1::Job>(&v1::CompressionService::Stub::ResumeJob, request, stop);
+  return Change(&v1::CompressionService::Stub::ResumeJob, request, &GoesOn, stop);
 }
 
 absl::Status JobClient::DeleteJob(const std::string& name, const std::string& etag,
@@ -130,8 +168,11 @@ absl::Status JobClient::DeleteJob(const std::string& name, const std::string& et
   v1::DeleteJobRequest request;
   request.set_name(name);
   request.set_etag(etag);
-  return Call<google::protobuf::Empty>(&v1::CompressionService::Stub::DeleteJob, request, stop)
-      .status();
+  bool may_have_acted = false;
+  absl::Status status = Call<google::protobuf::Empty>(&v1::CompressionService::Stub::DeleteJob,
+                                                      request, stop, &may_have_acted)
+                            .status();
+  return may_have_acted && absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 absl::StatusOr<v1::Capabilities> JobClient::GetCapabilities(const std::stop_token& stop) {

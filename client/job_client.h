@@ -46,12 +46,14 @@ class JobClient {
   absl::StatusOr<v1::Job> GetJob(const std::string& name, const std::stop_token& stop);
   absl::StatusOr<std::vector<v1::Job>> ListJobs(v1::ListJobsRequest request,  // all pages
                                                 const std::stop_token& stop);
-  // ABORTED, of these three: the job has another etag by now, and is as it was; "": any will do.
+  // ABORTED, of these three: the job has another etag by now, and is as it was; "": any will do. A
+  // call that is sent again because its connection was lost may find what it has done itself: then
+  // it is OK if the job is as it was to be (CANCELLED; waiting, running or SUCCEEDED; gone),
+  // whoever did it, and else ABORTED, with a word about it.
   absl::StatusOr<v1::Job> CancelJob(const std::string& name, const std::string& etag,
                                     const std::stop_token& stop);
   absl::StatusOr<v1::Job> ResumeJob(const std::string& name, const std::string& etag,
                                     const std::stop_token& stop);
-  // NOT_FOUND also where an earlier answer was lost: then the job is gone.
   absl::Status DeleteJob(const std::string& name, const std::string& etag,
                          const std::stop_token& stop);
   absl::StatusOr<v1::Capabilities> GetCapabilities(const std::stop_token& stop);
@@ -64,8 +66,14 @@ class JobClient {
 
  private:
   struct Stub;
+  // `may_have_acted`: whether an attempt before the last one may have been heard, if not null.
   template <typename Response, typename Request, typename Method>
-  absl::StatusOr<Response> Call(Method method, const Request& request, const std::stop_token& stop);
+  absl::StatusOr<Response> Call(Method method, const Request& request, const std::stop_token& stop,
+                                bool* may_have_acted = nullptr);
+  // Of a job, to a state that is wanted, with an etag.
+  template <typename Request, typename Method>
+  absl::StatusOr<v1::Job> Change(Method method, const Request& request,
+                                 bool (*is_wanted)(v1::JobState), const std::stop_token& stop);
   absl::Status WatchOnce(const v1::WatchJobRequest& request, std::stop_token stop,
                          const std::function<void(const v1::JobEvent&)>& on_event);
   std::unique_ptr<Stub> stub_;

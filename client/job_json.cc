@@ -89,6 +89,8 @@ Json ToJson(const v1::Estimate& estimate) {
   Json json = {
       {"weights", estimate.weights()},           {"input_bytes", estimate.input_bytes()},
       {"output_bytes", estimate.output_bytes()}, {"scratch_bytes", estimate.scratch_bytes()},
+      {"copied_bytes", estimate.copied_bytes()}, {"copied_files", estimate.copied_files()},
+      {"memory_bytes", estimate.memory_bytes()}, {"index_bytes", estimate.index_bytes()},
       {"seconds", estimate.seconds()},           {"bits_per_weight", estimate.bits_per_weight()}};
   json["skipped_count"] = estimate.skipped_count();
   json["skipped"] = Json::array();

@@ -189,6 +189,9 @@ struct Server::Parts {
 
 absl::Status Server::Parts::Compose(const ServerOptions& options) {
   BeginAtZero(metrics);
+  const absl::StatusOr<std::string> prepared = data_dir.PrepareDatabase();
+  if (!prepared.ok()) return prepared.status();
+  if (!prepared->empty()) Warn(*prepared);
   auto opened = SqliteJobStore::Open(data_dir.database(), Now, kBusyWait, options.fault_point);
   if (!opened.ok()) return opened.status();
   store = *std::move(opened);

@@ -29,7 +29,13 @@ std::string ToText(const v1::Estimate& estimate) {
   totals.AddRow({"bits a weight", absl::StrFormat("%.3f", estimate.bits_per_weight())});
   totals.AddRow({"input", FormatBytes(static_cast<uint64_t>(estimate.input_bytes()))});
   totals.AddRow({"output", FormatBytes(static_cast<uint64_t>(estimate.output_bytes()))});
+  totals.AddRow({"copied", absl::StrCat(FormatBytes(static_cast<uint64_t>(estimate.copied_bytes())),
+                                        " in ", estimate.copied_files(),
+                                        estimate.copied_files() == 1 ? " file" : " files")});
   totals.AddRow({"scratch, at most", FormatBytes(static_cast<uint64_t>(estimate.scratch_bytes()))});
+  totals.AddRow({"memory, at most", FormatBytes(static_cast<uint64_t>(estimate.memory_bytes()))});
+  totals.AddRow(
+      {"and its index, at most", FormatBytes(static_cast<uint64_t>(estimate.index_bytes()))});
   totals.AddRow(
       {"search", estimate.seconds() > 0 ? FormatDuration(estimate.seconds()) : "unknown"});
   std::string out = totals.Render();

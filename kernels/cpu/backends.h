@@ -2,6 +2,7 @@
 // tests.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,5 +24,9 @@ std::vector<std::string> SimdTargets();
 // Errors: INVALID_ARGUMENT for a target that is not in SimdTargets().
 absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(
     const std::string& target = "", std::shared_ptr<search::IndexStore> index = nullptr);
+
+// Bytes that one call of Encode of either backend takes at most for `blocks` blocks, beside the
+// weights and codes that it is about.
+int64_t EncodeBytes(const codec::Profile& profile, int64_t blocks);
 
 }  // namespace seedlm::cpu

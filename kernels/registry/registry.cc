@@ -90,6 +90,16 @@ double PlannedScans(std::string_view backend, const codec::Profile& profile, int
   return least;
 }
 
+SearchMemory PlannedMemory(std::string_view backend, const codec::Profile& profile,
+                           int64_t blocks) {
+  constexpr int64_t kTables = int64_t{48} << 20;  // the largest: 35 MB for 3bit, and bounds
+  SearchMemory memory{cpu::EncodeBytes(profile, blocks), kTables, 0};
+  if (backend != "reference" && !search::Resolutions(profile).empty()) {
+    memory.index = SharedIndex::Get().Use()->memory();
+  }
+  return memory;
+}
+
 absl::Status SaveIndex(const std::stop_token& stop) { return SharedIndex::Get().Use()->Save(stop); }
 
 std::vector<BackendInfo> ListBackends() {

@@ -49,6 +49,15 @@ IndexUsage ReadIndexUsage();  // thread-safe
 // as if no list were there yet, so that it is an upper bound. Thread-safe.
 double PlannedScans(std::string_view backend, const codec::Profile& profile, int64_t blocks);
 
+// Memory of the host that searching takes, upper bounds in bytes. That of devices is not counted.
+struct SearchMemory {
+  int64_t call = 0;  // one Encode of so many blocks, beside the weights and codes that it is about
+  int64_t tables = 0;  // of the profile; made once, shared by all calls
+  int64_t index = 0;   // its lists, shared by all calls and profiles: IndexOptions::memory
+};
+// Of the backend of that name, also where the CPU takes over from it. Thread-safe.
+SearchMemory PlannedMemory(std::string_view backend, const codec::Profile& profile, int64_t blocks);
+
 // Writes what the index has learnt to its cache. UNAVAILABLE, naming the file: it cannot be
 // written; nothing is tried again then. CANCELLED, naming it, soon after `stop`.
 absl::Status SaveIndex(const std::stop_token& stop = {});

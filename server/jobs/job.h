@@ -74,8 +74,9 @@ struct SkippedTensor {
   std::string reason;
 };
 
-// Made from headers alone. Bytes are exact, but for scratch_bytes: of files beyond the output's
-// safetensors files, blocks of the file system that are not full, at most.
+// Made from headers alone. Bytes are exact, but for scratch_bytes (of files beyond the output's
+// safetensors files, blocks of the file system that are not full, at most) and memory: see
+// scheduler/estimate.h.
 struct Estimate {
   int64_t weights = 0;
   int64_t input_bytes = 0;
@@ -85,6 +86,10 @@ struct Estimate {
   double bits_per_weight = 0;
   std::vector<SkippedTensor> skipped;  // at most kMaxSkipped, in file order
   int64_t skipped_count = 0;           // all of them
+  int64_t copied_bytes = 0;            // of the output's other files: copied, or rewritten
+  int64_t copied_files = 0;
+  int64_t memory_bytes = 0;  // 0: unknown, of an earlier version
+  int64_t index_bytes = 0;   // beside memory_bytes, of all jobs together
 };
 inline constexpr size_t kMaxSkipped = 1000;
 

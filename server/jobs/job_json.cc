@@ -16,7 +16,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(JobDestination, managed, uri, ov
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SkippedTensor, name, reason)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Estimate, weights, input_bytes, output_bytes,
                                                 scratch_bytes, seconds, bits_per_weight, skipped,
-                                                skipped_count)
+                                                skipped_count, copied_bytes, copied_files,
+                                                memory_bytes, index_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Progress, weights_done, weights_total, shards_done,
                                                 shards_total, bytes_written, weights_per_second,
                                                 eta_seconds, current_tensor, tensors_done,

@@ -45,6 +45,10 @@ v1::Estimate ToProto(const Estimate& estimate) {
   proto.set_scratch_bytes(estimate.scratch_bytes);
   proto.set_seconds(estimate.seconds);
   proto.set_bits_per_weight(estimate.bits_per_weight);
+  proto.set_copied_bytes(estimate.copied_bytes);
+  proto.set_copied_files(estimate.copied_files);
+  proto.set_memory_bytes(estimate.memory_bytes);
+  proto.set_index_bytes(estimate.index_bytes);
   const auto count = static_cast<int64_t>(estimate.skipped.size());
   proto.set_skipped_count(std::max(count, estimate.skipped_count));
   size_t room = kSkippedBytes;

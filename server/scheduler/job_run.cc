@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/format/fault.h"
 #include "server/log/log_scope.h"
+#include "server/storage/s3/wait_scope.h"
 
 namespace seedlm::server {
 
@@ -100,6 +101,7 @@ Work JobRun::TakeStreamLocked() {
 Work JobRun::Guarded(std::function<absl::Status()> piece) {
   return [this, piece = std::move(piece)] {
     const LogScope scope({{"job", name()}, {"owner", job_.request.owner}});
+    const s3::WaitScope waits([this](const std::string& cause) { WaitsForS3(cause); });
     absl::Status status;
     try {
       // Handed over, and stopped before its turn came: how the job ends is decided.
@@ -345,6 +347,14 @@ absl::Status JobRun::Commit() {
 void JobRun::Warn(const std::string& warning) const {
   context_.log->warn("{}", warning);
   (void)context_.store->AppendEvent(name(), Warning{warning});  // it is in the log
+}
+
+void JobRun::WaitsForS3(const std::string& cause) {
+  if (!s3_waits_.Happened().has_value()) return;
+  const LogScope scope(
+      {{"job", name()}, {"owner", job_.request.owner}});  // perhaps a part's thread
+  Warn(absl::StrCat("waits for the S3 server, which is asked again for a while: ", cause));
+  context_.events->Notify(name());
 }
 
 void JobRun::SetPublished(int64_t done, int64_t total) {

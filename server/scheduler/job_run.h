@@ -25,6 +25,7 @@
 #include "server/jobs/job.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_store.h"
+#include "server/log/rarely.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/rate_table.h"
@@ -64,6 +65,9 @@ enum class StopReason : uint8_t {
   kShutdown,   // stays as it is in the store, for the next server
 };
 
+// A job that waits for S3 again and again says so once in so long.
+inline constexpr std::chrono::minutes kWaitsTold{10};
+
 // Thread-safe. The pieces of work hold a plain pointer to the run: who runs them keeps it alive.
 class JobRun {
  public:
@@ -93,8 +97,12 @@ class JobRun {
 
   // Pieces that run stop soon, no more are handed out. Of the reasons, kCancelled counts: who
   // cancels a job of a server that is stopping does not want it back. False: too late, the job was
-  // left for the next start.
+  // left for the next start, or how it ended is stored.
   bool RequestStop(StopReason reason);
+  // As RequestStop(kCancelled), but of a job that has this etag in the store, and has not ended
+  // there: the run stores no change of it between the look and the effect. ABORTED as CheckEtag;
+  // the errors of the store.
+  absl::StatusOr<bool> RequestCancel(std::string_view etag);
 
   // ClaimEnd() was true.
   bool ended() const;
@@ -126,6 +134,7 @@ class JobRun {
   absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
   absl::Status Stream(TensorRun& tensor, const TensorRun::Shard& shard);
   void Warn(const std::string& warning) const;  // in the log and among the job's events
+  void WaitsForS3(const std::string& cause);    // warns, rarely
   void CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
                   const ShardSums& sums) const;
   absl::Status CopyPiece(Copy& copy, int64_t piece);
@@ -176,12 +185,17 @@ class JobRun {
   const ResultReservation reservation_;
   std::stop_source stop_;
 
+  Rarely s3_waits_{kWaitsTold};
+
   // Set by Open, constant until Conclude.
   std::unique_ptr<const PlannedJob> planned_;
   std::unique_ptr<CheckpointSink> sink_;
   std::optional<JobWork> work_;  // read from the store
   WorkLog log_;
 
+  // Held while the run changes the state of the job in the store, and while a cancellation compares
+  // it; before mutex_.
+  std::mutex state_mutex_;
   mutable std::mutex mutex_;  // guards all below
   Phase phase_ = Phase::kQueued;
   int in_flight_ = 0;
@@ -207,6 +221,7 @@ class JobRun {
   // When the first shard was handed out, and when the last piece of kStream was finished.
   std::optional<SteadyTime> stream_begin_, stream_end_;
   bool left_for_restart_ = false;  // concluded, and not ended
+  bool end_stored_ = false;        // or never will be: the job is in other hands
   JobUpdate ending_;               // how it ended; constant after Conclude
 };
 

@@ -11,10 +11,18 @@ namespace seedlm::server {
 
 bool JobRun::RequestStop(StopReason reason) {
   const std::lock_guard lock(mutex_);
-  if (left_for_restart_) return false;
+  if (left_for_restart_ || end_stored_) return false;
   if (failure_.ok() && stop_reason_ != StopReason::kCancelled) stop_reason_ = reason;
   stop_.request_stop();
   return true;
+}
+
+absl::StatusOr<bool> JobRun::RequestCancel(std::string_view etag) {
+  const std::lock_guard change(state_mutex_);
+  const absl::StatusOr<JobRecord> job = context_.store->Get(name());
+  if (!job.ok()) return job.status();
+  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
+  return !HasEnded(job->state) && RequestStop(StopReason::kCancelled);
 }
 
 bool JobRun::ended() const {
@@ -141,14 +149,20 @@ bool JobRun::StoreEnd() {
   const LogScope scope({{"job", name()}, {"owner", job_.request.owner}});
   Reach(context_.fault_point, "end.storing");
   absl::Status stored;
-  try {
-    stored = context_.store->Update(name(), ending_).status();
-  } catch (const std::exception& e) {
-    stored = absl::InternalError(e.what());
+  bool never = false;
+  {
+    const std::lock_guard change(state_mutex_);
+    try {
+      stored = context_.store->Update(name(), ending_).status();
+    } catch (const std::exception& e) {
+      stored = absl::InternalError(e.what());
+    }
+    // Somebody else ended it, or it is gone: no further attempt would change that.
+    never = absl::IsFailedPrecondition(stored) || absl::IsNotFound(stored);
+    const std::lock_guard lock(mutex_);
+    end_stored_ = stored.ok() || never;
   }
   Reach(context_.fault_point, "end.stored");
-  // Somebody else ended it, or it is gone: no further attempt would change that.
-  const bool never = absl::IsFailedPrecondition(stored) || absl::IsNotFound(stored);
   if (!stored.ok()) {
     context_.log->error("ended as {}, but that cannot be stored{}: {}", Name(ending_.to),
                         never ? "" : " yet", stored.ToString());

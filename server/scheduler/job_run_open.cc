@@ -8,8 +8,10 @@
 
 namespace seedlm::server {
 absl::Status JobRun::Open() {
-  const absl::StatusOr<JobRecord> running =
-      context_.store->Update(name(), {JobState::kRunning, progress_, {}, {}});
+  const absl::StatusOr<JobRecord> running = [this] {
+    const std::lock_guard change(state_mutex_);
+    return context_.store->Update(name(), {JobState::kRunning, progress_, {}, {}});
+  }();
   if (!running.ok()) return running.status();
   Reach(context_.fault_point, "open.running");
   context_.events->Notify(name());

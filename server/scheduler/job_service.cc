@@ -2,28 +2,22 @@
 
 #include <openssl/rand.h>
 
-#include <algorithm>
 #include <array>
-#include <filesystem>
 #include <span>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/checksum/sha256.h"
-#include "kernels/codec/bitpack.h"
 #include "server/errors/reason.h"
 #include "server/jobs/job_json.h"
 #include "server/scheduler/deletion_log.h"
+#include "server/scheduler/estimate.h"
 #include "server/storage/tree.h"
 
 namespace seedlm::server {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr int64_t kDiskBlock = 4096;
 constexpr size_t kIdBytes = 12;  // 24 hex digits: no two alike, ever
 
 absl::StatusOr<std::string> MakeId() {
@@ -47,58 +41,6 @@ absl::Status Stopping() {
                     "SERVER_DRAINING");
 }
 
-// What a file takes of the disk: whole blocks, and one for its name and the like.
-int64_t DiskBytes(int64_t size) { return (size / kDiskBlock + 2) * kDiskBlock; }
-
-// Of everything that the job writes, beyond the bytes of the output's safetensors files.
-int64_t ScratchBytes(const PlannedJob& job) {
-  // The staging directory, and a directory for each component of each path.
-  int64_t bytes = DiskBytes(0);
-  for (const std::string& path : PathsOf(job.plan)) {
-    bytes += DiskBytes(0) * std::count(path.begin(), path.end(), '/');
-  }
-  for (const format::PlannedOutput& output : job.plan.outputs) {
-    const auto size = static_cast<int64_t>(output.layout.file_size());
-    bytes += DiskBytes(size) - size;
-  }
-  for (const auto& [path, content] : job.plan.rewritten) {
-    bytes += DiskBytes(static_cast<int64_t>(content.size()));
-  }
-  for (const std::string& path : job.plan.copied) {
-    std::error_code error;
-    const uintmax_t size = fs::file_size(absl::StrCat(job.checkpoint.path, "/", path), error);
-    if (!error) bytes += DiskBytes(static_cast<int64_t>(size));  // else the job will name it
-  }
-  return bytes;
-}
-
-// All but the seconds.
-Estimate EstimateOf(const PlannedJob& job) {
-  const format::CompressionPlan& plan = job.plan;
-  Estimate estimate;
-  estimate.weights = plan.weights;
-  estimate.input_bytes = static_cast<int64_t>(plan.input_bytes);
-  estimate.output_bytes = static_cast<int64_t>(plan.output_bytes);
-  estimate.scratch_bytes = ScratchBytes(job);
-  const codec::Profile& profile = plan.options.profile;
-  double code_bytes = 0;  // words and level nibbles: what grows with the weights
-  for (const format::PlannedTensor& tensor : plan.tensors) {
-    if (!tensor.compressed) {
-      if (++estimate.skipped_count > static_cast<int64_t>(kMaxSkipped)) continue;
-      estimate.skipped.push_back({tensor.source->name, tensor.why_not});
-      continue;
-    }
-    const int64_t blocks = profile.blocks_per_row(tensor.source->shape[1]);
-    const int64_t row_bytes =
-        blocks * static_cast<int64_t>(sizeof(uint32_t)) + codec::LevelRowBytes(profile, blocks);
-    code_bytes += static_cast<double>(tensor.source->shape[0]) * static_cast<double>(row_bytes);
-  }
-  if (plan.weights > 0) {
-    estimate.bits_per_weight = 8 * code_bytes / static_cast<double>(plan.weights);
-  }
-  return estimate;
-}
-
 }  // namespace
 
 absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std::string& id,
@@ -111,7 +53,9 @@ absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std
   JobRecord job;
   job.name = "jobs/" + id;
   job.request = request;
-  job.estimate = EstimateOf(**planned);
+  job.estimate =
+      EstimateOf(**planned, {std::string((*backend)->name()), parts_.scheduler->threads(),
+                             parts_.scheduler->shard_weights()});
   job.estimate.seconds = parts_.scheduler->EstimateSeconds((*backend)->name(), request.spec.profile,
                                                            request.spec.fit, job.estimate.weights);
   job.progress.weights_total = job.estimate.weights;
@@ -186,20 +130,26 @@ absl::StatusOr<JobPage> JobService::List(const JobQuery& query) {
 }
 
 absl::StatusOr<JobRecord> JobService::Cancel(std::string_view name, std::string_view etag) {
-  absl::StatusOr<JobRecord> job = Get(name);
-  if (!job.ok()) return job;
-  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
-  if (HasEnded(job->state)) return job;
-  if (parts_.scheduler->Cancel(name)) return Get(name);
-  // Not in this process's hands: it ended a moment ago, or it is stored and not yet queued.
-  job = Get(name);
-  if (!job.ok()) return job;
-  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
-  if (HasEnded(job->state)) return job;
-  job =
-      parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}, std::string(etag)});
-  parts_.events->Notify(name);
-  return absl::IsFailedPrecondition(job.status()) ? Get(name) : job;
+  while (true) {  // again only when the job has moved on since it was looked at
+    absl::StatusOr<JobRecord> job = Get(name);
+    if (!job.ok()) return job;
+    if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
+    if (HasEnded(job->state)) return job;
+    const absl::StatusOr<bool> asked = parts_.scheduler->Cancel(name, job->etag);
+    if (asked.ok() && *asked) return Get(name);
+    absl::Status status = asked.status();
+    if (asked.ok()) {
+      // Not in this process's hands: it is stored and not yet queued, or left for the next start.
+      absl::StatusOr<JobRecord> cancelled =
+          parts_.store->Update(name, {JobState::kCancelled, job->progress, {}, {}, job->etag});
+      if (cancelled.ok()) {
+        parts_.events->Notify(name);
+        return cancelled;
+      }
+      status = cancelled.status();
+    }
+    if (!absl::IsAborted(status)) return status;
+  }
 }
 
 absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_view etag) {

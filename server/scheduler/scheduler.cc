@@ -142,6 +142,12 @@ std::optional<Work> Scheduler::Take(std::stop_token stop) {
     if (!piece->waits) return Whole(run, *std::move(piece));
     ++waiting_;
     opening_ += piece->opens;
+    if (waiting_ == kWaitingThreads && all_wait_.Happened().has_value()) {
+      parts_.log->warn(
+          "{} jobs are being opened or published at S3, as many as can be at a time: further ones "
+          "wait for their turn; told once in ten minutes",
+          kWaitingThreads);
+    }
     waits_.Add(Whole(run, *std::move(piece)));
   }
   return std::nullopt;
@@ -226,7 +232,7 @@ void Scheduler::StoreLastEnds() {
   }
 }
 
-bool Scheduler::Cancel(std::string_view name) {
+absl::StatusOr<bool> Scheduler::Cancel(std::string_view name, std::string_view etag) {
   std::shared_ptr<JobRun> run;
   {
     const std::lock_guard lock(mutex_);
@@ -236,7 +242,8 @@ bool Scheduler::Cancel(std::string_view name) {
     if (it == jobs_.rend()) return false;
     run = *it;
   }
-  if (!run->RequestStop(StopReason::kCancelled)) return false;
+  const absl::StatusOr<bool> asked = run->RequestCancel(etag);
+  if (!asked.ok() || !*asked) return asked;
   if (run->ClaimEnd()) Conclude(run);  // it had not started
   return true;
 }

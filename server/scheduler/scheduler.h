@@ -25,6 +25,7 @@
 #include "server/jobs/job.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/job_store.h"
+#include "server/log/rarely.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_run.h"
@@ -129,9 +130,10 @@ class Scheduler : private WorkQueue {
   // `job`: stored, QUEUED. UNAVAILABLE after Shutdown began.
   absl::Status Enqueue(const JobRecord& job, Place place = {});
 
-  // Asks a job to stop; false: it neither waits nor runs here, or it was left for the next start.
-  // Does not wait.
-  bool Cancel(std::string_view name);
+  // Asks a job to stop, if it has this etag: nothing changes it between the comparison and the
+  // effect. False: it neither waits nor runs here, or it was left for the next start. ABORTED as
+  // CheckEtag, or an error of the store. Does not wait for the job.
+  absl::StatusOr<bool> Cancel(std::string_view name, std::string_view etag);
 
   // Takes no more work and stops the workers within a fraction of a second; store_patience more
   // where the store does not take how jobs ended. Idempotent, but of two calls at once the second
@@ -142,6 +144,7 @@ class Scheduler : private WorkQueue {
   int active_jobs() const;
   SchedulerLoad Load() const;
   int threads() const { return threads_; }
+  int64_t shard_weights() const { return options_.shard_weights; }
   bool stopping() const;
   std::vector<BackendUse> Backends() const;
   // INVALID_ARGUMENT, FAILED_PRECONDITION as backend::OpenBackend.
@@ -180,6 +183,7 @@ class Scheduler : private WorkQueue {
   // Pieces that wait for another machine, and of them those that open a job; guarded by mutex_.
   int waiting_ = 0;
   int opening_ = 0;
+  Rarely all_wait_{kWaitsTold};
   std::condition_variable_any end_unstored_;
   // Of jobs_, those whose end the store has not taken yet; guarded by mutex_.
   std::vector<std::shared_ptr<JobRun>> unstored_;

@@ -43,6 +43,8 @@ class TensorRun {
   int64_t shards() const { return shards_.count(); }
   int64_t measures() const { return measures_.count(); }  // 0 if the levels were restored
   const backend::EncodeSpec& spec() const { return spec_; }
+  int64_t shard_rows() const { return shards_.size; }      // at most
+  int64_t measure_rows() const { return measures_.size; }  // at most
   int64_t source_row_bytes() const;
   int64_t packed_row_bytes() const;  // in the planes of words and levels
 

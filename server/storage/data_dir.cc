@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -75,6 +77,54 @@ absl::StatusOr<DataDir> DataDir::Open(const std::string& path) {
     if (absl::Status status = MakeDirectory(directory); !status.ok()) return status;
   }
   return data_dir;
+}
+
+bool DataDir::HasArtifacts() const {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const auto has_any = [&error](const std::string& directory) {
+    return fs::directory_iterator(directory, error) != fs::directory_iterator() && !error;
+  };
+  std::vector<ArtifactFolders> folders = {FoldersOf("")};
+  for (fs::directory_iterator it(owners(), error), end; !error && it != end; it.increment(error)) {
+    folders.emplace_back(it->path().string());
+  }
+  return std::any_of(folders.begin(), folders.end(), [&](const ArtifactFolders& of) {
+    return has_any(of.artifacts()) || has_any(of.uploads());
+  });
+}
+
+absl::StatusOr<std::string> DataDir::PrepareDatabase() const {
+  const std::string path = database();
+  struct stat info {};
+  const bool missing = stat(path.c_str(), &info) != 0 && errno == ENOENT;
+  const bool empty = missing || info.st_size == 0;
+  const std::string wal = path + "-wal";
+  if (empty && stat(wal.c_str(), &info) == 0 && info.st_size > 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(format::Printable(path), ": is ", missing ? "missing" : "empty",
+                     ", but its log is there, ", format::Printable(wal),
+                     ", in which are the latest jobs: put the database back beside it, or move the "
+                     "log away, too, "
+                     "to start without jobs"));
+  }
+  const UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!fd) return format::ErrnoToStatus(errno, path, "open");
+  for (const char* suffix : {"", "-wal", "-shm"}) {  // made by SQLite like the first
+    const std::string file = path + suffix;
+    const bool open_to_others =
+        stat(file.c_str(), &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0;
+    if (open_to_others && chmod(file.c_str(), S_IRUSR | S_IWUSR) != 0) {
+      return format::ErrnoToStatus(errno, file, "chmod");
+    }
+  }
+  if (!empty || !HasArtifacts()) return std::string();
+  return absl::StrCat(
+      format::Printable(path), ": was ", missing ? "missing" : "empty",
+      " beside artifacts and uploads: no job is known any more, and the list begins empty. Their "
+      "files are left alone, and can be listed, fetched and deleted. If it was lost, stop the "
+      "server "
+      "before it takes jobs, put the copy of a backup there, and start it again");
 }
 
 }  // namespace seedlm::server

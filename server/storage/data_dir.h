@@ -41,7 +41,15 @@ class DataDir {
   std::string s3() const { return path_ + "/s3"; }  // ledgers; made when it is needed
   std::string database() const { return path_ + "/jobs.sqlite"; }
 
+  // Before the job database is opened: makes its file if there is none, and keeps it and what
+  // SQLite puts beside it from everybody else (mode 0600, whatever the umask). The answer is what
+  // an operator should know, mostly "": no jobs are known, although there are artifacts.
+  // FAILED_PRECONDITION: it is gone, but for its log, which SQLite would remove. NOT_FOUND,
+  // PERMISSION_DENIED, RESOURCE_EXHAUSTED.
+  absl::StatusOr<std::string> PrepareDatabase() const;
+
  private:
+  bool HasArtifacts() const;
   DataDir(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string path_;
   UniqueFd lock_;

@@ -134,6 +134,7 @@ absl::StatusOr<bool> S3Publisher::WasPublished(const std::string&,
 absl::Status S3Publisher::Begin(const Staging& staging) {
   if (!parts_.why_not.ok()) return parts_.why_not;
   staging_ = staging;
+  waits_ = s3::WaitScope::Current();
   absl::Status status = Check(*parts_.client, target_, {.attempts = 0, .stop = staging.stop});
   if (!status.ok()) return status;
   // What the attempts before left visible is gone before this one begins: later it would be its
@@ -190,6 +191,7 @@ void S3Publisher::Enqueue(Object& object, const std::vector<FilePart>& parts) {
 }
 
 void S3Publisher::Run(const std::stop_token& stop) {
+  const s3::WaitScope waits(waits_);
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, stop, [this] { return !tasks_.empty() && failure_.ok(); }) &&
          !stop.stop_requested()) {

@@ -20,6 +20,7 @@
 #include "server/storage/part_plan.h"
 #include "server/storage/publisher.h"
 #include "server/storage/s3/client.h"
+#include "server/storage/s3/wait_scope.h"
 #include "server/storage/s3_ledger.h"
 #include "server/storage/s3_sweeper.h"
 #include "server/storage/s3_transfer.h"
@@ -42,7 +43,8 @@ class S3Publisher final : public Publisher {
     std::function<int64_t()> unix_seconds;
     FaultPoint fault_point = {};
   };
-  // REQUIRES: target.s3 is set.
+  // REQUIRES: target.s3 is set. The WaitScope of who calls Begin hears of the parts, too, until
+  // this is destroyed.
   S3Publisher(SinkTarget target, Parts parts);
   // Lets go of parts that are on their way; what is open is aborted soon after.
   ~S3Publisher() override;
@@ -101,6 +103,7 @@ class S3Publisher final : public Publisher {
   Staging staging_;                   // from Begin
   std::unique_ptr<S3Ledger> ledger_;  // from Begin
   S3Sweeper::Claim claim_;            // from Begin
+  s3::WaitScope::Listener waits_;     // of who called Begin; constant from there on
   std::vector<s3::ObjectName> made_;  // by CompleteAll, in order; of the last one nobody may know
 
   std::mutex mutex_;

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <cstdint>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -28,8 +30,24 @@ bool IsInside(std::string_view path, std::string_view directory) {
          path[directory.size()] == '/';
 }
 
-absl::Status Invalid(const SinkTarget& target, const char* why) {
-  return absl::InvalidArgumentError(absl::StrCat(format::Printable(NameOf(target)), ": ", why));
+absl::Status Invalid(const SinkTarget& target, std::string_view why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(format::Printable(NameOf(target)), ": ", std::string(why)));
+}
+
+// It is built under a longer name beside it, and what it replaces has one longer yet for a moment.
+absl::Status CheckNameLength(const SinkTarget& target) {
+  const auto last = [](const std::string& path) {
+    return static_cast<int64_t>(path.size() - path.rfind('/') - 1);
+  };
+  const std::string parent = ParentOf(target.path);
+  const long told = pathconf(parent.c_str(), _PC_NAME_MAX);
+  const int64_t room = (told > 0 ? int64_t{told} : int64_t{NAME_MAX}) -
+                       last(ReplacedName(StagingPath(target))) + last(target.path);
+  if (last(target.path) <= room) return absl::OkStatus();
+  return Invalid(target, absl::StrCat("File name too long: ", last(target.path), " bytes; ", room,
+                                      " are possible, as it is built beside there under a longer "
+                                      "name"));
 }
 
 absl::Status CheckParent(const std::string& parent) {
@@ -99,6 +117,7 @@ absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
   if (name.size() < 2 || name.back() == '/') {
     return Invalid(target, "names no file or directory to write");
   }
+  if (absl::Status status = CheckNameLength(target); !status.ok()) return status;
   if (name == source || IsInside(source, name)) {
     return Invalid(target, "is the source, or holds it; choose another output");
   }

@@ -472,7 +472,24 @@ class Look(EndToEnd):
         text = self.ok(run("estimate", source)).out
         self.assertRegex(text, r"weights to compress +12\.3 k")
         self.assertRegex(text, r"embed_tokens\.weight +\S+")
+        self.assertRegex(text, r"copied +0 B in 0 files")
+        self.assertRegex(text, r"memory, at most +[\d.]+ MB")
         self.assertEqual(self.listing(), ["c.safetensors", "in.safetensors"])
+
+    def test_estimate_counts_what_is_copied(self):
+        os.mkdir(self.path("in"))
+        small_file(self.path("in/model.safetensors"))
+        for name, size in (("config.json", 3), ("tokenizer.json", 10_000_000)):
+            with open(self.path("in/" + name), "w") as f:
+                f.write("{" + " " * (size - 2) + "}")
+        estimate = self.ok(run("estimate", self.path("in"), "--json")).json()
+        self.ok(run("compress", self.path("in"), self.path("out")))
+        self.assertEqual(estimate["copied_files"], 2)
+        self.assertEqual(estimate["copied_bytes"],
+                         sum(os.path.getsize(self.path("out/" + name))
+                             for name in ("config.json", "tokenizer.json")))
+        self.assertRegex(self.ok(run("estimate", self.path("in"))).out,
+                         r"copied +10\.0 MB in 2 files")
 
     def test_devices(self):
         backends = {b["name"]: b for b in self.ok(run("devices", "--json")).json()["backends"]}

@@ -26,6 +26,8 @@ PEAK = 512 << 20
 PEAK_RESTORING = 128 << 20            # on one thread, whatever the machine
 SEARCHED = (2048, 16384)              # of F16, all searched: 4 M blocks, enough for lists of the index
 INDEX = 1 << 30                       # the default of --index-memory
+TWO_SHARDS = (1024, 16384)            # of F16, 16 MiB each
+FEW_BLOCKS = (64, 4096)               # for scans of all seeds
 
 
 def sparse_checkpoint(path, matrices):
@@ -40,15 +42,15 @@ def sparse_checkpoint(path, matrices):
     return os.path.getsize(path)
 
 
-def random_checkpoint(path):
+def random_checkpoint(path, shape=SEARCHED):
     """Every weight of either sign, 2^-9 to 2^-5, random to the last bit."""
-    count = SEARCHED[0] * SEARCHED[1]
+    count = shape[0] * shape[1]
     data = bytearray(2 * count)
     data[0::2] = os.urandom(count)
     high = bytes((b & 0x80) | (0x18 + b % 16) for b in range(256))  # sign, exponent, 2 bits
     data[1::2] = os.urandom(count).translate(high)
     with open(path, "wb") as f:
-        f.write(harness.header({"layers.0.up.weight": ("F16", SEARCHED, len(data))}))
+        f.write(harness.header({"layers.0.up.weight": ("F16", shape, len(data))}))
         f.write(data)
 
 
@@ -113,6 +115,23 @@ class Memory(EndToEnd):
         print(f"{SEARCHED[0] * SEARCHED[1]} weights searched with a peak of {peak >> 20} MiB resident",
               flush=True)
         self.assertLess(peak, INDEX + PEAK)
+
+    def test_the_estimate_is_an_upper_bound(self):
+        """Where the search takes most, and the index little."""
+        source, target = self.path("in.safetensors"), self.path("out.safetensors")
+        for bits, search, shape in (("4", "index", TWO_SHARDS), ("3", "index", TWO_SHARDS),
+                                    ("2", "auto", FEW_BLOCKS), ("4", "exhaustive", FEW_BLOCKS)):
+            random_checkpoint(source, shape)
+            how = ("--bits", bits, "--threads", "2", "--search", search, "--index-memory", "64MiB")
+            estimate = self.ok(harness.run("estimate", source, *how, "--json")).json()
+            rest = self.peak("estimate", source, *how)
+            taken = self.peak("compress", source, target, *how, "--force") - rest
+            bound = estimate["memory_bytes"] + estimate["index_bytes"]
+            print(f"{bits} bits, {search}: {taken >> 20} MiB taken beside {rest >> 20} at rest, "
+                  f"{bound >> 20} estimated", flush=True)
+            self.assertEqual(estimate["index_bytes"],
+                             64 << 20 if search == "index" else 0)
+            self.assertLess(taken, bound)
 
     def check_weights(self):
         with open(self.path("out.safetensors"), "rb") as f:

@@ -1,5 +1,6 @@
 #include "server/storage/data_dir.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "server/errors/reason.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
@@ -42,6 +44,52 @@ TEST_CASE("a lock ends with its server") {
   const TemporaryDirectory directory;
   { const DataDir first = DataDir::Open(directory / "data").value(); }
   CHECK(DataDir::Open(directory / "data").ok());
+}
+
+std::string ModeOf(const std::string& path) {
+  const auto mode = std::filesystem::status(path).permissions() & std::filesystem::perms::all;
+  return absl::StrCat(absl::Hex(static_cast<unsigned>(mode)));
+}
+
+TEST_CASE("the job database is its server's alone, whatever the umask") {
+  const TemporaryDirectory directory;
+  const DataDir data_dir = DataDir::Open(directory / "data").value();
+  const mode_t before = umask(0);
+  CHECK(data_dir.PrepareDatabase().value() == "");
+  umask(before);
+  CHECK(ModeOf(data_dir.database()) == "180");  // 0600
+  WriteText(data_dir.database(), "not empty");
+  WriteText(data_dir.database() + "-wal", "log");
+  for (const char* suffix : {"", "-wal"}) {
+    REQUIRE(chmod((data_dir.database() + suffix).c_str(), 0644) == 0);
+  }
+  CHECK(data_dir.PrepareDatabase().value() == "");  // one of an earlier version
+  for (const char* suffix : {"", "-wal"}) CHECK(ModeOf(data_dir.database() + suffix) == "180");
+  CHECK(ReadText(data_dir.database()) == "not empty");
+}
+
+TEST_CASE("a job database that is gone beside artifacts is told") {
+  const TemporaryDirectory directory;
+  const DataDir data_dir = DataDir::Open(directory / "data").value();
+  const bool empty = GENERATE(false, true);
+  const std::string owner = GENERATE("", "alice");
+  CHECK(data_dir.PrepareDatabase().value() == "");  // there is nothing to miss
+  std::filesystem::create_directories(data_dir.FoldersOf(owner).uploads() + "/model");
+  if (!empty) std::filesystem::remove(data_dir.database());
+  const absl::StatusOr<std::string> warning = data_dir.PrepareDatabase();
+  REQUIRE(warning.ok());
+  CHECK_THAT(*warning, Catch::StartsWith(data_dir.database()) && Catch::Contains("backup") &&
+                           Catch::Contains(empty ? "empty" : "missing"));
+}
+
+TEST_CASE("a job database that is gone but for its log is not begun anew: the log would be lost") {
+  const TemporaryDirectory directory;
+  const DataDir data_dir = DataDir::Open(directory / "data").value();
+  WriteText(data_dir.database() + "-wal", "jobs");
+  CHECK_THAT(data_dir.PrepareDatabase().status(),
+             IsStatus(absl::StatusCode::kFailedPrecondition, {data_dir.database() + "-wal"}));
+  CHECK(ReadText(data_dir.database() + "-wal") == "jobs");
+  CHECK_FALSE(std::filesystem::exists(data_dir.database()));
 }
 
 TEST_CASE("what cannot be a data directory is named") {

@@ -30,6 +30,10 @@ JobRecord FullJob() {
   job.progress = {1, 2, 3, 4, 5, 0.1, 7.25, "t", 8, 9};
   job.error = {absl::StatusCode::kDataLoss, "it broke", "BROKEN", {{"row", "7"}}};
   job.estimate.skipped_count = 7;
+  job.estimate.copied_bytes = 8;
+  job.estimate.copied_files = 2;
+  job.estimate.memory_bytes = int64_t{1} << 33;
+  job.estimate.index_bytes = 9;
   job.output_artifact = "artifacts/abc";
   job.output_files = {{"a/b.safetensors", int64_t{1} << 40, "00ff"}};
   job.etag = "12";
@@ -54,6 +58,10 @@ TEST_CASE("a job survives its JSON") {
   CHECK(read->error.code == absl::StatusCode::kDataLoss);
   CHECK(read->error.details == job.error.details);
   CHECK(read->estimate.skipped_count == 7);
+  CHECK(read->estimate.copied_bytes == 8);
+  CHECK(read->estimate.copied_files == 2);
+  CHECK(read->estimate.memory_bytes == int64_t{1} << 33);
+  CHECK(read->estimate.index_bytes == 9);
   CHECK(read->estimate.seconds == 0.1);
   CHECK(read->estimate.skipped.at(0).reason == "1-D");
   CHECK(read->progress.current_tensor == "t");

@@ -166,6 +166,34 @@ TEST_CASE_METHOD(ServiceFixture, "the disk that a job takes is not more than was
   const int64_t used = DiskUsage(directory / "out/o");
   CHECK(job.estimate.output_bytes + job.estimate.scratch_bytes >= used);
   CHECK(job.estimate.scratch_bytes < 2 * used);  // an upper bound, and not any
+  CHECK(job.estimate.copied_files == 3);
+  CHECK(job.estimate.copied_bytes == written - job.estimate.output_bytes);
+}
+
+// Memory is measured by tests/e2e/memory_test.py.
+TEST_CASE_METHOD(ServiceFixture, "an estimate of memory goes by the pieces that run at a time") {
+  constexpr int64_t kShardBytes = kDefaultShardWeights * int64_t{sizeof(float)};
+  const auto estimate = [this](int threads, int64_t rows, const std::string& backend) {
+    Compose({.threads = threads});
+    const std::string name = std::to_string(rows) + ".safetensors";
+    if (!fs::exists(directory / name)) {
+      WriteSafetensors(directory / name, {F32Tensor("a.weight", rows, 4096, 1u)});
+    }
+    JobRequest request = Request(name, "o.safetensors");
+    request.spec.backend = backend;
+    const absl::StatusOr<JobRecord> job = engine->service->Create(request, "", true);
+    REQUIRE(job.ok());
+    return job->estimate;
+  };
+  const int64_t one = estimate(1, 2048, "cpu").memory_bytes;
+  const int64_t two = estimate(2, 2048, "cpu").memory_bytes;
+  CHECK(one > kShardBytes);
+  CHECK(two - one > 4 * kShardBytes);  // the search takes several times as much as it searches
+  CHECK(two - one < 12 * kShardBytes);
+  CHECK(estimate(8, 2048, "cpu").memory_bytes == two);  // two shards: no more can run at a time
+  CHECK(estimate(1, 64, "cpu").memory_bytes < one);
+  CHECK(estimate(1, 64, "cpu").index_bytes == backend::ReadIndexUsage().limit);
+  CHECK(estimate(1, 64, "reference").index_bytes == 0);
 }
 
 TEST_CASE_METHOD(ServiceFixture, "fields of a request that are malformed are named for programs") {

@@ -5,6 +5,7 @@
 
 #include "server/log/log_format.h"
 #include "server/log/log_scope.h"
+#include "server/log/rarely.h"
 
 namespace seedlm::server {
 namespace {
@@ -47,6 +48,16 @@ TEST_CASE("a JSON line is valid JSON whatever is in it") {
   CHECK(message == json.at("job"));
   CHECK(ToJsonLine(kMessage, {{"job", "jobs/a"}}) ==
         R"({"time":"2026-11-23T07:05:09.123Z","level":"info","message":"done","job":"jobs/a"})");
+}
+
+TEST_CASE("what happens often is told at once, and then once an interval with its number") {
+  Rarely rarely(std::chrono::seconds(60));
+  const Rarely::Time start{};
+  CHECK(rarely.Happened(start) == 1);
+  CHECK_FALSE(rarely.Happened(start).has_value());
+  CHECK_FALSE(rarely.Happened(start + std::chrono::seconds(59)).has_value());
+  CHECK(rarely.Happened(start + std::chrono::seconds(60)) == 3);
+  CHECK_FALSE(rarely.Happened(start + std::chrono::seconds(61)).has_value());
 }
 
 TEST_CASE("formats have names") {

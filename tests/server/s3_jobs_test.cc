@@ -1,6 +1,7 @@
 // Jobs whose output goes to an S3 server that does not answer: what they hold up, and what not.
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
@@ -60,6 +61,52 @@ TEST_CASE_METHOD(S3JobsFixture,
   Start({2, 64 * 64, false});
   CHECK(engine->WaitForEnd(first).state == JobState::kSucceeded);
   CHECK(server.State()["objects"].size() == 1);
+}
+
+std::vector<std::string> WarningsOf(Engine& engine, const std::string& name) {
+  std::vector<std::string> warnings;
+  const auto events = engine.service->ReadEvents(name, 0, 1000);
+  REQUIRE(events.ok());
+  for (const JobEvent& event : *events) {
+    if (const auto* warning = std::get_if<Warning>(&event.body)) {
+      warnings.push_back(warning->message);
+    }
+  }
+  return warnings;
+}
+
+TEST_CASE_METHOD(S3JobsFixture, "a job that is kept waiting by S3 says so once, with the cause") {
+  Start({.threads = 2});
+  const std::string operation = GENERATE("PutObject", "UploadPart");
+  if (operation == "UploadPart") {  // parts leave on threads of the publisher
+    std::filesystem::remove(directory / "in.safetensors");
+    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 4096, 4096, 1u)});
+  }
+  gate.Open();
+  server.Fail(Json::array({Json{{"operation", operation},
+                                {"action", "status"},
+                                {"status", 503},
+                                {"code", "SlowDown"},
+                                {"times", 5}}}));
+  const std::string name = Create(ToS3("a"));
+  REQUIRE(engine->WaitForEnd(name).state == JobState::kSucceeded);
+  const std::vector<std::string> warnings = WarningsOf(*engine, name);
+  REQUIRE(warnings.size() == 1);
+  CHECK_THAT(warnings[0], Catch::Contains("waits for the S3 server") && Catch::Contains("503") &&
+                              Catch::Contains("s3://models/a/"));
+}
+
+TEST_CASE_METHOD(S3JobsFixture, "one failure of S3 that passes is not worth a warning") {
+  Start({2, 64 * 64, false});
+  gate.Open();
+  server.Fail(Json::array({Json{{"operation", "PutObject"},
+                                {"action", "status"},
+                                {"status", 503},
+                                {"code", "SlowDown"},
+                                {"times", 1}}}));
+  const std::string name = Create(ToS3("a"));
+  REQUIRE(engine->WaitForEnd(name).state == JobState::kSucceeded);
+  CHECK(WarningsOf(*engine, name).empty());
 }
 
 TEST_CASE_METHOD(S3JobsFixture,

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <climits>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -46,6 +47,14 @@ TEST_CASE("the staging name is hidden, beside the final one, and of this job") {
 TEST_CASE_METHOD(Fixture, "a new name in a directory that is there will do") {
   CHECK(Check(File("out.safetensors"), source).ok());
   CHECK(Check(Directory("out"), source).ok());
+}
+
+TEST_CASE_METHOD(Fixture, "a name is refused that is too long once it is a staging name") {
+  const size_t most = NAME_MAX - std::string("..j.seedlm-partial.replaced").size();
+  CHECK(Check(Directory(std::string(most, 'n')), source).ok());
+  const absl::Status status = Check(Directory(std::string(most + 1, 'n')), source);
+  CHECK_THAT(status, IsStatus(Code::kInvalidArgument,
+                              {"File name too long", std::to_string(most) + " are possible"}));
 }
 
 TEST_CASE_METHOD(Fixture, "an output that exists is replaced only if that is asked for") {

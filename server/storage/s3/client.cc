@@ -13,12 +13,15 @@
 #include "absl/strings/str_cat.h"
 #include "server/errors/reason.h"
 #include "server/storage/s3/refusal.h"
+#include "server/storage/s3/wait_scope.h"
 
 namespace seedlm::server::s3 {
 namespace {
 
 constexpr size_t kHashBytes = size_t{256} << 10;  // of a body, at a time
 constexpr size_t kMaxUploadsListed = 10'000;
+// One failure is soon over; of a second, or one that took so long, somebody should know.
+constexpr std::chrono::seconds kLongFailure{5};
 constexpr int64_t kMaxRead = int64_t{64} << 20;
 constexpr char kOwnerHeader[] = "x-amz-meta-seedlm-job";
 
@@ -156,6 +159,7 @@ absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token&
   }
   RetryOptions retry = options_.retry;
   if (call.max_attempts > 0) retry.max_attempts = call.max_attempts;
+  const auto begin = std::chrono::steady_clock::now();
   for (int failed = 1;; ++failed) {
     absl::StatusOr<HttpAnswer> answer = SendOnce(call, payload_sha256, stop);
     absl::Status status;
@@ -185,6 +189,9 @@ absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token&
           absl::Status(status.code(), absl::StrCat(status.message(), "; tried ", failed, " times")),
           ReasonOf(status));
     }
+    const WaitScope::Listener listener = WaitScope::Current();
+    const bool long_ago = std::chrono::steady_clock::now() - begin >= kLongFailure;
+    if (listener && (failed > 1 || long_ago)) listener(std::string(status.message()));
     if (!SleepUnlessStopped(*delay, stop)) return absl::CancelledError("stopped on request");
     if (call.repeated != nullptr) *call.repeated = true;
   }
