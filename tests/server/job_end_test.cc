@@ -150,8 +150,13 @@ TEST_CASE_METHOD(EngineFixture, "the details of an error are kept with the job")
   Start();
   const JobRecord job = Run(Request("in.safetensors", "o"));
   CHECK(job.error.reason == "WEIGHT_NOT_FINITE");
-  const std::map<std::string, std::string> place = {
-      {"tensor", "a.weight"}, {"row", "3"}, {"column", "5"}};
+  const uint64_t offset =
+      fs::file_size(directory / "in.safetensors") - (64 * 64 - (3 * 64 + 5)) * sizeof(float);
+  const std::map<std::string, std::string> place = {{"file", "in.safetensors"},
+                                                    {"tensor", "a.weight"},
+                                                    {"row", "3"},
+                                                    {"column", "5"},
+                                                    {"offset", std::to_string(offset)}};
   CHECK(job.error.details == place);
 }
 

@@ -187,8 +187,10 @@ TEST_CASE("a weight that is not finite is named with its place in the tensor") {
   CHECK_THAT(status,
              IsStatus(Code::kInvalidArgument, {f.path, "'a.weight'", "row 60", "column 13"}));
   CHECK(ReasonOf(status) == "WEIGHT_NOT_FINITE");
+  const uint64_t offset =
+      std::filesystem::file_size(f.path) - 1000 - (70 * 64 - (60 * 64 + 13)) * sizeof(float);
   const std::map<std::string, std::string> place = {
-      {"tensor", "a.weight"}, {"row", "60"}, {"column", "13"}};
+      {"tensor", "a.weight"}, {"row", "60"}, {"column", "13"}, {"offset", std::to_string(offset)}};
   CHECK(DetailsOf(status) == place);
 }
 
