@@ -142,10 +142,8 @@ int Print(const std::string& text) {
 }
 
 void ReloadTokens(Server& server) {
-  const absl::Status status = server.ReloadTokens();
-  if (status.ok()) {
-    spdlog::info("tokens are read again");
-  } else {
+  const absl::Status status = server.ReloadTokens();  // which says what it has read
+  if (!status.ok()) {
     spdlog::warn("tokens stay as they were: {}", std::string(status.message()));
   }
 }

@@ -18,6 +18,7 @@
 #include "kernels/registry/registry.h"
 #include "server/acceptor.h"
 #include "server/admission/owner_gate.h"
+#include "server/auth/tls_mirror.h"
 #include "server/auth/token_file.h"
 #include "server/credentials.h"
 #include "server/jobs/job_events.h"
@@ -68,6 +69,8 @@ constexpr std::chrono::milliseconds kCutAfter{1000};  // calls that were cancell
 constexpr int kMaxReflectionThreads = 16;             // only reflection takes threads of gRPC's own
 constexpr int64_t kEndless = int64_t{1} << 50;        // weights
 constexpr int kMessageSlack = 64 << 10;               // names and framing around 4 MiB of data
+
+constexpr std::chrono::seconds kMirrorRefresh{1};  // by gRPC, of what is in memory
 
 using ConnectionTaker = grpc::experimental::ExternalConnectionAcceptor;
 
@@ -139,6 +142,9 @@ struct Server::Parts {
   void Warn(const std::string& message) const {
     if (log != nullptr) log->warn("{}", message);
   }
+  void Inform(const std::string& message) const {
+    if (log != nullptr) log->info("{}", message);
+  }
   absl::Status Compose(const ServerOptions& options);
   absl::Status OpenS3(const ServerOptions& options);
   absl::Status OpenDoor(const ServerOptions& options);
@@ -151,6 +157,7 @@ struct Server::Parts {
   PrometheusMetrics metrics;
   DataDir data_dir;
   std::unique_ptr<TokenFile> tokens;  // null: none are needed
+  std::unique_ptr<TlsMirror> tls;     // null: plaintext
   std::optional<Door> door;
   ArtifactStores artifacts;
   OwnerGate uploads;
@@ -256,7 +263,8 @@ absl::Status Server::Parts::OpenDoor(const ServerOptions& options) {
   }
   if (!options.tokens.empty()) {
     auto opened =
-        TokenFile::Open(options.tokens, [this](const std::string& message) { Warn(message); });
+        TokenFile::Open(options.tokens, {[this](const std::string& message) { Warn(message); },
+                                         [this](const std::string& message) { Inform(message); }});
     if (!opened.ok()) return opened.status();
     tokens = *std::move(opened);
   }
@@ -271,8 +279,15 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
   grpc::ServerBuilder builder;
   SetLimits(options, builder);
   const std::shared_ptr<grpc::ServerCredentials> plaintext = grpc::InsecureServerCredentials();
-  const std::shared_ptr<grpc::ServerCredentials> secure =
-      options.tls.on() ? MakeTlsCredentials(options.tls, options.tls_refresh) : plaintext;
+  std::shared_ptr<grpc::ServerCredentials> secure = plaintext;
+  if (options.tls.on()) {
+    auto mirror = TlsMirror::Open(options.tls, options.tls_refresh,
+                                  {[this](const std::string& message) { Warn(message); },
+                                   [this](const std::string& message) { Inform(message); }});
+    if (!mirror.ok()) return mirror.status();
+    tls = *std::move(mirror);
+    secure = MakeTlsCredentials(tls->copies(), kMirrorRefresh);
+  }
   std::vector<Acceptor::Door> doors;
   for (ListenSocket& socket : sockets) {
     addresses.push_back(socket.address().ToString());
