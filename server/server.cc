@@ -25,6 +25,7 @@
 #include "server/jobs/sqlite_job_store.h"
 #include "server/listen_address.h"
 #include "server/live_metrics.h"
+#include "server/log/rarely.h"
 #include "server/metrics/prometheus_metrics.h"
 #include "server/rpc/artifact_rpc.h"
 #include "server/rpc/call_metrics.h"
@@ -152,6 +153,7 @@ struct Server::Parts {
   absl::Status ServeMetrics(const std::string& address);
   void EndCalls(std::chrono::milliseconds grace);
   void StartRetention(const ServerOptions& options);
+  void Refused(int max_connections);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
   PrometheusMetrics metrics;
@@ -180,6 +182,7 @@ struct Server::Parts {
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
   std::atomic<bool> draining = false;
+  Rarely refusals{std::chrono::minutes(1)};
   std::unique_ptr<grpc::Server> grpc_server;
   std::unique_ptr<Acceptor> acceptor;                 // hands connections to the above
   std::unique_ptr<MetricsEndpoint> metrics_endpoint;  // answers from all the above
@@ -312,7 +315,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
     grpc_server->GetHealthCheckService()->SetServingStatus(service, true);
   }
   acceptor =
-      std::make_unique<Acceptor>(std::move(doors), static_cast<size_t>(options.max_connections));
+      std::make_unique<Acceptor>(std::move(doors), static_cast<size_t>(options.max_connections),
+                                 [this, most = options.max_connections] { Refused(most); });
   return absl::OkStatus();
 }
 
@@ -340,6 +344,16 @@ void Server::Parts::StartRetention(const ServerOptions& options) {
                            }});
   }
   if (!parts.rules.empty()) retention.emplace(std::move(parts));
+}
+
+void Server::Parts::Refused(int max_connections) {
+  metrics.Add(Metric::kConnectionsRefused, {}, 1);
+  const std::optional<int64_t> times = refusals.Happened();
+  if (!times.has_value()) return;
+  Warn(absl::StrCat(*times, *times == 1 ? " connection was" : " connections were",
+                    " closed at once: ", max_connections,
+                    " are open, which is --max-connections; told once a minute, "
+                    "seedlm_connections_refused_total counts them"));
 }
 
 // gRPC ends a call once what it was writing has left, also when the call is cancelled: a peer that
