@@ -113,9 +113,11 @@ ListenSocket::~ListenSocket() {
   if (address_.is_unix && !fds_.empty()) (void)unlink(address_.path.c_str());
 }
 
-Acceptor::Acceptor(std::vector<Door> doors, size_t max_connections)
+Acceptor::Acceptor(std::vector<Door> doors, size_t max_connections,
+                   std::function<void()> on_refused)
     : doors_(std::move(doors)),
       max_connections_(max_connections),
+      on_refused_(std::move(on_refused)),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       thread_([this] { Run(); }) {}
 
@@ -167,7 +169,11 @@ void Acceptor::AcceptAll(const Door& door, int listener) {
       return;
     }
     struct stat info {};
-    if (!HasRoom() || fstat(connection.get(), &info) != 0) continue;  // closes it
+    if (!HasRoom()) {
+      on_refused_();
+      continue;  // closes it
+    }
+    if (fstat(connection.get(), &info) != 0) continue;
     const int on = 1;
     if (!door.socket.address().is_unix) {
       setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -56,8 +56,8 @@ class Acceptor {
   };
 
   // Accepts on a thread of its own until Stop. `max_connections`: those that are open at
-  // a time, of all doors together.
-  Acceptor(std::vector<Door> doors, size_t max_connections);
+  // a time, of all doors together. `on_refused`: told, on that thread, of each one over that.
+  Acceptor(std::vector<Door> doors, size_t max_connections, std::function<void()> on_refused);
   ~Acceptor();
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
@@ -82,6 +82,7 @@ class Acceptor {
 
   std::vector<Door> doors_;  // of the thread alone until it is joined, as all below
   const size_t max_connections_;
+  const std::function<void()> on_refused_;
   const UniqueFd stop_;  // an eventfd
   std::vector<Connection> connections_;
   bool out_of_descriptors_ = false;

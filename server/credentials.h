@@ -10,8 +10,8 @@
 namespace seedlm::server {
 
 // TLS 1.2 or 1.3; with a client_ca, only for clients whose certificate it signed. The files are
-// read again every `refresh` (rounded up to seconds), so a renewed certificate needs no restart; a
-// pair that does not match is left alone until it does.
+// read again every `refresh` (rounded up to seconds). While they cannot serve nobody gets in: give
+// those of a TlsMirror.
 // REQUIRES: CheckTlsFiles was content with the files.
 std::shared_ptr<grpc::ServerCredentials> MakeTlsCredentials(const TlsFiles& files,
                                                             std::chrono::milliseconds refresh);

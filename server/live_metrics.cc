@@ -21,6 +21,7 @@ void BeginAtZero(MetricSink& sink) {
   sink.Add(Metric::kUploadReceivedBytes, {}, 0);
   sink.Add(Metric::kDownloadSentBytes, {}, 0);
   sink.Add(Metric::kS3SentBytes, {}, 0);
+  sink.Add(Metric::kConnectionsRefused, {}, 0);
   for (const JobState state : {JobState::kSucceeded, JobState::kFailed, JobState::kCancelled}) {
     sink.Add(Metric::kJobsEnded, {Name(state)}, 0);
   }

@@ -1,5 +1,7 @@
 // seedlm-server: a server of its own process, until SIGTERM or SIGINT.
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <csignal>
@@ -17,6 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "grpc/support/log.h"
 #include "server/auth/token_table.h"
+#include "server/check_files.h"
 #include "server/config.h"
 #include "server/health_check.h"
 #include "server/listen_address.h"
@@ -40,13 +43,26 @@ constexpr int kExitCannotStart = 3;
 constexpr char kDefaultAddress[] = "127.0.0.1:7433";
 constexpr char kFooter[] =
     "Exit codes: 0 ended by SIGTERM or SIGINT, 1 --check-health found no server that serves,\n"
-    "2 wrong usage or settings, which do not come right by another start, 3 cannot start.\n"
+    "2 wrong usage or settings, which do not come right by another start, 3 cannot start;\n"
+    "--check-config has the code of the start.\n"
     "When it is ready it logs \"listening on ADDRESS ..\" to stderr, ports filled in.";
+
+// What started us may have closed some of these three: a socket or the database that got the number
+// would be written to by whoever prints. A stdout that was closed still cannot be written.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] void OpenStandardStreams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    (void)open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);  // gets this number
+  }
+}
+// Before the libraries that we are linked with are initialised: one of them opens a descriptor.
+[[gnu::used, gnu::section(".preinit_array")]] void (*const first_of_all)() = &OpenStandardStreams;
 
 struct Arguments {
   std::map<const Setting*, std::vector<std::string>> flags;  // as they were given
   std::string config;
   bool print_config = false;
+  bool check_config = false;
   bool print_settings = false;
   bool print_metrics = false;
   bool hash_token = false;
@@ -59,6 +75,10 @@ void Describe(CLI::App& app, Arguments& arguments) {
       ->type_name("FILE");
   app.add_flag("--print-config", arguments.print_config,
                "Prints the effective settings as such a file, explained, and ends");
+  app.add_flag(
+      "--check-config", arguments.check_config,
+      "Checks the settings and opens the files that they name, as a start would, and ends: "
+      "certificates, tokens, S3 credentials, storage roots");
   app.add_flag("--print-settings", arguments.print_settings,
                "Prints the table of settings as Markdown, and ends");
   app.add_flag("--print-metrics", arguments.print_metrics,
@@ -142,10 +162,8 @@ int Print(const std::string& text) {
 }
 
 void ReloadTokens(Server& server) {
-  const absl::Status status = server.ReloadTokens();
-  if (status.ok()) {
-    spdlog::info("tokens are read again");
-  } else {
+  const absl::Status status = server.ReloadTokens();  // which says what it has read
+  if (!status.ok()) {
     spdlog::warn("tokens stay as they were: {}", std::string(status.message()));
   }
 }
@@ -175,6 +193,20 @@ void RaiseDescriptorLimit() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// The exit code of a start that cannot be.
+int CannotStart(const absl::Status& status) {
+  return Fail(absl::IsInvalidArgument(status) ? kExitUsage : kExitCannotStart, status);
+}
+
+int CheckConfig(const ServerOptions& options) {
+  const absl::StatusOr<std::vector<std::string>> warnings = seedlm::server::CheckFiles(options);
+  if (!warnings.ok()) return CannotStart(warnings.status());
+  for (const std::string& warning : *warnings) {
+    std::fprintf(stderr, "seedlm-server: warning: %s\n", warning.c_str());
+  }
+  return Print("the settings are right, and the files that they name can serve\n");
+}
+
 int Run(ServerOptions options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return Fail(kExitUsage, status);
   SetUpLog(options);
@@ -190,10 +222,7 @@ int Run(ServerOptions options) {
   RaiseDescriptorLimit();
 
   const auto server = Server::Start(options);
-  if (!server.ok()) {
-    const bool wrong = absl::IsInvalidArgument(server.status());
-    return Fail(wrong ? kExitUsage : kExitCannotStart, server.status());
-  }
+  if (!server.ok()) return CannotStart(server.status());
   g_ready = true;
   spdlog::info("listening on {}", absl::StrJoin((*server)->addresses(), " "));
   if (const std::string metrics = (*server)->metrics_address(); !metrics.empty()) {
@@ -234,6 +263,7 @@ int main(int argc, char** argv) {
     return health.ok() ? Print("SERVING\n") : Fail(kExitUnhealthy, health);
   }
   AddDefaultListen(*options);
+  if (arguments.check_config) return CheckConfig(*options);
   if (!arguments.print_config) return Run(*std::move(options));
   ServerOptions checked = *options;
   if (checked.data_dir.empty()) checked.data_dir = ".";  // a template may leave it open

@@ -19,12 +19,14 @@
 #include "kernels/registry/registry.h"
 #include "server/acceptor.h"
 #include "server/admission/owner_gate.h"
+#include "server/auth/tls_mirror.h"
 #include "server/auth/token_file.h"
 #include "server/credentials.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
 #include "server/listen_address.h"
 #include "server/live_metrics.h"
+#include "server/log/rarely.h"
 #include "server/metrics/prometheus_metrics.h"
 #include "server/rpc/artifact_rpc.h"
 #include "server/rpc/call_metrics.h"
@@ -72,6 +74,8 @@ constexpr std::chrono::milliseconds kCutAfter{1000};  // calls that were cancell
 constexpr int kMaxReflectionThreads = 16;             // only reflection takes threads of gRPC's own
 constexpr int64_t kEndless = int64_t{1} << 50;        // weights
 constexpr int kMessageSlack = 64 << 10;               // names and framing around 4 MiB of data
+
+constexpr std::chrono::seconds kMirrorRefresh{1};  // by gRPC, of what is in memory
 
 using ConnectionTaker = grpc::experimental::ExternalConnectionAcceptor;
 
@@ -144,6 +148,9 @@ struct Server::Parts {
   void Warn(const std::string& message) const {
     if (log != nullptr) log->warn("{}", message);
   }
+  void Inform(const std::string& message) const {
+    if (log != nullptr) log->info("{}", message);
+  }
   absl::Status Compose(const ServerOptions& options);
   absl::Status OpenS3(const ServerOptions& options);
   absl::Status OpenDoor(const ServerOptions& options);
@@ -152,11 +159,13 @@ struct Server::Parts {
   void EndCalls(std::chrono::milliseconds grace);
   std::string SaveIndex();
   void StartRetention(const ServerOptions& options);
+  void Refused(int max_connections);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
   PrometheusMetrics metrics;
   DataDir data_dir;
   std::unique_ptr<TokenFile> tokens;  // null: none are needed
+  std::unique_ptr<TlsMirror> tls;     // null: plaintext
   std::optional<Door> door;
   ArtifactStores artifacts;
   OwnerGate uploads;
@@ -181,6 +190,7 @@ struct Server::Parts {
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
   std::atomic<bool> draining = false;
+  Rarely refusals{std::chrono::minutes(1)};
   std::unique_ptr<grpc::Server> grpc_server;
   std::unique_ptr<Acceptor> acceptor;                 // hands connections to the above
   std::unique_ptr<MetricsEndpoint> metrics_endpoint;  // answers from all the above
@@ -264,7 +274,8 @@ absl::Status Server::Parts::OpenDoor(const ServerOptions& options) {
   }
   if (!options.tokens.empty()) {
     auto opened =
-        TokenFile::Open(options.tokens, [this](const std::string& message) { Warn(message); });
+        TokenFile::Open(options.tokens, {[this](const std::string& message) { Warn(message); },
+                                         [this](const std::string& message) { Inform(message); }});
     if (!opened.ok()) return opened.status();
     tokens = *std::move(opened);
   }
@@ -279,8 +290,15 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
   grpc::ServerBuilder builder;
   SetLimits(options, builder);
   const std::shared_ptr<grpc::ServerCredentials> plaintext = grpc::InsecureServerCredentials();
-  const std::shared_ptr<grpc::ServerCredentials> secure =
-      options.tls.on() ? MakeTlsCredentials(options.tls, options.tls_refresh) : plaintext;
+  std::shared_ptr<grpc::ServerCredentials> secure = plaintext;
+  if (options.tls.on()) {
+    auto mirror = TlsMirror::Open(options.tls, options.tls_refresh,
+                                  {[this](const std::string& message) { Warn(message); },
+                                   [this](const std::string& message) { Inform(message); }});
+    if (!mirror.ok()) return mirror.status();
+    tls = *std::move(mirror);
+    secure = MakeTlsCredentials(tls->copies(), kMirrorRefresh);
+  }
   std::vector<Acceptor::Door> doors;
   for (ListenSocket& socket : sockets) {
     addresses.push_back(socket.address().ToString());
@@ -305,7 +323,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
     grpc_server->GetHealthCheckService()->SetServingStatus(service, true);
   }
   acceptor =
-      std::make_unique<Acceptor>(std::move(doors), static_cast<size_t>(options.max_connections));
+      std::make_unique<Acceptor>(std::move(doors), static_cast<size_t>(options.max_connections),
+                                 [this, most = options.max_connections] { Refused(most); });
   return absl::OkStatus();
 }
 
@@ -333,6 +352,16 @@ void Server::Parts::StartRetention(const ServerOptions& options) {
                            }});
   }
   if (!parts.rules.empty()) retention.emplace(std::move(parts));
+}
+
+void Server::Parts::Refused(int max_connections) {
+  metrics.Add(Metric::kConnectionsRefused, {}, 1);
+  const std::optional<int64_t> times = refusals.Happened();
+  if (!times.has_value()) return;
+  Warn(absl::StrCat(*times, *times == 1 ? " connection was" : " connections were",
+                    " closed at once: ", max_connections,
+                    " are open, which is --max-connections; told once a minute, "
+                    "seedlm_connections_refused_total counts them"));
 }
 
 // gRPC ends a call once what it was writing has left, also when the call is cancelled: a peer that

@@ -203,7 +203,8 @@ std::string PrintSettings() {
       "over a\n"
       "whole list. Sizes are `\"512MiB\"` (bytes, KiB, MiB, GiB, TiB), durations `\"15s\"` (ms, s, "
       "min,\n"
-      "h, d). `--print-config` prints the file that belongs to a command line, and checks it.\n";
+      "h, d). `--print-config` prints the file that belongs to a command line, and checks it;\n"
+      "`--check-config` opens the files that it names, too, and says what a start would say.\n";
   std::string group;
   for (const Setting& setting : Settings()) {
     if (setting.group != group) {

@@ -15,8 +15,9 @@ constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& path, Warn warn) {
-  std::unique_ptr<TokenFile> file(new TokenFile(path, std::move(warn)));
+absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& path,
+                                                           Reports reports) {
+  std::unique_ptr<TokenFile> file(new TokenFile(path, std::move(reports)));
   if (absl::Status status = file->Reload(); !status.ok()) return status;
   return file;
 }
@@ -42,11 +43,13 @@ absl::Status TokenFile::ReloadLocked() {
   if (!table.ok()) return table.status();
   struct stat info {};
   if (stat(path_.c_str(), &info) == 0 && (info.st_mode & (S_IWGRP | S_IRWXO)) != 0) {
-    warn_(
+    reports_.warn(
         absl::StrCat(format::Printable(path_),
                      ": others on this machine may read or change the tokens' digests; chmod 600"));
   }
   table_ = std::make_shared<const TokenTable>(*std::move(table));
+  reports_.inform(absl::StrCat(format::Printable(path_), ": ", table_->size(),
+                               table_->size() == 1 ? " token" : " tokens", " read"));
   return absl::OkStatus();
 }
 
@@ -56,7 +59,7 @@ std::shared_ptr<const TokenTable> TokenFile::Table() {
   looked_ = std::chrono::steady_clock::now();
   if (Look() == stamp_) return table_;
   if (absl::Status status = ReloadLocked(); !status.ok()) {
-    warn_(absl::StrCat("tokens stay as they were: ", std::string(status.message())));
+    reports_.warn(absl::StrCat("tokens stay as they were: ", std::string(status.message())));
   }
   return table_;
 }

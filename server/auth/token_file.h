@@ -17,11 +17,15 @@ namespace seedlm::server {
 // Thread-safe.
 class TokenFile {
  public:
-  // Told what an operator should know: a file that others can read, one that is wrong now.
-  using Warn = std::function<void(const std::string& message)>;
+  // Told what an operator should know: a file that others can read, one that is wrong now; how many
+  // tokens it has whenever it was read, and no error then.
+  struct Reports {
+    std::function<void(const std::string& message)> warn;
+    std::function<void(const std::string& message)> inform = [](const std::string&) {};
+  };
 
   // Errors: NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (TokenTable::Parse).
-  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path, Warn warn);
+  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path, Reports reports);
 
   // The table as the file has it; the file is looked at (stat) once a second at most, by whoever
   // asks then. A file that is gone or wrong is warned of once, and the tokens stay as they were: a
@@ -38,12 +42,13 @@ class TokenFile {
     int64_t time_ns = 0;
     bool operator==(const Stamp&) const = default;
   };
-  TokenFile(std::string path, Warn warn) : path_(std::move(path)), warn_(std::move(warn)) {}
+  TokenFile(std::string path, Reports reports)
+      : path_(std::move(path)), reports_(std::move(reports)) {}
   Stamp Look() const;
   absl::Status ReloadLocked();  // REQUIRES: mutex_ is held
 
   const std::string path_;
-  const Warn warn_;
+  const Reports reports_;
   std::mutex mutex_;  // guards all below
   Stamp stamp_;
   std::chrono::steady_clock::time_point looked_{};

@@ -32,6 +32,7 @@ enum class Metric : uint8_t {
   kJobsEnded,
   kJobFailures,
   kQueueOldestAge,
+  kConnectionsRefused,
   kRpcCalls,
   kRpcSeconds,
   kRpcInFlight,

@@ -1,10 +1,14 @@
 #include "server/storage/s3_destination.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <ctime>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/format/atomic_file.h"
 #include "server/storage/s3_credentials.h"
 #include "server/storage/s3_ledger.h"
 #include "server/storage/s3_publisher.h"
@@ -12,11 +16,7 @@
 
 namespace seedlm::server {
 
-absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir& data_dir,
-                                                                   const s3::Options& wanted,
-                                                                   const S3Transfer& transfer,
-                                                                   Reports reports,
-                                                                   FaultPoint fault_point) {
+absl::StatusOr<s3::Options> S3Destination::Settle(const s3::Options& wanted, const Warn& warn) {
   s3::Options options = wanted;
   const bool asked_for = !options.credentials_file.empty();
   const std::string& file = asked_for ? options.credentials_file : options.shared_credentials_file;
@@ -27,20 +27,35 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir
     } else if (asked_for) {
       return credentials.status();
     } else {
-      reports.warn(absl::StrCat("AWS_SHARED_CREDENTIALS_FILE is of no use, so there is no S3: ",
-                                std::string(credentials.status().message())));
+      warn(absl::StrCat("AWS_SHARED_CREDENTIALS_FILE is of no use, so there is no S3: ",
+                        std::string(credentials.status().message())));
     }
   }
   if (absl::Status status = s3::EndpointOf(options).status(); !status.ok()) {
     return absl::InvalidArgumentError(std::string(status.message()));
   }
+  if (!options.ca_bundle.empty() && access(options.ca_bundle.c_str(), R_OK) != 0) {
+    warn(absl::StrCat(
+        std::string(format::ErrnoToStatus(errno, options.ca_bundle, "read").message()),
+        ": no S3 server that speaks TLS will be believed; mend s3-ca or AWS_CA_BUNDLE"));
+  }
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir& data_dir,
+                                                                   const s3::Options& wanted,
+                                                                   const S3Transfer& transfer,
+                                                                   Reports reports,
+                                                                   FaultPoint fault_point) {
+  const absl::StatusOr<s3::Options> settled = Settle(wanted, reports.warn);
+  if (!settled.ok()) return settled.status();
   std::unique_ptr<S3Destination> destination(
       new S3Destination(data_dir.s3(), transfer, std::move(fault_point)));
   absl::Status made = MakeDirectories(data_dir.path(), data_dir.s3());
   if (!made.ok()) return made;
   const std::vector<std::string> left = S3Ledger::Find(data_dir.s3());
   absl::StatusOr<std::unique_ptr<s3::Client>> client =
-      s3::Client::Create(options, {.on_attempt = std::move(reports.request)});
+      s3::Client::Create(*settled, {.on_attempt = std::move(reports.request)});
   if (!client.ok()) {
     destination->why_not_ = client.status();
     if (!left.empty()) {

@@ -27,9 +27,14 @@ class S3Destination {
     std::function<void(const s3::Attempt& attempt)> request = [](const s3::Attempt&) {};
   };
 
+  // What a start makes of the options: with the keys of their file. Warns of files that are of no
+  // use and keep nobody from starting. Errors: INVALID_ARGUMENT for an endpoint that is none; those
+  // of ReadS3Credentials.
+  using Warn = std::function<void(const std::string& message)>;
+  static absl::StatusOr<s3::Options> Settle(const s3::Options& wanted, const Warn& warn);
+
   // Uploads that an earlier server left open are aborted in the background. Without credentials it
-  // refuses every target. Errors: INVALID_ARGUMENT for an endpoint that is none; those of
-  // ReadS3Credentials; of the disk.
+  // refuses every target. Errors: those of Settle; of the disk.
   // REQUIRES: `data_dir` outlives it.
   static absl::StatusOr<std::unique_ptr<S3Destination>> Open(const DataDir& data_dir,
                                                              const s3::Options& options,

@@ -104,7 +104,8 @@ struct FileFixture {
   }
   std::unique_ptr<TokenFile> Open() {
     auto file =
-        TokenFile::Open(path, [this](const std::string& text) { warnings.push_back(text); });
+        TokenFile::Open(path, {[this](const std::string& text) { warnings.push_back(text); },
+                               [this](const std::string& text) { told.push_back(text); }});
     INFO(file.status());
     REQUIRE(file.ok());
     return *std::move(file);
@@ -112,14 +113,15 @@ struct FileFixture {
   TemporaryDirectory directory;
   std::string path = directory / "tokens";
   mode_t mode = 0600;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings, told;
 };
 
 TEST_CASE("a token file is taken up again when it has changed") {
   FileFixture fixture;
   const auto file = fixture.Open();
   CHECK(file->Table()->Find("old").has_value());
-  fixture.Write(Line("new", "alice user"));
+  CHECK(fixture.told == std::vector{fixture.path + ": 1 token read"});
+  fixture.Write(Line("new", "alice user") + Line("more", "bob user"));
   bool changed = false;
   for (int i = 0; i < 100 && !changed; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -128,6 +130,8 @@ TEST_CASE("a token file is taken up again when it has changed") {
   CHECK(changed);
   CHECK_FALSE(file->Table()->Find("old").has_value());
   CHECK(fixture.warnings.empty());
+  CHECK(fixture.told.size() == 2);  // once for each change
+  CHECK(fixture.told.back() == fixture.path + ": 2 tokens read");
 }
 
 TEST_CASE("a token file that is wrong now changes nothing, and is warned of") {
@@ -162,7 +166,7 @@ TEST_CASE("digests that others may read or change are warned of; a missing file 
   fixture.Write(Line("a", "alice user"));
   fixture.Open();
   CHECK(fixture.warnings.empty());
-  CHECK_THAT(TokenFile::Open(fixture.path + "-not", [](const std::string&) {}).status(),
+  CHECK_THAT(TokenFile::Open(fixture.path + "-not", {[](const std::string&) {}}).status(),
              IsStatus(Code::kNotFound, {"tokens-not"}));
 }
 

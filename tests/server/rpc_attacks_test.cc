@@ -9,11 +9,15 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <memory>
+#include <sstream>
 #include <thread>
 
 #include "grpcpp/generic/generic_stub.h"
 #include "kernels/checksum/crc32c.h"
 #include "server/storage/unique_fd.h"
+#include "spdlog/logger.h"
+#include "spdlog/sinks/ostream_sink.h"
 #include "tests/server/rpc_fixture.h"
 
 namespace seedlm::server {
@@ -346,17 +350,42 @@ TEST_CASE("an owner has so many jobs at a time") {
   fixture.Await(fixture.MustCreate(fixture.FileJob("in.safetensors", "out.safetensors")));
 }
 
+std::string Scrape(const std::string& address) {
+  const UniqueFd fd = Connect(address);
+  const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
+  REQUIRE(send(fd.get(), request.data(), request.size(), 0) ==
+          static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t count = 0; (count = recv(fd.get(), buffer, sizeof buffer, 0)) > 0;) {
+    answer.append(buffer, static_cast<size_t>(count));
+  }
+  return answer;
+}
+
 TEST_CASE(
     "a flood of connections: those over the limit are closed, and the server serves after it") {
-  RpcFixture fixture([](ServerOptions& options) { options.max_connections = 20; });
+  std::ostringstream log;
+  RpcFixture fixture([&log](ServerOptions& options) {
+    options.max_connections = 20;
+    options.metrics = "127.0.0.1:0";
+    options.log = std::make_shared<spdlog::logger>(
+        "flood", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+  });
   REQUIRE(Ping(fixture).ok());  // one of the twenty
   std::vector<UniqueFd> flood;
   for (int i = 0; i < 100; ++i) flood.push_back(Connect(fixture.server().addresses()[0]));
   for (size_t i = 20; i < flood.size(); ++i) CHECK(IsClosed(flood[i]));
   CHECK(Ping(fixture).ok());  // who is in stays in
+  CHECK_THAT(Scrape(fixture.server().metrics_address()),
+             Catch::Contains("seedlm_connections_refused_total 81"));
   flood.clear();
   fixture.Restart();  // another server, another client
   CHECK(PingSucceedsSoon(fixture));
+  fixture.Stop();
+  const std::string told = log.str();
+  CHECK_THAT(told, Catch::Contains("1 connection was closed at once: 20 are open"));
+  CHECK(told.find("--max-connections") == told.rfind("--max-connections"));  // once a minute
 }
 
 TEST_CASE("without file descriptors a server waits, and goes on when there are some") {

@@ -30,13 +30,15 @@ bool Contains(const std::string& text, const std::string& part) {
 // The server as a child; stdout and stderr in one pipe. Killed at the end if it still runs.
 class Process {
  public:
-  explicit Process(std::vector<std::string> arguments) {
+  // `closed`: descriptors that it does not get; what it says in them is not read then.
+  explicit Process(std::vector<std::string> arguments, const std::vector<int>& closed = {}) {
     int pipe_fds[2];
     REQUIRE(pipe2(pipe_fds, O_CLOEXEC) == 0);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDERR_FILENO);
+    for (const int fd : closed) posix_spawn_file_actions_addclose(&actions, fd);
     arguments.insert(arguments.begin(), kBinary);
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -82,6 +84,14 @@ class Process {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
   const std::string& text() const { return text_; }
+
+  // What a descriptor of it leads to.
+  std::string Descriptor(int fd) const {
+    std::error_code error;
+    return std::filesystem::read_symlink(
+               "/proc/" + std::to_string(pid_) + "/fd/" + std::to_string(fd), error)
+        .string();
+  }
 
   ptrdiff_t CountThreads() const {
     const std::filesystem::directory_iterator tasks("/proc/" + std::to_string(pid_) + "/task");
@@ -245,6 +255,61 @@ TEST_CASE("a server that drains says NOT_SERVING, admits nothing, and ends at a 
   CHECK(process.Wait() == -1);
   upload_context.TryCancel();
   watch_context.TryCancel();
+}
+
+TEST_CASE("--check-config says of files what a start would say") {
+  const TemporaryFolder folder;
+  const auto file = [&folder](const std::string& name) { return (folder.path() / name).string(); };
+  std::ofstream(file("cert.pem")) << "no PEM";
+  std::ofstream(file("tokens")) << "nonsense\n";
+  std::ofstream(file("keys")) << "[default]\naws_access_key_id = A\naws_secret_access_key = S\n";
+  std::filesystem::permissions(file("keys"), std::filesystem::perms(0644));
+  struct Row {
+    std::vector<std::string> arguments;
+    std::string named;
+    int code;
+  };
+  const std::vector<Row> cases = {
+      {{"--tls-cert", file("none.pem"), "--tls-key", file("none.pem")}, "none.pem", 3},
+      {{"--tls-cert", file("cert.pem"), "--tls-key", file("cert.pem")}, "no certificate", 2},
+      {{"--tokens", file("tokens")}, "tokens:1: ", 2},
+      {{"--s3-credentials", file("keys")}, "keys", 3},
+      {{"--storage-root", file("none")}, "none", 3},
+      {{"--s3-endpoint", "nonsense"}, "nonsense", 2},
+  };
+  for (const auto& [arguments, named, code] : cases) {
+    CAPTURE(named);
+    Process start(Arguments(folder, arguments));
+    CHECK(start.Wait() == code);
+    CHECK(Contains(start.text(), named));
+    std::vector<std::string> checked = Arguments(folder, arguments);
+    checked.emplace_back("--check-config");
+    Process check(checked);
+    CHECK(check.Wait() == code);
+    CHECK(check.text() == start.text());
+  }
+  std::filesystem::permissions(file("keys"), std::filesystem::perms(0600));
+  const std::filesystem::path fresh = folder.path() / "fresh";
+  Process good({"--data-dir", fresh.string(), "--s3-credentials", file("keys"), "--s3-ca",
+                file("none.pem"), "--check-config"});
+  CHECK(good.Wait() == 0);
+  CHECK(Contains(good.text(), "warning: " + file("none.pem")));
+  CHECK_FALSE(std::filesystem::exists(fresh));
+}
+
+TEST_CASE("streams that were closed at the start are nobody's") {
+  const TemporaryFolder folder;
+  Process process(Arguments(folder), {0, 1, 2});
+  const std::filesystem::path database = folder.path() / "data/jobs.sqlite-wal";
+  for (int i = 0; i < 600 && !std::filesystem::exists(database); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  REQUIRE(std::filesystem::exists(database));
+  for (const int fd : {0, 1, 2}) CHECK(process.Descriptor(fd) == "/dev/null");
+  process.Signal(SIGTERM);
+  CHECK(process.Wait() == 0);
+  Process print({"--print-settings"}, {1});
+  CHECK(print.Wait() == 3);  // it could not be told
 }
 
 TEST_CASE("watchers need no threads of the server") {

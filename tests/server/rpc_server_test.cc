@@ -8,12 +8,17 @@
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <fstream>
+#include <memory>
+#include <sstream>
 #include <thread>
 
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "server/server.h"
+#include "spdlog/logger.h"
+#include "spdlog/sinks/ostream_sink.h"
 #include "tests/server/rpc_fixture.h"
 
 namespace seedlm::server {
@@ -320,6 +325,34 @@ TEST_CASE("calls end before the index is saved, and saving is given up when it t
   CHECK(Contains(not_kept, "cells-4bit-2"));
   CHECK(Contains(not_kept, "stopped"));
   CHECK(std::filesystem::is_empty(cache));
+}
+
+TEST_CASE("a server that finds uploads and no jobs says so, and its database is nobody else's") {
+  std::ostringstream log;
+  const mode_t before = umask(0);
+  RpcFixture fixture([&log](ServerOptions& options) {
+    options.log = std::make_shared<spdlog::logger>(
+        "start", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+  });
+  umask(before);
+  v1::WriteArtifactResponse response;
+  REQUIRE(fixture.Upload({"artifacts/a/files/f", "some bytes"}, &response).ok());
+  const std::string database = fixture.options().data_dir + "/jobs.sqlite";
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    struct stat info {};
+    REQUIRE(stat((database + suffix).c_str(), &info) == 0);
+    CHECK((info.st_mode & 0777) == 0600);
+  }
+  fixture.Stop();
+  CHECK_FALSE(Contains(log.str(), "no job is known"));
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(database + suffix);
+  fixture.Restart();
+  std::string data;
+  CHECK(fixture.Download("artifacts/a/files/f", 0, &data).ok());
+  CHECK(data == "some bytes");
+  fixture.Stop();
+  CHECK(Contains(log.str(),
+                 database + ": was missing beside artifacts and uploads: no job is known"));
 }
 
 TEST_CASE("the server's backend is what jobs run on that do not choose") {

@@ -113,5 +113,28 @@ TEST_CASE("a renewed certificate is taken up without a restart") {
   CHECK(taken_up);
 }
 
+TEST_CASE("files that cannot serve change nothing, until they can") {
+  TlsFixture fixture(true);
+  const PemPair own = fixture.authority.Issue("client");
+  const TestAuthority next;
+  const PemPair renewed = next.Issue("server");
+  const auto serves = [&](const TestAuthority& authority) {
+    return Ping(fixture.tcp(), Tls(authority, own)).ok();
+  };
+  WritePem(fixture.pair.certificate, renewed.certificate);  // its key comes later
+  std::this_thread::sleep_for(std::chrono::milliseconds(3500));
+  CHECK(serves(fixture.authority));
+  WritePem(fixture.pair.key, "garbage");
+  std::this_thread::sleep_for(std::chrono::milliseconds(3500));
+  CHECK(serves(fixture.authority));
+  WritePem(fixture.pair.key, renewed.key);
+  bool taken_up = false;
+  for (int i = 0; i < 100 && !taken_up; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    taken_up = serves(next);
+  }
+  CHECK(taken_up);
+}
+
 }  // namespace
 }  // namespace seedlm::server
