@@ -87,22 +87,23 @@ cudaError_t QueueNaive(const TableView& tables, const SearchTask& task, CodeWord
 struct Shapes {
   static constexpr int kThreads = kFinish.threads;
   static constexpr int kWarps = kThreads / kWarpSize;
-  LaunchShape thread_a_block, warp_a_block, collect, queue, hard;
+  LaunchShape thread_a_block, warp_a_block, collect, queue;
 
   Shapes(int64_t count, const SearchPlan& plan)
       : thread_a_block{CeilDivide(count, kThreads), 1, kThreads},
         warp_a_block{CeilDivide(count, kWarps), 1, kThreads},
         collect{warp_a_block.grid_x, 1, kThreads, kWarps * kFinish.survivors * sizeof(uint32_t)},
-        queue{plan.wide, 1, kThreads},
-        hard{plan.hard, 1, kFinish.hard_threads, sizeof(HardShared)} {}
+        queue{plan.wide, 1, kThreads} {}
 };
 
 // From the queue and the hard blocks to codes.
 template <class S>
 LaunchQueue& Finish(LaunchQueue& queue, const TableView& tables, const SearchTask& task,
-                    const Shapes& shapes, const Workspace& work, CodeWord* codes) {
+                    const SearchPlan& plan, const Shapes& shapes, const Workspace& work,
+                    CodeWord* codes) {
+  const LaunchShape hard{plan.hard, 1, kFinish.hard_threads, sizeof(HardShared<S>)};
   return queue.Then(EvaluateKernel<S>, shapes.queue, tables, task, work)
-      .Then(HardKernel<S>, shapes.hard, tables, task, work)
+      .Then(HardKernel<S>, hard, tables, task, work)
       .Then(ReduceKernel<S>, shapes.queue, work)
       .Then(ResolveKernel<S>, shapes.thread_a_block, task.count, work, codes);
 }
@@ -119,7 +120,7 @@ cudaError_t QueueSliding(const TableView& tables, const SearchTask& task, const 
       .Then(TopKernel<S>, shapes.warp_a_block, tables, task.count, work)
       .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(CollectKernel<S>, shapes.collect, tables, task.count, work);
-  return Finish<S>(queue, tables, task, shapes, work, codes).error();
+  return Finish<S>(queue, tables, task, plan, shapes, work, codes).error();
 }
 
 template <class S>
@@ -146,7 +147,7 @@ cudaError_t QueueCells(const TableView& tables, const SearchTask& task, const Se
       .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(NeedKernel<S>, shapes.thread_a_block, tables, task, work, cell_work)
       .Then(CellCollectKernel<S>, visit, tables, task.count, work, cell_work);
-  return Finish<S>(queue, tables, task, shapes, work, codes).error();
+  return Finish<S>(queue, tables, task, plan, shapes, work, codes).error();
 }
 
 template <class S, int kTiles>
@@ -177,7 +178,7 @@ cudaError_t QueueTensor(const TableView& tables, const SearchTask& task, const S
       .Then(PickKernel<S>, shapes.thread_a_block, task.count, work, tensor)
       .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(FilterKernel<S>, shapes.queue, work, tensor);
-  return Finish<S>(queue, tables, task, shapes, work, codes).error();
+  return Finish<S>(queue, tables, task, plan, shapes, work, codes).error();
 }
 
 }  // namespace

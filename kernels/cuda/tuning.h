@@ -39,7 +39,9 @@ inline constexpr TensorTuning kTensorTuning;
 // What follows the scan.
 struct FinishTuning {
   int threads = 128;
-  int hard_threads = 128;    // of a thread block that looks at all seeds for one weight block
+  int hard_threads = 128;    // of a thread block that looks at all seeds for some weight blocks
+  int hard_together = 4;     // of them at a time, so that a seed is fetched once for all
+  int hard_seeds = 512;      // that are scored before those that matter are evaluated
   int survivors = 256;       // of a block that are collected; with more it is a hard block
   int hard_segments = 96;    // with more segments that may matter it is one, too
   int queue_per_block = 48;  // entries, on average
