@@ -21,7 +21,7 @@ Workspace Carve(const codec::Profile& profile, int segments, int64_t count, Carv
   work.units = carver.Take<float>(count * profile.block);
   work.maxima = carver.Take<float>(count * segments);
   work.thresholds = carver.Take<float>(count);
-  work.top_seeds = carver.Take<uint32_t>(count);
+  work.top_seeds = carver.Take<uint32_t>(kFinish.tops * count);
   work.first_error = carver.Take<ErrorBits>(count);
   work.first_code = carver.Take<CodeWord>(count);
   work.least_error = carver.Take<ErrorBits>(count);

@@ -5,9 +5,10 @@
 //
 // * ScanKernel: the largest score of each segment of seeds, for every block; where the time goes.
 //
-// * TopKernel, a warp a block: the seed with the largest score.
+// * TopKernel, a warp a block: of each of kFinish.tops parts of the segments the seed with the
+//   largest score. The best-scored seed alone sometimes has no good code.
 //
-// * FirstKernel: evaluates that seed; the error to beat, and the score that is needed for it.
+// * FirstKernel: evaluates them; the error to beat, and the score that is needed for it.
 //
 // * CollectKernel, a warp a block: seeds with such scores go to the queue; too many: a hard block.
 //
@@ -39,10 +40,10 @@ inline constexpr uint32_t kNone = 0xFFFFFFFFu;  // no block, no seed
 
 // Device memory of a search.
 struct Workspace {
-  float* units;            // [C][count]
-  float* maxima;           // [segments][count]
-  float* thresholds;       // [count]; infinite: nothing can beat the first candidate
-  uint32_t* top_seeds;     // [count]
+  float* units;         // [C][count]
+  float* maxima;        // [segments][count]
+  float* thresholds;    // [count]; infinite: nothing can beat the first candidate
+  uint32_t* top_seeds;  // [kFinish.tops][count]: with large scores, the first the largest; 0: none
   ErrorBits* first_error;  // [count]: what FirstKernel, or HardKernel, found
   CodeWord* first_code;
   ErrorBits* least_error;  // [count]: over the first candidate and the queue
@@ -241,6 +242,7 @@ __device__ inline void LoadUnit(const Workspace& work, int64_t count, int64_t bl
 
 template <class S>
 __global__ void TopKernel(TableView tables, int64_t count, Workspace work) {
+  constexpr int kTops = kFinish.tops;
   const int64_t block = int64_t{blockIdx.x} * (blockDim.x / kWarpSize) + WarpOfBlock();
   if (block >= count) return;  // the whole warp
   Peak peak{-1, 0};
@@ -248,19 +250,23 @@ __global__ void TopKernel(TableView tables, int64_t count, Workspace work) {
     const float largest = work.maxima[segment * count + block];
     if (largest > peak.score) peak = {largest, segment};
   }
-  const int segment = WarpPeak(peak).place;
+  const int group = Lane() % kTops;
+  const int segment = WarpPeak<kTops>(peak).place;
   float unit[S::kBlock];
   LoadUnit<S>(work, count, block, unit);
   Peak best{-1, 0};
-  for (int i = Lane(); i < SegmentLength(tables, segment); i += kWarpSize) {
+  for (int i = Lane() / kTops; i < SegmentLength(tables, segment); i += kWarpSize / kTops) {
     const float score =
         SeedAt(tables, segment, i) == 0
             ? -1.0f
             : ScoreAt<S>(tables, unit, segment, i, kScan.segment, kScan.ill_segment);
     if (score > best.score) best = {score, i};
   }
-  best = WarpPeak(best);
-  if (Lane() == 0) work.top_seeds[block] = SeedAt(tables, segment, best.place);
+  best = WarpPeak<kTops>(best);
+  const int first = WarpPeak({best.score, group}).place;
+  if (Lane() >= kTops) return;
+  const int place = (group - first + kTops) % kTops;
+  work.top_seeds[place * count + block] = SeedAt(tables, segment, best.place);
 }
 
 // No seed with a smaller score has a code with an error of `error` or less.
@@ -282,13 +288,24 @@ __global__ void FirstKernel(TableView tables, SearchTask task, Workspace work) {
     Evaluate<S>(tables, task, block, 1, best);
   } else if (task.fit != codec::Fit::kOptimal ||
              !codec::IsOutOfReach(S::profile(), block, task.levels)) {
-    Evaluate<S>(tables, task, block, work.top_seeds[index], best);
+    for (int k = 0; k < kFinish.tops; ++k) {
+      const uint32_t seed = work.top_seeds[k * task.count + index];
+      if (seed != 0) Evaluate<S>(tables, task, block, seed, best);
+    }
     threshold = ScoreNeeded(tables, block, best.error);
   }
   work.thresholds[index] = threshold;
   work.first_error[index] = work.least_error[index] = BitsOf(best.error);
   work.first_code[index] = MakeCodeWord(best.seed, best.remainder);
   work.least_code[index] = MakeCodeWord(kNone, kNone);
+}
+
+// Whether FirstKernel has evaluated a seed for a block.
+__device__ inline bool IsTop(const Workspace& work, int64_t count, int64_t block, uint32_t seed) {
+  for (int k = 0; k < kFinish.tops; ++k) {
+    if (work.top_seeds[k * count + block] == seed) return true;
+  }
+  return false;
 }
 
 // How many segments have a score of at least the threshold.
@@ -304,12 +321,11 @@ __device__ inline int SegmentsAbove(const TableView& tables, const Workspace& wo
   return above;
 }
 
-// Lists the seeds of a block with scores of at least the threshold but for `known`; returns their
-// number, which may exceed kFinish.survivors.
+// Lists the seeds of a block with scores of at least the threshold but for the top seeds; returns
+// their number, which may exceed kFinish.survivors.
 template <class S>
 __device__ inline int ListSurvivors(const TableView& tables, const Workspace& work, int64_t count,
-                                    int64_t block, float threshold, uint32_t known,
-                                    uint32_t* survivors) {
+                                    int64_t block, float threshold, uint32_t* survivors) {
   float unit[S::kBlock];
   LoadUnit<S>(work, count, block, unit);
   int found = 0;
@@ -322,8 +338,9 @@ __device__ inline int ListSurvivors(const TableView& tables, const Workspace& wo
       for (int i = Lane(); i < SegmentLength(tables, segment); i += kWarpSize) {
         const uint32_t seed = SeedAt(tables, segment, i);
         const bool keep =
-            seed != 0 && seed != known &&
-            ScoreAt<S>(tables, unit, segment, i, kScan.segment, kScan.ill_segment) >= threshold;
+            seed != 0 &&
+            ScoreAt<S>(tables, unit, segment, i, kScan.segment, kScan.ill_segment) >= threshold &&
+            !IsTop(work, count, block, seed);
         found = WarpAppend(survivors, found, kFinish.survivors, keep, seed);
       }
     }
@@ -358,8 +375,7 @@ __global__ void CollectKernel(TableView tables, int64_t count, Workspace work) {
   bool hard = !(threshold > 0) ||
               SegmentsAbove(tables, work, count, block, threshold) > kFinish.hard_segments;
   if (!hard) {
-    const int found =
-        ListSurvivors<S>(tables, work, count, block, threshold, work.top_seeds[block], survivors);
+    const int found = ListSurvivors<S>(tables, work, count, block, threshold, survivors);
     __syncwarp();
     hard =
         found > kFinish.survivors || !Enqueue(work, static_cast<uint32_t>(block), survivors, found);

@@ -18,7 +18,7 @@ inline constexpr ScanTuning kScan;
 
 // The search through cells (cell_search_kernel.h).
 struct CellTuning {
-  int threads = 128;    // of a thread block that visits a cell
+  int threads = 128;    // of a thread block that visits a cell: kFinish.tops warps
   int blocks = 64;      // of a cell that are in shared memory together
   int top_seeds = 512;  // of a list, among which the first candidate is looked for
 };
@@ -39,6 +39,7 @@ inline constexpr TensorTuning kTensorTuning;
 // What follows the scan.
 struct FinishTuning {
   int threads = 128;
+  int tops = 4;              // seeds with large scores that are evaluated first: a power of two
   int hard_threads = 128;    // of a thread block that looks at all seeds for some weight blocks
   int hard_together = 4;     // of them at a time, so that a seed is fetched once for all
   int hard_seeds = 512;      // that are scored before those that matter are evaluated
