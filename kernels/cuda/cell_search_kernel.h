@@ -8,6 +8,7 @@
 //   CellTopKernel       a thread block a visit: each block's seeds with large scores among the
 //   first NeedKernel          a thread a block: how much of the list it needs, or that it is hard
 //   CellCollectKernel   a thread block a visit: seeds with scores that matter go to the queue
+//   RescoreKernel, AgainKernel, FilterKernel   a second look at it (second_look_kernel.h)
 //
 // Within a visit a thread holds the basis of one seed and scores all blocks of the cell with it, so
 // that a seed is fetched once a visit: 27 FMA a pair, and 4 to 6 % of the seeds of rung 1.
@@ -18,6 +19,7 @@
 
 #include "kernels/cuda/cell_search.h"
 #include "kernels/cuda/seed_search_kernel.h"
+#include "kernels/cuda/survivor_list.h"
 #include "kernels/search/lattice.h"
 
 namespace seedlm::cuda {
@@ -193,6 +195,7 @@ struct VisitShared {
   unsigned long long best[kCellTuning.blocks][kFinish.tops];  // of each warp: score's bits, seed
   float thresholds[kCellTuning.blocks];
   uint32_t prefixes[kCellTuning.blocks];
+  SurvivorList<kCellTuning.survivors> list;
 };
 
 // Calls work_on(list, blocks in shared memory) for every kCellTuning.blocks blocks of every cell.
@@ -302,6 +305,7 @@ template <class S>
 __global__ void __launch_bounds__(kCellTuning.threads, 4)
     CellCollectKernel(TableView tables, int64_t count, Workspace work, CellWork cell_work) {
   auto& shared = SharedMemory<VisitShared<S>>();
+  if (threadIdx.x == 0) shared.list.Clear();
   const CellView& cells = tables.cells;
   ForEachVisit<S>(count, work, cell_work, shared, [&](uint32_t list, int blocks) {
     uint32_t longest = 0;
@@ -324,12 +328,13 @@ __global__ void __launch_bounds__(kCellTuning.threads, 4)
           continue;
         const uint32_t block = shared.blocks[b];
         if (IsTop(work, count, block, seed)) continue;
-        const uint32_t place = TakeEntry(work, cell_work.marks, block);
-        if (place == kNone) continue;
-        work.queue_block[place] = block;
-        work.queue_seed[place] = seed;
+        if (!shared.list.Push(static_cast<uint32_t>(b), seed)) {
+          PushEntry(work, cell_work.marks, block, seed);
+        }
       }
     }
+    __syncthreads();
+    shared.list.Flush(work, cell_work.marks, [&](uint32_t b) { return shared.blocks[b]; });
   });
 }
 

@@ -15,6 +15,7 @@ namespace seedlm::cuda {
 
 enum class Event : uint8_t {
   kQueued,     // entries of the queue
+  kAlone,      // of them those that no list in shared memory had room for
   kEvaluated,  // of them those that were left to be evaluated
   kHard,       // hard blocks
   kHardScore,  // seeds that were scored for them
@@ -23,7 +24,7 @@ enum class Event : uint8_t {
 
 #if defined(SEEDLM_CUDA_EMULATION)
 
-inline std::array<std::atomic<int64_t>, 5> event_counts;  // of the process
+inline std::array<std::atomic<int64_t>, 6> event_counts;  // of the process
 
 inline void Count(Event event, int64_t times = 1) {
   event_counts[static_cast<size_t>(event)].fetch_add(times, std::memory_order_relaxed);

@@ -52,8 +52,10 @@ struct Workspace {
   uint32_t* queue_seed;
   ErrorBits* queue_error;
   CodeWord* queue_code;
-  uint32_t* hard_blocks;  // [count]
-  uint32_t* counters;     // entries in the queue (may exceed its capacity), hard blocks
+  float* queue_scores;       // of the second look (second_look_kernel.h)
+  unsigned long long* tops;  // [count]: its best score's bits, the seed; 0: none
+  uint32_t* hard_blocks;     // [count]
+  uint32_t* counters;        // entries in the queue (may exceed its capacity), hard blocks
   uint32_t queue_capacity;
 
   __device__ uint32_t* queue_size() const { return counters; }
@@ -81,17 +83,6 @@ __device__ inline void MarkHard(const Workspace& work, uint32_t* marks, uint32_t
 template <class S>
 __device__ inline codec::BlockTask TaskAt(const SearchTask& task, int64_t block) {
   return codec::MakeTask(S::profile(), task.blocks + block * S::kBlock);
-}
-
-// A place in the queue for an entry of `block`; kNone: it is full, and the block a hard one. Looks
-// before it counts, so that the counter stays far from its end however many seeds matter.
-__device__ inline uint32_t TakeEntry(const Workspace& work, uint32_t* marks, uint32_t block) {
-  if (*static_cast<volatile uint32_t*>(work.queue_size()) < work.queue_capacity) {
-    const uint32_t place = atomicAdd(work.queue_size(), 1u);
-    if (place < work.queue_capacity) return place;
-  }
-  MarkHard(work, marks, block);
-  return kNone;
 }
 
 // The shared routine with the seed's factors from the table.
@@ -146,6 +137,7 @@ __global__ void ScaleKernel(TableView tables, SearchTask task, Workspace work) {
   for (int c = 0; c < S::kBlock; ++c) {
     work.units[c * task.count + index] = static_cast<float>(double{block.weights[c]} * scale);
   }
+  work.tops[index] = 0;
 }
 
 // Shared memory of a scan: one segment's records.
@@ -283,16 +275,15 @@ __global__ void FirstKernel(TableView tables, SearchTask task, Workspace work) {
   const codec::BlockTask block = TaskAt<S>(task, index);
   codec::Candidate best = codec::InitialCandidate(task.fit, block);
   float threshold = HUGE_VALF;
-  if (!(block.squared_norm > 0)) {
-    // All seeds give a zero block the same: the first one wins.
-    Evaluate<S>(tables, task, block, 1, best);
-  } else if (task.fit != codec::Fit::kOptimal ||
-             !codec::IsOutOfReach(S::profile(), block, task.levels)) {
+  const bool zero = !(block.squared_norm > 0);
+  if (zero || task.fit != codec::Fit::kOptimal ||
+      !codec::IsOutOfReach(S::profile(), block, task.levels)) {
     for (int k = 0; k < kFinish.tops; ++k) {
-      const uint32_t seed = work.top_seeds[k * task.count + index];
+      // All seeds give a zero block the same: the first one wins.
+      const uint32_t seed = zero ? uint32_t{k == 0} : work.top_seeds[k * task.count + index];
       if (seed != 0) Evaluate<S>(tables, task, block, seed, best);
     }
-    threshold = ScoreNeeded(tables, block, best.error);
+    if (!zero) threshold = ScoreNeeded(tables, block, best.error);
   }
   work.thresholds[index] = threshold;
   work.first_error[index] = work.least_error[index] = BitsOf(best.error);

@@ -62,7 +62,7 @@ Work CountWork(SearchMethod method, const Profile& profile, Weights weights, int
   cudaStream_t stream = nullptr;
   REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
   REQUIRE(cudaMalloc(&scratch, SearchScratchBytes(profile, count)) == cudaSuccess);
-  if (method == SearchMethod::kCells) {
+  if (method == SearchMethod::kCells && shape.slots > 0) {
     REQUIRE(cudaMalloc(&lists, CellBytes(shape)) == cudaSuccess);
     tables.cells = image.ViewAt(lists);
     REQUIRE(image.Queue(tables.cells, stream) == cudaSuccess);
@@ -97,6 +97,21 @@ TEST_CASE("hard blocks score all seeds and evaluate few", "[cuda][counts]") {
   CHECK(work.hard_seeds < 100);  // they were 65,535
 }
 
+TEST_CASE("cells leave few blocks hard and few seeds to evaluate", "[cuda][counts]") {
+  const Work work = CountWork(SearchMethod::kCells, codec::k4bit, Weights::kStudent, 128);
+  CHECK(work.hard < 0.01);    // 0.021 with lists to 0.60 and one seed evaluated first
+  CHECK(work.evaluated < 4);  // 6.8 without a second look
+  CHECK(work.evaluated < work.queued);
+}
+
+TEST_CASE("without cells the tensor cores search", "[cuda][counts]") {
+  const Work cells = CountWork(SearchMethod::kCells, codec::k2bit, Weights::kGaussian, 6);
+  CHECK(cells.queued ==
+        CountWork(SearchMethod::kTensor, codec::k2bit, Weights::kGaussian, 6).queued);
+  CHECK(cells.queued >
+        CountWork(SearchMethod::kSliding, codec::k2bit, Weights::kGaussian, 6).queued);
+}
+
 std::string Text(const Profile& profile, const char* rung, Weights weights, const Work& work) {
   char text[200];
   std::snprintf(
@@ -107,8 +122,8 @@ std::string Text(const Profile& profile, const char* rung, Weights weights, cons
   return text;
 }
 
-// The table of README: cuda_test "[.counts]", with -c one section alone.
-TEST_CASE("counts of all rungs", "[.counts]") {
+// The table of README: cuda_test "[.table]", with -c one section alone.
+TEST_CASE("counts of all rungs", "[.table]") {
   constexpr std::tuple<const char*, SearchMethod, int64_t> kRungs[] = {
       {"sliding", SearchMethod::kSliding, 512},
       {"tensor", SearchMethod::kTensor, 64},
