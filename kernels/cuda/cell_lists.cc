@@ -28,6 +28,16 @@ CellView Carve(const CellShape& shape, Carver& carver) {
   return view;
 }
 
+// What a device's lists are: those of the index, or longer ones in as many bins as there can be.
+search::Resolution DeviceResolution(const codec::Profile& profile) {
+  search::Resolution resolution = search::Resolutions(profile)[0];
+  if (CellReachOf(profile) > resolution.reach) {
+    resolution.reach = CellReachOf(profile);
+    resolution.entries = 0;  // lists are never coded as gaps there, which would take bins
+  }
+  return resolution;
+}
+
 template <typename T>
 cudaError_t Upload(T* to, const std::vector<T>& from, cudaStream_t stream) {
   if (from.empty()) return cudaSuccess;
@@ -49,12 +59,12 @@ CellImage::CellImage(const codec::Profile& profile, const CellShape& shape,
   keys_.resize(static_cast<size_t>(shape.slots));
   list_of_.resize(static_cast<size_t>(shape.slots));
   search::MemoryBudget nothing(0);
-  const CellIndex empty(profile, search::Resolutions(profile)[0],
+  const CellIndex empty(profile, DeviceResolution(profile),
                         double{search::BoundTable::For(profile).margin()}, nothing);
   grain_ = static_cast<float>(empty.grain());
   bin_of_.assign(empty.bin_of().begin(), empty.bin_of().end());
   until_.assign(empty.until().begin(), empty.until().end());
-  if (index == nullptr) return;
+  if (index == nullptr || index->resolution().reach < empty.resolution().reach) return;
   for (uint32_t cell = 0; cell < index->cell_slots(); ++cell) {
     const CellIndex::List* list = index->list(cell);
     if (list != nullptr && lists() < shape.lists) Add(*index, cell, *list);

@@ -1,4 +1,4 @@
-// Lists of cells, from the process's index to a device.
+// Lists of cells, from the process's index to a device, where they reach as far as the device's.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,8 @@ size_t CellBytes(const CellShape& shape);
 class CellImage {
  public:
   // `index`: of search::Resolutions(profile)[0], or null: no lists, but its bins all the same. It
-  // may grow meanwhile. Without cells (2bit) nothing.
+  // may grow meanwhile; lists that are shorter than the device's own (CellReachOf) are left to it.
+  // Without cells (2bit) nothing.
   CellImage(const codec::Profile& profile, const CellShape& shape, const search::CellIndex* index);
 
   int64_t lists() const { return static_cast<int64_t>(complete_.size()); }

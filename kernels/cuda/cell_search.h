@@ -24,7 +24,15 @@ struct CellShape {
 constexpr CellShape CellShapeOf(const codec::Profile& profile) {
   if (profile.block == codec::k3bit.block) return {1 << 18, 100'000, 12'288};
   if (profile.block != codec::k4bit.block) return {0, 0, 0};
-  return {1 << 15, 13'320, profile.rank == codec::k4bit.rank ? 8'192 : 16'384};
+  return {1 << 15, 13'320, profile.rank == codec::k4bit.rank ? 12'288 : 20'480};
+}
+
+// Angle up to which lists go, radians, where that is further than the index's own
+// (search::Resolution::reach): a block beyond costs a processor as much as ten others, and its
+// memory is there. 0: as far as the index.
+constexpr double CellReachOf(const codec::Profile& profile) {
+  if (profile.block != codec::k4bit.block) return 0;
+  return profile.rank == codec::k4bit.rank ? 0.68 : 0.62;
 }
 
 // Lists of one profile; pointers are the device's. Shared by all searches of the device.

@@ -5,9 +5,10 @@
 //   PlaceKernel         a thread a cell of the table: room for its blocks, one visit for each cell
 //   FileKernel          a thread a block: puts it there
 //   BuildKernel         a thread block a visit: the list, where there is none yet
-//   CellTopKernel       a thread block a visit: each block's best-scored seed among the first
-//   NeedKernel          a thread a block: how much of the list it needs, or that it is hard
+//   CellTopKernel       a thread block a visit: each block's seeds with large scores among the
+//   first NeedKernel          a thread a block: how much of the list it needs, or that it is hard
 //   CellCollectKernel   a thread block a visit: seeds with scores that matter go to the queue
+//   RescoreKernel, AgainKernel, FilterKernel   a second look at it (second_look_kernel.h)
 //
 // Within a visit a thread holds the basis of one seed and scores all blocks of the cell with it, so
 // that a seed is fetched once a visit: 27 FMA a pair, and 4 to 6 % of the seeds of rung 1.
@@ -18,6 +19,7 @@
 
 #include "kernels/cuda/cell_search.h"
 #include "kernels/cuda/seed_search_kernel.h"
+#include "kernels/cuda/survivor_list.h"
 #include "kernels/search/lattice.h"
 
 namespace seedlm::cuda {
@@ -73,7 +75,7 @@ __global__ void LocateKernel(TableView tables, SearchTask task, Workspace work,
   cell_work.cosines[index] =
       slot == kNone ? 0 : fabs(dot) / (sqrt(centre) * sqrt(block.squared_norm));
   cell_work.marks[index] = 0;
-  work.top_seeds[index] = 1;
+  for (int k = 0; k < kFinish.tops; ++k) work.top_seeds[k * task.count + index] = k == 0;
   if (slot != kNone) atomicAdd(&cell_work.counts[slot], 1u);
 }
 
@@ -95,27 +97,6 @@ __global__ void FileKernel(int64_t count, CellWork cell_work) {
   const uint32_t place = cell_work.begins[slot] + atomicAdd(&cell_work.fills[slot], 1u);
   cell_work.order[place] = static_cast<uint32_t>(index);
 }
-
-// A seed's basis in registers.
-template <class S>
-struct SeedBasis {
-  LoadedFloats<S::kBlock * S::kRank> q;  // [P][C]
-
-  __device__ SeedBasis(const TableView& tables, uint32_t seed)
-      : q(tables.bases + int64_t{seed} * S::kBlock * S::kRank) {}
-  // |Q^T w|^2 of a unit-norm block, `unit` as in Workspace.
-  __device__ float Score(const float* unit) const {
-    float score = 0;
-    SEEDLM_UNROLL
-    for (int p = 0; p < S::kRank; ++p) {
-      float z = q.at[p * S::kBlock] * unit[0];
-      SEEDLM_UNROLL
-      for (int c = 1; c < S::kBlock; ++c) z = MulAdd(q.at[p * S::kBlock + c], unit[c], z);
-      score = MulAdd(z, z, score);
-    }
-    return score;
-  }
-};
 
 // What the threads of a thread block share while they build a list.
 template <class S>
@@ -211,9 +192,10 @@ template <class S>
 struct VisitShared {
   float units[kCellTuning.blocks][S::kBlock];
   uint32_t blocks[kCellTuning.blocks];
-  unsigned long long best[kCellTuning.blocks];  // score's bits, seed
+  unsigned long long best[kCellTuning.blocks][kFinish.tops];  // of each warp: score's bits, seed
   float thresholds[kCellTuning.blocks];
   uint32_t prefixes[kCellTuning.blocks];
+  SurvivorList<kCellTuning.survivors> list;
 };
 
 // Calls work_on(list, blocks in shared memory) for every kCellTuning.blocks blocks of every cell.
@@ -234,7 +216,7 @@ __device__ inline void ForEachVisit(int64_t count, const Workspace& work, const 
       for (int i = static_cast<int>(threadIdx.x); i < some; i += static_cast<int>(blockDim.x)) {
         const uint32_t block = cell_work.order[cell_work.begins[slot] + first + i];
         shared.blocks[i] = block;
-        shared.best[i] = 0;
+        for (auto& best : shared.best[i]) best = 0;
         LoadUnit<S>(work, count, block, shared.units[i]);
       }
       __syncthreads();
@@ -246,6 +228,7 @@ __device__ inline void ForEachVisit(int64_t count, const Workspace& work, const 
 template <class S>
 __global__ void __launch_bounds__(kCellTuning.threads, 4)
     CellTopKernel(TableView tables, int64_t count, Workspace work, CellWork cell_work) {
+  static_assert(kCellTuning.threads == kFinish.tops * kWarpSize);
   auto& shared = SharedMemory<VisitShared<S>>();
   const CellView& cells = tables.cells;
   ForEachVisit<S>(count, work, cell_work, shared, [&](uint32_t list, int blocks) {
@@ -262,14 +245,22 @@ __global__ void __launch_bounds__(kCellTuning.threads, 4)
         const uint32_t most = __reduce_max_sync(kWholeWarp, score);
         const unsigned owners = __ballot_sync(kWholeWarp, score == most);
         if (Lane() == __ffs(static_cast<int>(owners)) - 1) {
-          atomicMax(&shared.best[b], static_cast<unsigned long long>(score) << 32 | seed);
+          unsigned long long& best = shared.best[b][WarpOfBlock()];
+          const auto mine_is = static_cast<unsigned long long>(score) << 32 | seed;
+          best = mine_is > best ? mine_is : best;
         }
       }
     }
     __syncthreads();
     for (int b = static_cast<int>(threadIdx.x); b < blocks; b += static_cast<int>(blockDim.x)) {
-      const uint32_t seed = static_cast<uint32_t>(shared.best[b]);
-      if (seed != 0) work.top_seeds[shared.blocks[b]] = seed;
+      const auto& best = shared.best[b];
+      int top = 0;
+      for (int w = 1; w < kFinish.tops; ++w) top = best[w] > best[top] ? w : top;
+      if (best[top] == 0) continue;  // an empty list
+      for (int w = 0; w < kFinish.tops; ++w) {
+        work.top_seeds[w * count + shared.blocks[b]] =
+            static_cast<uint32_t>(best[(top + w) % kFinish.tops]);
+      }
     }
   });
 }
@@ -314,6 +305,7 @@ template <class S>
 __global__ void __launch_bounds__(kCellTuning.threads, 4)
     CellCollectKernel(TableView tables, int64_t count, Workspace work, CellWork cell_work) {
   auto& shared = SharedMemory<VisitShared<S>>();
+  if (threadIdx.x == 0) shared.list.Clear();
   const CellView& cells = tables.cells;
   ForEachVisit<S>(count, work, cell_work, shared, [&](uint32_t list, int blocks) {
     uint32_t longest = 0;
@@ -335,13 +327,14 @@ __global__ void __launch_bounds__(kCellTuning.threads, 4)
         if (i >= shared.prefixes[b] || basis.Score(shared.units[b]) < shared.thresholds[b])
           continue;
         const uint32_t block = shared.blocks[b];
-        if (seed == work.top_seeds[block]) continue;
-        const uint32_t place = TakeEntry(work, cell_work.marks, block);
-        if (place == kNone) continue;
-        work.queue_block[place] = block;
-        work.queue_seed[place] = seed;
+        if (IsTop(work, count, block, seed)) continue;
+        if (!shared.list.Push(static_cast<uint32_t>(b), seed)) {
+          PushEntry(work, cell_work.marks, block, seed);
+        }
       }
     }
+    __syncthreads();
+    shared.list.Flush(work, cell_work.marks, [&](uint32_t b) { return shared.blocks[b]; });
   });
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/codec/shape.h"
 #include "kernels/cuda/decode.h"
 #include "kernels/cuda/decode_kernel.h"
@@ -11,17 +13,20 @@ constexpr int kThreads = 128;
 template <class S>
 cudaError_t DecodeFor(const PlanesView& planes, WeightType type, void* weights,
                       cudaStream_t stream) {
-  const LaunchShape thread_a_block{CeilDivide(planes.rows * planes.blocks_per_row, kThreads), 1,
-                                   kThreads};
+  constexpr int kMostParts = 65'535;  // of a grid's second dimension
+  constexpr int kEach = 4;            // blocks of a thread, so that it starts once for several
+  const LaunchShape parts_of_rows{
+      static_cast<int>(planes.rows),
+      std::min(CeilDivide(planes.blocks_per_row, kThreads * kEach), kMostParts), kThreads};
   switch (type) {
     case WeightType::kF32:
-      return Launch(DecodeKernel<S, WeightType::kF32>, thread_a_block, stream, planes, weights);
+      return Launch(DecodeKernel<S, WeightType::kF32>, parts_of_rows, stream, planes, weights);
     case WeightType::kF16:
-      return Launch(DecodeKernel<S, WeightType::kF16>, thread_a_block, stream, planes, weights);
+      return Launch(DecodeKernel<S, WeightType::kF16>, parts_of_rows, stream, planes, weights);
     case WeightType::kBF16:
       break;
   }
-  return Launch(DecodeKernel<S, WeightType::kBF16>, thread_a_block, stream, planes, weights);
+  return Launch(DecodeKernel<S, WeightType::kBF16>, parts_of_rows, stream, planes, weights);
 }
 
 template <class S>

@@ -29,6 +29,7 @@ struct Comparison {
 
 // Queues the decoding into `weights`, [rows][columns] of `type`, 16-byte aligned; does not
 // synchronise. The bits are those of codec::DecodeBlock and, for the narrow types, one rounding.
+// REQUIRES: levels are finite.
 cudaError_t QueueDecode(const codec::Profile& profile, const PlanesView& planes,
                         backend::WeightType type, void* weights, cudaStream_t stream);
 

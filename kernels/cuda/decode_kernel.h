@@ -1,18 +1,27 @@
 // Codes to weights on the device, and the loss of codes against their source. Both are bound by
 // memory: 4bit reads 4 bytes and writes 16 (16-bit elements) a block, so an H200 (4.8 TB/s) decodes
-// at most 2.4e11 blocks/s; a block takes some 200 instructions, 1.3e11 blocks/s at 132 * 128 lanes
-// of 1.98 GHz: the registers' shifts, not the memory, are the tighter bound.
+// at most 2.4e11 blocks/s; a block takes 164 instructions, 121 of them integer ones, 1.4e11
+// blocks/s at 132 * 64 lanes of 1.98 GHz: the registers' shifts, not the memory, are the tighter
+// bound.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "kernels/backend/shard.h"
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/block_code.h"
 #include "kernels/codec/narrow.h"
 #include "kernels/codec/shape.h"
+#include "kernels/cuda/block_decoder.h"
 #include "kernels/cuda/decode.h"
 #include "kernels/cuda/device.h"
+
+#if !defined(SEEDLM_CUDA_EMULATION)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
 
 namespace seedlm::cuda {
 
@@ -25,39 +34,70 @@ __device__ inline float LoadElement(WeightType type, const void* from, int64_t a
 }
 
 template <class S>
-__device__ inline codec::BlockCode CodeAt(const PlanesView& planes, int64_t row, int64_t block) {
-  uint32_t level = 0;
-  if (!S::profile().level_in_word()) {
-    const int64_t row_bytes = codec::LevelRowBytes(S::profile(), planes.blocks_per_row);
-    level = codec::GetLevelNibble(planes.levels + row * row_bytes, block);
-  }
-  return codec::UnpackWord(S::profile(), planes.words[row * planes.blocks_per_row + block], level);
+__device__ inline uint32_t LevelAt(const PlanesView& planes, int64_t row, int64_t block) {
+  if (S::profile().level_in_word()) return 0;
+  const int64_t row_bytes = codec::LevelRowBytes(S::profile(), planes.blocks_per_row);
+  return codec::GetLevelNibble(planes.levels + row * row_bytes, block);
 }
 
-// Elements as they are stored; 16 bytes at a time where a block's place allows.
+template <class S>
+__device__ inline codec::BlockCode CodeAt(const PlanesView& planes, int64_t row, int64_t block) {
+  return codec::UnpackWord(S::profile(), planes.words[row * planes.blocks_per_row + block],
+                           LevelAt<S>(planes, row, block));
+}
+
+// Two elements of 16 bits, the first in the low half; rounded to nearest even as by codec/narrow.h,
+// but for the bits of a NaN, which levels, being finite, never give.
+template <WeightType type>
+__device__ inline uint32_t NarrowPair(float first, float second) {
+#if defined(SEEDLM_CUDA_EMULATION)
+  return type == WeightType::kF16
+             ? codec::ToFloat16(first) | static_cast<uint32_t>(codec::ToFloat16(second)) << 16
+             : codec::ToBfloat16(first) | static_cast<uint32_t>(codec::ToBfloat16(second)) << 16;
+#else
+  uint32_t bits;
+  if (type == WeightType::kF16) {
+    const __half2 pair = __floats2half2_rn(first, second);
+    memcpy(&bits, &pair, sizeof bits);
+  } else {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+    memcpy(&bits, &pair, sizeof bits);
+  }
+  return bits;
+#endif
+}
+
+// Elements as they are stored; 16 bytes at a time, or 8 where that does not go up, if a block's
+// place allows.
 template <class S, WeightType type>
 struct Elements {
   static constexpr bool kWide = type == WeightType::kF32;
   static constexpr int kWords = kWide ? S::kBlock : S::kBlock / 2;
+  static constexpr int kTogether = kWords % 4 == 0 ? 4 : 2;
+  using Vector = std::conditional_t<kTogether == 4, uint4, uint2>;
   uint32_t words[kWords];
 
   __device__ explicit Elements(const float* weights) {
     SEEDLM_UNROLL
     for (int i = 0; i < kWords; ++i) {
-      words[i] = kWide ? codec::FloatBits(weights[i])
-                       : Narrow(weights[2 * i]) | Narrow(weights[2 * i + 1]) << 16;
+      if constexpr (kWide) {
+        words[i] = codec::FloatBits(weights[i]);
+      } else {
+        words[i] = NarrowPair<type>(weights[2 * i], weights[2 * i + 1]);
+      }
     }
-  }
-  __device__ static uint32_t Narrow(float w) {
-    return type == WeightType::kF16 ? codec::ToFloat16(w) : codec::ToBfloat16(w);
   }
 
   __device__ void Store(void* to, int64_t place, int64_t count) const {
-    if (count >= S::kBlock && place * (kWide ? 4 : 2) % 16 == 0 && kWords % 4 == 0) {
-      uint4* at = reinterpret_cast<uint4*>(static_cast<char*>(to) + place * (kWide ? 4 : 2));
+    if (count >= S::kBlock && place * (kWide ? 4 : 2) % static_cast<int>(sizeof(Vector)) == 0) {
+      auto* at = reinterpret_cast<Vector*>(static_cast<char*>(to) + place * (kWide ? 4 : 2));
       SEEDLM_UNROLL
-      for (int i = 0; i < kWords / 4; ++i) {
-        at[i] = {words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]};
+      for (int i = 0; i < kWords; i += kTogether) {
+        if constexpr (kTogether == 4) {
+          at[i / 4] = {words[i], words[i + 1], words[i + 2], words[i + 3]};
+        } else {
+          at[i / 2] = {words[i], words[i + 1]};
+        }
       }
       return;
     }
@@ -74,18 +114,20 @@ struct Elements {
   }
 };
 
-// weights: [rows][columns] elements, 16-byte aligned.
+// Grid (rows, parts of a row): no division for each block. weights: [rows][columns] elements,
+// 16-byte aligned.
 template <class S, WeightType type>
 __global__ void DecodeKernel(PlanesView planes, void* weights) {
-  const int64_t index = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (index >= planes.rows * planes.blocks_per_row) return;
-  const int64_t row = index / planes.blocks_per_row;
-  const int64_t block = index % planes.blocks_per_row;
-  const codec::BlockCode code = CodeAt<S>(planes, row, block);
-  float decoded[codec::kMaxBlock];
-  codec::DecodeBlock(S::profile(), code, planes.scale, decoded);
-  const int64_t first = block * S::kBlock;
-  Elements<S, type>(decoded).Store(weights, row * planes.columns + first, planes.columns - first);
+  const int64_t row = blockIdx.x;
+  const int64_t step = int64_t{gridDim.y} * blockDim.x;
+  for (int64_t block = int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
+       block < planes.blocks_per_row; block += step) {
+    float decoded[S::kBlock];
+    DecodeWord<S>(planes.words[row * planes.blocks_per_row + block], LevelAt<S>(planes, row, block),
+                  planes.scale, decoded);
+    const int64_t first = block * S::kBlock;
+    Elements<S, type>(decoded).Store(weights, row * planes.columns + first, planes.columns - first);
+  }
 }
 
 // A thread block a row: each thread sums its blocks in their order, then the threads' sums are

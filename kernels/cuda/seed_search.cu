@@ -4,6 +4,7 @@
 #include "kernels/cuda/carver.h"
 #include "kernels/cuda/cell_search_kernel.h"
 #include "kernels/cuda/launch_queue.h"
+#include "kernels/cuda/second_look_kernel.h"
 #include "kernels/cuda/seed_search.h"
 #include "kernels/cuda/seed_search_kernel.h"
 #include "kernels/cuda/tensor_search_kernel.h"
@@ -21,7 +22,7 @@ Workspace Carve(const codec::Profile& profile, int segments, int64_t count, Carv
   work.units = carver.Take<float>(count * profile.block);
   work.maxima = carver.Take<float>(count * segments);
   work.thresholds = carver.Take<float>(count);
-  work.top_seeds = carver.Take<uint32_t>(count);
+  work.top_seeds = carver.Take<uint32_t>(kFinish.tops * count);
   work.first_error = carver.Take<ErrorBits>(count);
   work.first_code = carver.Take<CodeWord>(count);
   work.least_error = carver.Take<ErrorBits>(count);
@@ -32,6 +33,8 @@ Workspace Carve(const codec::Profile& profile, int segments, int64_t count, Carv
   work.queue_seed = carver.Take<uint32_t>(capacity);
   work.queue_error = carver.Take<ErrorBits>(capacity);
   work.queue_code = carver.Take<CodeWord>(capacity);
+  work.queue_scores = carver.Take<float>(capacity);
+  work.tops = carver.Take<unsigned long long>(count);
   work.hard_blocks = carver.Take<uint32_t>(count);
   work.counters = carver.Take<uint32_t>(2);
   return work;
@@ -64,13 +67,10 @@ CellWork CarveCells(const codec::Profile& profile, int64_t count, Carver& carver
   return work;
 }
 
-TensorWork CarveTensor(const codec::Profile& profile, int64_t count, int64_t queue_capacity,
-                       Carver& carver) {
+TensorWork CarveTensor(const codec::Profile& profile, int64_t count, Carver& carver) {
   TensorWork work;
   work.features = carver.Take<uint32_t>(count * 8 * TensorSteps(profile.block));
   work.marks = carver.Take<uint32_t>(count);
-  work.tops = carver.Take<unsigned long long>(count);
-  work.queue_scores = carver.Take<float>(queue_capacity);
   return work;
 }
 
@@ -87,22 +87,32 @@ cudaError_t QueueNaive(const TableView& tables, const SearchTask& task, CodeWord
 struct Shapes {
   static constexpr int kThreads = kFinish.threads;
   static constexpr int kWarps = kThreads / kWarpSize;
-  LaunchShape thread_a_block, warp_a_block, collect, queue, hard;
+  LaunchShape thread_a_block, warp_a_block, collect, queue;
 
   Shapes(int64_t count, const SearchPlan& plan)
       : thread_a_block{CeilDivide(count, kThreads), 1, kThreads},
         warp_a_block{CeilDivide(count, kWarps), 1, kThreads},
         collect{warp_a_block.grid_x, 1, kThreads, kWarps * kFinish.survivors * sizeof(uint32_t)},
-        queue{plan.wide, 1, kThreads},
-        hard{plan.hard, 1, kFinish.hard_threads, sizeof(HardShared)} {}
+        queue{plan.wide, 1, kThreads} {}
 };
+
+// Drops most of a queue's entries.
+template <class S>
+void LookAgain(LaunchQueue& queue, const TableView& tables, const SearchTask& task,
+               const Shapes& shapes, const Workspace& work) {
+  queue.Then(RescoreKernel<S>, shapes.queue, tables, task.count, work)
+      .Then(AgainKernel<S>, shapes.thread_a_block, tables, task, work)
+      .Then(FilterKernel<S>, shapes.queue, work);
+}
 
 // From the queue and the hard blocks to codes.
 template <class S>
 LaunchQueue& Finish(LaunchQueue& queue, const TableView& tables, const SearchTask& task,
-                    const Shapes& shapes, const Workspace& work, CodeWord* codes) {
+                    const SearchPlan& plan, const Shapes& shapes, const Workspace& work,
+                    CodeWord* codes) {
+  const LaunchShape hard{plan.hard, 1, kFinish.hard_threads, sizeof(HardShared<S>)};
   return queue.Then(EvaluateKernel<S>, shapes.queue, tables, task, work)
-      .Then(HardKernel<S>, shapes.hard, tables, task, work)
+      .Then(HardKernel<S>, hard, tables, task, work)
       .Then(ReduceKernel<S>, shapes.queue, work)
       .Then(ResolveKernel<S>, shapes.thread_a_block, task.count, work, codes);
 }
@@ -119,7 +129,7 @@ cudaError_t QueueSliding(const TableView& tables, const SearchTask& task, const 
       .Then(TopKernel<S>, shapes.warp_a_block, tables, task.count, work)
       .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(CollectKernel<S>, shapes.collect, tables, task.count, work);
-  return Finish<S>(queue, tables, task, shapes, work, codes).error();
+  return Finish<S>(queue, tables, task, plan, shapes, work, codes).error();
 }
 
 template <class S>
@@ -146,7 +156,8 @@ cudaError_t QueueCells(const TableView& tables, const SearchTask& task, const Se
       .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(NeedKernel<S>, shapes.thread_a_block, tables, task, work, cell_work)
       .Then(CellCollectKernel<S>, visit, tables, task.count, work, cell_work);
-  return Finish<S>(queue, tables, task, shapes, work, codes).error();
+  LookAgain<S>(queue, tables, task, shapes, work);
+  return Finish<S>(queue, tables, task, plan, shapes, work, codes).error();
 }
 
 template <class S, int kTiles>
@@ -157,28 +168,26 @@ cudaError_t QueueTensor(const TableView& tables, const SearchTask& task, const S
   const LaunchShape scan{plan.scan_columns, plan.scan_parts, kScan.threads, ScanSharedBytes<S>()};
   const int columns = CeilDivide(task.count, kTensorTuning.warps * 8 * kTiles);
   const LaunchShape product{columns, kTensorTuning.parts, kTensorTuning.warps * kWarpSize,
-                            TensorSharedBytes<S>()};
+                            sizeof(TensorShared<S>)};
+  static_assert(sizeof(TensorShared<S>) <= 48 << 10);
   TableView sample = tables;
   sample.plain_segments = std::min(tables.plain_segments, kTensorTuning.sample_segments);
   sample.ill_segments = 0;
   LaunchQueue queue(stream);
   queue.Then([&] { return cudaMemsetAsync(work.counters, 0, 2 * sizeof(uint32_t), stream); })
-      .Then([&] {
-        return cudaMemsetAsync(tensor.tops, 0,
-                               static_cast<size_t>(task.count) * sizeof *tensor.tops, stream);
-      })
       .Then(ScaleKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(ScanKernel<S>, scan, sample, task.count, work)
       .Then(TopKernel<S>, shapes.warp_a_block, sample, task.count, work)
       .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
       .Then(FeatureKernel<S>, shapes.thread_a_block, tables, task, work, tensor)
-      .Then(TensorKernel<S, kTiles>, product, tables, task.count, work, tensor)
-      .Then(RescoreKernel<S>, shapes.queue, tables, task.count, work, tensor)
-      .Then(PickKernel<S>, shapes.thread_a_block, task.count, work, tensor)
-      .Then(FirstKernel<S>, shapes.thread_a_block, tables, task, work)
-      .Then(FilterKernel<S>, shapes.queue, work, tensor);
-  return Finish<S>(queue, tables, task, shapes, work, codes).error();
+      .Then(TensorKernel<S, kTiles>, product, tables, task.count, work, tensor);
+  LookAgain<S>(queue, tables, task, shapes, work);
+  return Finish<S>(queue, tables, task, plan, shapes, work, codes).error();
 }
+
+// Whether a search without cells is one by tensor cores. At 4.5bit they leave 20 to 150 survivors a
+// block, more than the queue has room for.
+bool TensorsNext(const codec::Profile& profile) { return profile.name != codec::k4_5bit.name; }
 
 }  // namespace
 
@@ -186,7 +195,7 @@ size_t SearchScratchBytes(const codec::Profile& profile, int64_t count) {
   Carver counter(nullptr);
   Carve(profile, kMostSegments, count, counter);
   CarveCells(profile, count, counter);
-  CarveTensor(profile, count, QueueCapacity(count), counter);
+  CarveTensor(profile, count, counter);
   return counter.used();
 }
 
@@ -202,7 +211,7 @@ cudaError_t QueueSearch(SearchMethod method, const codec::Profile& profile, cons
   work.queue_capacity =
       static_cast<uint32_t>(std::min<int64_t>(work.queue_capacity, plan.queue_limit));
   const CellWork cell_work = CarveCells(profile, task.count, carver);
-  const TensorWork tensor = CarveTensor(profile, task.count, QueueCapacity(task.count), carver);
+  const TensorWork tensor = CarveTensor(profile, task.count, carver);
   return codec::WithShape(profile, [&](auto shape) {
     using S = decltype(shape);
     if constexpr (HasCells<S>()) {
@@ -211,7 +220,8 @@ cudaError_t QueueSearch(SearchMethod method, const codec::Profile& profile, cons
         return QueueCells<S>(tables, task, plan, work, cell_work, codes, stream);
       }
     }
-    if (method == SearchMethod::kTensor) {
+    if (method == SearchMethod::kTensor ||
+        (method == SearchMethod::kCells && TensorsNext(profile))) {
       // A few blocks do not fill the tiles of a warp.
       return task.count <= kTensorTuning.warps * 8
                  ? QueueTensor<S, 1>(tables, task, plan, work, tensor, codes, stream)

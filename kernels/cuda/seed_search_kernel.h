@@ -5,15 +5,16 @@
 //
 // * ScanKernel: the largest score of each segment of seeds, for every block; where the time goes.
 //
-// * TopKernel, a warp a block: the seed with the largest score.
+// * TopKernel, a warp a block: of each of kFinish.tops parts of the segments the seed with the
+//   largest score. The best-scored seed alone sometimes has no good code.
 //
-// * FirstKernel: evaluates that seed; the error to beat, and the score that is needed for it.
+// * FirstKernel: evaluates them; the error to beat, and the score that is needed for it.
 //
 // * CollectKernel, a warp a block: seeds with such scores go to the queue; too many: a hard block.
 //
 // * EvaluateKernel, a thread an entry of the queue.
 //
-// * HardKernel, a thread block a hard block: every seed is asked.
+// * HardKernel, a thread block a few hard blocks: every seed is scored; what can matter is asked.
 //
 // * ReduceKernel, ResolveKernel: the least error, then the least code among its owners.
 #pragma once
@@ -25,6 +26,7 @@
 #include "kernels/codec/seed_search.h"
 #include "kernels/codec/shape.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/events.h"
 #include "kernels/cuda/search_tables.h"
 #include "kernels/cuda/seed_search.h"
 #include "kernels/cuda/seed_search_tile.h"
@@ -38,10 +40,10 @@ inline constexpr uint32_t kNone = 0xFFFFFFFFu;  // no block, no seed
 
 // Device memory of a search.
 struct Workspace {
-  float* units;            // [C][count]
-  float* maxima;           // [segments][count]
-  float* thresholds;       // [count]; infinite: nothing can beat the first candidate
-  uint32_t* top_seeds;     // [count]
+  float* units;         // [C][count]
+  float* maxima;        // [segments][count]
+  float* thresholds;    // [count]; infinite: nothing can beat the first candidate
+  uint32_t* top_seeds;  // [kFinish.tops][count]: with large scores, the first the largest; 0: none
   ErrorBits* first_error;  // [count]: what FirstKernel, or HardKernel, found
   CodeWord* first_code;
   ErrorBits* least_error;  // [count]: over the first candidate and the queue
@@ -50,8 +52,10 @@ struct Workspace {
   uint32_t* queue_seed;
   ErrorBits* queue_error;
   CodeWord* queue_code;
-  uint32_t* hard_blocks;  // [count]
-  uint32_t* counters;     // entries in the queue (may exceed its capacity), hard blocks
+  float* queue_scores;       // of the second look (second_look_kernel.h)
+  unsigned long long* tops;  // [count]: its best score's bits, the seed; 0: none
+  uint32_t* hard_blocks;     // [count]
+  uint32_t* counters;        // entries in the queue (may exceed its capacity), hard blocks
   uint32_t queue_capacity;
 
   __device__ uint32_t* queue_size() const { return counters; }
@@ -79,17 +83,6 @@ __device__ inline void MarkHard(const Workspace& work, uint32_t* marks, uint32_t
 template <class S>
 __device__ inline codec::BlockTask TaskAt(const SearchTask& task, int64_t block) {
   return codec::MakeTask(S::profile(), task.blocks + block * S::kBlock);
-}
-
-// A place in the queue for an entry of `block`; kNone: it is full, and the block a hard one. Looks
-// before it counts, so that the counter stays far from its end however many seeds matter.
-__device__ inline uint32_t TakeEntry(const Workspace& work, uint32_t* marks, uint32_t block) {
-  if (*static_cast<volatile uint32_t*>(work.queue_size()) < work.queue_capacity) {
-    const uint32_t place = atomicAdd(work.queue_size(), 1u);
-    if (place < work.queue_capacity) return place;
-  }
-  MarkHard(work, marks, block);
-  return kNone;
 }
 
 // The shared routine with the seed's factors from the table.
@@ -144,6 +137,7 @@ __global__ void ScaleKernel(TableView tables, SearchTask task, Workspace work) {
   for (int c = 0; c < S::kBlock; ++c) {
     work.units[c * task.count + index] = static_cast<float>(double{block.weights[c]} * scale);
   }
+  work.tops[index] = 0;
 }
 
 // Shared memory of a scan: one segment's records.
@@ -240,6 +234,7 @@ __device__ inline void LoadUnit(const Workspace& work, int64_t count, int64_t bl
 
 template <class S>
 __global__ void TopKernel(TableView tables, int64_t count, Workspace work) {
+  constexpr int kTops = kFinish.tops;
   const int64_t block = int64_t{blockIdx.x} * (blockDim.x / kWarpSize) + WarpOfBlock();
   if (block >= count) return;  // the whole warp
   Peak peak{-1, 0};
@@ -247,19 +242,30 @@ __global__ void TopKernel(TableView tables, int64_t count, Workspace work) {
     const float largest = work.maxima[segment * count + block];
     if (largest > peak.score) peak = {largest, segment};
   }
-  const int segment = WarpPeak(peak).place;
+  const int group = Lane() % kTops;
+  const int segment = WarpPeak<kTops>(peak).place;
   float unit[S::kBlock];
   LoadUnit<S>(work, count, block, unit);
   Peak best{-1, 0};
-  for (int i = Lane(); i < SegmentLength(tables, segment); i += kWarpSize) {
+  for (int i = Lane() / kTops; i < SegmentLength(tables, segment); i += kWarpSize / kTops) {
     const float score =
         SeedAt(tables, segment, i) == 0
             ? -1.0f
             : ScoreAt<S>(tables, unit, segment, i, kScan.segment, kScan.ill_segment);
     if (score > best.score) best = {score, i};
   }
-  best = WarpPeak(best);
-  if (Lane() == 0) work.top_seeds[block] = SeedAt(tables, segment, best.place);
+  best = WarpPeak<kTops>(best);
+  const int first = WarpPeak({best.score, group}).place;
+  if (Lane() >= kTops) return;
+  const int place = (group - first + kTops) % kTops;
+  work.top_seeds[place * count + block] = SeedAt(tables, segment, best.place);
+}
+
+// No seed with a smaller score has a code with an error of `error` or less.
+__device__ inline float ScoreNeeded(const TableView& tables, const codec::BlockTask& block,
+                                    double error) {
+  const double budget = codec::ErrorBudget(block.squared_norm, error) / block.squared_norm;
+  return static_cast<float>(1 - budget) - tables.margin;
 }
 
 template <class S>
@@ -269,19 +275,28 @@ __global__ void FirstKernel(TableView tables, SearchTask task, Workspace work) {
   const codec::BlockTask block = TaskAt<S>(task, index);
   codec::Candidate best = codec::InitialCandidate(task.fit, block);
   float threshold = HUGE_VALF;
-  if (!(block.squared_norm > 0)) {
-    // All seeds give a zero block the same: the first one wins.
-    Evaluate<S>(tables, task, block, 1, best);
-  } else if (task.fit != codec::Fit::kOptimal ||
-             !codec::IsOutOfReach(S::profile(), block, task.levels)) {
-    Evaluate<S>(tables, task, block, work.top_seeds[index], best);
-    const double budget = codec::ErrorBudget(block.squared_norm, best.error) / block.squared_norm;
-    threshold = static_cast<float>(1 - budget) - tables.margin;
+  const bool zero = !(block.squared_norm > 0);
+  if (zero || task.fit != codec::Fit::kOptimal ||
+      !codec::IsOutOfReach(S::profile(), block, task.levels)) {
+    for (int k = 0; k < kFinish.tops; ++k) {
+      // All seeds give a zero block the same: the first one wins.
+      const uint32_t seed = zero ? uint32_t{k == 0} : work.top_seeds[k * task.count + index];
+      if (seed != 0) Evaluate<S>(tables, task, block, seed, best);
+    }
+    if (!zero) threshold = ScoreNeeded(tables, block, best.error);
   }
   work.thresholds[index] = threshold;
   work.first_error[index] = work.least_error[index] = BitsOf(best.error);
   work.first_code[index] = MakeCodeWord(best.seed, best.remainder);
   work.least_code[index] = MakeCodeWord(kNone, kNone);
+}
+
+// Whether FirstKernel has evaluated a seed for a block.
+__device__ inline bool IsTop(const Workspace& work, int64_t count, int64_t block, uint32_t seed) {
+  for (int k = 0; k < kFinish.tops; ++k) {
+    if (work.top_seeds[k * count + block] == seed) return true;
+  }
+  return false;
 }
 
 // How many segments have a score of at least the threshold.
@@ -297,12 +312,11 @@ __device__ inline int SegmentsAbove(const TableView& tables, const Workspace& wo
   return above;
 }
 
-// Lists the seeds of a block with scores of at least the threshold but for `known`; returns their
-// number, which may exceed kFinish.survivors.
+// Lists the seeds of a block with scores of at least the threshold but for the top seeds; returns
+// their number, which may exceed kFinish.survivors.
 template <class S>
 __device__ inline int ListSurvivors(const TableView& tables, const Workspace& work, int64_t count,
-                                    int64_t block, float threshold, uint32_t known,
-                                    uint32_t* survivors) {
+                                    int64_t block, float threshold, uint32_t* survivors) {
   float unit[S::kBlock];
   LoadUnit<S>(work, count, block, unit);
   int found = 0;
@@ -315,8 +329,9 @@ __device__ inline int ListSurvivors(const TableView& tables, const Workspace& wo
       for (int i = Lane(); i < SegmentLength(tables, segment); i += kWarpSize) {
         const uint32_t seed = SeedAt(tables, segment, i);
         const bool keep =
-            seed != 0 && seed != known &&
-            ScoreAt<S>(tables, unit, segment, i, kScan.segment, kScan.ill_segment) >= threshold;
+            seed != 0 &&
+            ScoreAt<S>(tables, unit, segment, i, kScan.segment, kScan.ill_segment) >= threshold &&
+            !IsTop(work, count, block, seed);
         found = WarpAppend(survivors, found, kFinish.survivors, keep, seed);
       }
     }
@@ -351,8 +366,7 @@ __global__ void CollectKernel(TableView tables, int64_t count, Workspace work) {
   bool hard = !(threshold > 0) ||
               SegmentsAbove(tables, work, count, block, threshold) > kFinish.hard_segments;
   if (!hard) {
-    const int found =
-        ListSurvivors<S>(tables, work, count, block, threshold, work.top_seeds[block], survivors);
+    const int found = ListSurvivors<S>(tables, work, count, block, threshold, survivors);
     __syncwarp();
     hard =
         found > kFinish.survivors || !Enqueue(work, static_cast<uint32_t>(block), survivors, found);
@@ -367,7 +381,9 @@ __global__ void EvaluateKernel(TableView tables, SearchTask task, Workspace work
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = GlobalThread(); i < work.queue_end(); i += step) {
     const uint32_t block = work.queue_block[i];
+    Count(Event::kQueued);
     if (block == kNone) continue;
+    Count(Event::kEvaluated);
     const CodeWord first = work.first_code[block];
     codec::Candidate best{ErrorOf(work.first_error[block]), SeedOf(first), RemainderOf(first)};
     Evaluate<S>(tables, task, TaskAt<S>(task, block), work.queue_seed[i], best);
@@ -377,61 +393,126 @@ __global__ void EvaluateKernel(TableView tables, SearchTask task, Workspace work
   }
 }
 
-// What the threads of a thread block share for a hard block.
+// What the threads of a thread block share for the hard blocks that it has in hand, each in a
+// place.
+template <class S>
 struct HardShared {
-  ErrorBits least;
-  Found found[kFinish.hard_threads / kWarpSize];
+  static constexpr int kPlaces = kFinish.hard_together;
+  static constexpr int kEntries = kFinish.hard_seeds * kPlaces + kFinish.hard_threads;
+  float units[kPlaces][S::kBlock];
+  float thresholds[kPlaces];
+  uint32_t blocks[kPlaces];
+  uint32_t found;
+  double reaches[kPlaces];  // of |A q|: seeds beyond have no code that improves on the zero code
+  ErrorBits least[kPlaces], before[kPlaces];
+  CodeWord codes[kPlaces];     // of those that have the least error, the least
+  uint32_t entries[kEntries];  // place << 16 | seed
 };
 
-// The seeds threadIdx.x + 1, + blockDim.x, ..: the best of them, and of the first candidate. Errors
-// that others have reached make the search short; their codes are unknown here, so they stand for
-// the last in order.
+// Thread `place`: puts a hard block there.
 template <class S>
-__device__ inline codec::Candidate AskManySeeds(const TableView& tables, const SearchTask& task,
-                                                const codec::BlockTask& block,
-                                                codec::Candidate best, HardShared& shared) {
+__device__ inline void TakeHard(const TableView& tables, const SearchTask& task,
+                                const Workspace& work, uint32_t index, HardShared<S>& shared) {
+  const uint32_t place = threadIdx.x;
+  const codec::BlockTask block = TaskAt<S>(task, index);
   double lowest = task.levels.scale[0];
   for (const float level : task.levels.scale) lowest = fmin(lowest, double{level});
+  LoadUnit<S>(work, task.count, index, shared.units[place]);
+  shared.thresholds[place] = ScoreNeeded(tables, block, ErrorOf(work.first_error[index]));
+  shared.blocks[place] = index;
   // A code D improves on the zero code only if |D| <= 2 |w|; in units of the lowest level.
-  const double reach = task.fit == codec::Fit::kOptimal
-                           ? 2 * sqrt(block.squared_norm) / lowest * (1 + 0x1p-20)
-                           : HUGE_VAL;
-  for (uint32_t seed = threadIdx.x + 1; seed <= S::profile().seed_count(); seed += blockDim.x) {
-    if (tables.shortest[seed] > reach) continue;
-    const double least = ErrorOf(*static_cast<volatile ErrorBits*>(&shared.least));
-    if (least < best.error) best = {least, kNone, kNone};
-    const double before = best.error;
-    Evaluate<S>(tables, task, block, seed, best);
-    if (best.error < before) atomicMin(&shared.least, BitsOf(best.error));
+  shared.reaches[place] = task.fit == codec::Fit::kOptimal
+                              ? 2 * sqrt(block.squared_norm) / lowest * (1 + 0x1p-20)
+                              : HUGE_VAL;
+  shared.least[place] = work.first_error[index];
+  shared.codes[place] = work.first_code[index];
+  Count(Event::kHard);
+}
+
+// Lists which of kFinish.hard_seeds seeds can matter to which blocks.
+template <class S>
+__device__ inline void ListHard(const TableView& tables, uint32_t first, uint32_t blocks,
+                                HardShared<S>& shared) {
+  for (uint32_t i = threadIdx.x; i < kFinish.hard_seeds; i += blockDim.x) {
+    const uint32_t seed = first + i;
+    if (seed == 0) continue;
+    const SeedBasis<S> basis(tables, seed);
+    for (uint32_t place = 0; place < blocks; ++place) {
+      Count(Event::kHardScore);
+      if (basis.Score(shared.units[place]) < shared.thresholds[place]) continue;
+      if (tables.shortest[seed] > shared.reaches[place]) continue;
+      shared.entries[atomicAdd(&shared.found, 1u)] = place << 16 | seed;
+    }
   }
-  return best;
+}
+
+// Evaluates `found` entries, the threads one each at a time. Errors that others have reached make a
+// search short; their codes are unknown there, so they stand for the last in order.
+template <class S>
+__device__ inline void AskHard(const TableView& tables, const SearchTask& task, uint32_t found,
+                               uint32_t blocks, HardShared<S>& shared) {
+  const uint32_t mine = threadIdx.x;
+  if (mine < blocks) shared.before[mine] = shared.least[mine];
+  for (uint32_t base = 0; base < found; base += blockDim.x) {
+    __syncthreads();
+    codec::Candidate best{0, kNone, kNone};
+    uint32_t place = 0;
+    if (base + mine < found) {
+      const uint32_t entry = shared.entries[base + mine];
+      place = entry >> 16;
+      best.error = ErrorOf(*static_cast<volatile ErrorBits*>(&shared.least[place]));
+      Evaluate<S>(tables, task, TaskAt<S>(task, shared.blocks[place]), entry & 0xFFFF, best);
+      if (best.seed != kNone) atomicMin(&shared.least[place], BitsOf(best.error));
+      Count(Event::kHardSeed);
+    }
+    __syncthreads();
+    if (mine < blocks && shared.least[mine] < shared.before[mine]) {
+      shared.before[mine] = shared.least[mine];
+      shared.codes[mine] = MakeCodeWord(kNone, kNone);
+    }
+    __syncthreads();
+    if (best.seed != kNone && BitsOf(best.error) == shared.least[place]) {
+      atomicMin(&shared.codes[place], MakeCodeWord(best.seed, best.remainder));
+    }
+  }
+  if (mine < blocks) {
+    shared.thresholds[mine] =
+        ScoreNeeded(tables, TaskAt<S>(task, shared.blocks[mine]), ErrorOf(shared.least[mine]));
+  }
 }
 
 template <class S>
 __global__ void __launch_bounds__(kFinish.hard_threads, 2)
     HardKernel(TableView tables, SearchTask task, Workspace work) {
-  HardShared& shared = SharedMemory<HardShared>();
-  for (uint32_t i = blockIdx.x; i < *work.hard_count(); i += gridDim.x) {
-    const uint32_t index = work.hard_blocks[i];
-    const CodeWord first = work.first_code[index];
-    if (threadIdx.x == 0) shared.least = work.first_error[index];
+  static_assert((1 << 16) % kFinish.hard_seeds == 0);
+  auto& shared = SharedMemory<HardShared<S>>();
+  const uint32_t count = *work.hard_count();
+  // As many at a time as it takes to have work for every thread block, or as there are places.
+  const uint32_t wanted = (count + gridDim.x - 1) / gridDim.x;
+  const uint32_t together =
+      wanted < HardShared<S>::kPlaces ? wanted : uint32_t{HardShared<S>::kPlaces};
+  for (uint32_t i = blockIdx.x * together; i < count; i += gridDim.x * together) {
+    const uint32_t blocks = count - i < together ? count - i : together;
+    if (threadIdx.x < blocks) {
+      TakeHard<S>(tables, task, work, work.hard_blocks[i + threadIdx.x], shared);
+    }
+    if (threadIdx.x == 0) shared.found = 0;
     __syncthreads();
-    const codec::Candidate best = AskManySeeds<S>(
-        tables, task, TaskAt<S>(task, index),
-        {ErrorOf(work.first_error[index]), SeedOf(first), RemainderOf(first)}, shared);
-    const Found least = WarpLeast({BitsOf(best.error), MakeCodeWord(best.seed, best.remainder)});
-    if (Lane() == 0) shared.found[WarpOfBlock()] = least;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      Found found = shared.found[0];
-      for (int w = 1; w < kFinish.hard_threads / kWarpSize; ++w) {
-        const Found other = shared.found[w];
-        if (other.error < found.error || (other.error == found.error && other.code < found.code)) {
-          found = other;
-        }
-      }
-      work.first_error[index] = work.least_error[index] = found.error;
-      work.first_code[index] = found.code;
+    for (uint32_t first = 0; first < 1u << 16; first += kFinish.hard_seeds) {
+      ListHard<S>(tables, first, blocks, shared);
+      __syncthreads();
+      const uint32_t found = shared.found;
+      const bool last = first + kFinish.hard_seeds == 1u << 16;
+      __syncthreads();
+      if (found < blockDim.x && !last) continue;  // a few more for idle threads
+      AskHard<S>(tables, task, found, blocks, shared);
+      if (threadIdx.x == 0) shared.found = 0;
+      __syncthreads();
+    }
+    if (threadIdx.x < blocks) {
+      const uint32_t index = shared.blocks[threadIdx.x];
+      work.first_error[index] = work.least_error[index] = shared.least[threadIdx.x];
+      work.first_code[index] = shared.codes[threadIdx.x];
     }
     __syncthreads();
   }

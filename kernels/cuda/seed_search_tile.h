@@ -129,4 +129,25 @@ __device__ inline float ScoreAt(const TableView& tables, const float* weights, i
   return score;
 }
 
+// A seed's basis in registers.
+template <class S>
+struct SeedBasis {
+  LoadedFloats<S::kBlock * S::kRank> q;  // [P][C]
+
+  __device__ SeedBasis(const TableView& tables, uint32_t seed)
+      : q(tables.bases + int64_t{seed} * S::kBlock * S::kRank) {}
+  // |Q^T w|^2 of a unit-norm block, `unit` as in Workspace.
+  __device__ float Score(const float* unit) const {
+    float score = 0;
+    SEEDLM_UNROLL
+    for (int p = 0; p < S::kRank; ++p) {
+      float z = q.at[p * S::kBlock] * unit[0];
+      SEEDLM_UNROLL
+      for (int c = 1; c < S::kBlock; ++c) z = MulAdd(q.at[p * S::kBlock + c], unit[c], z);
+      score = MulAdd(z, z, score);
+    }
+    return score;
+  }
+};
+
 }  // namespace seedlm::cuda

@@ -16,10 +16,12 @@ struct Peak {
   int place;
 };
 
-// The largest score; of equals the least place.
+// The largest score; of equals the least place. Of `groups` of lanes, a power of two, each its own:
+// lane % groups.
+template <int groups = 1>
 __device__ inline Peak WarpPeak(Peak peak) {
   SEEDLM_UNROLL
-  for (int step = kWarpSize / 2; step > 0; step /= 2) {
+  for (int step = kWarpSize / 2; step >= groups; step /= 2) {
     const Peak other{__shfl_xor_sync(kWholeWarp, peak.score, step),
                      __shfl_xor_sync(kWholeWarp, peak.place, step)};
     if (other.score > peak.score || (other.score == peak.score && other.place < peak.place)) {

@@ -3,9 +3,7 @@
 //   ScanKernel, TopKernel, FirstKernel   an eighth of the seeds, for a first threshold
 //   FeatureKernel     a thread a block: x x^T and the threshold in float16
 //   TensorKernel      all seeds against all blocks; what has a clear sign bit goes to the queue
-//   RescoreKernel     a thread an entry: its score in float32
-//   PickKernel        a thread a block: the best of them is evaluated next, by FirstKernel
-//   FilterKernel      a thread an entry: drops what can no longer matter
+//   RescoreKernel, AgainKernel, FilterKernel   a second look at the queue
 //
 // 2 * 16 * TensorSteps operations a pair: 96 for C = 8, so that an H200 (9.9e14 a second in
 // float16) searches at most 1.6e8 blocks/s, 9.4e7 for C = 12; the sample bounds it to 2.4e8 (C =
@@ -15,18 +13,16 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/cuda/cell_search_kernel.h"
 #include "kernels/cuda/seed_search_kernel.h"
+#include "kernels/cuda/survivor_list.h"
 #include "kernels/cuda/tensor_tile.h"
 
 namespace seedlm::cuda {
 
 // Device memory of one search, beside its Workspace.
 struct TensorWork {
-  uint32_t* features;        // [count][TensorSteps * 8]: pairs of float16
-  uint32_t* marks;           // [count]: whether the block is among the hard ones
-  unsigned long long* tops;  // [count]: the best score's bits, its seed
-  float* queue_scores;       // [queue_capacity]
+  uint32_t* features;  // [count][TensorSteps * 8]: pairs of float16
+  uint32_t* marks;     // [count]: whether the block is among the hard ones
 };
 
 // float16 of `value`; adds `places` times the squared rounding error to `error`.
@@ -102,28 +98,31 @@ __device__ inline FragmentB LoadFeatures(const TensorWork& tensor, int64_t count
   return b;
 }
 
-// Puts the pairs of a product with a clear sign bit into the queue.
+// What a thread block shares: fragments of seeds, and who has survived.
+template <class S>
+struct TensorShared {
+  static constexpr int kFragments =
+      kTensorTuning.SeedTiles(S::kBlock) * TensorSteps(S::kBlock) * kWarpSize;
+  FragmentA fragments[kFragments];
+  SurvivorList<kTensorTuning.survivors> list;
+};
+
+// Lists the pairs of a product with a clear sign bit. Where the list is full, they go to the queue
+// one by one. `local`: the product's first block within the thread block, whose own first is
+// `group`.
 template <class S>
 __device__ inline void PushSurvivors(const Workspace& work, const TensorWork& tensor,
-                                     const FragmentD& d, uint32_t first_seed, int64_t first_block) {
+                                     const FragmentD& d, uint32_t first_seed, uint32_t local,
+                                     uint32_t group, TensorShared<S>& shared) {
   const uint32_t g = static_cast<uint32_t>(Lane()) / 4;
-  const int t = Lane() % 4;
+  const uint32_t t = static_cast<uint32_t>(Lane()) % 4;
   SEEDLM_UNROLL
-  for (int i = 0; i < 4; ++i) {
+  for (uint32_t i = 0; i < 4; ++i) {
     if (__float_as_uint(d.at[i]) >> 31 != 0) continue;
-    const uint32_t block = static_cast<uint32_t>(first_block + 2 * t + i % 2);
-    const uint32_t place = TakeEntry(work, tensor.marks, block);
-    if (place == kNone) continue;
-    work.queue_block[place] = block;
-    work.queue_seed[place] = first_seed + g + 8 * static_cast<uint32_t>(i / 2);
+    const uint32_t block = local + 2 * t + i % 2;
+    const uint32_t seed = first_seed + g + 8 * (i / 2);
+    if (!shared.list.Push(block, seed)) PushEntry(work, tensor.marks, group + block, seed);
   }
-}
-
-template <class S>
-constexpr size_t TensorSharedBytes() {
-  return static_cast<size_t>(kTensorTuning.SeedTiles(S::kBlock) * TensorSteps(S::kBlock) *
-                             kWarpSize) *
-         sizeof(FragmentA);
 }
 
 // Grid (columns of blocks, parts of the seeds).
@@ -133,10 +132,13 @@ __global__ void __launch_bounds__(kTensorTuning.warps* kWarpSize, 2)
   constexpr int kSteps = TensorSteps(S::kBlock);
   constexpr int kSeedTiles = kTensorTuning.SeedTiles(S::kBlock);
   constexpr int kChunks = (1 << 16) / 16 / kSeedTiles;
-  constexpr int kFloats = kSeedTiles * kSteps * kWarpSize * 4;
-  float* shared = &SharedMemory<float>();
-  const int64_t first = (int64_t{blockIdx.x} * kTensorTuning.warps + WarpOfBlock()) *
-                        (8 * kTiles);  // block of the warp
+  constexpr int kFloats = TensorShared<S>::kFragments * 4;
+  auto& shared = SharedMemory<TensorShared<S>>();
+  if (threadIdx.x == 0) shared.list.Clear();
+  const int64_t group = int64_t{blockIdx.x} * (kTensorTuning.warps * 8 * kTiles);
+  const int local = WarpOfBlock() * (8 * kTiles);  // blocks of the warp begin there
+  const int64_t first = group + local;
+  const auto block_of = [&](uint32_t block) { return static_cast<uint32_t>(group) + block; };
   FragmentB b[kTiles][kSteps];
   SEEDLM_UNROLL
   for (int n = 0; n < kTiles; ++n) {
@@ -148,13 +150,15 @@ __global__ void __launch_bounds__(kTensorTuning.warps* kWarpSize, 2)
   for (int chunk = static_cast<int>(blockIdx.y); chunk < kChunks;
        chunk += static_cast<int>(gridDim.y)) {
     __syncthreads();
+    if (shared.list.found > kTensorTuning.survivors / 2) {
+      shared.list.Flush(work, tensor.marks, block_of);
+    }
     CopyToShared(reinterpret_cast<const float*>(tables.fragments) + int64_t{chunk} * kFloats,
-                 kFloats, shared);
+                 kFloats, reinterpret_cast<float*>(shared.fragments));
     __syncthreads();
-    if (first >= count) continue;  // the whole warp
-    for (int tile = 0; tile < kSeedTiles; ++tile) {
-      const auto* fragments =
-          reinterpret_cast<const FragmentA*>(shared) + tile * kSteps * kWarpSize;
+    // A warp without blocks waits for the others.
+    for (int tile = 0; tile < kSeedTiles && first < count; ++tile) {
+      const FragmentA* fragments = shared.fragments + tile * kSteps * kWarpSize;
       FragmentA a[kSteps];
       SEEDLM_UNROLL
       for (int s = 0; s < kSteps; ++s) a[s] = fragments[s * kWarpSize + Lane()];
@@ -171,47 +175,15 @@ __global__ void __launch_bounds__(kTensorTuning.warps* kWarpSize, 2)
       if (!__any_sync(kWholeWarp, signs >> 31 == 0)) continue;  // all are negative: none survives
       SEEDLM_UNROLL
       for (int n = 0; n < kTiles; ++n) {
-        PushSurvivors<S>(work, tensor, d[n],
-                         static_cast<uint32_t>((chunk * kSeedTiles + tile) * 16), first + 8 * n);
+        PushSurvivors<S>(
+            work, tensor, d[n], static_cast<uint32_t>((chunk * kSeedTiles + tile) * 16),
+            static_cast<uint32_t>(local + 8 * n), static_cast<uint32_t>(group), shared);
       }
       __syncwarp();  // the next products take the whole warp
     }
   }
-}
-
-template <class S>
-__global__ void RescoreKernel(TableView tables, int64_t count, Workspace work, TensorWork tensor) {
-  const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = GlobalThread(); i < work.queue_end(); i += step) {
-    const uint32_t block = work.queue_block[i];
-    const uint32_t seed = work.queue_seed[i];
-    float unit[S::kBlock];
-    LoadUnit<S>(work, count, block, unit);
-    const float score = SeedBasis<S>(tables, seed).Score(unit);
-    tensor.queue_scores[i] = score;
-    atomicMax(&tensor.tops[block],
-              static_cast<unsigned long long>(__float_as_uint(score)) << 32 | seed);
-  }
-}
-
-template <class S>
-__global__ void PickKernel(int64_t count, Workspace work, TensorWork tensor) {
-  const int64_t index = GlobalThread();
-  if (index >= count || tensor.tops[index] == 0) return;
-  work.top_seeds[index] = static_cast<uint32_t>(tensor.tops[index]);
-}
-
-// What FirstKernel has just evaluated is done as well.
-template <class S>
-__global__ void FilterKernel(Workspace work, TensorWork tensor) {
-  const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = GlobalThread(); i < work.queue_end(); i += step) {
-    const uint32_t block = work.queue_block[i];
-    if (tensor.queue_scores[i] < work.thresholds[block] ||
-        work.queue_seed[i] == work.top_seeds[block]) {
-      work.queue_block[i] = kNone;
-    }
-  }
+  __syncthreads();
+  shared.list.Flush(work, tensor.marks, block_of);
 }
 
 }  // namespace seedlm::cuda

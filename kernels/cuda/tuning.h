@@ -18,9 +18,10 @@ inline constexpr ScanTuning kScan;
 
 // The search through cells (cell_search_kernel.h).
 struct CellTuning {
-  int threads = 128;    // of a thread block that visits a cell
+  int threads = 128;    // of a thread block that visits a cell: kFinish.tops warps
   int blocks = 64;      // of a cell that are in shared memory together
   int top_seeds = 512;  // of a list, among which the first candidate is looked for
+  int survivors = 512;  // of a visit that are collected in shared memory
 };
 inline constexpr CellTuning kCellTuning;
 
@@ -29,9 +30,10 @@ struct TensorTuning {
   int warps = 4;             // of a thread block
   int sample_segments = 32;  // of the scan, whose best seed gives the first threshold: an eighth
   int parts = 16;            // into which the seeds are split where blocks alone are too few
+  int survivors = 1024;      // of a thread block that are collected in shared memory
   // Tiles of 8 weight blocks that a warp keeps in registers.
   static constexpr int Tiles(int block) { return block == 8 ? 8 : block == 12 ? 4 : 2; }
-  // Tiles of 16 seeds that are in shared memory together: at most 48 KB.
+  // Tiles of 16 seeds that are in shared memory together: with the survivors at most 48 KB.
   static constexpr int SeedTiles(int block) { return block == 16 ? 8 : 16; }
 };
 inline constexpr TensorTuning kTensorTuning;
@@ -39,7 +41,10 @@ inline constexpr TensorTuning kTensorTuning;
 // What follows the scan.
 struct FinishTuning {
   int threads = 128;
-  int hard_threads = 128;    // of a thread block that looks at all seeds for one weight block
+  int tops = 4;              // seeds with large scores that are evaluated first: a power of two
+  int hard_threads = 128;    // of a thread block that looks at all seeds for some weight blocks
+  int hard_together = 4;     // of them at a time, so that a seed is fetched once for all
+  int hard_seeds = 512;      // that are scored before those that matter are evaluated
   int survivors = 256;       // of a block that are collected; with more it is a hard block
   int hard_segments = 96;    // with more segments that may matter it is one, too
   int queue_per_block = 48;  // entries, on average

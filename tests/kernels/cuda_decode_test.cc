@@ -9,6 +9,8 @@
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/block_code.h"
 #include "kernels/codec/narrow.h"
+#include "kernels/codec/shape.h"
+#include "kernels/cuda/block_decoder.h"
 #include "kernels/cuda/decode.h"
 #include "tests/kernels/test_weights.h"
 
@@ -79,6 +81,31 @@ struct Stream {
   ~Stream() { cudaStreamDestroy(stream); }
   cudaStream_t stream = nullptr;
 };
+
+TEST_CASE("every seed decodes to the codec's bits", "[cuda][decode]") {
+  std::mt19937 bits(3);
+  std::vector<float> scale;
+  for (int i = 0; i < codec::kLevels; ++i) scale.push_back(std::ldexp(1.1f, i - 40));
+  for (const Profile& profile : codec::kProfiles) {
+    int wrong = 0;
+    for (uint32_t seed = 0; seed < 1u << 16; ++seed) {
+      // Some with the extreme coefficients.
+      const uint32_t word = seed | (seed % 16 == 0   ? 0x8888u
+                                    : seed % 16 == 1 ? 0x7777u
+                                                     : bits())
+                                       << 16;
+      const uint32_t level = bits() % codec::kLevels;
+      float expected[codec::kMaxBlock], got[codec::kMaxBlock];
+      codec::DecodeBlock(profile, codec::UnpackWord(profile, word, level), scale.data(), expected);
+      codec::WithShape(profile, [&](auto shape) {
+        DecodeWord<decltype(shape)>(word, level, scale.data(), got);
+      });
+      wrong += std::memcmp(got, expected, static_cast<size_t>(profile.block) * sizeof(float)) != 0;
+    }
+    CAPTURE(profile.name);
+    CHECK(wrong == 0);
+  }
+}
 
 TEST_CASE("decoded weights have the codec's bits", "[cuda][decode]") {
   const auto type = GENERATE(WeightType::kF32, WeightType::kF16, WeightType::kBF16);

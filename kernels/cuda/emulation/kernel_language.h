@@ -27,6 +27,10 @@ struct alignas(16) float4 {
   float x, y, z, w;
 };
 
+struct alignas(8) uint2 {
+  uint32_t x, y;
+};
+
 struct alignas(16) uint4 {
   uint32_t x, y, z, w;
 };
@@ -97,6 +101,9 @@ inline unsigned __reduce_max_sync(unsigned mask, unsigned value) {
 }
 
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+inline unsigned __funnelshift_r(unsigned low, unsigned high, int shift) {
+  return static_cast<unsigned>((uint64_t{high} << 32 | low) >> (shift & 31));
+}
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 // Compiled without contraction, so rounded twice where the device rounds once: what the kernels may
