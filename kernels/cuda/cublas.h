@@ -16,7 +16,8 @@ class Cublas {
   Cublas(const Cublas&) = delete;
   Cublas& operator=(const Cublas&) = delete;
 
-  // "" or why there is no cuBLAS: not installed, or no handle can be had. Products go to `stream`.
+  // "" or why there is no cuBLAS: none of its versions is installed and gives a handle. Products go
+  // to `stream`.
   std::string Open(cudaStream_t stream);
 
   // c = a b^T in float32 on the stream; a [rows][terms], b [columns][terms], c [columns][rows], all
@@ -36,6 +37,8 @@ class Cublas {
   };
 
  private:
+  std::string Start(const char* name, cudaStream_t stream);
+
   Api api_;
   void* handle_ = nullptr;
 };

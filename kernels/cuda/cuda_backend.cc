@@ -26,12 +26,13 @@ class CudaBackend : public backend::Backend {
       return absl::InvalidArgumentError(
           "fit 'nearest' rounds to powers of two: it needs the scale 'paper' or 'pow2'");
     }
+    DevicePool::Tried tried;
     for (;;) {
-      auto lease = pool_->Take(stop);
+      auto lease = pool_->Take(stop, tried);
       if (!lease.ok()) return lease.status();
       auto shard = lease->Encode(spec, weights, stop);
       if (shard.ok() || !IsDeviceFailure(shard.status())) return shard;
-      lease->TakeOut(shard.status());
+      lease->TakeOut(shard.status(), tried);
     }
   }
 

@@ -42,9 +42,9 @@ size_t TableBytes() {
   return bytes;
 }
 
-// Whether batches of the pool's size are searched through cells: those of 3bit are so many that a
-// batch has one block in each, and then the scan of all seeds is faster (README).
-bool UsesCells(const codec::Profile& profile) { return profile.block == codec::k4bit.block; }
+bool UsesCells(const codec::Profile& profile) {
+  return MethodFor(profile, SearchMethod::kCells) == SearchMethod::kCells;
+}
 
 size_t AllCellBytes() {
   size_t bytes = 0;
@@ -96,6 +96,11 @@ absl::StatusOr<DeviceTables> MakeTables(const codec::Profile& profile, bool with
 }
 
 }  // namespace
+
+SearchMethod MethodFor(const codec::Profile& profile, SearchMethod method) {
+  const bool few_cells = profile.block == codec::k4bit.block;
+  return method != SearchMethod::kCells || few_cells ? method : SearchMethod::kSliding;
+}
 
 struct DevicePool::Device {
   int index = 0;
@@ -182,22 +187,31 @@ absl::Status DevicePool::Add(int index) {
   return absl::OkStatus();
 }
 
-DevicePool::Device* DevicePool::LeastBusy() const {
+absl::Status DevicePool::Tried::Why(const Device* device) const {
+  for (const auto& [tried, why] : devices_) {
+    if (tried == device) return why;
+  }
+  return absl::OkStatus();
+}
+
+DevicePool::Device* DevicePool::LeastBusy(const Tried& tried) const {
   Device* best = nullptr;
   for (const auto& device : devices_) {
     if (!device->failed.ok() || device->in_use >= device->max_lanes) continue;
+    if (!tried.Why(device.get()).ok()) continue;
     if (best == nullptr || device->in_use < best->in_use) best = device.get();
   }
   return best;
 }
 
 // OK: there is one left.
-absl::Status DevicePool::AllFailed() const {
+absl::Status DevicePool::AllFailed(const Tried& tried) const {
   std::string reasons;
   for (const auto& device : devices_) {
-    if (device->failed.ok()) return absl::OkStatus();
+    const absl::Status why = device->failed.ok() ? tried.Why(device.get()) : device->failed;
+    if (why.ok()) return absl::OkStatus();
     absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", "device ", device->index, " (",
-                    device->name, "): ", device->failed.message());
+                    device->name, "): ", why.message());
   }
   return absl::UnavailableError(absl::StrCat("no CUDA device is left: ", reasons));
 }
@@ -209,16 +223,16 @@ absl::StatusOr<int> DevicePool::AnyDevice() const {
     if (!device->failed.ok()) continue;
     if (best == nullptr || device->in_use < best->in_use) best = device.get();
   }
-  if (best == nullptr) return AllFailed();
+  if (best == nullptr) return AllFailed({});
   return best->index;
 }
 
 absl::Status DevicePool::Health() const {
   const std::lock_guard lock(mutex_);
-  return AllFailed();
+  return AllFailed({});
 }
 
-absl::StatusOr<DevicePool::Lease> DevicePool::Take(std::stop_token stop) {
+absl::StatusOr<DevicePool::Lease> DevicePool::Take(std::stop_token stop, Tried& tried) {
   for (;;) {
     Device* device = nullptr;
     std::unique_ptr<DeviceLane> lane;
@@ -226,8 +240,8 @@ absl::StatusOr<DevicePool::Lease> DevicePool::Take(std::stop_token stop) {
       std::unique_lock lock(mutex_);
       absl::Status none_left;
       changed_.wait(lock, stop, [&] {
-        device = LeastBusy();
-        none_left = AllFailed();
+        device = LeastBusy(tried);
+        none_left = AllFailed(tried);
         return device != nullptr || !none_left.ok();
       });
       if (device == nullptr) {
@@ -249,13 +263,16 @@ absl::StatusOr<DevicePool::Lease> DevicePool::Take(std::stop_token stop) {
     }
     if (lane != nullptr && status.ok()) return Lease(*this, *device, std::move(lane));
 
-    // Memory that others have taken meanwhile: with fewer lanes the device goes on.
+    // Memory that others have taken meanwhile: with fewer lanes the device goes on, without any it
+    // waits for the next call.
     const std::lock_guard lock(mutex_);
     --device->in_use;
-    if (status.code() == absl::StatusCode::kResourceExhausted && device->made > 0) {
+    if (!absl::IsResourceExhausted(status)) {
+      device->failed = status;
+    } else if (device->made > 0) {
       device->max_lanes = device->made;
     } else {
-      device->failed = status;
+      tried.devices_.emplace_back(device, status);
     }
     changed_.notify_all();
   }
@@ -273,9 +290,13 @@ void DevicePool::GiveBack(Device& device, std::unique_ptr<DeviceLane> lane) {
   changed_.notify_all();
 }
 
-void DevicePool::TakeOut(Device& device, const absl::Status& why) {
+void DevicePool::TakeOut(Device& device, const absl::Status& why, Tried& tried) {
   const std::lock_guard lock(mutex_);
-  if (device.failed.ok()) device.failed = why;
+  if (absl::IsResourceExhausted(why)) {
+    tried.devices_.emplace_back(&device, why);
+  } else if (device.failed.ok()) {
+    device.failed = why;
+  }
   changed_.notify_all();
 }
 

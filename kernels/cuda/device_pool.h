@@ -26,6 +26,11 @@ struct PoolOptions {
   std::shared_ptr<search::IndexStore> index = nullptr;  // whose lists devices begin with
 };
 
+// How a pool searches where `method` is asked for and there is memory: the cells of 3bit are so
+// many that a batch of a pool's size has one block in each, and then the scan of all seeds is
+// faster (README).
+SearchMethod MethodFor(const codec::Profile& profile, SearchMethod method);
+
 // Thread-safe. Device memory: at most BytesPerDevice() on each device, whatever is encoded, and
 // what the driver needs for itself and the stacks of kernels.
 class DevicePool {
@@ -33,6 +38,15 @@ class DevicePool {
   struct Device;
 
  public:
+  // Devices that had no memory for a call; the next call asks them again. One for each call.
+  class Tried {
+   private:
+    friend class DevicePool;
+    absl::Status Why(const Device* device) const;  // OK: not tried
+
+    std::vector<std::pair<const Device*, absl::Status>> devices_;
+  };
+
   // A lane in use; goes back when destroyed. The calling thread's current device is the lane's.
   class Lease {
    public:
@@ -47,8 +61,8 @@ class DevicePool {
     absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
                                                  const backend::WeightRows& weights,
                                                  std::stop_token stop);
-    // The device is not used any more, for this reason.
-    void TakeOut(const absl::Status& why) { pool_->TakeOut(*device_, why); }
+    // The device is not used any more, for this reason; by this call, if it was out of memory.
+    void TakeOut(const absl::Status& why, Tried& tried) { pool_->TakeOut(*device_, why, tried); }
 
    private:
     DevicePool* pool_;
@@ -61,9 +75,14 @@ class DevicePool {
   static absl::StatusOr<std::unique_ptr<DevicePool>> Make(const PoolOptions& options);
   ~DevicePool();
 
-  // A lane of the device with the fewest in use; waits while all are. CANCELLED when `stop` is
-  // requested. UNAVAILABLE when every device has been taken out, with the reasons.
-  absl::StatusOr<Lease> Take(std::stop_token stop);
+  // A lane of the device with the fewest in use, but for those that were `tried`; waits while all
+  // are. CANCELLED when `stop` is requested. UNAVAILABLE, with the reasons, when every device has
+  // been taken out, or has no memory now, which others of its users may give back.
+  absl::StatusOr<Lease> Take(std::stop_token stop, Tried& tried);
+  absl::StatusOr<Lease> Take(std::stop_token stop) {
+    Tried none;
+    return Take(std::move(stop), none);
+  }
 
   // The number of the device with the fewest lanes in use, for work beside the lanes'. UNAVAILABLE:
   // every device has been taken out, with the reasons.
@@ -81,10 +100,10 @@ class DevicePool {
   absl::Status Add(int index);
   absl::StatusOr<TableView> TablesOn(Device& device, const codec::Profile& profile);
   // With `mutex_`:
-  Device* LeastBusy() const;  // with a lane that is free; null: none
-  absl::Status AllFailed() const;
+  Device* LeastBusy(const Tried& tried) const;  // with a lane that is free; null: none
+  absl::Status AllFailed(const Tried& tried) const;
   void GiveBack(Device& device, std::unique_ptr<DeviceLane> lane);
-  void TakeOut(Device& device, const absl::Status& why);
+  void TakeOut(Device& device, const absl::Status& why, Tried& tried);
 
   const PoolOptions options_;
   mutable std::mutex mutex_;  // guards what changes in devices_

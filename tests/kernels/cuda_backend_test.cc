@@ -256,6 +256,30 @@ TEST_CASE("where memory runs out, fewer lanes go on", "[cuda][backend]") {
   for (const auto& shard : shards) CheckSame(shard, expected);
 }
 
+TEST_CASE("a device without memory is asked again by the next call", "[cuda][backend]") {
+  Machine machine;
+  machine.devices = GENERATE(1, 2);
+  const Emulated emulated(machine);
+  const auto weights = testing::MakeWeights(Kind::kGaussian, 8 * 40, 5);
+  const WeightRows rows = Rows(weights, 40);
+  const EncodeSpec spec = SpecFor(codec::k4bit, Fit::kOptimal, ScaleRule::kFitted, rows);
+  const EncodedShard expected = *cpu::MakeReferenceBackend()->Encode(spec, rows, {});
+  const auto cuda = MakeBackend();
+  // None for a lane; for a lane, but not for the tables.
+  const int calls = GENERATE(0, 2);
+  emulation::SetFault("cudaMalloc", cudaErrorMemoryAllocation, calls);
+  const auto refused = cuda->Encode(spec, rows, {});
+  CHECK(refused.status().code() == absl::StatusCode::kUnavailable);
+  CHECK_THAT(std::string(refused.status().message()),
+             Catch::StartsWith("no CUDA device is left: device 0 (emulated device): cudaMalloc"));
+  CHECK(cuda->Health().ok());
+  emulation::SetFault("", cudaSuccess);
+  CheckSame(cuda->Encode(spec, rows, {}), expected);
+  if (machine.devices == 1) return;
+  emulation::SetFault("cudaMalloc", cudaErrorMemoryAllocation, 0, 0);  // the other one has some
+  CheckSame(MakeBackend()->Encode(spec, rows, {}), expected);
+}
+
 // CUDA keeps a thread's last error for the next who asks, who would take it for one of its own.
 TEST_CASE("an error that was told is not told again", "[cuda][backend]") {
   const Emulated machine;

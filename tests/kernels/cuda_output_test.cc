@@ -60,7 +60,8 @@ TEST_CASE("no cuBLAS, no memory, a device that fails: told, and the CPU goes on"
   const auto cuda = *MakeCudaBackend({SearchMethod::kSliding, 24, 1});
   const auto either = backend::MakeFallbackBackend(cuda, *cpu::MakeSimdBackend());
   CHECK(MeasureWith(*cuda).status() ==
-        absl::FailedPreconditionError("no cuBLAS: this machine is emulated without"));
+        absl::FailedPreconditionError(
+            "no cuBLAS: no model that refuses is emulated; no model is emulated"));
   CheckSame(MeasureWith(*either));
 
   emulation::SetMachine({});

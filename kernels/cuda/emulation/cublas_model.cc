@@ -1,4 +1,6 @@
 // cuBLAS for the emulation: sgemm as a loop, at its place in the stream.
+#include <string_view>
+
 #include "kernels/cuda/cublas.h"
 #include "kernels/cuda/emulation/runtime_api.h"
 
@@ -48,9 +50,13 @@ int Sgemm(void* handle, int op_a, int op_b, int m, int n, int k, const float* al
 
 }  // namespace
 
-std::string LoadCublas(Cublas::Api& api) {
-  if (!emulation::HasCublas()) return "no cuBLAS: this machine is emulated without";
+// Two libraries: the first gives no handle, as one that is newer than the driver.
+std::string LoadCublas(const char* name, Cublas::Api& api) {
+  if (!emulation::HasCublas()) return "no " + std::string(name) + " is emulated";
+  constexpr int kNotInitialized = 1;
+  const bool refuses = std::string_view(name) != "model";
   api = {&Create, &Destroy, &SetStream, &Sgemm};
+  if (refuses) api.create = [](void**) { return kNotInitialized; };
   return "";
 }
 
