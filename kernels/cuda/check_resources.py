@@ -5,7 +5,8 @@ Usage: check_resources.py [--write] DIRECTORY BUDGET
 
 DIRECTORY: of a build; its *.ptxas files are what ptxas said of each object (log_ptxas.sh). BUDGET is
 JSON: architecture -> kernel -> [registers, bytes of stack]. A kernel that spills, is above its budget,
-has none, or is gone is an error: exit status 1, one line each. --write replaces BUDGET by what there is.
+has none, or is gone is an error: exit status 1, one line each. So is one with a stack beyond stack_bytes
+of tuning.h beside this script, by which memory is counted. --write replaces BUDGET by what there is.
 """
 
 import argparse
@@ -64,6 +65,20 @@ def compare(usage, budget):
     return wrong
 
 
+def beyond_stack(usage, limit):
+    return [f"{architecture} {kernel}: {stack} bytes of stack, tuning.h counts with {limit}"
+            for architecture, kernels in sorted(usage.items())
+            for kernel, (_, stack) in sorted(kernels.items()) if stack > limit]
+
+
+def tuned_stack():
+    path = pathlib.Path(__file__).resolve().parent / "tuning.h"
+    found = re.search(r"\bint stack_bytes = (\d+);", path.read_text(encoding="utf-8"))
+    if not found:
+        sys.exit(f"check_resources.py: no stack_bytes in {path}")
+    return int(found[1])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true")
@@ -73,6 +88,8 @@ def main():
     example = {"sm_1": {"a": [10, 0], "b": [10, 0], "c": [11, 8]}}
     if len(compare(example, {"sm_1": {"a": [10, 8], "c": [10, 8], "d": [1, 1]}})) != 3:
         sys.exit("check_resources.py: does not find the faults of its own example")
+    if len(beyond_stack(example, 7)) != 1 or beyond_stack(example, 8):
+        sys.exit("check_resources.py: does not find the stack of its own example")
     usage, spills = measure(arguments.directory)
     if arguments.write:
         lines = [f' "{a}": {{\n' + ",\n".join(
@@ -82,7 +99,7 @@ def main():
             file.write("{\n" + ",\n".join(lines) + "\n}\n")
         return
     with open(arguments.budget, encoding="utf-8") as file:
-        wrong = spills + compare(usage, json.load(file))
+        wrong = spills + beyond_stack(usage, tuned_stack()) + compare(usage, json.load(file))
     for line in wrong:
         print(line, file=sys.stderr)
     if wrong:
