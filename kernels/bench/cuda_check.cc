@@ -1,35 +1,39 @@
-// One program that shows on a machine with an NVIDIA GPU what this project claims of it: first that
-// the codes are the reference's, then how fast they are found. Needs a driver, nothing else; cuBLAS
-// is used where it is found.
+// One program that shows on a machine with an NVIDIA GPU what this project claims of it: that the
+// codes are the reference's, and how fast they are found. Needs a driver; cuBLAS is used where it
+// is found.
 //
-//   cuda_check [--small] [--device N] [--blocks N] [--commit TEXT] > result.json
+//   cuda_check [--out FILE] [--seconds N] [--small] [--only TEXT] [--one-process] [--device N]
+//              [--blocks N] [--commit TEXT]
 //
-// --small: sizes for compute-sanitizer and for the emulation; its rates mean nothing. Exit status:
-// 0 all codes are right, 1 some are not, 2 CUDA failed or an argument is not known.
+// --out: the JSON, replaced after every record (else standard output, at the end).
+// --seconds: for all; stages that have no time left are left out. 540 unless said.
+// --small: sizes for compute-sanitizer and for the emulation; rates mean nothing then.
+// --only: stages whose name has this in it, and the first two, which the others need.
+// --one-process: no process for each stage, for debuggers; then an error may spoil what follows.
+//
+// Exit status: 0 all is right and has run; 1 a code, or another result, is wrong; 2 a stage failed,
+// or had no time, or an argument is not known. The JSON is written in every case but the last.
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <ctime>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
-#include "kernels/bench/cuda_check_ceilings.h"
-#include "kernels/bench/cuda_check_correct.h"
-#include "kernels/bench/cuda_check_ladder.h"
-#include "kernels/cuda/device.h"
+#include "kernels/bench/bench_support.h"
+#include "kernels/bench/cuda_check_report.h"
+#include "kernels/bench/cuda_check_search.h"
+#include "kernels/bench/cuda_check_stages.h"
 
 namespace seedlm::bench {
 namespace {
 
-using nlohmann::ordered_json;
-
 struct Options {
   bool small = false;
+  bool fork = true;
   int device = 0;
   int64_t blocks = int64_t{1} << 20;
-  std::string commit;
+  double seconds = 540;
+  std::string commit, out, only;
 };
 
 bool Parse(int argc, char** argv, Options& options) {
@@ -39,70 +43,122 @@ bool Parse(int argc, char** argv, Options& options) {
       options.small = true;
       continue;
     }
+    if (name == "--one-process") {
+      options.fork = false;
+      continue;
+    }
     if (++i == argc) return false;
     if (name == "--device") {
       options.device = std::atoi(argv[i]);
     } else if (name == "--blocks") {
       options.blocks = std::atoll(argv[i]);
+    } else if (name == "--seconds") {
+      options.seconds = std::atof(argv[i]);
     } else if (name == "--commit") {
       options.commit = argv[i];
+    } else if (name == "--out") {
+      options.out = argv[i];
+    } else if (name == "--only") {
+      options.only = argv[i];
     } else {
       return false;
     }
   }
-  return options.blocks > 0;
+  return options.blocks > 0 && options.blocks <= cuda::kMaxSearchBlocks && options.seconds > 0;
 }
 
-int Fail(cudaError_t error, const char* what) {
-  std::cerr << "cuda_check: " << what << ": " << cudaGetErrorString(error) << '\n';
-  return 2;
-}
-
-std::string Today() {
-  const std::time_t now = std::time(nullptr);
-  char text[16];
-  std::strftime(text, sizeof text, "%F", std::gmtime(&now));
-  return text;
-}
-
-int Run(const Options& options) {
-  cudaDeviceProp device;
-  int driver = 0;
-  cudaError_t error = cudaSetDevice(options.device);
-  if (error == cudaSuccess) error = cudaGetDeviceProperties(&device, options.device);
-  if (error == cudaSuccess) error = cudaDriverGetVersion(&driver);
-  if (error != cudaSuccess) return Fail(error, "no device");
-
-  ordered_json result;
-  result["program"] = "cuda_check";
-  result["device"] = device.name;
-  result["processors"] = device.multiProcessorCount;
-  result["driver"] = driver;
-  result["date"] = Today();
-  result["commit"] = options.commit;
-  result["small"] = options.small;
-
-  const int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  const CheckSizes sizes = options.small ? CheckSizes{3, 3, 2, threads, false}
-                                         : CheckSizes{2048, options.blocks, 4096, threads, true};
-  bool failed = false;
-  error = CheckAll(sizes, device.multiProcessorCount, result["checks"], failed);
-  if (error != cudaSuccess) return Fail(error, "checking codes");
-  if (!failed) {  // a wrong result has no speed
-    Ceilings ceilings;
-    error = MeasureCeilings(device.multiProcessorCount, options.small, ceilings);
-    if (error != cudaSuccess) return Fail(error, "measuring ceilings");
-    result["ceilings"] = {{"fma_per_second", ceilings.fma_per_second},
-                          {"tensor_flops_per_second", ceilings.tensor_flops_per_second},
-                          {"copy_bytes_per_second", ceilings.copy_bytes_per_second}};
-    error = TimeLadder(options.small ? 3 : options.blocks, device.multiProcessorCount, ceilings,
-                       options.small, result["ladder"]);
-    if (error != cudaSuccess) return Fail(error, "timing the ladder");
+// Runs the stages, and knows what became of them.
+class Run {
+ public:
+  explicit Run(const Options& options) : options_(options), report_(options.out) {
+    context_.device = options.device;
+    context_.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    context_.small = options.small;
+    context_.blocks = options.blocks;
+    report_.root() = {{"program", "cuda_check"},
+                      {"date", Today()},
+                      {"commit", options.commit},
+                      {"small", options.small},
+                      {"machine", CpuModel()},
+                      {"hardware_threads", context_.threads},
+                      {"correct", false},
+                      {"complete", false},
+                      {"error", nullptr},
+                      {"device", ordered_json::object()},
+                      {"ceilings", ordered_json::object()},
+                      {"checks", ordered_json::array()},
+                      {"timings", ordered_json::array()},
+                      {"stages", ordered_json::array()}};
   }
-  result["correct"] = !failed;
-  std::cout << result.dump(2) << '\n';
-  return failed ? 1 : 0;
-}
+
+  int All() {
+    constexpr size_t kNeeded = 2;  // device, ceilings
+    const std::vector<Stage> stages = MakeStages(options_.small, ceilings_);
+    for (size_t i = 0; i < stages.size(); ++i) {
+      if (i >= kNeeded && stages[i].name.find(options_.only) == std::string::npos) continue;
+      One(stages[i]);
+      if (i == 0 && !whole_) break;  // there is no device
+    }
+    ordered_json& root = report_.root();
+    root["complete"] = whole_;
+    root["correct"] = right_ && !root["checks"].empty();
+    root["seconds"] = report_.seconds();
+    if (!report_.Finish()) return 2;
+    return !right_ ? 1 : whole_ ? 0 : 2;
+  }
+
+ private:
+  void One(const Stage& stage) {
+    constexpr double kLeast = 5, kToEnd = 15;  // seconds; a stage that does not end gets so much
+    const double left = options_.seconds - report_.seconds() - kToEnd;
+    const bool known = stage.rung && !context_.IsRight(stage.rung->first, stage.rung->second);
+    if (known || left < kLeast) {
+      whole_ = false;
+      report_.Add("stages",
+                  {{"stage", stage.name},
+                   {"skipped", known ? "the rung is wrong or has failed" : "no time left"}});
+      return;
+    }
+    report_.Say(stage.name);
+    context_.seconds = std::min(stage.seconds, left);
+    const double begin = report_.seconds();
+    const absl::Status status = RunStage(
+        stage.work, context_, options_.fork,
+        [this](std::string_view section, const ordered_json& record) { Take(section, record); });
+    ordered_json row{{"stage", stage.name}, {"seconds", report_.seconds() - begin}};
+    if (!status.ok()) {
+      whole_ = false;
+      row["error"] = status.ToString();
+      if (report_.root()["error"].is_null()) {
+        report_.root()["error"] = stage.name + ": " + status.ToString();
+      }
+      if (stage.rung) MarkWrong(std::string(stage.rung->first.name), stage.rung->second);
+    }
+    report_.Add("stages", row);
+  }
+
+  void Take(std::string_view section, const ordered_json& record) {
+    report_.Add(section, record);
+    if (section == "ceilings") ceilings_ = CeilingsOf(record);
+    if (section != "checks" || record.value("differences", int64_t{0}) == 0) return;
+    right_ = false;
+    report_.Say("WRONG");
+    for (const cuda::SearchMethod method : kRungs) {
+      if (record.value("rung", "") == Rung(method)) MarkWrong(record.value("profile", ""), method);
+    }
+  }
+
+  void MarkWrong(const std::string& profile, cuda::SearchMethod method) {
+    context_.wrong.insert({profile, method});
+  }
+
+  const Options options_;
+  Report report_;
+  Context context_;
+  Ceilings ceilings_;
+  bool right_ = true;
+  bool whole_ = true;
+};
 
 }  // namespace
 }  // namespace seedlm::bench
@@ -110,8 +166,9 @@ int Run(const Options& options) {
 int main(int argc, char** argv) {
   seedlm::bench::Options options;
   if (!seedlm::bench::Parse(argc, argv, options)) {
-    std::cerr << "usage: cuda_check [--small] [--device N] [--blocks N] [--commit TEXT]\n";
+    std::cerr << "usage: cuda_check [--out FILE] [--seconds N] [--small] [--only TEXT] "
+                 "[--one-process] [--device N] [--blocks N] [--commit TEXT]\n";
     return 2;
   }
-  return seedlm::bench::Run(options);
+  return seedlm::bench::Run(options).All();
 }

@@ -1,24 +1,36 @@
-// The correctness half of cuda_check: a device against the reference and against itself.
+// The stages of cuda_check that compare codes. Each emits one record a comparison to "checks":
+// what, blocks, differences.
 #pragma once
 
-#include <cstdint>
-#include <nlohmann/json.hpp>
-
-#include "kernels/cuda/device.h"
+#include "absl/status/status.h"
+#include "kernels/bench/cuda_check_stage.h"
 
 namespace seedlm::bench {
 
-struct CheckSizes {
-  int64_t reference_blocks;  // of each profile, fit and scale, encoded by the reference on the host
-  int64_t blocks;            // of each profile, where the rungs are compared with each other
-  int64_t gemm_blocks;
-  int threads;  // of the host
-  bool all;     // every fit, scale and plan; else a few, tensor cores for 4bit only
-};
+// A rung against the readable reference on few blocks: every fit and scale, few and many blocks
+// (both variants of the tensor kernel), plans that no device would choose, and one whose queue is
+// so short that blocks are hard.
+absl::Status CheckRung(Context& context, const codec::Profile& profile, cuda::SearchMethod method);
 
-// One JSON object a check: what, blocks, differences, and for a GEMM that was not run why. Sets
-// `failed` if anything differs. Errors: those of CUDA, after which nothing more was checked.
-cudaError_t CheckAll(const CheckSizes& sizes, int processors, nlohmann::ordered_json& checks,
-                     bool& failed);
+// Every rung that is right so far against the host's SIMD backend, which scans all seeds, on
+// context.blocks blocks or as many as the host encodes in time; and with other grids, and against
+// rung 0 on all of them.
+absl::Status CheckMany(Context& context, const codec::Profile& profile, codec::Fit fit,
+                       codec::ScaleRule rule);
+
+// No seed that cuBLAS's matrix product prefers has a better code than the one that was found, and
+// no code is better than its seed's score allows. Skipped, with the reason, without cuBLAS.
+absl::Status CheckByGemm(Context& context, const codec::Profile& profile);
+
+// The fits and scales that go together.
+struct Combination {
+  codec::Fit fit;
+  codec::ScaleRule rule;
+};
+inline constexpr Combination kCombinations[] = {{codec::Fit::kOptimal, codec::ScaleRule::kFitted},
+                                                {codec::Fit::kOptimal, codec::ScaleRule::kPow2},
+                                                {codec::Fit::kOptimal, codec::ScaleRule::kPaper},
+                                                {codec::Fit::kNearest, codec::ScaleRule::kPow2},
+                                                {codec::Fit::kNearest, codec::ScaleRule::kPaper}};
 
 }  // namespace seedlm::bench

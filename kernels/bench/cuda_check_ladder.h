@@ -1,18 +1,42 @@
-// The timing half of cuda_check: the rungs of the search, decoding, and the way of a shard through
-// two streams.
+// The stages of cuda_check that time one thing each: a rung, the product by cuBLAS, decoding.
+// Records go to "timings". Kernel times by events, the least and the median of several, inputs in
+// rotated buffers.
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/backend/shard.h"
 #include "kernels/bench/cuda_check_ceilings.h"
-#include "kernels/cuda/device.h"
+#include "kernels/bench/cuda_check_search.h"
+#include "kernels/bench/cuda_check_stage.h"
 
 namespace seedlm::bench {
 
-// One JSON object a figure, with the share of the ceiling that binds it. Kernel times by events,
-// the least and the median of several, inputs in rotated buffers. `small` repeats little.
-cudaError_t TimeLadder(int64_t blocks, int processors, const Ceilings& ceilings, bool small,
-                       nlohmann::ordered_json& ladder);
+struct Seconds {
+  double least, median;
+};
+Seconds Summary(std::vector<double> seconds);
+
+// `repeats` searches of `blocks` blocks, after one that warms up: it makes the lists of cells.
+absl::StatusOr<Seconds> TimeKernels(Context& context, DeviceSearch& device,
+                                    cuda::SearchMethod method, const std::vector<Problem>& problems,
+                                    int repeats);
+
+// A rung, and what binds it: its share of the ceilings, the time of each kernel, the lengths of
+// queues. Optimal and fitted unless said.
+absl::Status TimeRung(Context& context, const codec::Profile& profile, cuda::SearchMethod method,
+                      int64_t blocks, const Ceilings& ceilings,
+                      codec::Fit fit = codec::Fit::kOptimal,
+                      codec::ScaleRule rule = codec::ScaleRule::kFitted);
+
+// Rung G: the scores alone, all of them to memory.
+absl::Status TimeProduct(Context& context, const codec::Profile& profile, const Ceilings& ceilings);
+
+// Random codes to weights of a type.
+absl::Status TimeDecode(Context& context, const codec::Profile& profile, backend::WeightType type,
+                        const Ceilings& ceilings);
 
 }  // namespace seedlm::bench

@@ -7,7 +7,7 @@
 namespace seedlm::bench {
 
 Problem MakeProblem(const codec::Profile& profile, codec::Fit fit, codec::ScaleRule rule,
-                    int64_t count, unsigned seed) {
+                    int64_t count, unsigned seed, Edges edges) {
   Problem problem{profile, fit, {}, {}};
   std::mt19937 bits(seed);
   std::normal_distribution<float> normal(0, 0.02f);
@@ -16,12 +16,40 @@ Problem MakeProblem(const codec::Profile& profile, codec::Fit fit, codec::ScaleR
   for (float& w : problem.blocks) w = normal(bits);
   constexpr int64_t kSpread = 64;
   for (int64_t i = 0; i < count; i += kSpread) problem.blocks[static_cast<size_t>(i) * width] *= 60;
+  if (edges == Edges::kSome) {  // at places that the smallest problems reach, too
+    constexpr int64_t kZeros = 61, kTiny = 4099;
+    const auto scale = [&](int64_t first, int64_t step, float by) {
+      for (int64_t i = first; i < count; i += step) {
+        for (size_t c = 0; c < width; ++c) problem.blocks[static_cast<size_t>(i) * width + c] *= by;
+      }
+    };
+    scale(2, kZeros, 0);
+    scale(5, kTiny, 0x1p-40f);
+  }
   codec::NormHistogram histogram;
   for (int64_t i = 0; i < count; ++i) {
     histogram.Add(profile, &problem.blocks[static_cast<size_t>(i) * width], i);
   }
   problem.levels = codec::DesignLevels(profile, rule, histogram);
   return problem;
+}
+
+const char* Rung(cuda::SearchMethod method) {
+  switch (method) {
+    case cuda::SearchMethod::kNaive:
+      return "0 naive";
+    case cuda::SearchMethod::kSliding:
+      return "1 sliding";
+    case cuda::SearchMethod::kTensor:
+      return "2 tensor";
+    case cuda::SearchMethod::kCells:
+      break;
+  }
+  return "3 cells";
+}
+
+bool HasRung(const codec::Profile& profile, cuda::SearchMethod method) {
+  return method != cuda::SearchMethod::kCells || cuda::CellShapeOf(profile).slots > 0;
 }
 
 DeviceSearch::DeviceSearch(const codec::Profile& profile, int64_t count, int processors) {

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "kernels/codec/level_design.h"
 #include "kernels/codec/profile.h"
+#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/seed_search.h"
 
@@ -20,11 +22,23 @@ struct Problem {
   std::vector<float> blocks;  // [count][C]
 
   int64_t count() const { return static_cast<int64_t>(blocks.size()) / profile.block; }
+  const float* block(int64_t i) const { return &blocks[static_cast<size_t>(i * profile.block)]; }
 };
+
+// What is put among the blocks: nothing; or zero blocks, and tiny ones that no level fits.
+enum class Edges : uint8_t { kNone, kSome };
 
 // Gaussian weights of sigma 0.02, each 64th block with outliers.
 Problem MakeProblem(const codec::Profile& profile, codec::Fit fit, codec::ScaleRule rule,
-                    int64_t count, unsigned seed);
+                    int64_t count, unsigned seed, Edges edges = Edges::kNone);
+
+// "0 naive", .., "3 cells"; and for checks "naive", ..
+const char* Rung(cuda::SearchMethod method);
+inline const char* Name(cuda::SearchMethod method) { return Rung(method) + 2; }
+bool HasRung(const codec::Profile& profile, cuda::SearchMethod method);
+inline constexpr cuda::SearchMethod kRungs[] = {
+    cuda::SearchMethod::kNaive, cuda::SearchMethod::kSliding, cuda::SearchMethod::kTensor,
+    cuda::SearchMethod::kCells};
 
 // Keeps the first error and does nothing after it. Not thread-safe.
 class DeviceSearch {
@@ -36,7 +50,7 @@ class DeviceSearch {
   DeviceSearch(const DeviceSearch&) = delete;
   DeviceSearch& operator=(const DeviceSearch&) = delete;
 
-  cudaError_t error() const { return error_; }
+  absl::Status status() const { return cuda::ToStatus(error_, "searching on the device"); }
   cudaStream_t stream() const { return stream_; }
   const cuda::TableView& tables() const { return tables_; }
   cuda::SearchPlan plan() const { return plan_; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/launch_watcher.h"
 
 namespace seedlm::cuda {
 
@@ -11,7 +12,14 @@ class LaunchQueue {
 
   template <typename Kernel, typename... Arguments>
   LaunchQueue& Then(Kernel kernel, const LaunchShape& shape, Arguments... arguments) {
-    if (error_ == cudaSuccess) error_ = Launch(kernel, shape, stream_, arguments...);
+    if (error_ != cudaSuccess) return *this;
+    LaunchWatcher* const watcher = launch_watcher;
+    if (watcher != nullptr) {
+      (watcher->Argument(typeid(Arguments), &arguments), ...);
+      watcher->Before(reinterpret_cast<const void*>(kernel), stream_);
+    }
+    error_ = Launch(kernel, shape, stream_, arguments...);
+    if (watcher != nullptr) watcher->After(stream_);
     return *this;
   }
   // Whatever another call returned: cudaMemcpyAsync, a search.
