@@ -33,9 +33,11 @@ std::string ToText(const v1::Estimate& estimate) {
                                         " in ", estimate.copied_files(),
                                         estimate.copied_files() == 1 ? " file" : " files")});
   totals.AddRow({"scratch, at most", FormatBytes(static_cast<uint64_t>(estimate.scratch_bytes()))});
-  totals.AddRow({"memory, at most", FormatBytes(static_cast<uint64_t>(estimate.memory_bytes()))});
-  totals.AddRow(
-      {"and its index, at most", FormatBytes(static_cast<uint64_t>(estimate.index_bytes()))});
+  if (estimate.memory_bytes() > 0) {  // 0: a server that does not tell
+    totals.AddRow({"memory, at most", FormatBytes(static_cast<uint64_t>(estimate.memory_bytes()))});
+    totals.AddRow(
+        {"and its index, at most", FormatBytes(static_cast<uint64_t>(estimate.index_bytes()))});
+  }
   totals.AddRow(
       {"search", estimate.seconds() > 0 ? FormatDuration(estimate.seconds()) : "unknown"});
   std::string out = totals.Render();

@@ -153,14 +153,22 @@ absl::Status OpenDirectory(Checkpoint& checkpoint) {
   if (checkpoint.files.empty()) return Refuse(checkpoint.path, "has no .safetensors file");
   if (absl::Status status = CheckNamesUnique(checkpoint); !status.ok()) return status;
   for (const std::string& path : checkpoint.other_files) {
-    if (!IsIndexName(path)) continue;
+    if (!IsIndexName(path) && !IsVariantIndexName(path)) continue;
     absl::Status status = CheckIndex(checkpoint, path);
-    if (!status.ok()) return About(std::move(status), "file", path);
+    if (status.ok()) {
+      checkpoint.indexes.push_back(path);
+    } else if (IsIndexName(path)) {
+      return About(std::move(status), "file", path);
+    }
   }
   return absl::OkStatus();
 }
 
 }  // namespace
+
+bool Checkpoint::IsIndex(const std::string& relative_path) const {
+  return std::binary_search(indexes.begin(), indexes.end(), relative_path);
+}
 
 absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& path) {
   Checkpoint checkpoint;

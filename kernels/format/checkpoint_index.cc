@@ -91,8 +91,13 @@ absl::StatusOr<json> ReadIndex(const Checkpoint& checkpoint, const std::string& 
 }  // namespace
 
 bool IsIndexName(std::string_view relative_path) {
+  return relative_path.ends_with(".safetensors.index.json");
+}
+
+bool IsVariantIndexName(std::string_view relative_path) {
   const std::string_view name = relative_path.substr(relative_path.rfind('/') + 1);
-  return name.find(".safetensors.index.") != std::string_view::npos && name.ends_with(".json");
+  return name.find(".safetensors.index.") != std::string_view::npos && name.ends_with(".json") &&
+         !IsIndexName(name);
 }
 
 absl::Status CheckIndex(const Checkpoint& checkpoint, const std::string& relative_path) {

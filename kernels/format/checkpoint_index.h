@@ -17,9 +17,8 @@ namespace seedlm::format {
 
 inline constexpr uint64_t kMaxIndexBytes = kMaxHeaderBytes;
 
-// *.safetensors.index.json, and with a variant as transformers names it,
-// *.safetensors.index.fp16.json.
-bool IsIndexName(std::string_view relative_path);
+bool IsIndexName(std::string_view relative_path);         // *.safetensors.index.json
+bool IsVariantIndexName(std::string_view relative_path);  // *.safetensors.index.fp16.json and such
 
 // Checks one index of a checkpoint: every file that it names is there, beside or below the index,
 // and holds the tensor. Errors: INVALID_ARGUMENT "INDEX: tensor 'N': reason".

@@ -216,7 +216,7 @@ absl::Status PlanOtherFiles(const Checkpoint& checkpoint, CompressionPlan& plan)
   for (const PlannedTensor& tensor : plan.tensors) by_name.emplace(tensor.source->name, &tensor);
   for (const std::string& path : checkpoint.other_files) {
     absl::StatusOr<std::string> content;
-    if (IsIndexName(path)) {
+    if (checkpoint.IsIndex(path)) {
       content = RewriteIndex(checkpoint, path, [&](std::string_view name) {
         return IndexEntries(*by_name.find(name)->second, plan.options.profile);
       });

@@ -83,7 +83,7 @@ absl::Status PlanOtherFiles(const Checkpoint& checkpoint, DecompressionPlan& pla
   const auto entries = IndexEntries(plan);
   for (const std::string& path : checkpoint.other_files) {
     absl::StatusOr<std::string> content;
-    if (IsIndexName(path)) {
+    if (checkpoint.IsIndex(path)) {
       content = RewriteIndex(checkpoint, path,
                              [&](std::string_view name) { return entries.find(name)->second; });
     } else if (path == kConfigName) {

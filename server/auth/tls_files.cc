@@ -112,9 +112,10 @@ absl::StatusOr<std::vector<std::string>> CheckTlsFiles(const TlsFiles& files) {
   }
   std::vector<std::string> warnings;
   struct stat info {};
-  if (stat(files.key.c_str(), &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    warnings.push_back(absl::StrCat(format::Printable(files.key),
-                                    ": others on this machine may read this key; chmod 600"));
+  if (stat(files.key.c_str(), &info) == 0 && (info.st_mode & (S_IWGRP | S_IRWXO)) != 0) {
+    warnings.push_back(
+        absl::StrCat(format::Printable(files.key),
+                     ": others on this machine may read or replace this key; chmod 640 or 600"));
   }
   return warnings;
 }

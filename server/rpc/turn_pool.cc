@@ -21,9 +21,9 @@ TurnPool::~TurnPool() {
 void TurnPool::Post(const std::string& owner, std::function<void()> step) {
   {
     const std::lock_guard lock(mutex_);
-    Line& line = lines_[owner];
-    line.steps.push_back(std::move(step));
-    if (!line.running && line.steps.size() == 1) turns_.push_back(owner);
+    std::deque<std::function<void()>>& steps = steps_[owner];
+    if (steps.empty()) turns_.push_back(owner);
+    steps.push_back(std::move(step));
   }
   changed_.notify_one();
 }
@@ -33,24 +33,21 @@ void TurnPool::Run() {
   while (true) {
     changed_.wait(lock, [this] { return !turns_.empty() || (stopping_ && running_ == 0); });
     if (turns_.empty()) return;
-    const std::string owner = std::move(turns_.front());
+    const auto line = steps_.find(turns_.front());
     turns_.pop_front();
-    Line& line = lines_[owner];
-    std::function<void()> step = std::move(line.steps.front());
-    line.steps.pop_front();
-    line.running = true;
+    std::function<void()> step = std::move(line->second.front());
+    line->second.pop_front();
+    if (line->second.empty()) {
+      steps_.erase(line);
+    } else {
+      turns_.push_back(line->first);
+    }
     ++running_;
     lock.unlock();
     step();
     step = nullptr;  // what it holds is released without the lock
     lock.lock();
     --running_;
-    line.running = false;
-    if (line.steps.empty()) {
-      lines_.erase(owner);
-    } else {
-      turns_.push_back(owner);
-    }
     changed_.notify_all();
   }
 }

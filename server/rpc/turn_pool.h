@@ -12,8 +12,8 @@
 
 namespace seedlm::server {
 
-// Thread-safe. Of an owner one step runs at a time; the next is of the owner who has waited
-// longest. So who has much to do slows down himself, and with as many threads as owners nobody.
+// Thread-safe. A thread that is free takes the oldest step of the owner who has waited longest. So
+// whoever is alone has all threads, and whoever has much to do delays others by a step.
 class TurnPool {
  public:
   explicit TurnPool(int threads);
@@ -27,17 +27,14 @@ class TurnPool {
   void Post(const std::string& owner, std::function<void()> step);
 
  private:
-  struct Line {
-    std::deque<std::function<void()>> steps;
-    bool running = false;
-  };
   void Run();
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, Line> lines_;  // guarded by mutex_, as all below; of owners with any work
-  std::deque<std::string> turns_;      // owners whose next step may run
-  int running_ = 0;                    // which may post more
+  // Guarded by mutex_, as all below: the steps that wait, of each owner who has any.
+  std::map<std::string, std::deque<std::function<void()>>> steps_;
+  std::deque<std::string> turns_;  // the owners in steps_, who has waited longest first
+  int running_ = 0;                // which may post more
   bool stopping_ = false;
   std::vector<std::jthread> threads_;  // constant after construction
 };
