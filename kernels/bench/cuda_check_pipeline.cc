@@ -30,6 +30,20 @@ using nlohmann::ordered_json;
 
 constexpr double kBytesAWeight = 2;  // bfloat16
 
+// The method that a pool asks for; without cells, which only some profiles get there, it is one
+// that looks at all seeds.
+constexpr SearchMethod kPoolMethod = SearchMethod::kCells;
+
+const char* HowPoolSearches(const Profile& profile) {
+  return cuda::UsesCells(profile) ? "by cells" : "all seeds";
+}
+
+bool PoolIsRight(const Context& context, const Profile& profile) {
+  if (cuda::UsesCells(profile)) return context.IsRight(profile, SearchMethod::kCells);
+  return context.IsRight(profile, SearchMethod::kSliding) &&
+         context.IsRight(profile, SearchMethod::kTensor);
+}
+
 std::vector<uint16_t> Bfloat16(const std::vector<float>& weights) {
   std::vector<uint16_t> narrow(weights.size());
   std::transform(weights.begin(), weights.end(), narrow.begin(), codec::ToBfloat16);
@@ -62,16 +76,16 @@ struct Bounds {
   double link = 0;    // bfloat16 from pinned memory
 };
 
-absl::StatusOr<Bounds> MeasureBounds(Context& context, SearchMethod method,
-                                     const std::vector<Problem>& problems,
+absl::StatusOr<Bounds> MeasureBounds(Context& context, const std::vector<Problem>& problems,
                                      const Ceilings& ceilings) {
   const Problem& first = problems[0];
-  DeviceSearch device(first.profile, first.count(), context.processors);
+  DeviceSearch device(first.profile, first.count(), context.processors,
+                      cuda::UsesCells(first.profile));
   if (!device.status().ok()) return device.status();
   const std::vector<Problem> some(
       problems.begin(),
       problems.begin() + std::min<int64_t>(std::ssize(problems), DeviceSearch::kBuffers));
-  const auto seconds = TimeKernels(context, device, method, some, context.small ? 1 : 15);
+  const auto seconds = TimeKernels(context, device, kPoolMethod, some, context.small ? 1 : 15);
   if (!seconds.ok()) return seconds.status();
   return Bounds{static_cast<double>(first.count() * first.profile.block) / seconds->median,
                 ceilings.upload_bytes_per_second / kBytesAWeight};
@@ -114,12 +128,10 @@ absl::StatusOr<Slot> MakeSlot(const Profile& profile, const cuda::BatchRows& row
 
 absl::Status TimePinned(Context& context, const Profile& profile, int64_t batch_blocks,
                         const Ceilings& ceilings) {
-  const SearchMethod method = cuda::MethodFor(profile, SearchMethod::kCells);
-  if (!context.IsRight(profile, method))
-    return absl::FailedPreconditionError("its search is wrong");
+  if (!PoolIsRight(context, profile)) return absl::FailedPreconditionError("a search is wrong");
   const size_t sources = context.small ? 3 : 16;
   const auto problems = MakeProblems(context, profile, batch_blocks, sources);
-  const auto bounds = MeasureBounds(context, method, problems, ceilings);
+  const auto bounds = MeasureBounds(context, problems, ceilings);
   if (!bounds.ok()) return bounds.status();
 
   // Rows of a usual length: their losses are summed in order, a row by one thread.
@@ -135,7 +147,8 @@ absl::Status TimePinned(Context& context, const Profile& profile, int64_t batch_
     std::memcpy(memory->get(), narrow.data(), static_cast<size_t>(rows.bytes()));
     pinned.push_back(*std::move(memory));
   }
-  DeviceSearch device(profile, 1, context.processors);  // for its tables
+  // For its tables.
+  DeviceSearch device(profile, 1, context.processors, cuda::UsesCells(profile));
   if (!device.status().ok()) return device.status();
   std::vector<Slot> slots;
   for (int i = 0; i < 2; ++i) {
@@ -150,7 +163,7 @@ absl::Status TimePinned(Context& context, const Profile& profile, int64_t batch_
       error = cudaStreamSynchronize(slot.stream.get());  // its buffers are free again
       if (error != cudaSuccess) break;
       error = cuda::QueueBatch(
-          method, spec, rows, device.tables(), context.processors,
+          kPoolMethod, spec, rows, device.tables(), context.processors,
           static_cast<const std::byte*>(pinned[static_cast<size_t>(i) % pinned.size()].get()),
           static_cast<std::byte*>(slot.memory.get()), static_cast<std::byte*>(slot.result.get()),
           slot.stream.get());
@@ -171,7 +184,7 @@ absl::Status TimePinned(Context& context, const Profile& profile, int64_t batch_
   if (error != cudaSuccess) return cuda::ToStatus(error, "timing a pipeline");
   ReportRate(context, profile, "pinned bfloat16 to planes, two streams",
              static_cast<double>(batches * rows.count() * profile.block), seconds, *bounds,
-             {{"method", Name(method)},
+             {{"search", HowPoolSearches(profile)},
               {"batch_blocks", rows.count()},
               {"batches", batches},
               {"sources", sources}});
@@ -179,13 +192,11 @@ absl::Status TimePinned(Context& context, const Profile& profile, int64_t batch_
 }
 
 absl::Status TimePool(Context& context, const Profile& profile, const Ceilings& ceilings) {
-  const SearchMethod method = cuda::MethodFor(profile, SearchMethod::kCells);
-  if (!context.IsRight(profile, method))
-    return absl::FailedPreconditionError("its search is wrong");
+  if (!PoolIsRight(context, profile)) return absl::FailedPreconditionError("a search is wrong");
   cuda::PoolOptions options;
   if (context.small) options.batch_blocks = 12;
   const auto problems = MakeProblems(context, profile, options.batch_blocks, 4);
-  const auto bounds = MeasureBounds(context, method, problems, ceilings);
+  const auto bounds = MeasureBounds(context, problems, ceilings);
   if (!bounds.ok()) return bounds.status();
   auto pool = cuda::DevicePool::Make(options);
   if (!pool.ok()) return pool.status();
@@ -228,7 +239,7 @@ absl::Status TimePool(Context& context, const Profile& profile, const Ceilings& 
   double weights = 0;
   for (const auto& shard : shards) weights += static_cast<double>(shard.size()) * rounds;
   ReportRate(context, profile, "pageable bfloat16 to planes, pool", weights, seconds, *bounds,
-             {{"method", Name(method)},
+             {{"search", HowPoolSearches(profile)},
               {"batch_blocks", options.batch_blocks},
               {"lanes", options.lanes_per_device},
               {"shard_weights", shards[0].size()}});

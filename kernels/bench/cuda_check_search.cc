@@ -52,7 +52,8 @@ bool HasRung(const codec::Profile& profile, cuda::SearchMethod method) {
   return method != cuda::SearchMethod::kCells || cuda::CellShapeOf(profile).slots > 0;
 }
 
-DeviceSearch::DeviceSearch(const codec::Profile& profile, int64_t count, int processors) {
+DeviceSearch::DeviceSearch(const codec::Profile& profile, int64_t count, int processors,
+                           bool with_cells) {
   Keep(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   const cuda::SearchTables& tables = cuda::SearchTables::For(profile);
   table_memory_ = Allocate(tables.bytes().size());
@@ -62,7 +63,7 @@ DeviceSearch::DeviceSearch(const codec::Profile& profile, int64_t count, int pro
     blocks = Allocate(static_cast<size_t>(count * profile.block) * sizeof(float));
   }
   tables_ = tables.ViewAt(static_cast<const std::byte*>(table_memory_));
-  const cuda::CellShape shape = cuda::CellShapeOf(profile);
+  const cuda::CellShape shape = with_cells ? cuda::CellShapeOf(profile) : cuda::CellShape{0, 0, 0};
   const cuda::CellImage image(profile, shape, nullptr);  // every list is made on the device
   if (shape.slots > 0) {
     cells_ = Allocate(cuda::CellBytes(shape));
@@ -72,7 +73,7 @@ DeviceSearch::DeviceSearch(const codec::Profile& profile, int64_t count, int pro
   if (error_ != cudaSuccess) return;
   Keep(cudaMemcpyAsync(table_memory_, tables.bytes().data(), tables.bytes().size(),
                        cudaMemcpyHostToDevice, stream_));
-  if (error_ == cudaSuccess) Keep(image.Queue(tables_.cells, stream_));
+  if (error_ == cudaSuccess && shape.slots > 0) Keep(image.Queue(tables_.cells, stream_));
   Keep(cudaStreamSynchronize(stream_));  // the image is in use until then
 }
 

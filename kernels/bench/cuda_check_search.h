@@ -45,7 +45,9 @@ class DeviceSearch {
  public:
   static constexpr int kBuffers = 3;  // inputs that are used in turn, so that no cache holds them
 
-  DeviceSearch(const codec::Profile& profile, int64_t count, int processors);
+  // `with_cells`: false leaves out the lists, so that kCells looks at all seeds, as a pool does.
+  DeviceSearch(const codec::Profile& profile, int64_t count, int processors,
+               bool with_cells = true);
   ~DeviceSearch();
   DeviceSearch(const DeviceSearch&) = delete;
   DeviceSearch& operator=(const DeviceSearch&) = delete;

@@ -42,10 +42,6 @@ size_t TableBytes() {
   return bytes;
 }
 
-bool UsesCells(const codec::Profile& profile) {
-  return MethodFor(profile, SearchMethod::kCells) == SearchMethod::kCells;
-}
-
 size_t AllCellBytes() {
   size_t bytes = 0;
   for (const codec::Profile& profile : codec::kProfiles) {
@@ -97,10 +93,7 @@ absl::StatusOr<DeviceTables> MakeTables(const codec::Profile& profile, bool with
 
 }  // namespace
 
-SearchMethod MethodFor(const codec::Profile& profile, SearchMethod method) {
-  const bool few_cells = profile.block == codec::k4bit.block;
-  return method != SearchMethod::kCells || few_cells ? method : SearchMethod::kSliding;
-}
+bool UsesCells(const codec::Profile& profile) { return profile.block == codec::k4bit.block; }
 
 struct DevicePool::Device {
   int index = 0;

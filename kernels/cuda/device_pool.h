@@ -26,10 +26,9 @@ struct PoolOptions {
   std::shared_ptr<search::IndexStore> index = nullptr;  // whose lists devices begin with
 };
 
-// How a pool searches where `method` is asked for and there is memory: the cells of 3bit are so
-// many that a batch of a pool's size has one block in each, and then the scan of all seeds is
-// faster (README).
-SearchMethod MethodFor(const codec::Profile& profile, SearchMethod method);
+// Whether batches of a pool's size are searched through cells: those of 3bit are so many that a
+// batch has one block in each, and then looking at all seeds is faster (README).
+bool UsesCells(const codec::Profile& profile);
 
 // Thread-safe. Device memory: at most BytesPerDevice() on each device, whatever is encoded, and
 // what the driver needs for itself and the stacks of kernels.
