@@ -72,9 +72,9 @@ TEST_CASE("the index of a variant is one, too, if what it says is so") {
     CHECK(checkpoint->other_files == std::vector<std::string>{name});
   }
   fs::remove(directory.path(name));
-  for (const char* name : {"model.safetensors.index.json.bak", "safetensors.index.fp16.json",
-                           "m.safetensors.index.d/x.json"}) {
-    WriteBytes(directory.path(name), "no index");
+  for (const char* other : {"model.safetensors.index.json.bak", "safetensors.index.fp16.json",
+                            "m.safetensors.index.d/x.json"}) {
+    WriteBytes(directory.path(other), "no index");
     CHECK(Message(Checkpoint::Open(directory.path()).status()) == "");
   }
 }
