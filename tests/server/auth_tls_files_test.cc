@@ -34,7 +34,11 @@ TEST_CASE("files that fit are taken; a key that others can read is a warning") {
   const auto quiet = CheckTlsFiles({pair.certificate, pair.key, ca});
   REQUIRE(quiet.ok());
   CHECK(quiet->empty());
-  std::filesystem::permissions(pair.key, std::filesystem::perms(0640));
+  std::filesystem::permissions(pair.key, std::filesystem::perms(0640));  // of the server's group
+  const auto group = CheckTlsFiles({pair.certificate, pair.key, ""});
+  REQUIRE(group.ok());
+  CHECK(group->empty());
+  std::filesystem::permissions(pair.key, std::filesystem::perms(0644));
   const auto warned = CheckTlsFiles({pair.certificate, pair.key, ""});
   REQUIRE(warned.ok());
   REQUIRE(warned->size() == 1);

@@ -63,18 +63,18 @@ TEST_CASE("a call that has begun waits no more") {
 
 TEST_CASE("owners take turns") {
   std::string order;  // of the only thread
+  std::latch let_go(1);
+  // A step that posts the next one, as long work does, also while the pool ends.
+  std::function<void()> next;
+  int left = 5;
   {
     TurnPool pool(1);
-    std::latch let_go(1);
-    pool.Post("a", [&] { let_go.wait(); });
-    for (int i = 0; i < 20; ++i) pool.Post("a", [&] { order += 'a'; });
-    // A step that posts the next one, as long work does, also while the pool ends.
-    std::function<void()> next;
-    int left = 5;
     next = [&] {
       order += 'c';
       if (--left > 0) pool.Post("c", next);
     };
+    pool.Post("a", [&] { let_go.wait(); });
+    for (int i = 0; i < 20; ++i) pool.Post("a", [&] { order += 'a'; });
     pool.Post("c", next);
     let_go.count_down();
   }
@@ -83,8 +83,8 @@ TEST_CASE("owners take turns") {
 }
 
 TEST_CASE("an owner who is alone has all threads") {
-  TurnPool pool(2);
   std::latch both(2);
+  TurnPool pool(2);
   for (int i = 0; i < 2; ++i) pool.Post("a", [&] { both.arrive_and_wait(); });
   both.wait();  // for ever, if one step waited for the other
 }
