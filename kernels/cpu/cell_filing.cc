@@ -32,7 +32,8 @@ void CellFiling::File(const Batch& batch, const NormRange& scanned, std::vector<
   Sort();
 }
 
-// By cell, then place: two passes of a radix sort over the cells' numbers; then visits_.
+// By cell, then place: two passes of a radix sort over the cells' numbers; then visits_, by keys:
+// the lists of cells that lie near each other share seeds, whose rows are still in the cache.
 void CellFiling::Sort() {
   constexpr int kBits = 11;
   constexpr uint32_t kMask = (1u << kBits) - 1;
@@ -56,6 +57,10 @@ void CellFiling::Sort() {
     }
     visits_.back().last = i + 1;
   }
+  std::sort(visits_.begin(), visits_.end(), [&](const Visit& a, const Visit& b) {
+    const uint64_t a_key = index_.key(a.cell), b_key = index_.key(b.cell);
+    return a_key != b_key ? a_key < b_key : a.first < b.first;
+  });
 }
 
 }  // namespace seedlm::cpu

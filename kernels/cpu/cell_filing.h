@@ -36,7 +36,8 @@ class CellFiling {
   // `scanned` or their cells are too many, are appended to `rest`.
   void File(const Batch& batch, const NormRange& scanned, std::vector<uint32_t>& rest);
 
-  // Of the last call of File; by cell, then by place.
+  // Of the last call of File; neighbouring cells mostly follow each other, and the blocks of a
+  // cell their places.
   std::span<const Visit> visits() const { return visits_; }
   uint32_t place(uint32_t i) const { return static_cast<uint32_t>(filed_[i]); }
 
