@@ -9,20 +9,27 @@
 // 2^-18 and the gap 1 - |z|^2 within 2^-17 + 8 eps. A residual z_p - sigma sum_j R_pj q_j picks up
 // at most eps (P + 5) 8 sigma sum_j |R_pj| + 2 eps |z_p|; as a vector, with the error of z, less
 // than
-//   e = 2^-17 (1 + sigma sum_j |a_j|)                          FinishTask::residual_error.
+//   e = 2^-17 (1 + sigma sum_j |a_j|)                          ResidualError.
 // A code that can win has F <= L := ErrorBudget / |w|^2, hence an exact residual of norm
 // <= sqrt(L), and its computed gap + |residual|^2 is at most
 //   L + 2^-16 + 2 e sqrt(L) + e^2 + 2^-20 L,
 // which is the limit. (2^-16 also covers the rounding of the limit itself, which is computed from
 // best / |w|^2; partial sums never exceed the whole, as rounded addition of something non-negative
-// is monotonic.) The range of a coefficient is widened by 1e-4 and by 2^-20 of the numbers it is
-// computed from.
+// is monotonic.)
+//
+// Which values of a coefficient keep to it. As rounding is monotonic, the computed |residual|^2
+// falls with q_p towards its least and grows behind it; the least is at one of the two integers
+// next to the quotient of the computed residual and step. That quotient is computed within 2^-18
+// where it is in the range of coefficients. So a search outwards from it may end, on each side, at
+// the first value that is beyond the limit, and so may a pair that begins at its floor (Near).
+// Where the range is computed with a root (Descend), it is widened by 1e-4 and by 2^-20 of the
+// numbers it is computed from.
 //
 // The other way round, a code whose computed gap + |residual|^2 is f has an exact F of at most
 //   f + 2^-16 + 2 e sqrt(f) + e^2,
 // its objective, on rounded decoded weights, and that one's ErrorBudget exceed it by less than
 // 2^-18 F + 2^-20. So what such a code can only improve on is known before its objective is, and
-// the search begins with a limit that is nearly the final one (Guess).
+// the limit is lowered to that at once (LimitBy).
 #if defined(SEEDLM_FINISH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDLM_FINISH_INL_H_
 #undef SEEDLM_FINISH_INL_H_
@@ -53,10 +60,11 @@ class Finisher {
   using M = hn::Mask<D>;
   static constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
   static constexpr codec::Profile kProfile{"", C, P, 16};
-  static constexpr int kMaxSeeds = 16;   // whose guesses are compared before any is searched
-  static constexpr int kMaxLeaves = 64;  // codes that wait for the objective
-  // Above this limit a good guess saves more of the search than it costs: no code is known yet.
-  static constexpr float kTight = 0.25f;
+  static constexpr int kMaxSeeds = 16;  // that are projected before any is searched
+  static constexpr int kMaxLeaves = 8;  // codes that wait for the objective
+  // Of two values on different sides the one that is further off by a step has the larger
+  // |residual|^2, but for so much, as it is not known within 2^-18 where the middle is.
+  static constexpr float kGrows = 1 - 0x1p-14f;
 
  public:
   Finisher(const FinishTask& task, codec::Candidate& best) : task_(task), best_(best) {
@@ -83,17 +91,11 @@ class Finisher {
   HWY_INLINE void RunSome(const uint32_t* seeds, int count) {
     Seed kept[kMaxSeeds];
     int kept_count = 0;
-    const bool guess_first = limit_ > kTight;
-    float least = limit_;
     for (int i = 0; i < count && i < kMaxSeeds; ++i) {
       Seed& seed = kept[kept_count];
       Project(seeds[i], seed);
-      if (seed.gap > limit_ + 0x1p-16f) continue;
-      ++kept_count;
-      if (guess_first && IsPlain(seed)) least = std::min(least, Guess(seed));
+      if (seed.gap <= limit_ + 0x1p-16f) ++kept_count;
     }
-    // The seed with the best guess is searched below: its code, or a better one, will be `best_`.
-    if (least < limit_) SetLimit(least);
     for (int i = 0; i < kept_count; ++i) {
       if (IsPlain(kept[i])) Search(kept[i]);
     }
@@ -163,32 +165,95 @@ class Finisher {
     return hn::NegMulAdd(sigma, sum, hn::Set(d, seed.z[p]));
   }
 
-  // Rounds coefficient by coefficient, top down, on all levels. Returns a limit that the best of
-  // these codes keeps to: no code can win that does not.
-  HWY_INLINE float Guess(const Seed& seed) const {
-    const D d;
-    V least = hn::Set(d, HUGE_VALF);
-    for (int first = 0; first < codec::kLevels; first += kLanes) {
-      const V sigma = hn::LoadU(d, task_.sigma + first);
-      const V inverse_sigma = hn::LoadU(d, task_.inverse_sigma + first);
-      V q[P];
-      V found = hn::Set(d, std::max(seed.gap, 0.0f));
-      HWY_UNROLL(4)
-      for (int p = P - 1; p >= 0; --p) {
-        const V offset = Offset(seed, p, sigma, q);
-        const V inverse = hn::Mul(inverse_sigma, hn::Set(d, InverseDiagonal(seed, p)));
-        q[p] = hn::Round(Clamp(hn::Mul(offset, inverse)));
-        const V step = hn::Mul(sigma, hn::Set(d, At(seed, p, p)));
-        const V residual = hn::NegMulAdd(step, q[p], offset);
-        found = hn::MulAdd(residual, residual, found);
-      }
-      const V root = hn::Sqrt(hn::ZeroIfNegative(found));
-      const V error = ResidualError(sigma);
-      found = hn::MulAdd(error, hn::MulAdd(root, hn::Set(d, 2.0f), error), found);
-      least = hn::Min(least, found);
+  struct Lanes {
+    // Written out, as an implicit one would not be compiled for this instruction set (NEON).
+    HWY_INLINE Lanes() {}
+
+    int first;  // level of lane 0
+    V limit, sigma, inverse_sigma;
+    V q[P];
+  };
+
+  // The values of q_p for given q_{P-1} .. q_{p+1}.
+  template <int p>
+  struct Steps {
+    HWY_INLINE Steps(const Seed& seed, const Lanes& lanes) {
+      const D d;
+      offset = Offset(seed, p, lanes.sigma, lanes.q);
+      step = hn::Mul(lanes.sigma, hn::Set(d, At(seed, p, p)));
+      inverse = hn::Mul(lanes.inverse_sigma, hn::Set(d, InverseDiagonal(seed, p)));
+      centre = hn::Mul(offset, inverse);
     }
-    const float found = hn::GetLane(hn::MinOfLanes(d, least));
-    return (found + 0x1p-16f) * (1 + 0x1p-17f) + 0x1p-19f;
+    // |residual|^2 with q_p = q. As rounding is monotonic, it falls towards its least and grows
+    // from there on.
+    HWY_INLINE V Squared(V q, V above) const {
+      const V residual = hn::NegMulAdd(step, q, offset);
+      return hn::MulAdd(residual, residual, above);
+    }
+
+    V offset, step, inverse;
+    V centre;  // the real solution
+  };
+
+  static HWY_INLINE V Clamp(V q) {
+    const D d;
+    return hn::Min(hn::Max(q, hn::Set(d, codec::kMinCoefficient)),
+                   hn::Set(d, codec::kMaxCoefficient));
+  }
+  static HWY_INLINE V InRange(V q, V squared) {
+    return hn::IfThenElse(hn::Eq(q, Clamp(q)), squared, hn::Set(D(), HUGE_VALF));
+  }
+
+  // What a choice of q_{P-1} leads to on the levels of a vector, without a branch: of the other
+  // coefficients two values next to the real solution, of the last one the better of them.
+  struct Near {
+    static constexpr int kPaths = 1 << (P - 2);
+
+    HWY_INLINE Near() : left_out(hn::Set(D(), HUGE_VALF)) {}
+
+    V squared[kPaths];  // |residual|^2
+    V codes[kPaths];    // sum of q_p 16^p
+    V left_out;         // |residual|^2, as far as it goes, is at least kGrows this for other codes
+  };
+
+  // `code`: of q_{P-1} .. q_{p+1}.
+  template <int p, int path>
+  static HWY_INLINE void Follow(const Seed& seed, Lanes& lanes, V code, V above, Near& near) {
+    const D d;
+    const V one = hn::Set(d, 1.0f), most = hn::Set(d, HUGE_VALF);
+    const V least = hn::Set(d, codec::kMinCoefficient);
+    const V last_pair = hn::Set(d, codec::kMaxCoefficient - 1);
+    const Steps<p> steps(seed, lanes);
+    const V low = hn::Min(hn::Max(hn::Floor(steps.centre), least), last_pair);
+    const V high = hn::Add(low, one);
+    const V low_squared = steps.Squared(low, above), high_squared = steps.Squared(high, above);
+    const V shifted = hn::Mul(code, hn::Set(d, 16.0f));
+    if constexpr (p == 0) {
+      const V better = hn::IfThenElse(hn::Le(low_squared, high_squared), low, high);
+      near.squared[path] = hn::Min(low_squared, high_squared);
+      near.codes[path] = hn::Add(shifted, better);
+      near.left_out = hn::Min(near.left_out, hn::Max(low_squared, high_squared));
+    } else {
+      const V below = steps.Squared(hn::Sub(low, one), above);
+      const V beyond = steps.Squared(hn::Add(high, one), above);
+      near.left_out = hn::Min(near.left_out, hn::IfThenElse(hn::Eq(low, least), most, below));
+      near.left_out = hn::Min(near.left_out, hn::IfThenElse(hn::Eq(low, last_pair), most, beyond));
+      lanes.q[p] = low;
+      Follow<p - 1, 2 * path>(seed, lanes, hn::Add(shifted, low), low_squared, near);
+      lanes.q[p] = high;
+      Follow<p - 1, 2 * path + 1>(seed, lanes, hn::Add(shifted, high), high_squared, near);
+    }
+  }
+
+  // A limit that the best code with one of these |residual|^2 keeps to.
+  HWY_INLINE float LimitBy(const Seed& seed, V squared, V sigma) const {
+    const D d;
+    const V found = hn::Add(squared, hn::Set(d, std::max(seed.gap, 0.0f)));
+    const V root = hn::Sqrt(hn::ZeroIfNegative(found));
+    const V error = ResidualError(sigma);
+    const V most = hn::MulAdd(error, hn::MulAdd(root, hn::Set(d, 2.0f), error), found);
+    const float least = hn::GetLane(hn::MinOfLanes(d, most));
+    return (least + 0x1p-16f) * (1 + 0x1p-17f) + 0x1p-19f;
   }
 
   // e of the above.
@@ -200,70 +265,101 @@ class Finisher {
     return hn::MulAdd(sigma, hn::Set(d, 0x1p-17f * kColumns), hn::Set(d, 0x1p-17f));
   }
 
-  static HWY_INLINE V Clamp(V q) {
+  // What |residual|^2 of a code that can win keeps to.
+  HWY_INLINE V LimitOf(const Seed& seed, V sigma) const {
     const D d;
-    return hn::Min(hn::Max(q, hn::Set(d, codec::kMinCoefficient)),
-                   hn::Set(d, codec::kMaxCoefficient));
+    const V error = ResidualError(sigma);
+    const float base = limit_ * (1 + 0x1p-20f) + 0x1p-16f - seed.gap;
+    return hn::MulAdd(error, hn::Add(hn::Set(d, 2 * root_), error), hn::Set(d, base));
   }
 
   // All codes of a seed that can win.
   HWY_INLINE void Search(const Seed& seed) {
-    const D d;
     if (seed.gap > limit_ + 0x1p-16f) return;
     leaves_ = 0;
-    for (int first = 0; first < codec::kLevels; first += kLanes) {
-      const V error = ResidualError(hn::LoadU(d, task_.sigma + first));
-      const float base = limit_ * (1 + 0x1p-20f) + 0x1p-16f - seed.gap;
-      Lanes lanes;
-      lanes.first = first;
-      lanes.limit = hn::MulAdd(error, hn::Add(hn::Set(d, 2 * root_), error), hn::Set(d, base));
-      lanes.sigma = hn::LoadU(d, task_.sigma + first);
-      lanes.inverse_sigma = hn::LoadU(d, task_.inverse_sigma + first);
-      Descend<P - 1>(seed, lanes, hn::Zero(d));
-    }
+    for (int first = 0; first < codec::kLevels; first += kLanes) SearchLevels(seed, first);
     Compare(seed, leaves_);
   }
 
-  struct Lanes {
-    // Written out, as an implicit one would not be compiled for this instruction set (NEON).
-    HWY_INLINE Lanes() {}
+  HWY_INLINE void SearchLevels(const Seed& seed, int first) {
+    const D d;
+    Lanes lanes;
+    lanes.first = first;
+    lanes.sigma = hn::LoadU(d, task_.sigma + first);
+    lanes.inverse_sigma = hn::LoadU(d, task_.inverse_sigma + first);
+    lanes.limit = LimitOf(seed, lanes.sigma);
+    const Steps<P - 1> steps(seed, lanes);
+    const V nearest = hn::Round(Clamp(steps.centre));
+    SearchBelow(seed, lanes, nearest, steps.Squared(nearest, hn::Zero(d)));
+    // On the side of the second nearest, then on the other one, until no level is within its limit.
+    V by = hn::CopySignToAbs(hn::Set(d, 1.0f), hn::NegMulAdd(steps.step, nearest, steps.offset));
+    for (int side = 0; side < 2; ++side, by = hn::Neg(by)) {
+      for (V q = hn::Add(nearest, by);; q = hn::Add(q, by)) {
+        const V squared = InRange(q, steps.Squared(q, hn::Zero(d)));
+        if (hn::AllFalse(d, hn::Le(squared, lanes.limit))) break;
+        SearchBelow(seed, lanes, q, squared);
+      }
+    }
+  }
 
-    int first;  // level of lane 0
-    V limit, sigma, inverse_sigma;
-    V q[P];
-  };
+  // All codes with q_{P-1} = q that can win; the limit falls to what the best of them can reach.
+  HWY_INLINE void SearchBelow(const Seed& seed, Lanes& lanes, V q, V squared) {
+    const D d;
+    lanes.q[P - 1] = q;
+    Near near;
+    Follow<P - 2, 0>(seed, lanes, q, squared, near);
+    V least = near.squared[0];
+    HWY_UNROLL(4)
+    for (int i = 1; i < Near::kPaths; ++i) least = hn::Min(least, near.squared[i]);
+    if (!hn::AllFalse(d, hn::Le(least, lanes.limit))) {
+      const float limit = LimitBy(seed, least, lanes.sigma);
+      if (limit < limit_) {
+        SetLimit(limit);
+        lanes.limit = LimitOf(seed, lanes.sigma);
+      }
+    }
+    if (!hn::AllFalse(d, hn::Le(hn::Mul(near.left_out, hn::Set(d, kGrows)), lanes.limit))) {
+      return Descend<P - 2>(seed, lanes, squared);
+    }
+    HWY_UNROLL(4)
+    for (int i = 0; i < Near::kPaths; ++i) {
+      const M inside = hn::Le(near.squared[i], lanes.limit);
+      if (!hn::AllFalse(d, inside)) Append(seed, lanes, inside, near.squared[i], near.codes[i]);
+    }
+  }
 
+  // The same for q_p and those below it, whatever their number.
   template <int p>
   HWY_INLINE void Descend(const Seed& seed, Lanes& lanes, V above) {
     const D d;
     const V rest = hn::Sub(lanes.limit, above);
-    const V offset = Offset(seed, p, lanes.sigma, lanes.q);
-    const V inverse = hn::Mul(lanes.inverse_sigma, hn::Set(d, InverseDiagonal(seed, p)));
-    const V centre = hn::Mul(offset, inverse);
-    const V reach = hn::Mul(hn::Sqrt(hn::ZeroIfNegative(rest)), inverse);
-    const V slack = hn::MulAdd(hn::Add(hn::Abs(centre), reach), hn::Set(d, 0x1p-20f),
+    const Steps<p> steps(seed, lanes);
+    const V reach = hn::Mul(hn::Sqrt(hn::ZeroIfNegative(rest)), steps.inverse);
+    const V slack = hn::MulAdd(hn::Add(hn::Abs(steps.centre), reach), hn::Set(d, 0x1p-20f),
                                hn::Add(reach, hn::Set(d, 1e-4f)));
-    const V low = hn::Max(hn::Ceil(hn::Sub(centre, slack)), hn::Set(d, codec::kMinCoefficient));
-    V high = hn::Min(hn::Floor(hn::Add(centre, slack)), hn::Set(d, codec::kMaxCoefficient));
+    const V low =
+        hn::Max(hn::Ceil(hn::Sub(steps.centre, slack)), hn::Set(d, codec::kMinCoefficient));
+    V high = hn::Min(hn::Floor(hn::Add(steps.centre, slack)), hn::Set(d, codec::kMaxCoefficient));
     high = hn::IfThenElse(hn::Ge(rest, hn::Zero(d)), high, hn::Set(d, codec::kMinCoefficient - 1));
-    const V step = hn::Mul(lanes.sigma, hn::Set(d, At(seed, p, p)));
     V& q = lanes.q[p];
     for (q = low;; q = hn::Add(q, hn::Set(d, 1.0f))) {
       const M active = hn::Le(q, high);
       if (hn::AllFalse(d, active)) return;
-      const V residual = hn::NegMulAdd(step, q, offset);
-      const V squared = hn::MulAdd(residual, residual, above);
+      const V squared = steps.Squared(q, above);
       const M inside = hn::And(active, hn::Le(squared, lanes.limit));
       if (hn::AllFalse(d, inside)) continue;
       if constexpr (p > 0) {
         Descend<p - 1>(seed, lanes, hn::IfThenElse(inside, squared, hn::Set(d, HUGE_VALF)));
       } else {
-        Append(seed, lanes, inside, squared);
+        V code = lanes.q[P - 1];
+        for (int j = P - 2; j >= 0; --j) code = hn::MulAdd(code, hn::Set(d, 16.0f), lanes.q[j]);
+        Append(seed, lanes, inside, squared, code);
       }
     }
   }
 
-  HWY_INLINE void Append(const Seed& seed, const Lanes& lanes, M inside, V squared) {
+  // The codes of the lanes that are `inside`; `code` as in Near.
+  HWY_INLINE void Append(const Seed& seed, Lanes& lanes, M inside, V squared, V code) {
     const D d;
     uint8_t bytes[8] = {};
     hn::StoreMaskBits(d, inside, bytes);
@@ -272,22 +368,25 @@ class Finisher {
       if (leaves_ == kMaxLeaves) {
         Compare(seed, leaves_);
         leaves_ = 0;
+        lanes.limit = LimitOf(seed, lanes.sigma);
       }
       const int lane = static_cast<int>(hwy::Num0BitsBelowLS1Bit_Nonzero32(bits));
-      Read(lanes, lane, squared, codes_[leaves_++]);
+      Read(lanes, lane, squared, code, codes_[leaves_++]);
     }
   }
 
-  static HWY_INLINE void Read(const Lanes& lanes, int lane, V squared, Code& code) {
+  static HWY_INLINE void Read(const Lanes& lanes, int lane, V squared, V q, Code& code) {
     const D d;
     HWY_ALIGN float values[codec::kLevels];
     hn::Store(hn::Sub(squared, lanes.limit), d, values);
     code.excess = values[lane];
     code.level = lanes.first + lane;
+    hn::Store(q, d, values);
+    // With 8 more, each q_p is a digit of 4 bits.
+    const uint32_t digits = static_cast<uint32_t>(static_cast<int32_t>(values[lane]) + 0x8888);
     HWY_UNROLL(4)
-    for (int p = 0; p < codec::kMaxRank; ++p) {
-      if (p < P) hn::Store(lanes.q[p < P ? p : 0], d, values);
-      code.q[p] = p < P ? static_cast<int8_t>(values[lane]) : int8_t{0};
+    for (int p = 0; p < P; ++p) {
+      code.q[p] = static_cast<int8_t>(static_cast<int>(digits >> (4 * p) & 15u) - 8);
     }
   }
 

@@ -75,5 +75,61 @@ TEST_CASE("finishing finds what the exact routine finds") {
   CHECK(improved > 100);
 }
 
+// Blocks whose real solution for a seed lies between two values of each coefficient, at and beyond
+// the ends of their range; levels that come twice. Codes differ by rounding then, or not at all.
+TEST_CASE("finishing finds the code at ties and at the ends of the range") {
+  std::vector<std::pair<std::string, SearchKernels>> targets;
+  for (const std::string& name : SupportedTargets()) targets.emplace_back(name, KernelsFor(name));
+  std::mt19937 bits(6);
+  int at_an_end = 0, twice = 0;
+  for (const codec::Profile& profile : codec::kProfiles) {
+    const search::SeedTable& seeds = search::SeedTable::For(profile);
+    for (int trial = 0; trial < 300; ++trial) {
+      const uint32_t seed = 1 + bits() % profile.seed_count();
+      const codec::Basis basis = codec::MakeBasis(profile, seed);
+      codec::LevelTable levels = MakeLevels(profile, 1.0, 1);
+      for (size_t i = 0; trial % 3 == 0 && i < codec::kLevels; i += 2) {
+        levels.scale[i + 1] = levels.scale[i];
+      }
+      const float scale = levels.scale[bits() % codec::kLevels];
+      double t[codec::kMaxRank];
+      for (int p = 0; p < profile.rank; ++p) {
+        t[p] = static_cast<int>(bits() % 20) - 10 + (bits() % 4 == 0 ? 0.0 : 0.5);
+      }
+      std::vector<float> weights(static_cast<size_t>(profile.block));
+      for (int c = 0; c < profile.block; ++c) {
+        double sum = 0;
+        for (int p = 0; p < profile.rank; ++p) sum += basis.at[c][p] * t[p];
+        weights[static_cast<size_t>(c)] = static_cast<float>(sum * scale);
+      }
+      const codec::BlockTask block = codec::MakeTask(profile, weights.data());
+      if (!(block.squared_norm > 0)) continue;
+      std::vector<uint32_t> list{seed};
+      for (int i = 0; i < 4; ++i) list.push_back(1 + bits() % profile.seed_count());
+      if (trial % 2 == 0) std::swap(list.front(), list.back());
+      Candidate expected = codec::InitialCandidate(codec::Fit::kOptimal, block);
+      for (const uint32_t each : list) {
+        codec::EvaluateSeed(profile, codec::Fit::kOptimal, block, levels, each, expected);
+      }
+      const codec::BlockCode code =
+          codec::FromSeedAndRemainder(profile, expected.seed, expected.remainder);
+      at_an_end += code.q[0] == codec::kMinCoefficient || code.q[0] == codec::kMaxCoefficient;
+      twice += trial % 3 == 0 && code.level % 2 == 0;
+      for (const auto& [name, kernels] : targets) {
+        CAPTURE(name, profile.name, trial);
+        Candidate got = codec::InitialCandidate(codec::Fit::kOptimal, block);
+        FinishTask task;
+        kernels.prepare(profile, levels, seeds, weights.data(), task);
+        kernels.finish(task, list.data(), static_cast<int>(list.size()), got);
+        CHECK(got.error == expected.error);
+        CHECK(got.seed == expected.seed);
+        CHECK(got.remainder == expected.remainder);
+      }
+    }
+  }
+  CHECK(at_an_end > 100);
+  CHECK(twice > 100);
+}
+
 }  // namespace
 }  // namespace seedlm::cpu
