@@ -157,8 +157,8 @@ echo "== its target: $targets; its rules: $rules"
 
 # ---- In the middle of a job: the process killed, the container killed, stopped and taken down
 
-write_model "$work/slow.safetensors" 40 64 64
-job=$("$seedlm" submit --backend reference "$work/slow.safetensors")
+write_model "$work/slow.safetensors" 40 8 64
+job=$("$seedlm" submit --backend reference --include "*" "$work/slow.safetensors")
 until_true 60 shards_reach "$job" 4
 kill -s KILL "$(podman inspect --format '{{.State.Pid}}' "$(server)")"
 until_true 60 listening
@@ -187,7 +187,7 @@ state=$(job_field "$job" state)
 attempt=$(job_field "$job" attempt)
 [[ $attempt == 4 ]] || fail "the job ended in attempt $attempt, not 4"
 "$seedlm" fetch "$job" "$work/fetched.safetensors"
-"$seedlm" compress --backend reference "$work/slow.safetensors" "$work/undisturbed.safetensors" 2>/dev/null
+"$seedlm" compress --backend reference --include "*" "$work/slow.safetensors" "$work/undisturbed.safetensors" 2>/dev/null
 cmp "$work/fetched.safetensors" "$work/undisturbed.safetensors"
 until_true 60 healthy
 echo "== down and up: the job SUCCEEDED in attempt 4, with the bytes of an undisturbed run"

@@ -52,7 +52,7 @@ power_off() {
 
 # inside COMMAND..: as root in the machine.
 inside() {
-  nsenter --target "$leader" --all --root --wd=/ env -i "${login_environment[@]}" \
+  nsenter --target "$leader" --all --root --wd env -i "${login_environment[@]}" \
     SEEDLM_SERVER=unix:/var/lib/seedlm/server.sock SEEDLM_TOKEN="${token-}" "$@"
 }
 
@@ -82,11 +82,14 @@ failed() { [[ $(inside systemctl is-active seedlm-server) == failed ]]; }
 restarted() { [[ $(property NRestarts) -ge 1 ]]; }
 logged() { inside journalctl --no-pager --output cat --unit seedlm-server | grep -F "$1"; }
 
-# same_bytes JOB MODEL: what the job made, against what `seedlm compress` makes of the model.
+# same_bytes JOB MODEL [OPTION..]: what the job made, against what `seedlm compress` makes of the model.
 same_bytes() {
-  inside sh -c "rm -rf /tmp/fetched /tmp/local && seedlm fetch $1 /tmp/fetched >/dev/null &&
-    seedlm compress --backend ${3:-cpu} $2 /tmp/local >/dev/null 2>&1 && cmp /tmp/fetched /tmp/local" ||
-    fail "$1: not the bytes of an undisturbed run"
+  local job=$1 model=$2
+  shift 2
+  inside rm -rf /tmp/fetched /tmp/local
+  client fetch "$job" /tmp/fetched 2>/dev/null
+  client compress "$@" "$model" /tmp/local >/dev/null 2>&1
+  inside cmp /tmp/fetched /tmp/local || fail "$job: not the bytes of an undisturbed run"
 }
 
 # ---- Installation, as the head of the unit has it
@@ -101,7 +104,7 @@ boot
 say "booted: $(inside systemctl --version | head -n 1), $(inside systemctl is-system-running || true)"
 inside groupadd --system seedlm
 inside install -d -m 0750 -g seedlm /etc/seedlm
-inside sh -c 'seedlm-server --data-dir /var/lib/seedlm --metrics 127.0.0.1:9464 --threads 2 \
+inside sh -c 'seedlm-server --data-dir /var/lib/seedlm --metrics 127.0.0.1:9464 --threads 2 --search index \
   --storage-root /srv/models --print-config >/tmp/my-seedlm.toml
   install -m 0640 -g seedlm /tmp/my-seedlm.toml /etc/seedlm/seedlm.toml'
 inside mkdir -p /srv/models
@@ -119,11 +122,11 @@ say "systemd-analyze security: $(inside systemd-analyze security --no-pager seed
 
 mkdir "$root/srv/check"
 write_model "$root/srv/check/model.safetensors" 2 256 256
-write_model "$root/srv/check/slow.safetensors" 32 64 64
+write_model "$root/srv/check/slow.safetensors" 32 8 64
 write_model "$root/srv/check/large.safetensors" 1 2048 1024
 model=/srv/check/model.safetensors slow=/srv/check/slow.safetensors
-job=$(inside seedlm submit "$model")
-inside seedlm wait "$job"
+job=$(client submit "$model")
+client wait "$job"
 same_bytes "$job" "$model"
 say "a job over the socket: the bytes of seedlm compress"
 
@@ -142,13 +145,13 @@ chmod 0600 "$root/etc/seedlm/s3.env"
 inside systemctl daemon-reload
 inside systemctl restart seedlm-server
 until_true 20 serving
-job=$(inside seedlm submit file:///srv/models/in.safetensors --to file:///srv/models/out.safetensors)
-inside seedlm wait "$job"
-inside seedlm compress "$model" /tmp/local.safetensors >/dev/null 2>&1
+job=$(client submit file:///srv/models/in.safetensors --to file:///srv/models/out.safetensors)
+client wait "$job"
+client compress "$model" /tmp/local.safetensors >/dev/null 2>&1
 inside cmp /srv/models/out.safetensors /tmp/local.safetensors
 say "a job to file://: the same bytes, $(inside stat -c 'mode %a, group %G' /srv/models/out.safetensors)"
-job=$(inside seedlm submit "$model" --to s3://models/checked)
-inside seedlm wait "$job"
+job=$(client submit "$model" --to s3://models/checked)
+client wait "$job"
 nsenter --target "$leader" --net env PYTHONPATH=tests/s3 python3 -c 'import sys, client
 objects = client.S3(sys.argv[1], "test-key", "test-secret").tree("models", "checked")
 [(name, data)] = objects.items()
@@ -158,7 +161,7 @@ eval "exec ${s3[1]}>&-" # its end
 
 # ---- In the middle of a job: restart, kill -9, the machine's own stop
 
-job=$(inside seedlm submit --backend reference "$slow")
+job=$(client submit --backend reference --include "*" "$slow")
 until_true 60 shards_reach "$job" 4
 begun=$SECONDS
 inside systemctl restart seedlm-server
@@ -166,7 +169,7 @@ say "restarted in the middle of a job, $((SECONDS - begun)) s"
 until_true 20 serving
 shards_reach "$job" 4 || fail "$job has forgotten shards that were done"
 until_true 60 shards_reach "$job" 10
-inside kill -s KILL "$(property MainPID)"
+inside systemctl kill --kill-whom=main --signal=KILL seedlm-server
 until_true 30 serving
 expect "restarts after kill -9" "$(property NRestarts)" 1
 say "kill -9: started again by systemd"
@@ -174,10 +177,10 @@ until_true 60 shards_reach "$job" 16
 power_off
 boot
 until_true 30 serving
-say "the machine went down and came up: $(job_field "$job" state), $(job_field "$job" progress.shards_done) of $(job_field "$job" progress.shards_total) shards done"
-inside seedlm wait "$job"
+say "the machine went down and came up: $(job_field "$job" state), $(job_field "$job" shards_done) of $(job_field "$job" shards_total) shards done"
+client wait "$job"
 expect "attempts" "$(job_field "$job" attempt)" 4
-same_bytes "$job" "$slow" reference
+same_bytes "$job" "$slow" --backend reference --include "*"
 say "the job ended in attempt 4, with the bytes of an undisturbed run"
 
 # ---- What is wrong
@@ -210,25 +213,25 @@ inside chmod 0640 /etc/seedlm/tokens
 sed -i 's/^# tokens = .*/tokens = "\/etc\/seedlm\/tokens"/' "$root/etc/seedlm/seedlm.toml"
 inside systemctl restart seedlm-server
 until_true 20 serving
-inside seedlm list >/dev/null
+client list >/dev/null
 token=fedcba9876543210fedcba9876543210 status=0
-inside seedlm list >/dev/null 2>&1 || status=$?
+client list >/dev/null 2>&1 || status=$?
 expect "the exit code without a token that is known" "$status" 9
 echo "$(digest $token) bob user" >>"$root/etc/seedlm/tokens"
 pid=$(property MainPID)
 inside systemctl reload seedlm-server
 until_true 5 logged "2 tokens"
-inside seedlm list >/dev/null
+client list >/dev/null
 expect "the process after a reload" "$(property MainPID)" "$pid"
 say "tokens, and a second one after a reload"
 cat "$directory/right.toml" >"$root/etc/seedlm/seedlm.toml"
 
 inside systemctl stop seedlm-server
-inside mount -t tmpfs -o size=10m tmpfs /var/lib/private/seedlm
+inside mount -t tmpfs -o size=8m tmpfs /var/lib/private/seedlm
 inside systemctl start seedlm-server
 until_true 20 serving
 pid=$(property MainPID) status=0
-(job=$(inside seedlm submit /srv/check/large.safetensors) && inside seedlm wait "$job") 2>"$directory/full.log" || status=$?
+(job=$(client submit /srv/check/large.safetensors) && client wait "$job") 2>"$directory/full.log" || status=$?
 expect "the exit code with a full disk" "$status" 7
 expect "the process after that" "$(property MainPID)" "$pid"
 serving >/dev/null || fail "the server does not serve after a full disk"
@@ -239,6 +242,8 @@ say "a full disk: $(tail -n 1 "$directory/full.log")"
 begun=$SECONDS
 inside systemctl stop seedlm-server
 expect "how it ended" "$(property Result) $(property ExecMainStatus)" "success 0"
-say "stopped after $((SECONDS - begun)) s, exit code 0; in the cache: $(inside sh -c 'cd /var/cache/seedlm && ls | tr "\n" " "')"
+cached=$(inside sh -c 'ls /var/cache/seedlm/')
+[[ -n $cached ]] || fail "nothing is in the cache of the search's index"
+say "stopped after $((SECONDS - begun)) s, exit code 0; in the cache: $cached"
 inside umount /var/lib/private/seedlm
 say "systemd: all of it"

@@ -107,13 +107,8 @@ path, count, rows, columns = sys.argv[1], *map(int, sys.argv[2:])
 harness.write_safetensors(path, {f"layers.{i}.weight": harness.tensor("F32", (rows, columns), i) for i in range(count)})' "$@"
 }
 
-# job_field JOB KEY[.KEY]
-job_field() {
-  client status "$1" --json | python3 -c 'import json, sys
-value = json.load(sys.stdin)
-for key in sys.argv[1].split("."): value = value.get(key, 0)
-print(value)' "$2"
-}
+# job_field JOB KEY
+job_field() { client status "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2"; }
 
 # shards_reach JOB COUNT
-shards_reach() { [[ $(job_field "$1" progress.shards_done) -ge $2 ]]; }
+shards_reach() { [[ $(job_field "$1" shards_done) -ge $2 ]]; }
