@@ -30,10 +30,11 @@ default_ulimits = ["nofile=1024:$(ulimit -Hn)"]
 CONF
 
 pids=()
-compose() { docker-compose --project-name seedlm-check --project-directory "$work/source/docker" -f "$work/compose.yaml" "$@"; }
+compose() { docker-compose --project-name seedlm-check --project-directory "$work/source/docker" \
+  -f "$work/compose.yaml" -f "$work/limits.yaml" "$@"; }
 stop() {
   local status=$?
-  if [[ -e $work/compose.yaml ]]; then
+  if [[ -e $work/limits.yaml ]]; then
     [[ $status -eq 0 ]] || compose logs --tail 30 >&2 || true
     compose down --volumes --timeout 40 || true
   fi
@@ -98,6 +99,13 @@ podman build --quiet --tag "$PROMETHEUS_IMAGE" "$work/prometheus"
 # The committed HEAD; compose 1.29 knows no name of a project in the file.
 git archive HEAD | tar -x -C "$work/source"
 sed '/^name:/d' "$work/source/docker/compose.yaml" >"$work/compose.yaml"
+# What comes to podman by its socket does not get the limit of CONTAINERS_CONF.
+{
+  echo "services:"
+  for service in server s3 s3-bucket prometheus; do
+    echo "  $service: {ulimits: {nofile: {soft: 1024, hard: $(ulimit -Hn)}}}"
+  done
+} >"$work/limits.yaml"
 podman system service --time 0 "$DOCKER_HOST" &
 pids+=($!)
 # Without systemd nothing runs podman's health checks.
