@@ -99,11 +99,11 @@ podman build --quiet --tag "$PROMETHEUS_IMAGE" "$work/prometheus"
 # The committed HEAD; compose 1.29 knows no name of a project in the file.
 git archive HEAD | tar -x -C "$work/source"
 sed '/^name:/d' "$work/source/docker/compose.yaml" >"$work/compose.yaml"
-# What comes to podman by its socket does not get the limit of CONTAINERS_CONF.
+# What comes to podman by its socket does not get the limits of CONTAINERS_CONF.
 {
   echo "services:"
   for service in server s3 s3-bucket prometheus; do
-    echo "  $service: {ulimits: {nofile: {soft: 1024, hard: $(ulimit -Hn)}}}"
+    echo "  $service: {ulimits: {nofile: {soft: 1024, hard: $(ulimit -Hn)}, nproc: $(ulimit -Hu)}}"
   done
 } >"$work/limits.yaml"
 podman system service --time 0 "$DOCKER_HOST" &
