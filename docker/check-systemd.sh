@@ -77,6 +77,7 @@ expect() { # WHAT IS WANTED
 }
 
 client() { inside seedlm "$@"; }
+here() { inside env -u SEEDLM_SERVER seedlm "$@"; } # not through the server
 serving() { inside seedlm-server --check-health unix:/var/lib/seedlm/server.sock; }
 failed() { [[ $(inside systemctl is-active seedlm-server) == failed ]]; }
 restarted() { [[ $(property NRestarts) -ge 1 ]]; }
@@ -88,7 +89,7 @@ same_bytes() {
   shift 2
   inside rm -rf /tmp/fetched /tmp/local
   client fetch "$job" /tmp/fetched 2>/dev/null
-  client compress "$@" "$model" /tmp/local >/dev/null 2>&1
+  here compress "$@" "$model" /tmp/local >/dev/null 2>&1
   inside cmp /tmp/fetched /tmp/local || fail "$job: not the bytes of an undisturbed run"
 }
 
@@ -147,7 +148,7 @@ inside systemctl restart seedlm-server
 until_true 20 serving
 job=$(client submit file:///srv/models/in.safetensors --to file:///srv/models/out.safetensors)
 client wait "$job"
-client compress "$model" /tmp/local.safetensors >/dev/null 2>&1
+here compress "$model" /tmp/local.safetensors >/dev/null 2>&1
 inside cmp /srv/models/out.safetensors /tmp/local.safetensors
 say "a job to file://: the same bytes, $(inside stat -c 'mode %a, group %G' /srv/models/out.safetensors)"
 job=$(client submit "$model" --to s3://models/checked)
