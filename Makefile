@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps lint-deps build demo test test-s3 test-slow faults bench bench-transfer hardware area lint tidy format asan tsan fuzz cuda check-bare check-image
+.PHONY: help deps lint-deps build demo test test-s3 test-slow faults bench bench-transfer hardware area lint tidy format asan tsan fuzz cuda check-bare check-image check-compose check-systemd
 
 JOBS := $(shell nproc)
 MODEL ?=
@@ -27,6 +27,8 @@ help:
 	@echo 'make cuda        the plug-in for NVIDIA GPUs and cuda_check; registers and spills (needs nvcc, no GPU)'
 	@echo 'make check-bare  run demo and test in a fresh Debian 12 root (SCRATCH=dir; as root)'
 	@echo 'make check-image go through the steps of the image in fresh roots, and start it (SCRATCH=dir; as root)'
+	@echo 'make check-compose  build the image with podman and run compose.yaml, kills and all (as root)'
+	@echo 'make check-systemd  the unit under a systemd that is booted for it, kills and all (SCRATCH=dir; as root)'
 
 deps:
 	@docker/install-deps.sh --build-only
@@ -105,3 +107,13 @@ check-bare:
 
 check-image:
 	docker/check-image.py cpu $(or $(SCRATCH),$(shell mktemp -d /var/tmp/seedlm-image.XXXXXX))
+
+check-compose: deps
+	cmake --preset cpu
+	cmake --build --preset cpu -j $(JOBS) --target seedlm
+	docker/check-compose.sh build/cpu/client/seedlm
+
+check-systemd: deps
+	cmake --preset cpu
+	cmake --build --preset cpu -j $(JOBS) --target seedlm seedlm-server
+	docker/check-systemd.sh build/cpu $(SCRATCH)

@@ -11,11 +11,8 @@
 # Exit 0 only if both commands succeeded.
 set -euo pipefail
 
-suite=bookworm
-fail() {
-  echo "check-bare-root.sh: $*" >&2
-  exit 1
-}
+# shellcheck source=docker/checks.sh
+. "$(dirname "$0")/checks.sh"
 
 keep=0 only_deps=0 directory=""
 for argument in "$@"; do
@@ -27,63 +24,21 @@ for argument in "$@"; do
   esac
 done
 repository=$(cd "$(dirname "$0")/.." && pwd)
-[[ $(id -u) -eq 0 ]] || fail "needs root for debootstrap and chroot: run it with sudo"
-command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install debootstrap"
+need_root_maker
 command -v git >/dev/null || fail "git is missing: apt-get install git"
-
-# "uri suite" for each suite of Debian 12 that apt knows, the main one first.
-apt_suites() {
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-    awk -v suite="$suite" '$3 == "main" && ($2 == suite || $2 ~ "^" suite "-(updates|security)$") {
-      print length($2), $1, $2
-    }' | sort -n -u | cut -d' ' -f2-
-}
-
-if [[ -n "${MIRROR-}" ]]; then
-  suites="$MIRROR $suite"
-else
-  suites=$(apt_suites)
-fi
-read -r mirror first <<<"$suites" || true
-[[ "${first-}" == "$suite" ]] ||
-  fail "this machine's apt has no source for $suite: name one with MIRROR=url"
-
-if [[ -z "$directory" ]]; then
-  directory=$(mktemp -d "${TMPDIR:-/var/tmp}/seedlm-bare.XXXXXX")
-else
-  mkdir -p "$directory"
-  [[ -z "$(ls -A "$directory")" ]] || fail "$directory is not empty: name a new directory"
-fi
-directory=$(realpath "$directory")
+directory=$(new_directory seedlm-bare "$directory")
 root=$directory/root
 
-# Mounts live in the namespace of the process that runs inside (see `inside`), so nothing is left
-# mounted whatever happens; --one-file-system is the second lock on that door.
+# Nothing is mounted outside of in_root; --one-file-system is the second lock on that door.
 clean_up() {
   [[ $keep -eq 1 ]] || rm -rf --one-file-system "$root"
   rmdir --ignore-fail-on-non-empty "$directory" 2>/dev/null || true
 }
 trap clean_up EXIT
 
-copy_if_there() {
-  local file
-  for file in "$@"; do
-    [[ -e "$file" ]] || continue
-    mkdir -p "$root$(dirname "$file")"
-    cp -L "$file" "$root$file"
-  done
-}
-
 make_root() {
-  debootstrap --variant=minbase --include=make "$suite" "$root" "$mirror" >"$directory/root.log" 2>&1 ||
-    { tail -n 20 "$directory/root.log" >&2; fail "debootstrap failed"; }
-  while read -r uri name; do
-    echo "deb $uri $name main"
-  done <<<"$suites" >"$root/etc/apt/sources.list"
-  local settings
-  mapfile -t settings < <(grep -lsr 'Acquire::' /etc/apt/apt.conf /etc/apt/apt.conf.d || true)
-  copy_if_there "${settings[@]}" /etc/resolv.conf /etc/hosts /etc/pip.conf \
-    /usr/local/share/ca-certificates/*.crt
+  make_bare_root "$root" "$directory/root.log" make
+  copy_into "$root" /etc/pip.conf
   if [[ -e "$HOME/.config/pip/pip.conf" ]]; then
     mkdir -p "$root/root/.config/pip"
     cp -L "$HOME/.config/pip/pip.conf" "$root/root/.config/pip/pip.conf"
@@ -91,22 +46,15 @@ make_root() {
   git clone --quiet --no-hardlinks "file://$repository" "$root/root/seedlm"
 }
 
-# The environment of a fresh login, and what the way to the network needs.
-environment=(PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb)
-for variable in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY \
-  PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_CERT PIP_DEFAULT_TIMEOUT; do
+environment=("${login_environment[@]}")
+for variable in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_CERT PIP_DEFAULT_TIMEOUT; do
   [[ -z "${!variable-}" ]] || environment+=("$variable=${!variable}")
 done
 
 # inside NAME COMMAND: runs it in the clone, logs to NAME.log, prints the end of the log and the time.
 inside() {
   local name=$1 command=$2 status=0 started=$SECONDS
-  unshare --mount --pid --fork --kill-child --propagation private bash -euc '
-    mount -t proc proc "$1/proc"
-    mount --rbind /sys "$1/sys"
-    mount --rbind /dev "$1/dev"
-    exec chroot "$1" env -i "${@:3}" bash -c "cd /root/seedlm && $2"
-  ' bash "$root" "$command" "${environment[@]}" >"$directory/$name.log" 2>&1 </dev/null || status=$?
+  in_root "$root" "cd /root/seedlm && $command" "${environment[@]}" >"$directory/$name.log" 2>&1 </dev/null || status=$?
   echo "== $command: exit $status after $((SECONDS - started)) s"
   tail -n "$([[ $status -eq 0 ]] && echo 25 || echo 80)" "$directory/$name.log"
   return "$status"

@@ -2,17 +2,16 @@
 # Builds the image `cpu` with an engine and runs compose.yaml, on a machine that reaches Debian's mirrors but no
 # registry of images: podman from Debian 12, its base image from debootstrap, Prometheus from Debian's package, and
 # for MinIO a stand-in, the tests' S3 server (tests/s3/fake_s3.py), which checks signatures. Then a model goes
-# from this machine through the server to s3://models, and Prometheus is asked for what it scraped.
+# from this machine through the server to s3://models, and Prometheus is asked for what it scraped. In the middle of
+# another job the server's process is killed, then its container, then all is stopped, taken down and up again.
 #
 #   docker/check-compose.sh SEEDLM     # the client to submit with, e.g. build/cpu/client/seedlm
 #
 # As root, with podman, runc, docker-compose (1.29), netavark, aardvark-dns, iptables, debootstrap. What it starts it stops;
 # the images seedlm-check/* and the two of the compose file's services stay with podman.
 set -euo pipefail
-fail() {
-  echo "check-compose.sh: $*" >&2
-  exit 1
-}
+# shellcheck source=docker/checks.sh
+. "$(dirname "$0")/checks.sh"
 seedlm=$(realpath -e "${1:?usage: docker/check-compose.sh SEEDLM}")
 for program in podman runc docker-compose debootstrap iptables python3; do
   command -v "$program" >/dev/null || fail "no $program: apt-get install it"
@@ -31,10 +30,11 @@ default_ulimits = ["nofile=1024:$(ulimit -Hn)"]
 CONF
 
 pids=()
-compose() { docker-compose --project-name seedlm-check --project-directory "$work/source/docker" -f "$work/compose.yaml" "$@"; }
+compose() { docker-compose --project-name seedlm-check --project-directory "$work/source/docker" \
+  -f "$work/compose.yaml" -f "$work/limits.yaml" "$@"; }
 stop() {
   local status=$?
-  if [[ -e $work/compose.yaml ]]; then
+  if [[ -e $work/limits.yaml ]]; then
     [[ $status -eq 0 ]] || compose logs --tail 30 >&2 || true
     compose down --volumes --timeout 40 || true
   fi
@@ -45,7 +45,8 @@ stop() {
 trap stop EXIT
 
 podman image exists debian:bookworm-slim || {
-  debootstrap --variant=minbase --include=ca-certificates bookworm "$work/bare" >/dev/null
+  need_root_maker
+  make_bare_root "$work/bare" "$work/bare.log" ca-certificates
   tar -C "$work/bare" -c . | podman import --quiet - docker.io/library/debian:bookworm-slim
   rm -rf --one-file-system "$work/bare"
 }
@@ -55,9 +56,10 @@ mkdir "$work/s3" "$work/prometheus" "$work/source"
 cp tests/s3/*.py "$work/s3"
 cat >"$work/s3/minio" <<'MINIO'
 #!/usr/bin/env python3
-import os, sys
+import os, signal, sys
 sys.path.insert(0, "/s3")
 import fake_s3
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the first process of a container ignores it otherwise
 assert sys.argv[1:] == ["server", "/data"], sys.argv
 assert (os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"]) == (fake_s3.ACCESS_KEY, fake_s3.SECRET_KEY)
 fake_s3.Server(("0.0.0.0", 9000), fake_s3.Store(["models"])).serve_forever()
@@ -98,6 +100,14 @@ podman build --quiet --tag "$PROMETHEUS_IMAGE" "$work/prometheus"
 # The committed HEAD; compose 1.29 knows no name of a project in the file.
 git archive HEAD | tar -x -C "$work/source"
 sed '/^name:/d' "$work/source/docker/compose.yaml" >"$work/compose.yaml"
+# What comes to podman by its socket does not get the limits of CONTAINERS_CONF, and podman's own service has fewer
+# processes than the machine.
+{
+  echo "services:"
+  for service in server s3 s3-bucket prometheus; do
+    echo "  $service: {ulimits: {nofile: {soft: 1024, hard: $(ulimit -Hn)}, nproc: 16384}}"
+  done
+} >"$work/limits.yaml"
 podman system service --time 0 "$DOCKER_HOST" &
 pids+=($!)
 # Without systemd nothing runs podman's health checks.
@@ -108,46 +118,96 @@ while sleep 2; do
 done &
 pids+=($!)
 
+server() { compose ps --quiet server; }
+client() { "$seedlm" "$@"; }
+here() { env -u SEEDLM_SERVER "$seedlm" "$@"; } # not through the server
+healthy() { [[ $(podman inspect --format '{{.State.Health.Status}}' "$(server)") == healthy ]]; }
+listening() { client list; }
+# prometheus PATH EXPRESSION: of `data`, what the API answers.
+prometheus() {
+  python3 -c 'import json, sys, urllib.request
+data = json.load(urllib.request.urlopen("http://127.0.0.1:9090/api/v1/" + sys.argv[1]))["data"]
+print(*sorted(eval(sys.argv[2])))' "$@"
+}
 started=$SECONDS
 compose build server
 echo "== image built after $((SECONDS - started)) s"
 compose up --detach
-for _ in $(seq 60); do
-  health=$(podman inspect --format '{{.State.Health.Status}}' "$(compose ps --quiet server)" || true)
-  [[ $health != healthy ]] || break
-  sleep 1
-done
-[[ $health == healthy ]] || fail "the server is $health after a minute"
-echo "== the server is healthy, as user $(podman exec "$(compose ps --quiet server)" id -un)"
+until_true 60 healthy
+image=$(podman inspect --format '{{.Image}}' "$(server)")
+echo "== the image has $(($(podman image inspect --format '{{.Size}}' "$image") / 1000000)) MB"
+user=$(podman exec "$(server)" id -un)
+[[ $user == seedlm ]] || fail "the server runs as $user"
+echo "== the server is healthy, as user $user"
 
-python3 - "$work/model.safetensors" <<'PYTHON'
-import json, random, struct, sys
-random.seed(7)
-weights = struct.pack("<65536f", *(random.gauss(0, 0.02) for _ in range(65536)))
-header = json.dumps({"w": {"dtype": "F32", "shape": [256, 256], "data_offsets": [0, len(weights)]}}).encode()
-open(sys.argv[1], "wb").write(struct.pack("<Q", len(header)) + header + weights)
-PYTHON
+# ---- A job to S3
+
 export SEEDLM_SERVER=127.0.0.1:7433
+write_model "$work/model.safetensors" 1 256 256
+here compress "$work/model.safetensors" "$work/expected.safetensors" 2>/dev/null
 job=$("$seedlm" submit "$work/model.safetensors" --to s3://models/checked)
 "$seedlm" wait "$job"
-objects=$(python3 -c 'import sys; sys.path.insert(0, "tests/s3"); import client
-print(*client.S3("http://127.0.0.1:9000", "test-key", "test-secret").keys("models", "checked"))')
-[[ -n $objects ]] || fail "the job succeeded and nothing is in s3://models/checked"
-echo "== at s3://models: $objects"
+PYTHONPATH=tests/s3 python3 -c 'import sys, client
+objects = client.S3("http://127.0.0.1:9000", "test-key", "test-secret").tree("models", "checked")
+[(name, data)] = objects.items()
+assert data == open(sys.argv[1], "rb").read(), "other bytes"
+print(f"== at s3://models/checked: {name}, the bytes of seedlm compress")' "$work/expected.safetensors"
 
-asked=""
-for _ in $(seq 60); do
-  asked=$(python3 -c 'import json, urllib.parse, urllib.request
-query = urllib.parse.quote("sum(seedlm_jobs_ended_total{state=\"SUCCEEDED\"})")
-answer = json.load(urllib.request.urlopen("http://127.0.0.1:9090/api/v1/query?query=" + query))
-print(*(series["value"][1] for series in answer["data"]["result"]))' 2>/dev/null || true)
-  [[ $asked != 1 ]] || break
-  sleep 1
-done
-[[ $asked == 1 ]] || fail "Prometheus has '$asked' for the jobs that succeeded, not 1"
+# ---- Prometheus
+
+succeeded() { [[ $(prometheus 'query?query=sum(seedlm_jobs_ended_total%7Bstate=%22SUCCEEDED%22%7D)' \
+  '(series["value"][1] for series in data["result"])') == 1 ]]; }
+until_true 60 succeeded
 echo "== Prometheus has scraped the server: 1 job succeeded"
-server=$(compose ps --quiet server)
+targets=$(prometheus targets '(t["labels"]["instance"] + " " + t["health"] for t in data["activeTargets"])')
+[[ $targets == "server:9464 up" ]] || fail "Prometheus's targets: $targets"
+wanted=$(sed -n 's/^ *- alert: \(.*\)/\1 ok/p' docker/alerts.yml | sort | tr '\n' ' ')
+evaluated() { # a minute after the start
+  rules=$(prometheus rules '(r["name"] + " " + r["health"] for g in data["groups"] for r in g["rules"])')
+  [[ "$rules " == "$wanted" ]]
+}
+until_true 90 evaluated
+echo "== its target: $targets; its rules: $rules"
+
+# ---- In the middle of a job: the process killed, the container killed, stopped and taken down
+
+write_model "$work/slow.safetensors" 40 8 64
+job=$("$seedlm" submit --backend reference --include "*" "$work/slow.safetensors")
+until_true 60 shards_reach "$job" 4
+kill -s KILL "$(podman inspect --format '{{.State.Pid}}' "$(server)")"
+until_true 60 listening
+until_true 60 healthy
+shards_reach "$job" 4 || fail "$job has forgotten shards that were done"
+echo "== kill -9: the engine started the server again"
+until_true 60 shards_reach "$job" 10
+compose kill server
+compose up --detach
+until_true 60 listening
+shards_reach "$job" 10 || fail "$job has forgotten shards that were done"
+echo "== the container killed, and up again"
+until_true 60 shards_reach "$job" 16
+container=$(server)
+started=$SECONDS
 compose stop --timeout 40 server
-code=$(podman inspect --format '{{.State.ExitCode}}' "$server")
+code=$(podman inspect --format '{{.State.ExitCode}}' "$container")
 [[ $code == 0 ]] || fail "the server ended with exit code $code"
-echo "== compose: built, healthy, a job to S3, scraped, stopped with exit code 0"
+echo "== stopped in the middle of a job after $((SECONDS - started)) s, exit code 0"
+compose down --timeout 40
+compose up --detach
+until_true 60 listening
+state=$(job_field "$job" state)
+[[ $state == RUNNING ]] || fail "after down and up the job is $state: nothing was left to go on with"
+"$seedlm" wait "$job"
+attempt=$(job_field "$job" attempt)
+[[ $attempt == 4 ]] || fail "the job ended in attempt $attempt, not 4"
+"$seedlm" fetch "$job" "$work/fetched.safetensors"
+here compress --backend reference --include "*" "$work/slow.safetensors" "$work/undisturbed.safetensors" 2>/dev/null
+cmp "$work/fetched.safetensors" "$work/undisturbed.safetensors"
+until_true 60 healthy
+echo "== down and up: the job SUCCEEDED in attempt 4, with the bytes of an undisturbed run"
+
+container=$(server)
+compose stop --timeout 40 server
+code=$(podman inspect --format '{{.State.ExitCode}}' "$container")
+[[ $code == 0 ]] || fail "the server ended with exit code $code"
+echo "== compose: all of it"
