@@ -53,13 +53,12 @@ void CellFiling::Sort() {
   for (uint32_t i = 0; i < filed_.size(); ++i) {
     const uint32_t cell = static_cast<uint32_t>(filed_[i] >> 32);
     if (visits_.empty() || visits_.back().cell != cell || visits_.back().count() == kVisit) {
-      visits_.push_back({cell, i, i});
+      visits_.push_back({index_.key(cell), cell, i, i});
     }
     visits_.back().last = i + 1;
   }
-  std::sort(visits_.begin(), visits_.end(), [&](const Visit& a, const Visit& b) {
-    const uint64_t a_key = index_.key(a.cell), b_key = index_.key(b.cell);
-    return a_key != b_key ? a_key < b_key : a.first < b.first;
+  std::sort(visits_.begin(), visits_.end(), [](const Visit& a, const Visit& b) {
+    return a.key != b.key ? a.key < b.key : a.first < b.first;
   });
 }
 

@@ -23,6 +23,7 @@ class CellFiling {
 
   // Blocks place(first) .. place(last - 1) lie in one cell.
   struct Visit {
+    uint64_t key;  // of the cell
     uint32_t cell;
     uint32_t first, last;
 

@@ -8,6 +8,7 @@
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/block_code.h"
 #include "kernels/codec/seed_search.h"
+#include "kernels/codec/shape.h"
 
 namespace seedlm::cpu {
 namespace {
@@ -40,10 +41,10 @@ struct Loss {
 };
 
 // One block's loss over its first `count` weights; the others are padding.
-Loss BlockLoss(const EncodeSpec& spec, const float* block, int64_t count,
+Loss BlockLoss(const codec::Profile& profile, const float* scale, const float* block, int64_t count,
                const codec::BlockCode& code) {
   float decoded[codec::kMaxBlock];
-  codec::DecodeBlock(spec.profile, code, spec.levels.scale.data(), decoded);
+  codec::DecodeBlock(profile, code, scale, decoded);
   Loss loss;
   for (int64_t c = 0; c < count; ++c) {
     const double w = block[c];
@@ -57,22 +58,24 @@ Loss BlockLoss(const EncodeSpec& spec, const float* block, int64_t count,
 
 // Packs one row of codes. Losses are summed block by block, then row by row: an order that a device
 // can follow, so that sums have the same bits everywhere.
-void PackRow(const EncodeSpec& spec, std::span<const Candidate> codes, const float* blocks,
+template <class S>
+void PackRow(const float* scale, std::span<const Candidate> codes, const float* blocks,
              int64_t columns, int64_t row, EncodedShard& out) {
+  constexpr codec::Profile kProfile = S::profile();
   const int64_t per_row = static_cast<int64_t>(codes.size());
-  const int64_t width = spec.profile.block;
+  constexpr int64_t kWidth = S::kBlock;
   uint32_t* words = &out.words[static_cast<size_t>(row * per_row)];
-  const int64_t level_bytes = codec::LevelRowBytes(spec.profile, per_row);
+  const int64_t level_bytes = codec::LevelRowBytes(kProfile, per_row);
   uint8_t* levels = out.levels.data() + row * level_bytes;
   Loss loss;
   for (int64_t b = 0; b < per_row; ++b) {
     const Candidate& best = codes[static_cast<size_t>(b)];
-    const codec::BlockCode code =
-        codec::FromSeedAndRemainder(spec.profile, best.seed, best.remainder);
-    words[b] = codec::PackWord(spec.profile, code);
+    const codec::BlockCode code = codec::FromSeedAndRemainder(kProfile, best.seed, best.remainder);
+    words[b] = codec::PackWord(kProfile, code);
     if (level_bytes > 0) codec::PutLevelNibble(levels, b, code.level);
     if (best.error > 0 || best.remainder != 0) {
-      loss.Add(BlockLoss(spec, blocks + b * width, std::min(width, columns - b * width), code));
+      loss.Add(BlockLoss(kProfile, scale, blocks + b * kWidth,
+                         std::min(kWidth, columns - b * kWidth), code));
     }
   }
   out.squared_error += loss.squared_error;
@@ -122,9 +125,12 @@ absl::StatusOr<EncodedShard> EncodeShard(const EncodeSpec& spec, const WeightRow
     if (!status.ok()) return status;
     for (int64_t r = 0; r < count; ++r) {
       const size_t first = static_cast<size_t>(r * per_row);
-      PackRow(spec, std::span(codes).subspan(first, static_cast<size_t>(per_row)),
-              &blocks[first * static_cast<size_t>(spec.profile.block)], weights.columns, row + r,
-              out);
+      codec::WithShape(spec.profile, [&](auto shape) {
+        PackRow<decltype(shape)>(spec.levels.scale.data(),
+                                 std::span(codes).subspan(first, static_cast<size_t>(per_row)),
+                                 &blocks[first * static_cast<size_t>(spec.profile.block)],
+                                 weights.columns, row + r, out);
+      });
     }
   }
   return out;

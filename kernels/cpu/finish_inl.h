@@ -19,17 +19,20 @@
 //
 // Which values of a coefficient keep to it. As rounding is monotonic, the computed |residual|^2
 // falls with q_p towards its least and grows behind it; the least is at one of the two integers
-// next to the quotient of the computed residual and step. That quotient is computed within 2^-18
+// next to the quotient of the computed offset and step. That quotient is computed within 2^-18
 // where it is in the range of coefficients. So a search outwards from it may end, on each side, at
-// the first value that is beyond the limit, and so may a pair that begins at its floor (Near).
-// Where the range is computed with a root (Descend), it is widened by 1e-4 and by 2^-20 of the
-// numbers it is computed from.
+// the first value that is beyond the limits of all lanes, and so may a pair that begins at its
+// floor (Near). Where the range is computed with a root (Descend), it is widened by 1e-4 and by
+// 2^-20 of the numbers it is computed from.
 //
 // The other way round, a code whose computed gap + |residual|^2 is f has an exact F of at most
 //   f + 2^-16 + 2 e sqrt(f) + e^2,
 // its objective, on rounded decoded weights, and that one's ErrorBudget exceed it by less than
 // 2^-18 F + 2^-20. So what such a code can only improve on is known before its objective is, and
-// the limit is lowered to that at once (LimitBy).
+// the limit is lowered to that at once (LimitBy). The code itself keeps to the new limit, as its F
+// is below it, and is compared like the others. On levels that were lowered (FinishTask::sigma) the
+// f of a code that is not zero is no real code's, but above 1.2^2, and lowers nothing: the zero
+// code keeps the limit near 1.
 #if defined(SEEDLM_FINISH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDLM_FINISH_INL_H_
 #undef SEEDLM_FINISH_INL_H_
@@ -123,7 +126,9 @@ class Finisher {
   }
 
   HWY_INLINE void UpdateLimit() {
-    SetLimit(static_cast<float>(codec::ErrorBudget(1, best_.error * task_.inverse_squared_norm)));
+    const double error = best_.error * task_.inverse_squared_norm;
+    const float limit = static_cast<float>(codec::ErrorBudget(1, error));
+    if (limit < limit_) SetLimit(limit);
   }
   HWY_INLINE void SetLimit(float limit) {
     limit_ = limit;
@@ -427,8 +432,8 @@ class Finisher {
 
   const FinishTask& task_;
   codec::Candidate& best_;
-  float limit_ = 0;  // L: no code with F above it can win
-  float root_ = 0;   // sqrt(L)
+  float limit_ = HUGE_VALF;  // L: no code with F above it can win; it only falls
+  float root_ = HUGE_VALF;   // sqrt(L)
   int leaves_ = 0;
   Code codes_[kMaxLeaves];
 };

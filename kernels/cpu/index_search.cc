@@ -92,6 +92,7 @@ absl::Status IndexSearch::Run(const Batch& batch, std::stop_token stop) {
 void IndexSearch::PrefetchVisit(const Batch& batch, size_t visit) {
   constexpr int kListStart = 512;  // bytes; the processor's own prefetching goes on from there
   const auto visits = filing_.visits();
+  if (visit + 2 < visits.size()) index_.PrefetchList(visits[visit + 2].cell);
   if (visit + 1 < visits.size()) {
     if (const List* list = index_.list(visits[visit + 1].cell); list != nullptr) {
       const char* bytes = reinterpret_cast<const char*>(list);
@@ -122,7 +123,7 @@ void IndexSearch::PrefetchSome(size_t count) {
 
 void IndexSearch::SearchCell(const Batch& batch, const CellFiling::Visit& visit, const List& list) {
   double centre[codec::kMaxBlock];
-  search::CentreOfKey(index_.key(visit.cell), spec_.profile.block, centre);
+  search::CentreOfKey(visit.key, spec_.profile.block, centre);
   const size_t count = visit.count();
   if (items_.size() < count) items_.resize(count);
   order_.clear();

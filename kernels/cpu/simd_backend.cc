@@ -77,9 +77,9 @@ class SimdBackend : public backend::Backend {
 
 int64_t EncodeBytes(const codec::Profile& profile, int64_t blocks) {
   // Of a block in a batch: its weights as float32, its best code (16), and what vectors that grow
-  // have at most: its place (12), its cell, twice for sorting (24 and 16), a visit of its own (36),
+  // have at most: its place (12), its cell, twice for sorting (24 and 16), a visit of its own (72),
   // a place among the rest (12).
-  const int64_t block_bytes = profile.block * static_cast<int64_t>(sizeof(float)) + 116;
+  const int64_t block_bytes = profile.block * static_cast<int64_t>(sizeof(float)) + 152;
   // Whatever the batch: rows and scores of up to 65,535 seeds, items of a cell, lists being built.
   constexpr int64_t kFixed = int64_t{32} << 20;
   return kFixed + std::min(blocks, kIndexBatch) * block_bytes;

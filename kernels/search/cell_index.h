@@ -115,6 +115,8 @@ class CellIndex {
   uint32_t cell_slots() const { return static_cast<uint32_t>(slots_.size()); }
   uint64_t key(uint32_t cell) const { return slots_[cell].key.load(std::memory_order_relaxed); }
 
+  // Asks for what list() will look at.
+  void PrefetchList(uint32_t cell) const { __builtin_prefetch(&slots_[cell]); }
   // Null: there is none yet.
   const List* list(uint32_t cell) const {
     return slots_[cell].list.load(std::memory_order_acquire);
