@@ -116,4 +116,4 @@ check-compose: deps
 check-systemd: deps
 	cmake --preset cpu
 	cmake --build --preset cpu -j $(JOBS) --target seedlm seedlm-server
-	docker/check-systemd.sh build/cpu $(SCRATCH)
+	docker/check-systemd.sh build/cpu "$(SCRATCH)"

@@ -29,7 +29,7 @@ runtime = "runc"
 default_ulimits = ["nofile=1024:$(ulimit -Hn)"]
 CONF
 
-pids=()
+pids=() imported=0
 compose() { docker-compose --project-name seedlm-check --project-directory "$work/source/docker" \
   -f "$work/compose.yaml" -f "$work/limits.yaml" "$@"; }
 stop() {
@@ -39,6 +39,8 @@ stop() {
     compose down --volumes --timeout 40 || true
   fi
   [[ ${#pids[@]} -eq 0 ]] || kill "${pids[@]}" 2>/dev/null || true
+  # What it was made for is made; another build would take it for Debian's own.
+  [[ $imported -eq 0 ]] || podman untag docker.io/library/debian:bookworm-slim || true
   rm -rf --one-file-system "$work"
   exit "$status"
 }
@@ -48,6 +50,7 @@ podman image exists debian:bookworm-slim || {
   need_root_maker
   make_bare_root "$work/bare" "$work/bare.log" ca-certificates
   tar -C "$work/bare" -c . | podman import --quiet - docker.io/library/debian:bookworm-slim
+  imported=1
   rm -rf --one-file-system "$work/bare"
 }
 
@@ -110,6 +113,7 @@ sed '/^name:/d' "$work/source/docker/compose.yaml" >"$work/compose.yaml"
 } >"$work/limits.yaml"
 podman system service --time 0 "$DOCKER_HOST" &
 pids+=($!)
+until_true 10 test -S "$work/podman.sock"
 # Without systemd nothing runs podman's health checks.
 while sleep 2; do
   for container in $(podman ps --quiet --filter label=com.docker.compose.project=seedlm-check); do
@@ -174,7 +178,9 @@ echo "== its target: $targets; its rules: $rules"
 write_model "$work/slow.safetensors" 40 8 64
 job=$("$seedlm" submit --backend reference --include "*" "$work/slow.safetensors")
 until_true 60 shards_reach "$job" 4
-kill -s KILL "$(podman inspect --format '{{.State.Pid}}' "$(server)")"
+process=$(podman inspect --format '{{.State.Pid}}' "$(server)")
+[[ $process -gt 1 ]] || fail "the server's container does not run"
+kill -s KILL "$process"
 until_true 60 listening
 until_true 60 healthy
 shards_reach "$job" 4 || fail "$job has forgotten shards that were done"

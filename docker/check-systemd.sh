@@ -31,7 +31,10 @@ boot() {
     --machine="$machine" --console=pipe >>"$directory/boot.log" 2>&1 </dev/null &
   nspawn=$!
   for _ in $(seq 300); do
+    leader=""
     read -r leader _ <"/proc/$nspawn/task/$nspawn/children" || true
+    # Until it has changed its root, it is in this machine.
+    [[ -n $leader && "/proc/$leader/root/." -ef "$root/." ]] || leader=""
     state=$([[ -z $leader ]] || inside systemctl is-system-running 2>/dev/null || true)
     [[ $state != running && $state != degraded ]] || return 0
     kill -0 "$nspawn" 2>/dev/null || break
@@ -63,7 +66,9 @@ stop() {
     inside journalctl --no-pager --unit seedlm-server --lines 30 >&2 || true
   fi
   power_off
-  [[ $keep -eq 1 ]] || rm -rf --one-file-system "$directory"
+  [[ $keep -eq 1 ]] || rm -rf --one-file-system "$root" "$directory/stage" || true
+  [[ $status -ne 0 || $keep -eq 1 ]] || rm -f "$directory"/*.log "$directory/right.toml"
+  rmdir --ignore-fail-on-non-empty "$directory" 2>/dev/null || true
   exit "$status"
 }
 trap stop EXIT

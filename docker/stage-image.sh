@@ -42,7 +42,6 @@ cat >"$bin/docker-install-runtime" <<SCRIPT
 set -eu
 apt-get -q update
 DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $packages
-rm -rf /var/lib/apt/lists/*
 seedlm-server --version
 seedlm --version
 SCRIPT
