@@ -177,7 +177,7 @@ echo "== its target: $targets; its rules: $rules"
 
 write_model "$work/slow.safetensors" 40 8 64
 job=$("$seedlm" submit --backend reference --include "*" "$work/slow.safetensors")
-until_true 60 shards_reach "$job" 4
+until_true 300 shards_reach "$job" 4
 process=$(podman inspect --format '{{.State.Pid}}' "$(server)")
 [[ $process -gt 1 ]] || fail "the server's container does not run"
 kill -s KILL "$process"
@@ -185,13 +185,13 @@ until_true 60 listening
 until_true 60 healthy
 shards_reach "$job" 4 || fail "$job has forgotten shards that were done"
 echo "== kill -9: the engine started the server again"
-until_true 60 shards_reach "$job" 10
+until_true 300 shards_reach "$job" 10
 compose kill server
 compose up --detach
 until_true 60 listening
 shards_reach "$job" 10 || fail "$job has forgotten shards that were done"
 echo "== the container killed, and up again"
-until_true 60 shards_reach "$job" 16
+until_true 300 shards_reach "$job" 16
 container=$(server)
 started=$SECONDS
 compose stop --timeout 40 server

@@ -168,18 +168,18 @@ eval "exec ${s3[1]}>&-" # its end
 # ---- In the middle of a job: restart, kill -9, the machine's own stop
 
 job=$(client submit --backend reference --include "*" "$slow")
-until_true 60 shards_reach "$job" 4
+until_true 300 shards_reach "$job" 4
 begun=$SECONDS
 inside systemctl restart seedlm-server
 say "restarted in the middle of a job, $((SECONDS - begun)) s"
 until_true 20 serving
 shards_reach "$job" 4 || fail "$job has forgotten shards that were done"
-until_true 60 shards_reach "$job" 10
+until_true 300 shards_reach "$job" 10
 inside systemctl kill --kill-whom=main --signal=KILL seedlm-server
 until_true 30 serving
 expect "restarts after kill -9" "$(property NRestarts)" 1
 say "kill -9: started again by systemd"
-until_true 60 shards_reach "$job" 16
+until_true 300 shards_reach "$job" 16
 power_off
 boot
 until_true 30 serving
