@@ -1,5 +1,3 @@
-#include "server/storage/s3_publisher.h"
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
 #include "server/errors/reason.h"
+#include "server/storage/s3_publisher.h"
 
 namespace seedlm::server {
 namespace {
@@ -309,8 +308,10 @@ absl::Status S3Publisher::Complete(const StoredFile& file, const std::stop_token
     return parts_.client->PutObject(object.name, BodyOf(object.fd.get(), object.path, 0, file.size),
                                     existing(), Owner(), stop);
   }
-  absl::Status status = parts_.client->CompleteUpload(object.name, object.upload_id, object.tags,
-                                                      existing(), Owner(), stop);
+  absl::Status status =
+      parts_.client
+          ->CompleteUpload(object.name, object.upload_id, object.tags, existing(), Owner(), stop)
+          .status();
   if (!status.ok()) return status;
   Reach(parts_.fault_point, "s3.completed");
   return ledger_->Closed(object.name.key);

@@ -44,7 +44,7 @@ absl::Status Upload(Client& client, Existing existing = Existing::kKeep,
     if (!part.ok()) return part.status();
     parts.push_back(*part);
   }
-  return client.CompleteUpload(kObject, *id, parts, existing, owner, {});
+  return client.CompleteUpload(kObject, *id, parts, existing, owner, {}).status();
 }
 
 TEST_CASE("s3: every request is reported, one that is repeated each time") {
@@ -123,6 +123,29 @@ TEST_CASE("s3: open uploads are found, page by page, and aborted") {
   }
   REQUIRE(fake.State()["uploads"].size() == 1);
   CHECK(fake.State()["uploads"][0]["key"] == "q/0");
+}
+
+TEST_CASE("s3: the parts of an upload, page by page") {
+  FakeS3 fake;
+  const auto client = fake.Connect();
+  const auto id = client->CreateUpload(kObject, kOwner, {});
+  REQUIRE(client->ListParts(kObject, *id, {})->empty());
+  for (const int number : {7, 1, 10'000, 2, 4}) {
+    const std::string bytes(static_cast<size_t>(number), 'x');
+    REQUIRE(client->UploadPart(kObject, *id, number, BodyOf(bytes), {}).ok());
+  }
+  const auto parts = client->ListParts(kObject, *id, {});
+  REQUIRE(parts.status() == absl::OkStatus());
+  std::vector<int> numbers;
+  for (const ListedPart& part : *parts) {
+    numbers.push_back(part.number);
+    CHECK(part.size == part.number);
+    CHECK_FALSE(part.etag.empty());
+  }
+  CHECK(numbers == std::vector<int>{1, 2, 4, 7, 10'000});
+  REQUIRE(client->AbortUpload(kObject, *id, {}).ok());
+  CHECK_THAT(client->ListParts(kObject, *id, {}).status(),
+             IsStatus(absl::StatusCode::kNotFound, {ToUri(kObject), "NoSuchUpload"}));
 }
 
 TEST_CASE("s3: what passes is tried again, and the bytes are whole") {

@@ -170,7 +170,7 @@ absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token&
       status = absl::Status(
           answer.status().code(),
           absl::StrCat(call.what(), ": ", endpoint_.authority, ": ", answer.status().message()));
-      if (passing) status = WithReason(std::move(status), "S3_UNAVAILABLE");
+      if (passing) status = WithReason(std::move(status), kS3Unavailable);
     } else {
       const bool success = answer->status / 100 == 2;
       const ErrorAnswer error =
@@ -241,27 +241,49 @@ absl::StatusOr<HttpAnswer> Client::SendIfAbsent(Call& call, bool absent,
   return Send(call, stop);
 }
 
-absl::StatusOr<bool> Client::IsMine(const ObjectName& object, std::string_view owner,
-                                    const std::stop_token& stop) {
-  const auto found = HeadObject(object, stop);
-  if (!found.ok()) return found.status();
-  return found->has_value() && (*found)->owner == owner;
+absl::StatusOr<std::optional<ObjectInfo>> Client::Mine(const ObjectName& object,
+                                                       std::string_view owner,
+                                                       const std::stop_token& stop) {
+  auto found = HeadObject(object, stop);
+  if (found.ok() && found->has_value() && (*found)->owner != owner) found->reset();
+  return found;
 }
 
-absl::Status Client::CompleteUpload(const ObjectName& object, const std::string& upload_id,
-                                    const std::vector<PartTag>& parts, Existing existing,
-                                    std::string_view owner, const std::stop_token& stop) {
+absl::StatusOr<std::vector<ListedPart>> Client::ListParts(const ObjectName& object,
+                                                          const std::string& upload_id,
+                                                          const std::stop_token& stop) {
+  std::vector<ListedPart> parts;
+  for (int after = 0;;) {
+    Call call{"ListParts", "GET", object, {{"uploadId", upload_id}}};
+    if (after > 0) call.query.emplace_back("part-number-marker", absl::StrCat(after));
+    const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
+    if (!answer.ok()) return answer.status();
+    absl::StatusOr<PartList> page = ParseParts(answer->body);
+    if (!page.ok()) return page.status();
+    parts.insert(parts.end(), page->parts.begin(), page->parts.end());
+    // A marker that does not move on would be asked for without end.
+    if (!page->truncated || page->next_number <= after || page->next_number >= kMaxParts) break;
+    after = page->next_number;
+  }
+  return parts;
+}
+
+absl::StatusOr<std::string> Client::CompleteUpload(const ObjectName& object,
+                                                   const std::string& upload_id,
+                                                   const std::vector<PartTag>& parts,
+                                                   Existing existing, std::string_view owner,
+                                                   const std::stop_token& stop) {
   const Body body = BodyOf(CompletionBody(parts));
   Call call{"CompleteUpload", "POST", object, {{"uploadId", upload_id}}, {}, &body};
   call.late_error = true;
   const absl::StatusOr<bool> absent = LookBefore(object, existing, owner, stop);
   if (!absent.ok()) return absent.status();
   const absl::StatusOr<HttpAnswer> answer = SendIfAbsent(call, *absent, stop);
-  if (answer.ok()) return ParseCompleted(answer->body).status();
+  if (answer.ok()) return ParseCompleted(answer->body);
   // The answer to an earlier attempt may have been lost.
   if (absl::IsNotFound(answer.status()) || absl::IsAlreadyExists(answer.status())) {
-    const absl::StatusOr<bool> mine = IsMine(object, owner, stop);
-    if (mine.ok() && *mine) return absl::OkStatus();
+    const auto mine = Mine(object, owner, stop);
+    if (mine.ok() && mine->has_value()) return (*mine)->etag;
     if (absl::IsAlreadyExists(answer.status())) return Exists(object);
   }
   return answer.status();
@@ -305,8 +327,8 @@ absl::Status Client::PutObject(const ObjectName& object, const Body& body, Exist
   if (!absent.ok()) return absent.status();
   const absl::Status status = SendIfAbsent(call, *absent, stop).status();
   if (absl::IsAlreadyExists(status)) {
-    const absl::StatusOr<bool> mine = IsMine(object, owner, stop);
-    return mine.ok() && *mine ? absl::OkStatus() : Exists(object);
+    const auto mine = Mine(object, owner, stop);
+    return mine.ok() && mine->has_value() ? absl::OkStatus() : Exists(object);
   }
   return status;
 }
