@@ -67,8 +67,15 @@ class Publisher {
   // What may be wrong with an output that Publish has published, for people.
   virtual absl::Status warning() const = 0;
 
-  // Removes whatever attempts have left, the staging directory too; the published output stays.
-  // May be the only call. Nothing there is OK.
+  // When this is destroyed, what it has sent to its destination stays there for the next attempt,
+  // which takes it up.
+  virtual void KeepOpen() = 0;
+
+  // What earlier attempts have left open at the destination is nobody's any more. What is staged
+  // stays, and what this one has open. May be the only call. Nothing there is fine.
+  virtual void Abandon() = 0;
+  // The same, and removes the staging directory; the published output stays. May be the only call.
+  // Nothing there is OK.
   virtual absl::Status Discard() = 0;
 };
 

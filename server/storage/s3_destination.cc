@@ -42,11 +42,9 @@ absl::StatusOr<s3::Options> S3Destination::Settle(const s3::Options& wanted, con
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir& data_dir,
-                                                                   const s3::Options& wanted,
-                                                                   const S3Transfer& transfer,
-                                                                   Reports reports,
-                                                                   FaultPoint fault_point) {
+absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(
+    const DataDir& data_dir, const s3::Options& wanted, const S3Transfer& transfer, Reports reports,
+    const KeepsUploads& keeps_uploads, FaultPoint fault_point) {
   const absl::StatusOr<s3::Options> settled = Settle(wanted, reports.warn);
   if (!settled.ok()) return settled.status();
   std::unique_ptr<S3Destination> destination(
@@ -60,7 +58,7 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir
     destination->why_not_ = client.status();
     if (!left.empty()) {
       reports.warn(absl::StrCat(data_dir.s3(), ": ", left.size(),
-                                " jobs left uploads open, which cannot be aborted: ",
+                                " jobs left uploads open, which can be neither used nor aborted: ",
                                 std::string(client.status().message())));
     }
     return destination;
@@ -68,7 +66,11 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir
   destination->client_ = *std::move(client);
   destination->sweeper_ = std::make_unique<S3Sweeper>(
       *destination->client_, std::move(reports.warn), kSweepAgain, destination->fault_point_);
-  for (const std::string& path : left) destination->sweeper_->Take(path);
+  for (const std::string& path : left) {
+    const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
+    const bool sound = content.ok() && content->undo.empty();  // else the sweeper's in any case
+    if (!sound || !keeps_uploads(S3Ledger::NameOf(path))) destination->sweeper_->Take(path);
+  }
   return destination;
 }
 

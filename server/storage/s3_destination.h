@@ -5,6 +5,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,14 +34,14 @@ class S3Destination {
   using Warn = std::function<void(const std::string& message)>;
   static absl::StatusOr<s3::Options> Settle(const s3::Options& wanted, const Warn& warn);
 
-  // Uploads that an earlier server left open are aborted in the background. Without credentials it
-  // refuses every target. Errors: those of Settle; of the disk.
-  // REQUIRES: `data_dir` outlives it.
-  static absl::StatusOr<std::unique_ptr<S3Destination>> Open(const DataDir& data_dir,
-                                                             const s3::Options& options,
-                                                             const S3Transfer& transfer,
-                                                             Reports reports,
-                                                             FaultPoint fault_point = {});
+  // Uploads that an earlier server left open stay for the jobs that keep them, as `keeps_uploads`
+  // says of a job's id (SinkTarget::id); all others are aborted in the background. Without
+  // credentials it refuses every target. Errors: those of Settle; of the disk.
+  // REQUIRES: `data_dir` outlives it; no job has begun yet.
+  using KeepsUploads = std::function<bool(std::string_view id)>;
+  static absl::StatusOr<std::unique_ptr<S3Destination>> Open(
+      const DataDir& data_dir, const s3::Options& options, const S3Transfer& transfer,
+      Reports reports, const KeepsUploads& keeps_uploads, FaultPoint fault_point = {});
 
   // FAILED_PRECONDITION (S3_NOT_CONFIGURED); else as S3Publisher::Check.
   absl::Status Check(const SinkTarget& target, const S3Patience& patience) const;

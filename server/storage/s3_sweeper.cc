@@ -115,8 +115,18 @@ S3Sweeper::~S3Sweeper() = default;
 
 void S3Sweeper::Take(std::string ledger_path) {
   const std::lock_guard lock(mutex_);
+  if (std::find(ledgers_.begin(), ledgers_.end(), ledger_path) != ledgers_.end()) return;
+  std::erase(later_, ledger_path);  // its turn is now
   ledgers_.push_back(std::move(ledger_path));
   changed_.notify_all();
+}
+
+bool S3Sweeper::GiveBack(const std::string& ledger_path) {
+  const std::lock_guard lock(mutex_);
+  if (in_work_ == ledger_path) return false;
+  std::erase(ledgers_, ledger_path);
+  std::erase(later_, ledger_path);
+  return true;
 }
 
 S3Sweeper::Claim::Claim(Claim&& other) noexcept
@@ -173,7 +183,7 @@ void S3Sweeper::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     AwaitTurn(lock, stop);
     if (ledgers_.empty()) continue;
-    std::string path = ledgers_.front();
+    std::string path = in_work_ = ledgers_.front();
     lock.unlock();
     const absl::Status status = SweepLedger(
         client_, path, stop, [this](const s3::ObjectName& object) { return IsClaimed(object); },
@@ -183,7 +193,8 @@ void S3Sweeper::Run(const std::stop_token& stop) {
       warn_(absl::StrCat(path, ": what it names cannot be removed yet: ", status.ToString()));
     }
     lock.lock();
-    ledgers_.pop_front();
+    in_work_.clear();
+    std::erase(ledgers_, path);
     if (in_order) warned = false;
     if (status.ok()) continue;
     if (later_.empty()) again_ = std::chrono::steady_clock::now() + pause_;

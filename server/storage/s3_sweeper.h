@@ -74,7 +74,11 @@ class S3Sweeper {
   S3Sweeper(const S3Sweeper&) = delete;
   S3Sweeper& operator=(const S3Sweeper&) = delete;
 
+  // From here on the ledger is the sweeper's, whether it was before or not.
   void Take(std::string ledger_path);
+  // From here on the ledger is the caller's, whether it was the sweeper's or not; but false, and
+  // nothing changes, if it is being swept.
+  [[nodiscard]] bool GiveBack(const std::string& ledger_path);
   // Waits for a removal that is under way. REQUIRES: called before the first upload below the
   // prefix is asked for.
   [[nodiscard]] Claim ClaimPrefix(const s3::Location& location);
@@ -93,8 +97,9 @@ class S3Sweeper {
   std::mutex removing_;  // see SweepLedger; taken before mutex_
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<std::string> ledgers_;  // guarded by mutex_; the one in work stays in front
+  std::deque<std::string> ledgers_;  // guarded by mutex_
   std::deque<std::string> later_;    // guarded by mutex_; tried in vain
+  std::string in_work_;              // guarded by mutex_; of ledgers_, the one that is being swept
   std::chrono::steady_clock::time_point again_{};  // when those have their turn; guarded by mutex_
   std::multiset<std::string> claimed_;             // "BUCKET/PREFIX/"; guarded by mutex_
   bool released_ = false;  // a claim ended since the last sweep; guarded by mutex_

@@ -46,10 +46,15 @@ class Engine {
         stores_(
             data_dir_, [](const std::string&) {}, max_owner_bytes),
         artifacts(stores_.Of("")),
+        store(SqliteJobStore::Open(data_dir_.database(), SystemNow).value()),
         roots_(StorageRoots::Create({directory}).value()),
-        s3_(S3Destination::Open(data_dir_, s3, {}, {[](const std::string&) {}}).value()),
+        s3_(S3Destination::Open(data_dir_, s3, {}, {[](const std::string&) {}},
+                                [this](std::string_view id) {
+                                  const auto job = store->Get("jobs/" + std::string(id));
+                                  return job.ok() && KeepsUploads(job->state, job->error);
+                                })
+                .value()),
         locator_(stores_, roots_, *s3_) {
-    store = SqliteJobStore::Open(data_dir_.database(), SystemNow).value();
     if (wrap) store = wrap(std::move(store));
     BackendDoor door;
     door.open =

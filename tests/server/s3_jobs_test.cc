@@ -26,8 +26,78 @@ struct S3JobsFixture : GatedFixture {
     request.destination.uri = "s3://models/" + prefix;
     return request;
   }
+  // The name of a job that FAILED when S3 refused a part, another one of which it may have.
+  std::string FailInTheMiddle(int status) {
+    std::filesystem::remove(directory / "in.safetensors");
+    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 4096, 4096, 1u)});
+    Start({.threads = 2});
+    gate.Open();
+    server.Fail(Json::array({Json{{"operation", "UploadPart"},
+                                  {"action", "status"},
+                                  {"status", status},
+                                  {"skip", 1},
+                                  {"times", 1'000'000}}}));
+    const std::string name = Create(ToS3("a"));
+    REQUIRE(engine->WaitForEnd(name).state == JobState::kFailed);
+    server.Fail(Json::array());
+    return name;
+  }
+  void AwaitNoUploads() const {
+    for (int i = 0; i < 3000 && !server.State()["uploads"].empty(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    CHECK(server.State()["uploads"].empty());
+  }
   FakeS3 server;
 };
+
+TEST_CASE_METHOD(S3JobsFixture,
+                 "a job that failed as S3 was away keeps what it sent until it is resumed") {
+  const std::string name = FailInTheMiddle(503);
+  if (GENERATE(false, true)) Start({.threads = 2});  // another server
+  CHECK(server.State()["uploads"].size() == 1);
+  REQUIRE(engine->service->Resume(name).ok());
+  CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
+  CHECK(server.Calls("CreateUpload") == 1);
+  CHECK(server.Calls("AbortUpload") == 0);
+  CHECK(server.State()["objects"].size() == 1);
+  AwaitNoUploads();
+}
+
+TEST_CASE_METHOD(S3JobsFixture, "what a job has sent is aborted once it no longer wants it") {
+  SECTION("it is deleted") {
+    const std::string name = FailInTheMiddle(503);
+    REQUIRE(engine->service->Delete(name).ok());
+    AwaitNoUploads();
+  }
+  SECTION("it failed, and not as S3 was away") {
+    const std::string name = FailInTheMiddle(403);
+    AwaitNoUploads();
+    REQUIRE(engine->service->Resume(name).ok());
+    CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
+  }
+  SECTION("it is cancelled before it has looked at it again") {
+    const std::string name = FailInTheMiddle(503);
+    server.Fail(Json::array({Json{
+        {"operation", "ListObjects"}, {"action", "stall"}, {"seconds", 3600}, {"times", 1000}}}));
+    const int before = server.Calls("ListObjects");
+    REQUIRE(engine->service->Resume(name).ok());
+    while (server.Calls("ListObjects") == before) std::this_thread::yield();
+    REQUIRE(engine->service->Cancel(name).ok());
+    CHECK(engine->WaitForEnd(name).state == JobState::kCancelled);
+    server.Fail(Json::array());
+    AwaitNoUploads();
+  }
+  SECTION("its source has changed") {
+    const std::string name = FailInTheMiddle(503);
+    std::filesystem::remove(directory / "in.safetensors");
+    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 4096, 4096, 2u)});
+    REQUIRE(engine->service->Resume(name).ok());
+    CHECK(engine->WaitForEnd(name).error.reason == "SOURCE_CHANGED");
+    AwaitNoUploads();
+  }
+  CHECK(server.State()["objects"].size() <= 1);
+}
 
 TEST_CASE_METHOD(S3JobsFixture,
                  "jobs that wait for an S3 server keep no worker from others' jobs") {
