@@ -19,6 +19,7 @@ A rule: {"operation": "UploadPart" ("*": all), "times": 1, "skip": 0, "action": 
     {"action": "late_error", "code": ..}   status 200, and an <Error> for a body
     {"action": "no_etag"}      leaves the ETag out
     {"action": "own_etag"}     gives ETags that are no MD5 sums
+    {"action": "same_etag"}    gives everything the same ETag
 """
 
 import argparse
@@ -213,12 +214,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                          "</UploadId></InitiateMultipartUploadResult>").encode()
 
     def etag(self, body):
+        if self.fault.get("action") == "same_etag":
+            return '"same"'
         if self.fault.get("action") == "own_etag":
             return '"' + hashlib.sha1(body).hexdigest() + '"'
         return f'"{hashlib.md5(body).hexdigest()}"'
 
     def etag_of_all(self, parts):
-        if self.fault.get("action") == "own_etag":
+        if self.fault.get("action") in ("own_etag", "same_etag"):
             return self.etag(b"".join(parts))
         sums = b"".join(hashlib.md5(part).digest() for part in parts)
         return f'"{hashlib.md5(sums).hexdigest()}-{len(parts)}"'
