@@ -141,11 +141,12 @@ void JobRun::DropStaged() {
     sink_.reset();
     return;
   }
+  if (succeeded_) return;  // an earlier attempt has published it, and nothing is left
   const bool keep = !work_.has_value() || log_.recorded();  // not looked at, or good for another
   if (keep && (keep_open || !job_.request.destination.at_s3())) return;
   const absl::StatusOr<std::unique_ptr<Publisher>> publisher = MakePublisher();
   absl::Status status = publisher.status();
-  if (publisher.ok() && keep) (*publisher)->Abandon();
+  if (publisher.ok() && !keep_open) (*publisher)->Abandon();
   if (publisher.ok() && !keep) status = (*publisher)->Discard();
   if (!status.ok()) {
     context_.log->warn("an earlier attempt may have left files: {}", status.ToString());

@@ -71,11 +71,12 @@ class Publisher {
   // which takes it up.
   virtual void KeepOpen() = 0;
 
-  // What earlier attempts have left open at the destination is nobody's any more. What is staged
-  // stays, and what this one has open. May be the only call. Nothing there is fine.
+  // The job has ended without an output: what earlier attempts have left at the destination is
+  // removed in time, what they have made visible, too. What is staged stays. May be the only call.
+  // Nothing there is fine.
   virtual void Abandon() = 0;
-  // The same, and removes the staging directory; the published output stays. May be the only call.
-  // Nothing there is OK.
+  // Removes whatever attempts have left, the staging directory too; the published output stays.
+  // May be the only call. Nothing there is OK.
   virtual absl::Status Discard() = 0;
 };
 

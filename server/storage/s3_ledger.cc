@@ -64,10 +64,6 @@ bool ApplyToUpload(const Json& line, LedgerContent& content) {
       return false;
     }
     entry->parts[number] = std::move(part);
-  } else if (line.contains("completing")) {
-    const auto entry = of("completing");
-    if (entry == content.open.end()) return false;
-    content.objects[entry->key] = {entry->size, Text(line, "sha256"), Text(line, "etag")};
   } else if (line.contains("made")) {
     const auto entry = of("made");
     const auto object = content.objects.find(Text(line, "made"));
@@ -92,7 +88,6 @@ bool Apply(const Json& line, LedgerContent& content) {
   } else if (line.contains("begin")) {
     LedgerEntry entry{.key = Text(line, "begin")};
     if (!TakeNumber(line, "time", entry.begun)) return false;
-    content.objects.erase(entry.key);  // another one will be made
     content.open.push_back(std::move(entry));
   } else if (line.contains("open")) {
     const auto entry = FindUpload(content, Text(line, "open"), false);
@@ -100,6 +95,8 @@ bool Apply(const Json& line, LedgerContent& content) {
     entry->upload_id = Text(line, "id");
     (void)TakeNumber(line, "size", entry->size);  // not of a version that did not go on with any
     (void)TakeNumber(line, "part_bytes", entry->part_bytes);
+  } else if (line.contains("completing")) {
+    content.objects[Text(line, "completing")] = {Text(line, "sha256"), Text(line, "etag")};
   } else if (line.contains("undo")) {
     content.undo.push_back({Text(line, "undo"), Text(line, "owner")});
     content.objects.erase(content.undo.back().key);
@@ -221,7 +218,7 @@ absl::Status S3Ledger::Completing(std::string_view key, std::string_view sha256,
   return Append(Line({{"completing", std::string(key)},
                       {"sha256", std::string(sha256)},
                       {"etag", std::string(etag)}}),
-                false);
+                true);
 }
 
 absl::Status S3Ledger::Made(std::string_view key, std::string_view etag) {

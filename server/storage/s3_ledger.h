@@ -10,15 +10,16 @@
 //   {"part": KEY, "number": N, "etag": E, "crc32c": C}
 //                                           part N is there: bytes with this CRC-32C, sent once
 //   {"completing": KEY, "sha256": S, "etag": E}
-//                                           all parts are; an object of them will be asked for,
-//                                           which then has this ETag, if that is known
+//                                           all parts are, if it goes in parts; an object of this
+//                                           file will be asked for, with this ETag, if that is
+//                                           known
 //   {"made": KEY, "etag": E}                the object is there, and the upload is none any more
 //   {"closed": KEY}                         it was aborted, or is gone
 //   {"undo": KEY, "owner": OWNER}           the object is there, and should not be: others failed
 //   {"undone": true}                        all of those are gone
 // Lines at the end that a crash cut off, or left as no text at all, count as not written. They are
-// at most those after the last "begin", "open" or "undo", which are on disk before anything is
-// done.
+// at most those after the last "begin", "open", "completing" or "undo", which are on disk before
+// anything is done.
 #pragma once
 
 #include <cstdint>
@@ -53,9 +54,8 @@ struct LedgerEntry {
   std::map<int, LedgerPart> parts{};  // by number
 };
 
-// An object that was made of an upload, perhaps: it was asked for.
+// An object that was asked for, and may be there.
 struct LedgerObject {
-  int64_t size = 0;    // of the file, in bytes
   std::string sha256;  // of the file
   std::string etag;    // of the object, if it holds these bytes; empty: not known
 };
@@ -95,11 +95,11 @@ class S3Ledger {
   // `size` of the file and `part_bytes` of its plan, in bytes.
   absl::Status Opened(std::string_view key, std::string_view upload_id, int64_t size,
                       int64_t part_bytes);
+  absl::Status Completing(std::string_view key, std::string_view sha256, std::string_view etag);
   absl::Status Undo(std::string_view key, std::string_view owner);
   // A crash of the machine may take these back: then a part is sent again, or what is gone is
   // aborted again.
   absl::Status Sent(std::string_view key, const s3::PartTag& part, uint32_t crc32c);
-  absl::Status Completing(std::string_view key, std::string_view sha256, std::string_view etag);
   absl::Status Made(std::string_view key, std::string_view etag);
   absl::Status Closed(std::string_view key);
 

@@ -58,7 +58,7 @@ S3Publisher::~S3Publisher() {
   threads_.clear();  // joins
   if (ledger_ == nullptr) return;
   if (keep_open_ && !undoing_) return;
-  WriteUndo();
+  if (!published_) (void)WantUndone(*ledger_);
   claim_ = {};
   parts_.sweeper->Take(ledger_->path());
 }
@@ -265,11 +265,8 @@ absl::Status S3Publisher::Publish(const std::vector<StoredFile>& files, std::sto
   if (absl::Status status = Drain(stop); !status.ok()) return status;
   const LateStop late(stop, kCompletionGrace);
   absl::Status status = CompleteAll(files, late.token());
-  if (status.ok()) {
-    made_.clear();
-  } else if (!stop.stop_requested()) {
-    Undo(stop);
-  }
+  published_ = status.ok();
+  if (!published_ && !stop.stop_requested()) Undo(stop);
   return status;
 }
 
@@ -290,24 +287,32 @@ absl::Status S3Publisher::CompleteAll(const std::vector<StoredFile>& files,
 absl::Status S3Publisher::Complete(const StoredFile& file, const std::stop_token& stop) {
   const Object& object = *objects_.at(file.path);
   S3Upload& upload = *object.upload;
-  made_.push_back(upload.name());  // perhaps: of an error nobody knows what the server has done
   if (object.made) return absl::OkStatus();
   if (object.plan.parts() > 1) return upload.Complete(file.sha256, existing(), stop);
+  absl::Status status = ledger_->Completing(upload.name().key, file.sha256, "");
+  if (!status.ok()) return status;
   return parts_.client->PutObject(upload.name(), upload.BodyOf(0, file.size), existing(), Owner(),
                                   stop);
 }
 
-void S3Publisher::WriteUndo() {
-  if (target_.overwrite) made_.clear();  // what was replaced does not come back
-  undoing_ |= !made_.empty();
-  for (const s3::ObjectName& object : made_) (void)ledger_->Undo(object.key, Owner());
+std::vector<s3::ObjectName> S3Publisher::WantUndone(S3Ledger& ledger) const {
+  std::vector<s3::ObjectName> objects;
+  if (target_.overwrite) return objects;
+  const absl::StatusOr<LedgerContent> content = S3Ledger::Read(ledger.path());
+  if (!content.ok()) return objects;
+  for (const auto& [key, object] : content->objects) {
+    (void)ledger.Undo(key, Owner());
+    objects.push_back({content->bucket, key});
+  }
+  return objects;
 }
 
 // What cannot be removed now, as during an outage or after a stop, is the sweeper's.
 void S3Publisher::Undo(const std::stop_token& stop) {
-  WriteUndo();
+  const std::vector<s3::ObjectName> objects = WantUndone(*ledger_);
+  undoing_ = !objects.empty();
   Reach(parts_.fault_point, "s3.undo_written");
-  for (const s3::ObjectName& object : std::exchange(made_, {})) {
+  for (const s3::ObjectName& object : objects) {
     if (stop.stop_requested() || !RemoveOwned(*parts_.client, object, Owner(), stop).ok()) return;
     Reach(parts_.fault_point, "s3.removed");
   }
@@ -316,12 +321,19 @@ void S3Publisher::Undo(const std::stop_token& stop) {
 void S3Publisher::Abandon() {
   if (parts_.sweeper == nullptr) return;
   for (const std::string& path : S3Ledger::FindOf(parts_.ledgers, target_.id)) {
-    if (ledger_ == nullptr || path != ledger_->path()) parts_.sweeper->Take(path);
+    if (!parts_.sweeper->GiveBack(path)) continue;  // it is being swept
+    const absl::StatusOr<S3Ledger::Reopened> reopened = S3Ledger::Reopen(path);
+    if (reopened.ok()) (void)WantUndone(*reopened->ledger);
+    parts_.sweeper->Take(path);
   }
 }
 
 absl::Status S3Publisher::Discard() {
-  Abandon();
+  if (parts_.sweeper != nullptr) {
+    for (const std::string& path : S3Ledger::FindOf(parts_.ledgers, target_.id)) {
+      if (ledger_ == nullptr || path != ledger_->path()) parts_.sweeper->Take(path);
+    }
+  }
   return RemoveLeftovers(target_);
 }
 

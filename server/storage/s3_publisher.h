@@ -35,8 +35,8 @@ namespace seedlm::server {
 // (S3Upload). A ledger that no publisher has, and no job will go on with, is the sweeper's.
 class S3Publisher final : public Publisher {
  public:
-  struct Parts {                   // all outlive the publisher
-    absl::Status why_not;          // not OK: there is no S3 server, and only Discard works
+  struct Parts {           // all outlive the publisher
+    absl::Status why_not;  // not OK: there is no S3 server, and only Abandon and Discard work
     s3::Client* client = nullptr;  // set if why_not is OK, as sweeper
     S3Sweeper* sweeper = nullptr;
     std::string ledgers;  // directory of ledgers, which exists
@@ -47,9 +47,9 @@ class S3Publisher final : public Publisher {
   // REQUIRES: target.s3 is set. The WaitScope of who calls Begin hears of the parts, too, until
   // this is destroyed.
   S3Publisher(SinkTarget target, Parts parts);
-  // Lets go of parts that are on their way. What is open is aborted soon after, and what a Publish
-  // that was stopped has made is removed; unless KeepOpen was called, and no error has ended
-  // Publish while it made objects.
+  // Lets go of parts that are on their way. What is open is aborted soon after, and what was made
+  // and not published is removed; unless KeepOpen was called, and no error has ended Publish while
+  // it made objects.
   ~S3Publisher() override;
 
   // What can be known before any work is done: whether the bucket can be reached and used, and
@@ -61,7 +61,7 @@ class S3Publisher final : public Publisher {
   absl::StatusOr<bool> WasPublished(const std::string& intent, const std::vector<StoredFile>& files,
                                     std::stop_token stop) override;
   // Takes the job's ledger back, from the sweeper too, if that is not at it. One that is none does
-  // not keep the job from beginning anew: the sweeper warns of it.
+  // not keep the job from beginning anew: the sweeper warns of it. Errors: as Check; of the disk.
   absl::Status Begin(const Staging& staging) override;
   absl::Status RangeIsFinal(const FinalRange& range) override;
   absl::StatusOr<std::string> Intent() override;
@@ -101,7 +101,9 @@ class S3Publisher final : public Publisher {
   absl::Status Drain(const std::stop_token& stop);
   absl::Status CompleteAll(const std::vector<StoredFile>& files, const std::stop_token& stop);
   absl::Status Complete(const StoredFile& file, const std::stop_token& stop);
-  void WriteUndo();
+  // The ledger wants every object undone that it says may be there, unless what they replaced would
+  // not come back. Returns them.
+  std::vector<s3::ObjectName> WantUndone(S3Ledger& ledger) const;
   void Undo(const std::stop_token& stop);
 
   const SinkTarget target_;
@@ -115,9 +117,8 @@ class S3Publisher final : public Publisher {
   s3::WaitScope::Listener waits_;  // of who called Begin
 
   bool keep_open_ = false;
+  bool published_ = false;
   bool undoing_ = false;  // the ledger wants something removed, for which the sweeper is
-  // What is visible and would have to be removed, in order; of the last one nobody may know.
-  std::vector<s3::ObjectName> made_;
 
   std::mutex mutex_;
   std::condition_variable_any changed_;

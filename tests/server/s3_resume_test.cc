@@ -264,6 +264,23 @@ TEST_CASE_METHOD(HalfMade, "s3 resume: an object that was made is not made again
   AwaitNoOrphans();
 }
 
+TEST_CASE_METHOD(HalfMade, "s3 resume: what was made goes with a job that ends without an output") {
+  MakeModel();
+  bool stays = false;
+  SECTION("it is given up") { Make()->Abandon(); }
+  SECTION("another attempt fails") { REQUIRE(Begin(*Make()) == absl::OkStatus()); }
+  SECTION("it may have replaced something") {
+    target.overwrite = stays = true;
+    Make()->Abandon();
+  }
+  SECTION("it was published after all") {
+    stays = true;
+    REQUIRE(Make()->Discard() == absl::OkStatus());
+  }
+  AwaitNoOrphans();
+  CHECK(fake.State()["objects"].size() == (stays ? 1 : 0));
+}
+
 TEST_CASE_METHOD(HalfMade, "s3 resume: killed before it was completed, it is completed") {
   MakeModel();
   // As if the request had not arrived: all parts are there, and no object.
