@@ -142,6 +142,8 @@ void JobRun::DropStaged() {
     return;
   }
   if (succeeded_) return;  // an earlier attempt has published it, and nothing is left
+  // It may be published: only who cancels or deletes the job wants it gone.
+  if (ending_.to == JobState::kFailed && !publication_known_) return;
   const bool keep = !work_.has_value() || log_.recorded();  // not looked at, or good for another
   if (keep && (keep_open || !job_.request.destination.at_s3())) return;
   const absl::StatusOr<std::unique_ptr<Publisher>> publisher = MakePublisher();

@@ -218,6 +218,41 @@ nlohmann::json Refuse(const char* operation) {
           {"times", 1'000'000}};
 }
 
+TEST_CASE("killed when all is published, and refused the look at it, nothing is taken back") {
+  static int cases = 0;
+  const std::string prefix = "refused" + std::to_string(++cases);
+  KillFixture fixture(kEmbedded);
+  const v1::CreateJobRequest request = fixture.Request({.output = "s3://models/" + prefix});
+  S3().Fail(nlohmann::json::array());
+  {
+    FaultServer server(fixture.folder(), {"commit.published"}, fixture.commit);
+    KillFixture::RunOn(server, request);
+    REQUIRE(server.DiedOfKill());
+  }
+  CHECK(ObjectsAt(prefix) == Undisturbed());
+  S3().Fail(nlohmann::json::array({Refuse("HeadObject")}));
+  {
+    FaultServer server(fixture.folder(), {}, fixture.commit);
+    CHECK(KillFixture::RunOn(server, request).state() == v1::JOB_STATE_FAILED);
+    S3().Fail(nlohmann::json::array());
+    CHECK(server.Stop());
+  }
+  CHECK(ObjectsAt(prefix) == Undisturbed());
+  FaultServer server(fixture.folder(), {}, fixture.commit);
+  v1::Job job = KillFixture::RunOn(server, request);
+  REQUIRE(job.state() == v1::JOB_STATE_FAILED);
+  CHECK(ObjectsAt(prefix) == Undisturbed());
+  grpc::Status status;
+  SECTION("resumed, it has succeeded") {
+    v1::ResumeJobRequest resume;
+    resume.set_name(job.name());
+    REQUIRE(server.Call(&v1::CompressionService::Stub::ResumeJob, resume, &job, &status));
+    CHECK(KillFixture::RunOn(server, request).state() == v1::JOB_STATE_SUCCEEDED);
+    CHECK(Soon([&] { return NothingLeft(fixture, prefix); }));
+    CHECK(ObjectsAt(prefix) == Undisturbed());
+  }
+}
+
 int Ledgers(const KillFixture& fixture) {
   int count = 0;
   for (const auto& entry : fs::directory_iterator(fixture.folder() / "data/s3")) {
