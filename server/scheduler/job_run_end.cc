@@ -148,8 +148,8 @@ void JobRun::DropStaged() {
   if (keep && (keep_open || !job_.request.destination.at_s3())) return;
   const absl::StatusOr<std::unique_ptr<Publisher>> publisher = MakePublisher();
   absl::Status status = publisher.status();
-  if (publisher.ok() && !keep_open) (*publisher)->Abandon();
-  if (publisher.ok() && !keep) status = (*publisher)->Discard();
+  if (publisher.ok() && !keep_open) status = (*publisher)->Abandon();
+  if (publisher.ok() && !keep) status.Update((*publisher)->Discard());
   if (!status.ok()) {
     context_.log->warn("an earlier attempt may have left files: {}", status.ToString());
   }

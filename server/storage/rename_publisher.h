@@ -29,7 +29,7 @@ class RenamePublisher final : public Publisher {
   absl::Status Publish(const std::vector<StoredFile>& files, std::stop_token stop) override;
   absl::Status warning() const override { return warning_; }
   void KeepOpen() override {}  // nothing is
-  void Abandon() override {}
+  absl::Status Abandon() override { return absl::OkStatus(); }
   absl::Status Discard() override { return RemoveLeftovers(target_); }
 
  private:

@@ -205,6 +205,17 @@ absl::Status S3Ledger::Undo(std::string_view key, std::string_view owner) {
   return Append(Line({{"undo", std::string(key)}, {"owner", std::string(owner)}}), true);
 }
 
+absl::Status S3Ledger::UndoAll(std::string_view owner, std::vector<std::string>* keys) {
+  const absl::StatusOr<LedgerContent> content = Read(path_);
+  if (!content.ok()) return content.status();
+  absl::Status first;
+  for (const auto& [key, object] : content->objects) {
+    first.Update(Undo(key, owner));
+    if (keys != nullptr) keys->push_back(key);
+  }
+  return first;
+}
+
 absl::Status S3Ledger::Sent(std::string_view key, const s3::PartTag& part, uint32_t crc32c) {
   return Append(Line({{"part", std::string(key)},
                       {"number", part.number},

@@ -97,6 +97,9 @@ class S3Ledger {
                       int64_t part_bytes);
   absl::Status Completing(std::string_view key, std::string_view sha256, std::string_view etag);
   absl::Status Undo(std::string_view key, std::string_view owner);
+  // Undo of every object that may be there, as far as the disk takes it. Adds all their keys to
+  // `keys`, if that is not null. Errors: as Read; of the disk.
+  absl::Status UndoAll(std::string_view owner, std::vector<std::string>* keys = nullptr);
   // A crash of the machine may take these back: then a part is sent again, or what is gone is
   // aborted again.
   absl::Status Sent(std::string_view key, const s3::PartTag& part, uint32_t crc32c);

@@ -21,8 +21,6 @@ int Rank(const std::string& path) {
   return index && path.ends_with(".json") ? 2 : 0;
 }
 
-std::string OwnerOf(const SinkTarget& target) { return absl::StrCat("jobs/", target.id); }
-
 // Requests a stop some time after another one was requested.
 class LateStop {
  public:
@@ -58,7 +56,13 @@ S3Publisher::~S3Publisher() {
   threads_.clear();  // joins
   if (ledger_ == nullptr) return;
   if (keep_open_ && !undoing_) return;
-  if (!published_) (void)WantUndone(*ledger_);
+  if (!published_) {
+    if (const absl::Status status = WantUndone(*ledger_); !status.ok()) {
+      parts_.warn(absl::StrCat(
+          ledger_->path(), ": what was made is not removed yet: ", std::string(status.message())));
+      return;
+    }
+  }
   claim_ = {};
   parts_.sweeper->Take(ledger_->path());
 }
@@ -67,7 +71,11 @@ s3::ObjectName S3Publisher::NameOf(const std::string& relative_path) const {
   return {target_.s3->bucket, absl::StrCat(target_.s3->prefix, "/", relative_path)};
 }
 
-std::string S3Publisher::Owner() const { return OwnerOf(target_); }
+std::string S3Publisher::OwnerOf(std::string_view id) {
+  return absl::StrCat("jobs/", std::string(id));
+}
+
+std::string S3Publisher::Owner() const { return OwnerOf(target_.id); }
 
 s3::Existing S3Publisher::existing() const {
   return target_.overwrite ? s3::Existing::kReplace : s3::Existing::kKeep;
@@ -82,7 +90,7 @@ absl::Status S3Publisher::Check(s3::Client& client, const SinkTarget& target,
   if (first->empty() || target.overwrite) return absl::OkStatus();
   const auto info = client.HeadObject({bucket, *first}, patience.stop, patience.attempts);
   if (!info.ok()) return info.status();
-  if (!info->has_value() || (*info)->owner == OwnerOf(target)) return absl::OkStatus();
+  if (!info->has_value() || (*info)->owner == OwnerOf(target.id)) return absl::OkStatus();
   return WithReason(
       absl::AlreadyExistsError(
           absl::StrCat(s3::ToUri({bucket, *first}),
@@ -295,43 +303,46 @@ absl::Status S3Publisher::Complete(const StoredFile& file, const std::stop_token
                                   stop);
 }
 
-std::vector<s3::ObjectName> S3Publisher::WantUndone(S3Ledger& ledger) const {
-  std::vector<s3::ObjectName> objects;
-  if (target_.overwrite) return objects;
-  const absl::StatusOr<LedgerContent> content = S3Ledger::Read(ledger.path());
-  if (!content.ok()) return objects;
-  for (const auto& [key, object] : content->objects) {
-    (void)ledger.Undo(key, Owner());
-    objects.push_back({content->bucket, key});
-  }
-  return objects;
+absl::Status S3Publisher::WantUndone(S3Ledger& ledger, std::vector<std::string>* keys) const {
+  return target_.overwrite ? absl::OkStatus() : ledger.UndoAll(Owner(), keys);
 }
 
 // What cannot be removed now, as during an outage or after a stop, is the sweeper's.
 void S3Publisher::Undo(const std::stop_token& stop) {
-  const std::vector<s3::ObjectName> objects = WantUndone(*ledger_);
-  undoing_ = !objects.empty();
+  std::vector<std::string> keys;
+  (void)WantUndone(*ledger_, &keys);  // once more at the end
+  undoing_ = !keys.empty();
   Reach(parts_.fault_point, "s3.undo_written");
-  for (const s3::ObjectName& object : objects) {
+  for (const std::string& key : keys) {
+    const s3::ObjectName object{target_.s3->bucket, key};
     if (stop.stop_requested() || !RemoveOwned(*parts_.client, object, Owner(), stop).ok()) return;
     Reach(parts_.fault_point, "s3.removed");
   }
 }
 
-void S3Publisher::Abandon() {
-  if (parts_.sweeper == nullptr) return;
+absl::Status S3Publisher::Abandon() {
+  absl::Status first;
   for (const std::string& path : S3Ledger::FindOf(parts_.ledgers, target_.id)) {
-    if (!parts_.sweeper->GiveBack(path)) continue;  // it is being swept
+    if (parts_.sweeper != nullptr && !parts_.sweeper->GiveBack(path))
+      continue;  // it is being swept
     const absl::StatusOr<S3Ledger::Reopened> reopened = S3Ledger::Reopen(path);
-    if (reopened.ok()) (void)WantUndone(*reopened->ledger);
-    parts_.sweeper->Take(path);
+    // The sweeper warns of one that is none.
+    const absl::Status status = reopened.ok() ? WantUndone(*reopened->ledger) : absl::OkStatus();
+    if (!status.ok()) {
+      not_undone_.insert(path);
+      first.Update(status);
+    } else if (parts_.sweeper != nullptr) {
+      parts_.sweeper->Take(path);
+    }
   }
+  return first;
 }
 
 absl::Status S3Publisher::Discard() {
   if (parts_.sweeper != nullptr) {
     for (const std::string& path : S3Ledger::FindOf(parts_.ledgers, target_.id)) {
-      if (ledger_ == nullptr || path != ledger_->path()) parts_.sweeper->Take(path);
+      const bool at_it = ledger_ != nullptr && path == ledger_->path();
+      if (!at_it && !not_undone_.contains(path)) parts_.sweeper->Take(path);
     }
   }
   return RemoveLeftovers(target_);

@@ -9,8 +9,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -43,13 +45,18 @@ class S3Publisher final : public Publisher {
     S3Transfer transfer;
     std::function<int64_t()> unix_seconds;
     FaultPoint fault_point = {};
+    std::function<void(const std::string& message)> warn = [](const std::string&) {};
   };
+  // s3::ObjectInfo::owner of what a job makes.
+  static std::string OwnerOf(std::string_view id);
+
   // REQUIRES: target.s3 is set. The WaitScope of who calls Begin hears of the parts, too, until
   // this is destroyed.
   S3Publisher(SinkTarget target, Parts parts);
   // Lets go of parts that are on their way. What is open is aborted soon after, and what was made
   // and not published is removed; unless KeepOpen was called, and no error has ended Publish while
-  // it made objects.
+  // it made objects. Warns where the disk does not take that something is to be removed: the ledger
+  // stays then, for whoever asks for it again.
   ~S3Publisher() override;
 
   // What can be known before any work is done: whether the bucket can be reached and used, and
@@ -72,7 +79,8 @@ class S3Publisher final : public Publisher {
   absl::Status Publish(const std::vector<StoredFile>& files, std::stop_token stop) override;
   absl::Status warning() const override { return absl::OkStatus(); }
   void KeepOpen() override { keep_open_ = true; }
-  void Abandon() override;
+  // Without an S3 server it is written down for the next start that has one.
+  absl::Status Abandon() override;
   absl::Status Discard() override;
 
  private:
@@ -101,9 +109,8 @@ class S3Publisher final : public Publisher {
   absl::Status Drain(const std::stop_token& stop);
   absl::Status CompleteAll(const std::vector<StoredFile>& files, const std::stop_token& stop);
   absl::Status Complete(const StoredFile& file, const std::stop_token& stop);
-  // The ledger wants every object undone that it says may be there, unless what they replaced would
-  // not come back. Returns them.
-  std::vector<s3::ObjectName> WantUndone(S3Ledger& ledger) const;
+  // S3Ledger::UndoAll, unless what the objects replaced would not come back.
+  absl::Status WantUndone(S3Ledger& ledger, std::vector<std::string>* keys = nullptr) const;
   void Undo(const std::stop_token& stop);
 
   const SinkTarget target_;
@@ -119,6 +126,7 @@ class S3Publisher final : public Publisher {
   bool keep_open_ = false;
   bool published_ = false;
   bool undoing_ = false;  // the ledger wants something removed, for which the sweeper is
+  std::set<std::string> not_undone_;  // ledgers that do not say yet what Abandon wants removed
 
   std::mutex mutex_;
   std::condition_variable_any changed_;

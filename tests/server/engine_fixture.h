@@ -18,6 +18,7 @@
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
 #include "server/scheduler/job_service.h"
+#include "server/scheduler/s3_leftovers.h"
 #include "server/scheduler/scheduler.h"
 #include "server/storage/artifact_stores.h"
 #include "server/storage/data_dir.h"
@@ -49,10 +50,7 @@ class Engine {
         store(SqliteJobStore::Open(data_dir_.database(), SystemNow).value()),
         roots_(StorageRoots::Create({directory}).value()),
         s3_(S3Destination::Open(data_dir_, s3, {}, {[](const std::string&) {}},
-                                [this](std::string_view id) {
-                                  const auto job = store->Get("jobs/" + std::string(id));
-                                  return job.ok() && KeepsUploads(job->state, job->error);
-                                })
+                                [this](std::string_view id) { return LeftoverOf(*store, id); })
                 .value()),
         locator_(stores_, roots_, *s3_) {
     if (wrap) store = wrap(std::move(store));

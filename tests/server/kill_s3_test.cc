@@ -251,6 +251,14 @@ TEST_CASE("killed when all is published, and refused the look at it, nothing is 
     CHECK(Soon([&] { return NothingLeft(fixture, prefix); }));
     CHECK(ObjectsAt(prefix) == Undisturbed());
   }
+  SECTION("deleted, it leaves nothing") {
+    v1::DeleteJobRequest request_to_delete;
+    request_to_delete.set_name(job.name());
+    google::protobuf::Empty nothing;
+    REQUIRE(server.Call(&v1::CompressionService::Stub::DeleteJob, request_to_delete, &nothing,
+                        &status));
+    CHECK(Soon([&] { return ObjectsAt(prefix).empty() && NothingLeft(fixture, prefix); }));
+  }
 }
 
 int Ledgers(const KillFixture& fixture) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/errors/reason.h"
+#include "server/storage/s3_ledger.h"
 #include "tests/server/fake_s3.h"
 #include "tests/server/gated_fixture.h"
 #include "tests/server/status_matcher.h"
@@ -97,6 +98,47 @@ TEST_CASE_METHOD(S3JobsFixture, "what a job has sent is aborted once it no longe
     AwaitNoUploads();
   }
   CHECK(server.State()["objects"].size() <= 1);
+}
+
+TEST_CASE_METHOD(S3JobsFixture,
+                 "what a job has made goes when it is cancelled while its server stops") {
+  std::filesystem::create_directory(directory / "in");
+  WriteSafetensors(directory / "in/model.safetensors", {F32Tensor("a.weight", 640, 64, 1u)});
+  WriteText(directory / "in/tokens.txt", "words");
+  JobRequest request = ToS3("a");
+  request.source.uri = Uri("in");
+  request.destination.overwrite = GENERATE(false, true);
+  Start({.threads = 2});
+  gate.Open();
+  server.Fail(Json::array({Json{{"operation", "PutObject"},
+                                {"action", "stall"},
+                                {"seconds", 3600},
+                                {"skip", 1},
+                                {"times", 1'000'000}}}));
+  const std::string name = Create(request);
+  while (server.Calls("PutObject") < 2) std::this_thread::yield();
+  engine->scheduler->Shutdown();
+  server.Fail(Json::array());
+  CHECK(server.State()["objects"].size() == 1);
+  CHECK(engine->service->Cancel(name)->state == JobState::kCancelled);
+  const bool deleted = GENERATE(false, true);  // as far as a killed server came
+  if (deleted) REQUIRE(engine->store->BeginDelete(name, "").ok());
+  if (GENERATE(false, true)) {  // meanwhile one without keys
+    const s3::Options keys = s3;
+    s3.credentials = {};
+    Start({.threads = 2});
+    REQUIRE(engine->service->FinishDeletions().ok());
+    s3 = keys;
+  }
+  Start({.threads = 2});
+  REQUIRE(engine->service->FinishDeletions().ok());
+  const std::string ledgers = directory.path() + "/data/s3";
+  for (int i = 0; i < 3000 && !S3Ledger::Find(ledgers).empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  CHECK(S3Ledger::Find(ledgers).empty());
+  // What an overwrite has replaced would not come back.
+  CHECK(server.State()["objects"].size() == (request.destination.overwrite ? 1 : 0));
 }
 
 TEST_CASE_METHOD(S3JobsFixture,

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "server/storage/s3_publisher.h"
+#include "tests/server/file_size_limit.h"
 #include "tests/server/s3_publisher_fixture.h"
 
 namespace seedlm::server {
@@ -267,11 +268,33 @@ TEST_CASE_METHOD(HalfMade, "s3 resume: an object that was made is not made again
 TEST_CASE_METHOD(HalfMade, "s3 resume: what was made goes with a job that ends without an output") {
   MakeModel();
   bool stays = false;
-  SECTION("it is given up") { Make()->Abandon(); }
+  SECTION("it is given up") { REQUIRE(Make()->Abandon() == absl::OkStatus()); }
+  SECTION("it is given up by a server without keys, and another one has them") {
+    S3Publisher keyless(target, {absl::FailedPreconditionError("no keys"),
+                                 nullptr,
+                                 nullptr,
+                                 scratch / "ledgers",
+                                 transfer,
+                                 {}});
+    REQUIRE(keyless.Abandon() == absl::OkStatus());
+    REQUIRE(keyless.Discard() == absl::OkStatus());
+    sweeper->Take(Ledger());
+  }
+  SECTION("it is given up while the disk is full, and once more") {
+    auto publisher = Make();
+    {
+      const FileSizeLimit full(std::filesystem::file_size(Ledger()));
+      CHECK_FALSE(publisher->Abandon().ok());
+      REQUIRE(publisher->Discard() == absl::OkStatus());
+    }
+    CHECK(std::filesystem::exists(Ledger()));
+    CHECK(S3Ledger::Read(Ledger())->objects.size() == files.size());
+    REQUIRE(Make()->Abandon() == absl::OkStatus());
+  }
   SECTION("another attempt fails") { REQUIRE(Begin(*Make()) == absl::OkStatus()); }
   SECTION("it may have replaced something") {
     target.overwrite = stays = true;
-    Make()->Abandon();
+    REQUIRE(Make()->Abandon() == absl::OkStatus());
   }
   SECTION("it was published after all") {
     stays = true;
@@ -348,7 +371,7 @@ TEST_CASE_METHOD(Fixture, "s3 resume: what a job no longer wants is aborted") {
   SendSome();
   CHECK(fake.State()["uploads"].size() == 1);
   if (GENERATE(true, false)) {
-    Make()->Abandon();
+    REQUIRE(Make()->Abandon() == absl::OkStatus());
     CHECK(std::filesystem::exists(StagingPath(target)));
   } else {
     REQUIRE(Make()->Discard() == absl::OkStatus());
