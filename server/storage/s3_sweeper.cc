@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -30,17 +33,34 @@ absl::Status AlreadyClaimed(const s3::ObjectName& object) {
   return absl::AbortedError(absl::StrCat(s3::ToUri(object), ": a job is writing it again"));
 }
 
-absl::Status Abort(s3::Client& client, const std::string& bucket, const LedgerEntry& entry,
-                   const std::stop_token& stop,
+// The ids that ledgers beside the one at `path`, and itself, know.
+std::set<std::string> KnownUploads(const std::string& path) {
+  std::set<std::string> known;
+  for (const std::string& other :
+       S3Ledger::Find(std::filesystem::path(path).parent_path().string())) {
+    const absl::StatusOr<LedgerContent> content = S3Ledger::Read(other);
+    if (!content.ok()) continue;
+    for (const LedgerEntry& entry : content->open) {
+      if (!entry.upload_id.empty()) known.insert(entry.upload_id);
+    }
+  }
+  return known;
+}
+
+// `path`: of the ledger that has the entry.
+absl::Status Abort(s3::Client& client, const std::string& path, const std::string& bucket,
+                   const LedgerEntry& entry, const std::stop_token& stop,
                    const std::function<bool(const s3::ObjectName&)>& claimed) {
   const s3::ObjectName object{bucket, entry.key};
   if (!entry.upload_id.empty()) return client.AbortUpload(object, entry.upload_id, stop);
   const auto open = client.ListUploads(bucket, entry.key, stop);
   if (!open.ok()) return open.status();
-  // Not before the list: what is claimed after it is not in it.
+  // Not before the list: what is claimed after it is not in it, and what was claimed before it and
+  // is not any more is in a ledger.
   if (claimed(object)) return AlreadyClaimed(object);
+  const std::set<std::string> known = KnownUploads(path);
   for (const s3::OpenUpload& upload : *open) {
-    if (!MayBe(upload, entry)) continue;
+    if (!MayBe(upload, entry) || known.contains(upload.upload_id)) continue;
     absl::Status status = client.AbortUpload(object, upload.upload_id, stop);
     if (!status.ok()) return status;
   }
@@ -81,7 +101,7 @@ absl::Status SweepLedger(s3::Client& client, const std::string& path, const std:
   if (!content.ok()) return content.status();
   absl::Status later;
   for (const LedgerEntry& entry : content->open) {
-    absl::Status status = Abort(client, content->bucket, entry, stop, claimed);
+    absl::Status status = Abort(client, path, content->bucket, entry, stop, claimed);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);
     Reach(fault_point, "sweep.aborted");

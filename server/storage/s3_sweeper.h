@@ -30,10 +30,11 @@ absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::
 
 // Aborts whatever the ledger at `path` says may be open, removes what it wants undone, and then the
 // ledger. Of an upload whose id is not known, every one of the same key is aborted that was begun
-// no more than a quarter of an hour (as far as clocks may differ) before it was asked for, unless
-// `claimed` says, when they have been listed, that somebody may have begun it since: then ABORTED,
-// once all else is done. So with an object that is claimed; `removing` (if not null) is held from
-// that question to the removal. A ledger that is not there is OK.
+// no more than a quarter of an hour (as far as clocks may differ) before it was asked for, but
+// those that a ledger of the same directory knows by their ids; unless `claimed` says, when they
+// have been listed, that somebody may have begun it since: then ABORTED, once all else is done. So
+// with an object that is claimed; `removing` (if not null) is held from that question to the
+// removal. A ledger that is not there is OK.
 absl::Status SweepLedger(
     s3::Client& client, const std::string& path, const std::stop_token& stop,
     const std::function<bool(const s3::ObjectName&)>& claimed =

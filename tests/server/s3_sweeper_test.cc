@@ -84,5 +84,23 @@ TEST_CASE("sweeper: a ledger can be had back, but not while it is swept") {
   CHECK(fake.State()["uploads"].size() == 1);
 }
 
+TEST_CASE("sweeper: what another ledger knows is not one whose id was never written down") {
+  const FakeS3 fake;
+  const TemporaryDirectory scratch;
+  const auto client = fake.Connect();
+  auto kept = S3Ledger::Create(scratch.path(), "1", "models");
+  const auto id = client->CreateUpload({"models", "out/a"}, "jobs/1", {});
+  REQUIRE((*kept)->Begin("out/a", std::time(nullptr)).ok());
+  REQUIRE((*kept)->Opened("out/a", *id, 77, s3::kMinPartBytes).ok());
+  REQUIRE(client->CreateUpload({"models", "out/a"}, "jobs/2", {}).ok());
+  auto swept = S3Ledger::Create(scratch.path(), "2", "models");
+  REQUIRE((*swept)->Begin("out/a", std::time(nullptr)).ok());
+  REQUIRE(SweepLedger(*client, (*swept)->path(), {}) == absl::OkStatus());
+  const nlohmann::json uploads = fake.State()["uploads"];
+  REQUIRE(uploads.size() == 1);
+  CHECK(uploads[0]["id"] == *id);
+  CHECK(S3Ledger::Find(scratch.path()) == std::vector<std::string>{(*kept)->path()});
+}
+
 }  // namespace
 }  // namespace seedlm::server
