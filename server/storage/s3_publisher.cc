@@ -126,7 +126,13 @@ absl::Status S3Publisher::Begin(const Staging& staging) {
   claim_ = parts_.sweeper->ClaimPrefix(*target_.s3);
   std::vector<std::string> ledgers = S3Ledger::FindOf(parts_.ledgers, target_.id);
   std::reverse(ledgers.begin(), ledgers.end());  // of several the latest has most
+  // What the attempts before want undone is gone before this one begins: later it would be its own.
   for (const std::string& path : ledgers) {
+    if (!S3Ledger::Read(path).ok()) continue;
+    status = UndoLedger(*parts_.client, path, staging.stop, parts_.fault_point);
+    if (!status.ok()) return status;
+  }
+  for (const std::string& path : ledgers) {  // none is taken before that, so none is given up
     if (status = TakeBack(path); !status.ok()) return status;
   }
   if (ledger_ == nullptr) {
@@ -140,13 +146,6 @@ absl::Status S3Publisher::Begin(const Staging& staging) {
 
 absl::Status S3Publisher::TakeBack(const std::string& ledger_path) {
   const absl::StatusOr<LedgerContent> content = S3Ledger::Read(ledger_path);
-  if (content.ok()) {
-    // What the attempts before want undone is gone before this one begins: later it would be its
-    // own.
-    absl::Status status =
-        UndoLedger(*parts_.client, ledger_path, staging_.stop, parts_.fault_point);
-    if (!status.ok()) return status;
-  }
   const bool wanted = content.ok() && content->bucket == target_.s3->bucket && ledger_ == nullptr;
   if (!wanted) {
     parts_.sweeper->Take(ledger_path);
