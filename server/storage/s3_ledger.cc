@@ -253,10 +253,10 @@ absl::StatusOr<LedgerContent> S3Ledger::Read(const std::string& path) {
 }
 
 const LedgerEntry* LedgerContent::Find(std::string_view key) const {
-  const auto found = std::find_if(open.begin(), open.end(), [key](const LedgerEntry& entry) {
+  const auto found = std::find_if(open.rbegin(), open.rend(), [key](const LedgerEntry& entry) {
     return entry.key == key && !entry.upload_id.empty();
   });
-  return found == open.end() ? nullptr : &*found;
+  return found == open.rend() ? nullptr : &*found;
 }
 
 std::vector<std::string> S3Ledger::Find(const std::string& directory) {

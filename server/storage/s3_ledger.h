@@ -72,7 +72,7 @@ struct LedgerContent {
   std::map<std::string, LedgerObject> objects;  // by key
   std::vector<LedgerUndo> undo;
 
-  // The upload of this key whose id is known; null: there is none.
+  // The last upload of this key whose id is known; null: there is none.
   const LedgerEntry* Find(std::string_view key) const;
 };
 

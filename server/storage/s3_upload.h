@@ -28,7 +28,8 @@ namespace seedlm::server {
 // with which ETag and CRC-32C; the S3 server lists it with that ETag and its size; and the staged
 // bytes have that CRC-32C. What cannot prove this is sent (again): a part without an ETag, one that
 // the ledger does not know. An upload that the server does not know (any more), will not list, or
-// that is of another file or cut in other parts, is aborted, and another is begun.
+// that is of another file or cut in other parts, is aborted, by the sweeper if that is refused now,
+// and another is begun.
 class S3Upload {
  public:
   struct Door {  // what is pointed to outlives the upload

@@ -176,6 +176,25 @@ TEST_CASE_METHOD(Fixture, "s3 resume: what cannot be proved is sent again, and n
   AwaitNoOrphans();
 }
 
+TEST_CASE_METHOD(Fixture,
+                 "s3 resume: an upload that may be neither listed nor aborted is the sweeper's") {
+  SendSome();
+  fake.Fail(Json::array({Refuse("ListParts", 403)[0], Refuse("AbortUpload", 403)[0]}));
+  Connect(fake.options());
+  {
+    const auto publisher = Make();
+    REQUIRE(Begin(*publisher) == absl::OkStatus());
+    REQUIRE(publisher->RangeIsFinal({0, 0, kPart}).ok());
+    while (Count("s3.recorded") < kSent + 1) std::this_thread::yield();
+    publisher->KeepOpen();
+  }
+  CHECK(fake.State()["uploads"].size() == 2);
+  fake.Fail(Json::array());
+  CHECK(GoOn() == kParts - 1);  // the later one is gone on with
+  CHECK(fake.Calls("CreateUpload") == 2);
+  AwaitNoOrphans();
+}
+
 TEST_CASE_METHOD(Fixture, "s3 resume: without a ledger the file is sent anew") {
   SendSome();
   std::filesystem::remove(Ledger());
