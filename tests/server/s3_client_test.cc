@@ -192,6 +192,32 @@ TEST_CASE("s3: a put whose answer was lost is not taken for somebody else's obje
   CHECK(client->PutObject(kObject, BodyOf("{}"), Existing::kKeep, kOwner, {}) == absl::OkStatus());
 }
 
+TEST_CASE("s3: an object of an earlier attempt is not what an upload made that is gone") {
+  FakeS3 fake;
+  const auto client = fake.Connect();
+  const auto existing = GENERATE(Existing::kKeep, Existing::kReplace);
+  REQUIRE(client->PutObject(kObject, BodyOf("older"), Existing::kKeep, kOwner, {}).ok());
+  const auto id = client->CreateUpload(kObject, kOwner, {});
+  const auto part = client->UploadPart(kObject, *id, 1, BodyOf("newer"), {});
+  REQUIRE(part.ok());
+  REQUIRE(client->AbortUpload(kObject, *id, {}).ok());
+  CHECK(absl::IsNotFound(
+      client->CompleteUpload(kObject, *id, {*part}, existing, kOwner, {}).status()));
+}
+
+TEST_CASE("s3: a body is not read to its end for a request that is not wanted any more") {
+  FakeS3 fake;
+  const auto client = fake.Connect();
+  std::stop_source stop;
+  int reads = 0;
+  const Body body{int64_t{1} << 40, [&](int64_t, std::span<char>) {
+                    if (++reads == 2) stop.request_stop();
+                    return absl::OkStatus();
+                  }};
+  CHECK(absl::IsCancelled(client->UploadPart(kObject, "id", 1, body, stop.get_token()).status()));
+  CHECK(reads == 2);
+}
+
 TEST_CASE("s3: what does not pass is not tried again, and is named") {
   struct Row {
     Json fault;
