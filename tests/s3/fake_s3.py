@@ -250,7 +250,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def on_CompleteUpload(self, bucket, key, query, headers, body):
         upload = self.upload(query)
         listed = re.findall(rb"<Part><PartNumber>(\d+)</PartNumber>(?:<ETag>(.*?)</ETag>)?</Part>", body)
-        if [int(n) for n, _ in listed] != sorted(upload["parts"]) or not listed:
+        numbers = [int(n) for n, _ in listed]
+        if numbers != sorted(set(numbers)):
+            raise Refusal(400, "InvalidPartOrder", "The list of parts was not in ascending order")
+        if not numbers or not set(numbers) <= set(upload["parts"]):
             raise Refusal(400, "InvalidPart", "One or more of the specified parts could not be found")
         for number, etag in listed:
             part = upload["parts"][int(number)]
@@ -262,7 +265,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.check_condition(bucket, key, headers)
         if self.fault.get("action") == "late_error":
             return 200, {}, self.error(self.fault["code"], "We encountered an internal error.")
-        parts = [upload["parts"][n] for n in sorted(upload["parts"])]
+        parts = [upload["parts"][n] for n in numbers]
         etag = self.etag_of_all(parts)
         self.store.objects[bucket, key] = {"data": b"".join(parts), "owner": upload["owner"],
                                            "etag": etag}
