@@ -123,7 +123,9 @@ absl::Status S3Publisher::Begin(const Staging& staging) {
   waits_ = s3::WaitScope::Current();
   absl::Status status = Check(*parts_.client, target_, {.attempts = 0, .stop = staging.stop});
   if (!status.ok()) return status;
-  claim_ = parts_.sweeper->ClaimPrefix(*target_.s3);
+  absl::StatusOr<S3Sweeper::Claim> claim = parts_.sweeper->ClaimPrefix(*target_.s3, staging.stop);
+  if (!claim.ok()) return claim.status();
+  claim_ = *std::move(claim);
   std::vector<std::string> ledgers = S3Ledger::FindOf(parts_.ledgers, target_.id);
   std::reverse(ledgers.begin(), ledgers.end());  // of several the latest has most
   // What the attempts before want undone is gone before this one begins: later it would be its own.

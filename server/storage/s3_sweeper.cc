@@ -95,7 +95,7 @@ absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::
 
 absl::Status SweepLedger(s3::Client& client, const std::string& path, const std::stop_token& stop,
                          const std::function<bool(const s3::ObjectName&)>& claimed,
-                         std::mutex* removing, const FaultPoint& fault_point) {
+                         const std::function<void(bool)>& removing, const FaultPoint& fault_point) {
   const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
@@ -108,10 +108,10 @@ absl::Status SweepLedger(s3::Client& client, const std::string& path, const std:
   }
   for (const LedgerUndo& undo : content->undo) {
     const s3::ObjectName object{content->bucket, undo.key};
-    std::unique_lock<std::mutex> lock;
-    if (removing != nullptr) lock = std::unique_lock(*removing);
+    removing(true);
     absl::Status status =
         claimed(object) ? AlreadyClaimed(object) : RemoveOwned(client, object, undo.owner, stop);
+    removing(false);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);
     Reach(fault_point, "sweep.removed");
@@ -166,10 +166,14 @@ S3Sweeper::Claim::~Claim() {
   sweeper_->changed_.notify_all();
 }
 
-S3Sweeper::Claim S3Sweeper::ClaimPrefix(const s3::Location& location) {
-  const std::lock_guard no_removal(removing_);
-  const std::lock_guard lock(mutex_);
-  return {this, claimed_.insert(absl::StrCat(location.bucket, "/", location.prefix, "/"))};
+absl::StatusOr<S3Sweeper::Claim> S3Sweeper::ClaimPrefix(const s3::Location& location,
+                                                        const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait(lock, stop, [this] { return !removing_; })) {
+    return absl::CancelledError(absl::StrCat("s3://", location.bucket, "/", location.prefix,
+                                             ": stopped on request before it was written to"));
+  }
+  return Claim(this, claimed_.insert(absl::StrCat(location.bucket, "/", location.prefix, "/")));
 }
 
 bool S3Sweeper::IsClaimed(const s3::ObjectName& object) const {
@@ -207,7 +211,12 @@ void S3Sweeper::Run(const std::stop_token& stop) {
     lock.unlock();
     const absl::Status status = SweepLedger(
         client_, path, stop, [this](const s3::ObjectName& object) { return IsClaimed(object); },
-        &removing_, fault_point_);
+        [this](bool removing) {
+          const std::lock_guard now(mutex_);
+          removing_ = removing;
+          changed_.notify_all();
+        },
+        fault_point_);
     const bool in_order = status.ok() || absl::IsAborted(status);
     if (!in_order && !stop.stop_requested() && !std::exchange(warned, true)) {
       warn_(absl::StrCat(path, ": what it names cannot be removed yet: ", status.ToString()));

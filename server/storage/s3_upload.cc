@@ -39,11 +39,12 @@ s3::Body Summed(const s3::Body& body, RunningSum& sum) {
           }};
 }
 
-absl::StatusOr<uint32_t> Crc32cOf(const s3::Body& body) {
+absl::StatusOr<uint32_t> Crc32cOf(const s3::Body& body, const std::stop_token& stop) {
   RunningSum sum;
   const s3::Body summed = Summed(body, sum);
   std::vector<char> piece(static_cast<size_t>(std::min(kSumBytes, body.size)));
   while (sum.bytes < body.size) {
+    if (stop.stop_requested()) return absl::CancelledError("stopped on request");
     const int64_t wanted = std::min(kSumBytes, body.size - sum.bytes);
     absl::Status status =
         summed.read(sum.bytes, std::span(piece).first(static_cast<size_t>(wanted)));
@@ -157,10 +158,10 @@ absl::StatusOr<std::string> S3Upload::Begin(const std::stop_token& stop) {
   return id;
 }
 
-absl::StatusOr<bool> S3Upload::IsThere(const FilePart& part) const {
+absl::StatusOr<bool> S3Upload::IsThere(const FilePart& part, const std::stop_token& stop) const {
   const auto listed = there_.find(part.number);
   if (listed == there_.end()) return false;
-  const absl::StatusOr<uint32_t> crc32c = Crc32cOf(BodyOf(part.offset, part.size));
+  const absl::StatusOr<uint32_t> crc32c = Crc32cOf(BodyOf(part.offset, part.size), stop);
   if (!crc32c.ok()) return crc32c.status();
   return *crc32c == listed->second.crc32c;
 }
@@ -168,7 +169,7 @@ absl::StatusOr<bool> S3Upload::IsThere(const FilePart& part) const {
 absl::Status S3Upload::Send(const FilePart& part, const std::stop_token& stop) {
   const absl::StatusOr<std::string> id = Id(stop);
   if (!id.ok()) return id.status();
-  const absl::StatusOr<bool> there = IsThere(part);
+  const absl::StatusOr<bool> there = IsThere(part, stop);
   if (!there.ok()) return there.status();
   if (*there) {
     Reach(door_.fault_point, "s3.kept");

@@ -69,7 +69,7 @@ class S3Upload {
   // False: nothing can be gone on with.
   absl::StatusOr<bool> TakeBack(const std::stop_token& stop);
   absl::StatusOr<std::string> Begin(const std::stop_token& stop);
-  absl::StatusOr<bool> IsThere(const FilePart& part) const;
+  absl::StatusOr<bool> IsThere(const FilePart& part, const std::stop_token& stop) const;
   void SetTag(s3::PartTag tag);
 
   const Door& door_;

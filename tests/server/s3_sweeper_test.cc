@@ -102,5 +102,26 @@ TEST_CASE("sweeper: what another ledger knows is not one whose id was never writ
   CHECK(S3Ledger::Find(scratch.path()) == std::vector<std::string>{(*kept)->path()});
 }
 
+TEST_CASE("sweeper: who waits for a removal may be stopped") {
+  const FakeS3 fake;
+  const TemporaryDirectory scratch;
+  const auto client = fake.Connect();
+  auto ledger = S3Ledger::Create(scratch.path(), "1", "models");
+  REQUIRE((*ledger)->Undo("out/a", "jobs/1").ok());
+  fake.Fail(nlohmann::json::array({nlohmann::json{
+      {"operation", "HeadObject"}, {"action", "stall"}, {"seconds", 3600}, {"times", 1000}}}));
+  S3Sweeper sweeper(
+      *client, [](const std::string&) {}, std::chrono::hours(1));
+  CHECK(sweeper.ClaimPrefix({"models", "in"}, {}).ok());
+  sweeper.Take((*ledger)->path());
+  while (fake.Calls("HeadObject") == 0) std::this_thread::yield();
+  std::stop_source stop;
+  const std::jthread stopper([&stop] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    stop.request_stop();
+  });
+  CHECK(absl::IsCancelled(sweeper.ClaimPrefix({"models", "in"}, stop.get_token()).status()));
+}
+
 }  // namespace
 }  // namespace seedlm::server
