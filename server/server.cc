@@ -260,7 +260,8 @@ absl::Status Server::Parts::OpenS3(const ServerOptions& options) {
   auto opened = S3Destination::Open(
       data_dir, server, options.s3_transfer,
       {[this](const std::string& message) { Warn(message); },
-       [this](const s3::Attempt& attempt) { CountS3(metrics, attempt); }},
+       [this](const s3::Attempt& attempt) { CountS3(metrics, attempt); },
+       [this](const std::string& message) { Inform(message); }},
       [this](std::string_view id) { return LeftoverOf(*store, id); }, options.fault_point);
   if (!opened.ok()) return opened.status();
   s3 = *std::move(opened);

@@ -67,6 +67,7 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(
   std::unique_ptr<S3Destination> destination(
       new S3Destination(data_dir.s3(), transfer, std::move(fault_point)));
   destination->warn_ = reports.warn;
+  destination->inform_ = std::move(reports.inform);
   absl::Status made = MakeDirectories(data_dir.path(), data_dir.s3());
   if (!made.ok()) return made;
   const std::vector<std::string> left = S3Ledger::Find(data_dir.s3());
@@ -104,7 +105,7 @@ std::unique_ptr<Publisher> S3Destination::MakePublisher(const SinkTarget& target
   return std::make_unique<S3Publisher>(
       target, S3Publisher::Parts{why_not_, client_.get(), sweeper_.get(), directory_, transfer_,
                                  [] { return static_cast<int64_t>(std::time(nullptr)); },
-                                 fault_point_, warn_});
+                                 fault_point_, warn_, inform_});
 }
 
 }  // namespace seedlm::server

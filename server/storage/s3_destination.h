@@ -35,6 +35,7 @@ class S3Destination {
   struct Reports {
     std::function<void(const std::string& message)> warn;
     std::function<void(const s3::Attempt& attempt)> request = [](const s3::Attempt&) {};
+    std::function<void(const std::string& message)> inform = [](const std::string&) {};
   };
 
   // What a start makes of the options: with the keys of their file. Warns of files that are of no
@@ -73,6 +74,7 @@ class S3Destination {
   const S3Transfer transfer_;
   const FaultPoint fault_point_;
   Warn warn_;
+  Warn inform_;
   absl::Status why_not_;                // OK: it is configured
   std::unique_ptr<s3::Client> client_;  // null unless configured
   std::unique_ptr<S3Sweeper> sweeper_;

@@ -142,7 +142,8 @@ absl::Status S3Publisher::Begin(const Staging& staging) {
     if (!ledger.ok()) return ledger.status();
     ledger_ = *std::move(ledger);
   }
-  door_ = {parts_.client, ledger_.get(), Owner(), parts_.unix_seconds, parts_.fault_point};
+  door_ = {parts_.client,       ledger_.get(),      Owner(),
+           parts_.unix_seconds, parts_.fault_point, parts_.inform};
   return absl::OkStatus();
 }
 

@@ -46,6 +46,7 @@ class S3Publisher final : public Publisher {
     std::function<int64_t()> unix_seconds;
     FaultPoint fault_point = {};
     std::function<void(const std::string& message)> warn = [](const std::string&) {};
+    std::function<void(const std::string& message)> inform = [](const std::string&) {};
   };
   // s3::ObjectInfo::owner of what a job makes.
   static std::string OwnerOf(std::string_view id);

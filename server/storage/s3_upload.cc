@@ -127,6 +127,10 @@ absl::StatusOr<bool> S3Upload::TakeBack(const std::stop_token& stop) {
         if (part.size != plan_.part(part.number - 1).size) continue;
         if (s3::SameEtag(sent->second.etag, part.etag)) there_.insert(*sent);
       }
+      if (!there_.empty()) {
+        door_.inform(absl::StrCat(s3::ToUri(name_), ": ", there_.size(), " of ", plan_.parts(),
+                                  " parts are at S3 already"));
+      }
       Reach(door_.fault_point, "s3.taken_back");
       return true;
     }

@@ -38,6 +38,7 @@ class S3Upload {
     std::string owner;  // see s3::ObjectInfo
     std::function<int64_t()> unix_seconds;
     FaultPoint fault_point;
+    std::function<void(const std::string& message)> inform = [](const std::string&) {};
   };
   // Of the staged file `path`, which has its full size. `part_bytes`: see PartPlan; but those of
   // `earlier`, if that is an upload of a file of this size. `earlier`: what the ledger knows of

@@ -57,7 +57,12 @@ struct S3PublisherFixture {
     return std::make_unique<S3Publisher>(
         target, S3Publisher::Parts{absl::OkStatus(), client.get(), sweeper.get(),
                                    scratch / "ledgers", transfer, [] { return std::time(nullptr); },
-                                   [this](std::string_view step) { Reached(step); }});
+                                   [this](std::string_view step) { Reached(step); },
+                                   [this](const std::string& warning) { Warned(warning); },
+                                   [this](const std::string& message) {
+                                     const std::lock_guard lock(mutex);
+                                     informed.push_back(message);
+                                   }});
   }
   // Stages the files and begins.
   absl::Status Begin(S3Publisher& publisher) {
@@ -129,7 +134,8 @@ struct S3PublisherFixture {
 
   std::mutex mutex;
   std::map<std::string, int> steps;   // how often each was reached; guarded by mutex
-  std::vector<std::string> warnings;  // of the sweeper; guarded by mutex
+  std::vector<std::string> warnings;  // guarded by mutex
+  std::vector<std::string> informed;  // guarded by mutex
   FakeS3 fake;
   TemporaryDirectory scratch;
   std::map<std::string, std::string> files;

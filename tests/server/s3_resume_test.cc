@@ -78,6 +78,8 @@ TEST_CASE_METHOD(Fixture, "s3 resume: of what is there nothing is sent again") {
   CHECK(fake.State()["uploads"].size() == 1);
   CHECK(GoOn() == kParts - kSent);
   CHECK(Count("s3.kept") == kSent);
+  REQUIRE(informed.size() == 1);
+  CHECK(informed[0] == "s3://models/" + Key() + ": 3 of 4 parts are at S3 already");
   CHECK(fake.Calls("CreateUpload") == 1);
   CHECK(fake.Calls("UploadPart") == kParts);
   AwaitNoOrphans();
