@@ -17,9 +17,9 @@
 //   {"closed": KEY}                         it was aborted, or is gone
 //   {"undo": KEY, "owner": OWNER}           the object is there, and should not be: others failed
 //   {"undone": true}                        all of those are gone
-// Lines at the end that a crash cut off, or left as no text at all, count as not written. They are
-// at most those after the last "begin", "open", "completing" or "undo", which are on disk before
-// anything is done.
+// Lines at the end that a crash cut off, or left as no text at all, count as not written, and so
+// does what follows them. They are at most those after the last "begin", "open", "completing" or
+// "undo", which are on disk before anything is done.
 #pragma once
 
 #include <cstdint>

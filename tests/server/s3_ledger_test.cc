@@ -158,5 +158,26 @@ TEST_CASE("ledger: damage that is followed by sound lines is no crash's") {
   CHECK(absl::IsNotFound(S3Ledger::Reopen(scratch / "2.0.ledger").status()));
 }
 
+TEST_CASE("ledger: of lines that a crash may take back, one that stayed is no damage") {
+  const TemporaryDirectory scratch;
+  const std::string path = scratch / "1.0.ledger";
+  const std::string whole =
+      "{\"bucket\": \"b\"}\n{\"begin\": \"a\", \"time\": 7}\n"
+      "{\"open\": \"a\", \"id\": \"1\", \"size\": 100, \"part_bytes\": 30}\n"
+      "{\"part\": \"a\", \"number\": 1, \"etag\": \"x\", \"crc32c\": 1}\n";
+  const std::string lost = std::string(60, '\0') + "\n";
+  const char* const stayed =
+      GENERATE("{\"part\": \"a\", \"number\": 3, \"etag\": \"y\", \"crc32c\": 2}\n",
+               "{\"made\": \"a\", \"etag\": \"y\"}\n", "{\"closed\": \"a\"}\n");
+  WriteText(path, whole + lost + stayed + lost + stayed);
+  const auto reopened = S3Ledger::Reopen(path);
+  REQUIRE(reopened.status() == absl::OkStatus());
+  REQUIRE(reopened->content.Find("a") != nullptr);
+  CHECK(reopened->content.Find("a")->parts.size() == 1);
+  CHECK(ReadText(path) == whole);
+  WriteText(path, whole + lost + stayed + "{\"undone\": true}\n");
+  CHECK_THAT(S3Ledger::Read(path).status(), IsStatus(Code::kInternal, {"1.0.ledger"}));
+}
+
 }  // namespace
 }  // namespace seedlm::server

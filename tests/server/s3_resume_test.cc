@@ -209,7 +209,7 @@ TEST_CASE_METHOD(Fixture, "s3 resume: a damaged ledger is named, and the file is
   SendSome();
   const std::string ledger = Ledger();
   std::string text = ReadText(ledger);
-  text[text.find("\"number\"") + 1] = '\n';
+  text[text.find("\"begin\"") + 1] = '\n';
   WriteText(ledger, text);
   CHECK_FALSE(*Make()->WasPublished("", Stored(), {}));
   CHECK(GoOn() == kParts);
