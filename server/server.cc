@@ -38,6 +38,7 @@
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_service.h"
 #include "server/scheduler/retention.h"
+#include "server/scheduler/s3_leftovers.h"
 #include "server/scheduler/scheduler.h"
 #include "server/storage/artifact_stores.h"
 #include "server/storage/data_dir.h"
@@ -256,11 +257,12 @@ absl::Status Server::Parts::OpenS3(const ServerOptions& options) {
   s3::Options server = options.s3;
   if (options.s3_addressing == "path") server.addressing = s3::Addressing::kPath;
   if (options.s3_addressing == "virtual-host") server.addressing = s3::Addressing::kVirtualHost;
-  auto opened =
-      S3Destination::Open(data_dir, server, options.s3_transfer,
-                          {[this](const std::string& message) { Warn(message); },
-                           [this](const s3::Attempt& attempt) { CountS3(metrics, attempt); }},
-                          options.fault_point);
+  auto opened = S3Destination::Open(
+      data_dir, server, options.s3_transfer,
+      {[this](const std::string& message) { Warn(message); },
+       [this](const s3::Attempt& attempt) { CountS3(metrics, attempt); },
+       [this](const std::string& message) { Inform(message); }},
+      [this](std::string_view id) { return LeftoverOf(*store, id); }, options.fault_point);
   if (!opened.ok()) return opened.status();
   s3 = *std::move(opened);
   return absl::OkStatus();

@@ -25,6 +25,9 @@ inline constexpr char kReasonPayload[] = "seedlm/reason";
 inline constexpr char kRetryPayload[] = "seedlm/retry_ms";
 inline constexpr char kDetailPayloadPrefix[] = "seedlm/detail/";
 
+// An S3 server did not answer, or said that it cannot now, as often as it was asked.
+inline constexpr char kS3Unavailable[] = "S3_UNAVAILABLE";
+
 // `status` with a reason ("OUTPUT_EXISTS", listed in proto/README.md) and what it is about
 // ({"field", "job.source.uri"}, {"tensor", ..}). No effect on an OK status.
 inline absl::Status WithReason(

@@ -35,6 +35,10 @@ std::string_view Name(JobState state) {
   return "CANCELLED";
 }
 
+bool KeepsUploads(JobState state, const JobError& error) {
+  return !HasEnded(state) || (state == JobState::kFailed && error.reason == kS3Unavailable);
+}
+
 bool CanMove(JobState from, JobState to) {
   switch (from) {
     case JobState::kQueued:

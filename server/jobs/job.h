@@ -120,6 +120,10 @@ struct JobError {
   std::map<std::string, std::string> details;  // what it is about: {"tensor", ..}, {"row", ..}
 };
 
+// Whether what a job has sent to an S3 server stays there for another attempt: it goes on by
+// itself, or FAILED as that server stayed away, and waits to be resumed or deleted.
+bool KeepsUploads(JobState state, const JobError& error);
+
 struct OutputFile {
   std::string path;  // relative
   int64_t size = 0;

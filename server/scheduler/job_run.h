@@ -190,7 +190,8 @@ class JobRun {
   // Set by Open, constant until Conclude.
   std::unique_ptr<const PlannedJob> planned_;
   std::unique_ptr<CheckpointSink> sink_;
-  std::optional<JobWork> work_;  // read from the store
+  std::optional<JobWork> work_;     // read from the store
+  bool publication_known_ = false;  // whether an earlier attempt published the output
   WorkLog log_;
 
   // Held while the run changes the state of the job in the store, and while a cancellation compares

@@ -131,15 +131,25 @@ void JobRun::LogEnd() const {
 
 // What is recorded is kept for another attempt; a sink that has published has nothing left to keep.
 void JobRun::DropStaged() {
+  const bool keep_open = left_for_restart_ || KeepsUploads(ending_.to, ending_.error);
   if (sink_ != nullptr) {
     if (!succeeded_) (void)log_.CommitAll();  // a failure costs another attempt a few pieces
-    if (!succeeded_ && log_.recorded()) sink_->Keep();
+    if (!succeeded_ && log_.recorded()) {
+      sink_->Keep();
+      if (keep_open) sink_->KeepOpen();
+    }
     sink_.reset();
     return;
   }
-  if (!work_.has_value() || log_.recorded()) return;  // not looked at, or good for another attempt
+  if (succeeded_) return;  // an earlier attempt has published it, and nothing is left
+  // It may be published: only who cancels or deletes the job wants it gone.
+  if (ending_.to == JobState::kFailed && !publication_known_) return;
+  const bool keep = !work_.has_value() || log_.recorded();  // not looked at, or good for another
+  if (keep && (keep_open || !job_.request.destination.at_s3())) return;
   const absl::StatusOr<std::unique_ptr<Publisher>> publisher = MakePublisher();
-  absl::Status status = publisher.ok() ? (*publisher)->Discard() : publisher.status();
+  absl::Status status = publisher.status();
+  if (publisher.ok() && !keep_open) status = (*publisher)->Abandon();
+  if (publisher.ok() && !keep) status.Update((*publisher)->Discard());
   if (!status.ok()) {
     context_.log->warn("an earlier attempt may have left files: {}", status.ToString());
   }

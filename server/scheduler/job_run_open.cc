@@ -30,6 +30,7 @@ absl::Status JobRun::Open() {
       return absl::OkStatus();
     }
   }
+  publication_known_ = true;
   absl::StatusOr<std::unique_ptr<const PlannedJob>> planned = context_.locator->Plan(
       job_.request, IdOf(name()), {.attempts = 0, .stop = stop_.get_token()});
   if (!planned.ok()) return planned.status();

@@ -200,7 +200,12 @@ absl::Status JobService::RemoveFiles(const JobRecord& job) {
   if (!target.ok()) return target.status();
   const absl::StatusOr<std::unique_ptr<Publisher>> publisher = parts_.make_publisher(*target);
   if (!publisher.ok()) return publisher.status();
+  // Of a deletion that an earlier server began the state is not known, but what SUCCEEDED has
+  // files.
+  const bool no_output = job.output_files.empty();
+  absl::Status abandoned = no_output ? (*publisher)->Abandon() : absl::OkStatus();
   if (absl::Status status = (*publisher)->Discard(); !status.ok()) return status;
+  if (!abandoned.ok()) return abandoned;
   // An output with a name of the user's is the user's.
   return target->result ? RemoveTree(target->path) : absl::OkStatus();
 }

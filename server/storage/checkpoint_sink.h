@@ -86,6 +86,8 @@ class CheckpointSink {
 
   // What is staged stays for a later attempt when the sink is destroyed.
   void Keep() { keep_ = true; }
+  // So does what the publisher has sent to its destination, see Publisher.
+  void KeepOpen() { publisher_->KeepOpen(); }
 
   // Syncs all, copies the other files, sums every file, and publishes under the final name.
   // CANCELLED if `stop` was requested before that last step. Errors mean that nothing was

@@ -67,6 +67,15 @@ class Publisher {
   // What may be wrong with an output that Publish has published, for people.
   virtual absl::Status warning() const = 0;
 
+  // When this is destroyed, what it has sent to its destination stays there for the next attempt,
+  // which takes it up.
+  virtual void KeepOpen() = 0;
+
+  // The job has ended without an output: what earlier attempts have left at the destination is
+  // removed in time, what they have made visible, too. What is staged stays. May be the only call,
+  // or followed by Discard. Nothing there is fine. Errors: that could not be written down, and is
+  // to be asked for again.
+  virtual absl::Status Abandon() = 0;
   // Removes whatever attempts have left, the staging directory too; the published output stays.
   // May be the only call. Nothing there is OK.
   virtual absl::Status Discard() = 0;

@@ -28,6 +28,8 @@ class RenamePublisher final : public Publisher {
   // Errors: those of CheckTarget, and of the rename.
   absl::Status Publish(const std::vector<StoredFile>& files, std::stop_token stop) override;
   absl::Status warning() const override { return warning_; }
+  void KeepOpen() override {}  // nothing is
+  absl::Status Abandon() override { return absl::OkStatus(); }
   absl::Status Discard() override { return RemoveLeftovers(target_); }
 
  private:

@@ -15,6 +15,23 @@
 #include "server/storage/tree.h"
 
 namespace seedlm::server {
+namespace {
+
+// Whether the sweeper is to have the ledger. Errors: of the disk.
+absl::StatusOr<bool> Settled(const std::string& path, Leftover leftover) {
+  absl::StatusOr<S3Ledger::Reopened> left = S3Ledger::Reopen(path);
+  if (!left.ok()) return true;  // it warns of one that is none
+  const bool undoing = !left->content.undo.empty();
+  if (leftover == Leftover::kStays) return undoing;
+  const bool made = !left->content.objects.empty();
+  if (leftover == Leftover::kFinished || !made) return true;
+  if (leftover == Leftover::kStaysIfMade && !undoing) return false;
+  absl::Status status = left->ledger->UndoAll(S3Publisher::OwnerOf(S3Ledger::NameOf(path)));
+  if (!status.ok()) return status;
+  return true;
+}
+
+}  // namespace
 
 absl::StatusOr<s3::Options> S3Destination::Settle(const s3::Options& wanted, const Warn& warn) {
   s3::Options options = wanted;
@@ -42,15 +59,15 @@ absl::StatusOr<s3::Options> S3Destination::Settle(const s3::Options& wanted, con
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir& data_dir,
-                                                                   const s3::Options& wanted,
-                                                                   const S3Transfer& transfer,
-                                                                   Reports reports,
-                                                                   FaultPoint fault_point) {
+absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(
+    const DataDir& data_dir, const s3::Options& wanted, const S3Transfer& transfer, Reports reports,
+    const LeftoverOf& leftover_of, FaultPoint fault_point) {
   const absl::StatusOr<s3::Options> settled = Settle(wanted, reports.warn);
   if (!settled.ok()) return settled.status();
   std::unique_ptr<S3Destination> destination(
       new S3Destination(data_dir.s3(), transfer, std::move(fault_point)));
+  destination->warn_ = reports.warn;
+  destination->inform_ = std::move(reports.inform);
   absl::Status made = MakeDirectories(data_dir.path(), data_dir.s3());
   if (!made.ok()) return made;
   const std::vector<std::string> left = S3Ledger::Find(data_dir.s3());
@@ -60,15 +77,23 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(const DataDir
     destination->why_not_ = client.status();
     if (!left.empty()) {
       reports.warn(absl::StrCat(data_dir.s3(), ": ", left.size(),
-                                " jobs left uploads open, which cannot be aborted: ",
+                                " jobs left uploads open, which can be neither used nor aborted: ",
                                 std::string(client.status().message())));
     }
     return destination;
   }
   destination->client_ = *std::move(client);
-  destination->sweeper_ = std::make_unique<S3Sweeper>(
-      *destination->client_, std::move(reports.warn), kSweepAgain, destination->fault_point_);
-  for (const std::string& path : left) destination->sweeper_->Take(path);
+  destination->sweeper_ = std::make_unique<S3Sweeper>(*destination->client_, destination->warn_,
+                                                      kSweepAgain, destination->fault_point_);
+  for (const std::string& path : left) {
+    const absl::StatusOr<bool> swept = Settled(path, leftover_of(S3Ledger::NameOf(path)));
+    if (!swept.ok()) {
+      destination->warn_(absl::StrCat(
+          path, ": what was made is not removed yet: ", std::string(swept.status().message())));
+    } else if (*swept) {
+      destination->sweeper_->Take(path);
+    }
+  }
   return destination;
 }
 
@@ -78,9 +103,9 @@ absl::Status S3Destination::Check(const SinkTarget& target, const S3Patience& pa
 
 std::unique_ptr<Publisher> S3Destination::MakePublisher(const SinkTarget& target) const {
   return std::make_unique<S3Publisher>(
-      target,
-      S3Publisher::Parts{why_not_, client_.get(), sweeper_.get(), directory_, transfer_,
-                         [] { return static_cast<int64_t>(std::time(nullptr)); }, fault_point_});
+      target, S3Publisher::Parts{why_not_, client_.get(), sweeper_.get(), directory_, transfer_,
+                                 [] { return static_cast<int64_t>(std::time(nullptr)); },
+                                 fault_point_, warn_, inform_});
 }
 
 }  // namespace seedlm::server

@@ -1,10 +1,12 @@
 // The S3 server that a seedlm server may write to.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,6 +20,14 @@
 
 namespace seedlm::server {
 
+// What becomes of a ledger that an earlier server left.
+enum class Leftover : uint8_t {
+  kStays,        // somebody will take it up
+  kStaysIfMade,  // what was made may be an output, or not; without any it is as kFinished
+  kUndone,       // what was made is removed, what is open is aborted
+  kFinished,     // what was made stays, what is open is aborted
+};
+
 // Thread-safe.
 class S3Destination {
  public:
@@ -25,6 +35,7 @@ class S3Destination {
   struct Reports {
     std::function<void(const std::string& message)> warn;
     std::function<void(const s3::Attempt& attempt)> request = [](const s3::Attempt&) {};
+    std::function<void(const std::string& message)> inform = [](const std::string&) {};
   };
 
   // What a start makes of the options: with the keys of their file. Warns of files that are of no
@@ -33,14 +44,15 @@ class S3Destination {
   using Warn = std::function<void(const std::string& message)>;
   static absl::StatusOr<s3::Options> Settle(const s3::Options& wanted, const Warn& warn);
 
-  // Uploads that an earlier server left open are aborted in the background. Without credentials it
-  // refuses every target. Errors: those of Settle; of the disk.
-  // REQUIRES: `data_dir` outlives it.
-  static absl::StatusOr<std::unique_ptr<S3Destination>> Open(const DataDir& data_dir,
-                                                             const s3::Options& options,
-                                                             const S3Transfer& transfer,
-                                                             Reports reports,
-                                                             FaultPoint fault_point = {});
+  // Of what an earlier server left, `leftover_of` says what becomes of it, by the job's id
+  // (SinkTarget::id); but a ledger that wants something removed is the sweeper's in any case.
+  // Without credentials it refuses every target, and all stays. Errors: those of Settle; of the
+  // disk.
+  // REQUIRES: `data_dir` outlives it; no job has begun yet.
+  using LeftoverOf = std::function<Leftover(std::string_view id)>;
+  static absl::StatusOr<std::unique_ptr<S3Destination>> Open(
+      const DataDir& data_dir, const s3::Options& options, const S3Transfer& transfer,
+      Reports reports, const LeftoverOf& leftover_of, FaultPoint fault_point = {});
 
   // FAILED_PRECONDITION (S3_NOT_CONFIGURED); else as S3Publisher::Check.
   absl::Status Check(const SinkTarget& target, const S3Patience& patience) const;
@@ -61,6 +73,8 @@ class S3Destination {
   const std::string directory_;  // DATA_DIR/s3: ledgers
   const S3Transfer transfer_;
   const FaultPoint fault_point_;
+  Warn warn_;
+  Warn inform_;
   absl::Status why_not_;                // OK: it is configured
   std::unique_ptr<s3::Client> client_;  // null unless configured
   std::unique_ptr<S3Sweeper> sweeper_;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -34,35 +35,115 @@ std::string Text(const Json& json, const char* field) {
   return found != json.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-// Takes one line into `content`. False: it is none of a ledger.
-bool Apply(const Json& line, LedgerContent& content) {
-  if (!line.is_object()) return false;
-  const auto at = [&content](const std::string& key) {
-    return std::find_if(content.open.begin(), content.open.end(),
-                        [&](const LedgerEntry& entry) { return entry.key == key; });
-  };
-  if (line.contains("bucket")) {
-    content.bucket = Text(line, "bucket");
-  } else if (line.contains("begin")) {
-    const auto time = line.find("time");
-    if (time == line.end() || !time->is_number_integer()) return false;
-    content.open.push_back({Text(line, "begin"), "", time->get<int64_t>()});
-  } else if (line.contains("open")) {
-    const auto entry = at(Text(line, "open"));
-    if (entry == content.open.end()) return false;
-    entry->upload_id = Text(line, "id");
+template <typename Integer>
+bool TakeNumber(const Json& json, const char* field, Integer& value) {
+  const auto found = json.find(field);
+  if (found == json.end() || !found->is_number_integer()) return false;
+  value = found->get<Integer>();
+  return true;
+}
+
+// The upload of this key that has an id, or the last one that has none.
+std::vector<LedgerEntry>::iterator FindUpload(LedgerContent& content, const std::string& key,
+                                              bool with_id) {
+  const auto found = std::find_if(
+      content.open.rbegin(), content.open.rend(),
+      [&](const auto& entry) { return entry.key == key && entry.upload_id.empty() != with_id; });
+  return found == content.open.rend() ? content.open.end() : std::prev(found.base());
+}
+
+// The lines about an upload. False: it is none of these, or of one that was not opened.
+bool ApplyToUpload(const Json& line, LedgerContent& content) {
+  const auto of = [&](const char* field) { return FindUpload(content, Text(line, field), true); };
+  if (line.contains("part")) {
+    const auto entry = of("part");
+    int number = 0;
+    LedgerPart part{Text(line, "etag")};
+    if (entry == content.open.end() || !TakeNumber(line, "number", number) ||
+        !TakeNumber(line, "crc32c", part.crc32c)) {
+      return false;
+    }
+    entry->parts[number] = std::move(part);
+  } else if (line.contains("made")) {
+    const auto entry = of("made");
+    const auto object = content.objects.find(Text(line, "made"));
+    if (entry == content.open.end() || object == content.objects.end()) return false;
+    if (const std::string etag = Text(line, "etag"); !etag.empty()) object->second.etag = etag;
+    content.open.erase(entry);
   } else if (line.contains("closed")) {
-    const auto entry = at(Text(line, "closed"));
+    const auto entry = of("closed");
     if (entry == content.open.end()) return false;
     content.open.erase(entry);
-  } else if (line.contains("undo")) {
-    content.undo.push_back({Text(line, "undo"), Text(line, "owner")});
-  } else if (line.contains("undone")) {
-    content.undo.clear();
   } else {
     return false;
   }
   return true;
+}
+
+// Takes one line into `content`. False: it is none of a ledger.
+bool Apply(const Json& line, LedgerContent& content) {
+  if (!line.is_object()) return false;
+  if (line.contains("bucket")) {
+    content.bucket = Text(line, "bucket");
+  } else if (line.contains("begin")) {
+    LedgerEntry entry{.key = Text(line, "begin")};
+    if (!TakeNumber(line, "time", entry.begun)) return false;
+    content.open.push_back(std::move(entry));
+  } else if (line.contains("open")) {
+    const auto entry = FindUpload(content, Text(line, "open"), false);
+    if (entry == content.open.end()) return false;
+    entry->upload_id = Text(line, "id");
+    (void)TakeNumber(line, "size", entry->size);  // not of a version that did not go on with any
+    (void)TakeNumber(line, "part_bytes", entry->part_bytes);
+  } else if (line.contains("completing")) {
+    content.objects[Text(line, "completing")] = {Text(line, "sha256"), Text(line, "etag")};
+  } else if (line.contains("undo")) {
+    content.undo.push_back({Text(line, "undo"), Text(line, "owner")});
+    content.objects.erase(content.undo.back().key);
+  } else if (line.contains("undone")) {
+    content.undo.clear();
+  } else {
+    return ApplyToUpload(line, content);
+  }
+  return true;
+}
+
+// Lines that are not on disk before anything is done: a power cut may take one of them and leave
+// one that came later. Without them something is sent or aborted again.
+bool MayBeLost(const Json& line) {
+  return line.is_object() &&
+         (line.contains("part") || line.contains("made") || line.contains("closed"));
+}
+
+struct Parsed {
+  LedgerContent content;
+  size_t bytes = 0;  // of the lines that were written whole
+};
+
+absl::StatusOr<Parsed> ReadLines(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return format::ErrnoToStatus(errno, path, "open");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  Parsed parsed;
+  bool torn = false;
+  for (size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
+    end = text.find('\n', begin);
+    if (end == std::string::npos) break;  // cut off
+    const Json line = Json::parse(text.begin() + static_cast<ptrdiff_t>(begin),
+                                  text.begin() + static_cast<ptrdiff_t>(end), nullptr, false);
+    if (begin > 0 && line.is_discarded()) {
+      torn = true;  // unless something follows
+      continue;
+    }
+    if (torn && MayBeLost(line)) continue;
+    if (torn || (begin == 0) != (line.is_object() && line.contains("bucket")) ||
+        !Apply(line, parsed.content)) {
+      return absl::InternalError(absl::StrCat(format::Printable(path), ": is no ledger; byte ",
+                                              parsed.bytes, " begins a line that is not known"));
+    }
+    parsed.bytes = end + 1;
+  }
+  return parsed;
 }
 
 }  // namespace
@@ -88,6 +169,19 @@ absl::StatusOr<std::unique_ptr<S3Ledger>> S3Ledger::Create(const std::string& di
       absl::StrCat(directory, ": too many ledgers of ", std::string(name)));
 }
 
+absl::StatusOr<S3Ledger::Reopened> S3Ledger::Reopen(const std::string& path) {
+  absl::StatusOr<Parsed> parsed = ReadLines(path);
+  if (!parsed.ok()) return parsed.status();
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!fd) return format::ErrnoToStatus(errno, path, "open");
+  // What is appended begins a line.
+  if (ftruncate(fd.get(), static_cast<off_t>(parsed->bytes)) != 0) {
+    return format::ErrnoToStatus(errno, path, "shorten");
+  }
+  return Reopened{std::unique_ptr<S3Ledger>(new S3Ledger(path, std::move(fd))),
+                  std::move(parsed->content)};
+}
+
 absl::Status S3Ledger::Append(const std::string& line, bool sync) {
   const std::lock_guard lock(mutex_);
   const off_t end = lseek(fd_.get(), 0, SEEK_END);
@@ -106,40 +200,71 @@ absl::Status S3Ledger::Begin(std::string_view key, int64_t unix_seconds) {
   return Append(Line({{"begin", std::string(key)}, {"time", unix_seconds}}), true);
 }
 
-absl::Status S3Ledger::Opened(std::string_view key, std::string_view upload_id) {
-  return Append(Line({{"open", std::string(key)}, {"id", std::string(upload_id)}}), true);
-}
-
-absl::Status S3Ledger::Closed(std::string_view key) {
-  return Append(Line({{"closed", std::string(key)}}), false);
+absl::Status S3Ledger::Opened(std::string_view key, std::string_view upload_id, int64_t size,
+                              int64_t part_bytes) {
+  return Append(Line({{"open", std::string(key)},
+                      {"id", std::string(upload_id)},
+                      {"size", size},
+                      {"part_bytes", part_bytes}}),
+                true);
 }
 
 absl::Status S3Ledger::Undo(std::string_view key, std::string_view owner) {
   return Append(Line({{"undo", std::string(key)}, {"owner", std::string(owner)}}), true);
 }
 
+absl::Status S3Ledger::UndoAll(std::string_view owner, std::vector<std::string>* keys) {
+  const absl::StatusOr<LedgerContent> content = Read(path_);
+  if (!content.ok()) return content.status();
+  absl::Status first;
+  for (const auto& [key, object] : content->objects) {
+    first.Update(Undo(key, owner));
+    if (keys != nullptr) keys->push_back(key);
+  }
+  return first;
+}
+
+absl::Status S3Ledger::Sent(std::string_view key, const s3::PartTag& part, uint32_t crc32c) {
+  return Append(Line({{"part", std::string(key)},
+                      {"number", part.number},
+                      {"etag", part.etag},
+                      {"crc32c", crc32c}}),
+                false);
+}
+
+absl::Status S3Ledger::Completing(std::string_view key, std::string_view sha256,
+                                  std::string_view etag) {
+  return Append(Line({{"completing", std::string(key)},
+                      {"sha256", std::string(sha256)},
+                      {"etag", std::string(etag)}}),
+                true);
+}
+
+absl::Status S3Ledger::Made(std::string_view key, std::string_view etag) {
+  return Append(Line({{"made", std::string(key)}, {"etag", std::string(etag)}}), false);
+}
+
+absl::Status S3Ledger::Closed(std::string_view key) {
+  return Append(Line({{"closed", std::string(key)}}), false);
+}
+
 absl::Status S3Ledger::Undone(const std::string& path) {
-  UniqueFd fd(open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-  if (!fd) return format::ErrnoToStatus(errno, path, "open");
-  return S3Ledger(path, std::move(fd)).Append(Line({{"undone", true}}), true);
+  const absl::StatusOr<Reopened> reopened = Reopen(path);
+  if (!reopened.ok()) return reopened.status();
+  return reopened->ledger->Append(Line({{"undone", true}}), true);
 }
 
 absl::StatusOr<LedgerContent> S3Ledger::Read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return format::ErrnoToStatus(errno, path, "open");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  LedgerContent content;
-  for (size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
-    end = text.find('\n', begin);
-    if (end == std::string::npos) break;  // cut off
-    const Json line = Json::parse(text.begin() + static_cast<ptrdiff_t>(begin),
-                                  text.begin() + static_cast<ptrdiff_t>(end), nullptr, false);
-    if (!Apply(line, content)) {
-      return absl::InternalError(absl::StrCat(format::Printable(path), ": is no ledger; byte ",
-                                              begin, " begins a line that is not known"));
-    }
-  }
-  return content;
+  absl::StatusOr<Parsed> parsed = ReadLines(path);
+  if (!parsed.ok()) return parsed.status();
+  return std::move(parsed->content);
+}
+
+const LedgerEntry* LedgerContent::Find(std::string_view key) const {
+  const auto found = std::find_if(open.rbegin(), open.rend(), [key](const LedgerEntry& entry) {
+    return entry.key == key && !entry.upload_id.empty();
+  });
+  return found == open.rend() ? nullptr : &*found;
 }
 
 std::vector<std::string> S3Ledger::Find(const std::string& directory) {
@@ -154,10 +279,12 @@ std::vector<std::string> S3Ledger::Find(const std::string& directory) {
 
 std::vector<std::string> S3Ledger::FindOf(const std::string& directory, std::string_view name) {
   std::vector<std::string> paths = Find(directory);
-  std::erase_if(paths, [name](const std::string& path) {
-    return fs::path(path).stem().stem().string() != name;  // NAME.i.ledger
-  });
+  std::erase_if(paths, [name](const std::string& path) { return NameOf(path) != name; });
   return paths;
+}
+
+std::string S3Ledger::NameOf(const std::string& path) {
+  return fs::path(path).stem().stem().string();  // NAME.i.ledger
 }
 
 }  // namespace seedlm::server

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -30,17 +33,34 @@ absl::Status AlreadyClaimed(const s3::ObjectName& object) {
   return absl::AbortedError(absl::StrCat(s3::ToUri(object), ": a job is writing it again"));
 }
 
-absl::Status Abort(s3::Client& client, const std::string& bucket, const LedgerEntry& entry,
-                   const std::stop_token& stop,
+// The ids that ledgers beside the one at `path`, and itself, know.
+std::set<std::string> KnownUploads(const std::string& path) {
+  std::set<std::string> known;
+  for (const std::string& other :
+       S3Ledger::Find(std::filesystem::path(path).parent_path().string())) {
+    const absl::StatusOr<LedgerContent> content = S3Ledger::Read(other);
+    if (!content.ok()) continue;
+    for (const LedgerEntry& entry : content->open) {
+      if (!entry.upload_id.empty()) known.insert(entry.upload_id);
+    }
+  }
+  return known;
+}
+
+// `path`: of the ledger that has the entry.
+absl::Status Abort(s3::Client& client, const std::string& path, const std::string& bucket,
+                   const LedgerEntry& entry, const std::stop_token& stop,
                    const std::function<bool(const s3::ObjectName&)>& claimed) {
   const s3::ObjectName object{bucket, entry.key};
   if (!entry.upload_id.empty()) return client.AbortUpload(object, entry.upload_id, stop);
   const auto open = client.ListUploads(bucket, entry.key, stop);
   if (!open.ok()) return open.status();
-  // Not before the list: what is claimed after it is not in it.
+  // Not before the list: what is claimed after it is not in it, and what was claimed before it and
+  // is not any more is in a ledger.
   if (claimed(object)) return AlreadyClaimed(object);
+  const std::set<std::string> known = KnownUploads(path);
   for (const s3::OpenUpload& upload : *open) {
-    if (!MayBe(upload, entry)) continue;
+    if (!MayBe(upload, entry) || known.contains(upload.upload_id)) continue;
     absl::Status status = client.AbortUpload(object, upload.upload_id, stop);
     if (!status.ok()) return status;
   }
@@ -75,23 +95,23 @@ absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::
 
 absl::Status SweepLedger(s3::Client& client, const std::string& path, const std::stop_token& stop,
                          const std::function<bool(const s3::ObjectName&)>& claimed,
-                         std::mutex* removing, const FaultPoint& fault_point) {
+                         const std::function<void(bool)>& removing, const FaultPoint& fault_point) {
   const absl::StatusOr<LedgerContent> content = S3Ledger::Read(path);
   if (absl::IsNotFound(content.status())) return absl::OkStatus();
   if (!content.ok()) return content.status();
   absl::Status later;
   for (const LedgerEntry& entry : content->open) {
-    absl::Status status = Abort(client, content->bucket, entry, stop, claimed);
+    absl::Status status = Abort(client, path, content->bucket, entry, stop, claimed);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);
     Reach(fault_point, "sweep.aborted");
   }
   for (const LedgerUndo& undo : content->undo) {
     const s3::ObjectName object{content->bucket, undo.key};
-    std::unique_lock<std::mutex> lock;
-    if (removing != nullptr) lock = std::unique_lock(*removing);
+    removing(true);
     absl::Status status =
         claimed(object) ? AlreadyClaimed(object) : RemoveOwned(client, object, undo.owner, stop);
+    removing(false);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);
     Reach(fault_point, "sweep.removed");
@@ -115,8 +135,18 @@ S3Sweeper::~S3Sweeper() = default;
 
 void S3Sweeper::Take(std::string ledger_path) {
   const std::lock_guard lock(mutex_);
+  if (std::find(ledgers_.begin(), ledgers_.end(), ledger_path) != ledgers_.end()) return;
+  std::erase(later_, ledger_path);  // its turn is now
   ledgers_.push_back(std::move(ledger_path));
   changed_.notify_all();
+}
+
+bool S3Sweeper::GiveBack(const std::string& ledger_path) {
+  const std::lock_guard lock(mutex_);
+  if (in_work_ == ledger_path) return false;
+  std::erase(ledgers_, ledger_path);
+  std::erase(later_, ledger_path);
+  return true;
 }
 
 S3Sweeper::Claim::Claim(Claim&& other) noexcept
@@ -136,10 +166,14 @@ S3Sweeper::Claim::~Claim() {
   sweeper_->changed_.notify_all();
 }
 
-S3Sweeper::Claim S3Sweeper::ClaimPrefix(const s3::Location& location) {
-  const std::lock_guard no_removal(removing_);
-  const std::lock_guard lock(mutex_);
-  return {this, claimed_.insert(absl::StrCat(location.bucket, "/", location.prefix, "/"))};
+absl::StatusOr<S3Sweeper::Claim> S3Sweeper::ClaimPrefix(const s3::Location& location,
+                                                        const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait(lock, stop, [this] { return !removing_; })) {
+    return absl::CancelledError(absl::StrCat("s3://", location.bucket, "/", location.prefix,
+                                             ": stopped on request before it was written to"));
+  }
+  return Claim(this, claimed_.insert(absl::StrCat(location.bucket, "/", location.prefix, "/")));
 }
 
 bool S3Sweeper::IsClaimed(const s3::ObjectName& object) const {
@@ -173,17 +207,23 @@ void S3Sweeper::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     AwaitTurn(lock, stop);
     if (ledgers_.empty()) continue;
-    std::string path = ledgers_.front();
+    std::string path = in_work_ = ledgers_.front();
     lock.unlock();
     const absl::Status status = SweepLedger(
         client_, path, stop, [this](const s3::ObjectName& object) { return IsClaimed(object); },
-        &removing_, fault_point_);
+        [this](bool removing) {
+          const std::lock_guard now(mutex_);
+          removing_ = removing;
+          changed_.notify_all();
+        },
+        fault_point_);
     const bool in_order = status.ok() || absl::IsAborted(status);
     if (!in_order && !stop.stop_requested() && !std::exchange(warned, true)) {
       warn_(absl::StrCat(path, ": what it names cannot be removed yet: ", status.ToString()));
     }
     lock.lock();
-    ledgers_.pop_front();
+    in_work_.clear();
+    std::erase(ledgers_, path);
     if (in_order) warned = false;
     if (status.ok()) continue;
     if (later_.empty()) again_ = std::chrono::steady_clock::now() + pause_;

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/errors/fault_point.h"
 #include "server/storage/s3/client.h"
 
@@ -30,15 +31,16 @@ absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::
 
 // Aborts whatever the ledger at `path` says may be open, removes what it wants undone, and then the
 // ledger. Of an upload whose id is not known, every one of the same key is aborted that was begun
-// no more than a quarter of an hour (as far as clocks may differ) before it was asked for, unless
-// `claimed` says, when they have been listed, that somebody may have begun it since: then ABORTED,
-// once all else is done. So with an object that is claimed; `removing` (if not null) is held from
-// that question to the removal. A ledger that is not there is OK.
+// no more than a quarter of an hour (as far as clocks may differ) before it was asked for, but
+// those that a ledger of the same directory knows by their ids; unless `claimed` says, when they
+// have been listed, that somebody may have begun it since: then ABORTED, once all else is done. So
+// with an object that is claimed; `removing` is told true before that question and
+// false after the removal. A ledger that is not there is OK.
 absl::Status SweepLedger(
     s3::Client& client, const std::string& path, const std::stop_token& stop,
     const std::function<bool(const s3::ObjectName&)>& claimed =
         [](const s3::ObjectName&) { return false; },
-    std::mutex* removing = nullptr, const FaultPoint& fault_point = {});
+    const std::function<void(bool)>& removing = [](bool) {}, const FaultPoint& fault_point = {});
 
 inline constexpr std::chrono::seconds kSweepAgain{30};
 
@@ -74,10 +76,14 @@ class S3Sweeper {
   S3Sweeper(const S3Sweeper&) = delete;
   S3Sweeper& operator=(const S3Sweeper&) = delete;
 
+  // From here on the ledger is the sweeper's, whether it was before or not.
   void Take(std::string ledger_path);
-  // Waits for a removal that is under way. REQUIRES: called before the first upload below the
-  // prefix is asked for.
-  [[nodiscard]] Claim ClaimPrefix(const s3::Location& location);
+  // From here on the ledger is the caller's, whether it was the sweeper's or not; but false, and
+  // nothing changes, if it is being swept.
+  [[nodiscard]] bool GiveBack(const std::string& ledger_path);
+  // Waits for a removal that is under way; CANCELLED if `stop` comes meanwhile. REQUIRES: called
+  // before the first upload below the prefix is asked for.
+  absl::StatusOr<Claim> ClaimPrefix(const s3::Location& location, const std::stop_token& stop);
   bool idle() const;  // nothing is left to do; for tests
 
  private:
@@ -90,13 +96,14 @@ class S3Sweeper {
   const Warn warn_;
   const std::chrono::milliseconds pause_;
   const FaultPoint fault_point_;
-  std::mutex removing_;  // see SweepLedger; taken before mutex_
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<std::string> ledgers_;  // guarded by mutex_; the one in work stays in front
+  std::deque<std::string> ledgers_;  // guarded by mutex_
   std::deque<std::string> later_;    // guarded by mutex_; tried in vain
+  std::string in_work_;              // guarded by mutex_; of ledgers_, the one that is being swept
   std::chrono::steady_clock::time_point again_{};  // when those have their turn; guarded by mutex_
   std::multiset<std::string> claimed_;             // "BUCKET/PREFIX/"; guarded by mutex_
+  bool removing_ = false;                          // see SweepLedger; guarded by mutex_
   bool released_ = false;  // a claim ended since the last sweep; guarded by mutex_
   std::jthread thread_;    // last: everything above is there when it begins
 };

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import unittest
 import urllib.request
 import uuid
@@ -26,12 +27,11 @@ NO_S3 = {name: "" for name in (
 PARTS = ("--s3-part-size", "5MiB", "--threads", "2")
 
 
-def large_file(path, slow=False):
-    """A tensor to compress, and 12 MB that pass through: three parts of 5 MiB. `slow`: minutes of the
-    reference backend."""
-    rows, columns = (512, 256) if slow else (64, 96)
+def large_file(path, slow=False, shape=(64, 96)):
+    """A tensor of `shape` to compress, and 12 MB that pass through: three parts of 5 MiB. `slow`: minutes
+    of the reference backend."""
     harness.write_safetensors(path, {
-        "layers.0.up.weight": harness.tensor("F32", (rows, columns), 1),
+        "layers.0.up.weight": harness.tensor("F32", (512, 256) if slow else shape, 1),
         "embed_tokens.weight": ("F32", (12, 1 << 18), os.urandom(12 << 20)),
     })
     return path
@@ -135,11 +135,37 @@ class S3Sink(EndToEnd):
         os.makedirs(self.path("again"))
         os.rename(self.path("server", "data"), self.path("again", "data"))
         server = self.serve(*PARTS, name="again")
-        # The old one is aborted, whatever the job does; that begins another of its own.
+        # Aborted with the job, whether that has taken it up again or not.
         harness.wait_for(lambda: server.run("status", job, "--json").json()["attempt"] == 2)
         self.ok(server.run("cancel", job))
         harness.wait_for(lambda: not self.open_uploads())
         self.assertEqual(self.objects(), {})
+        self.assertEqual(server.stop(), 0)
+
+    def test_a_server_that_is_killed_goes_on_with_what_it_has_sent(self):
+        source = large_file(self.path("in.safetensors"), shape=(128, 256))  # some seconds
+        self.ok(run("compress", source, self.path("local.safetensors")))
+        server = self.serve(*PARTS)
+        job = self.submit(server, source, "--backend", "reference")
+        if REAL:
+            harness.wait_for(lambda: self.open_uploads())
+            time.sleep(1)
+        else:
+            harness.wait_for(lambda: any(len(upload["parts"]) == 2
+                                         for upload in list(self.fake.store.uploads.values())))
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        server.log.close()
+        os.makedirs(self.path("again"))
+        os.rename(self.path("server", "data"), self.path("again", "data"))
+        server = self.serve(*PARTS, name="again")
+        self.ok(server.run("wait", job))
+        self.assertEqual(self.objects(),
+                         {"model.safetensors": read(self.path("local.safetensors"))})
+        harness.wait_for(lambda: not self.open_uploads())
+        if not REAL:
+            self.assertEqual(self.fake.store.calls["CreateUpload"], 1)
+            self.assertNotIn("AbortUpload", self.fake.store.calls)
         self.assertEqual(server.stop(), 0)
 
     def test_wrong_keys_and_a_bucket_that_is_not_there(self):

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "server/storage/s3/answers.h"
+#include "server/storage/s3/etag.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace s3 = seedlm::server::s3;
@@ -22,7 +23,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (upload.key.empty() || upload.upload_id.empty()) std::abort();
     }
   }
+  if (const auto list = s3::ParseParts(body); list.ok()) {
+    for (const s3::ListedPart& part : list->parts) {
+      if (part.number < 1 || part.size < 0) std::abort();
+    }
+  }
   // What is sent is an answer to nobody, but it is XML whatever the tags are.
   (void)s3::CompletionBody({{1, error.code}});
+  (void)s3::MultipartEtag({{1, error.code}});
   return 0;
 }

@@ -18,6 +18,8 @@ A rule: {"operation": "UploadPart" ("*": all), "times": 1, "skip": 0, "action": 
     {"action": "stall", "seconds": 3}      answers late
     {"action": "late_error", "code": ..}   status 200, and an <Error> for a body
     {"action": "no_etag"}      leaves the ETag out
+    {"action": "own_etag"}     gives ETags that are no MD5 sums
+    {"action": "same_etag"}    gives everything the same ETag
 """
 
 import argparse
@@ -138,7 +140,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if command == "POST":
             return "CreateUpload" if "uploads" in query else "CompleteUpload"
         if "uploadId" in query:
-            return {"PUT": "UploadPart", "DELETE": "AbortUpload"}[command]
+            return {"PUT": "UploadPart", "GET": "ListParts", "DELETE": "AbortUpload"}[command]
         return {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject",
                 "DELETE": "DeleteObject"}[command]
 
@@ -204,36 +206,72 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def on_CreateUpload(self, bucket, key, query, headers, body):
         self.store.next_id += 1
         upload_id = f"upload/{self.store.next_id}+="  # characters that must be encoded
-        self.store.uploads[upload_id] = {"bucket": bucket, "key": key, "parts": {},
+        self.store.uploads[upload_id] = {"bucket": bucket, "key": key, "parts": {}, "etags": {},
                                          "owner": headers.get("x-amz-meta-seedlm-job", ""),
                                          "initiated": time.strftime("%Y-%m-%dT%H:%M:%S.000Z",
                                                                     time.gmtime())}
         return 200, {}, ("<InitiateMultipartUploadResult><Bucket>b</Bucket><UploadId>" + upload_id +
                          "</UploadId></InitiateMultipartUploadResult>").encode()
 
+    def etag(self, body):
+        if self.fault.get("action") == "same_etag":
+            return '"same"'
+        if self.fault.get("action") == "own_etag":
+            return '"' + hashlib.sha1(body).hexdigest() + '"'
+        return f'"{hashlib.md5(body).hexdigest()}"'
+
+    def etag_of_all(self, parts):
+        if self.fault.get("action") in ("own_etag", "same_etag"):
+            return self.etag(b"".join(parts))
+        sums = b"".join(hashlib.md5(part).digest() for part in parts)
+        return f'"{hashlib.md5(sums).hexdigest()}-{len(parts)}"'
+
     def on_UploadPart(self, bucket, key, query, headers, body):
+        etag = self.etag(body)
         self.upload(query)["parts"][int(query["partNumber"])] = body
-        return 200, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'}
+        self.upload(query)["etags"][int(query["partNumber"])] = etag
+        return 200, {"ETag": etag}
+
+    def on_ListParts(self, bucket, key, query, headers, body):
+        upload = self.upload(query)
+        numbers = sorted(n for n in upload["parts"] if n > int(query.get("part-number-marker", 0)))
+        page = numbers[:2]  # as of ListUploads
+        more = page != numbers
+        parts = ""
+        for number in page:
+            etag = escape(upload["etags"][number], {'"': "&quot;"})
+            etag = "" if self.fault.get("action") == "no_etag" else f"<ETag>{etag}</ETag>"
+            parts += f"<Part><PartNumber>{number}</PartNumber>{etag}" \
+                     f"<Size>{len(upload['parts'][number])}</Size></Part>"
+        marker = f"<NextPartNumberMarker>{page[-1]}</NextPartNumberMarker>" if more else ""
+        return 200, {}, (f"<ListPartsResult>{marker}<IsTruncated>{str(more).lower()}</IsTruncated>"
+                         f"{parts}</ListPartsResult>").encode()
 
     def on_CompleteUpload(self, bucket, key, query, headers, body):
         upload = self.upload(query)
         listed = re.findall(rb"<Part><PartNumber>(\d+)</PartNumber>(?:<ETag>(.*?)</ETag>)?</Part>", body)
-        if [int(n) for n, _ in listed] != sorted(upload["parts"]) or not listed:
+        numbers = [int(n) for n, _ in listed]
+        if numbers != sorted(set(numbers)):
+            raise Refusal(400, "InvalidPartOrder", "The list of parts was not in ascending order")
+        if not numbers or not set(numbers) <= set(upload["parts"]):
             raise Refusal(400, "InvalidPart", "One or more of the specified parts could not be found")
         for number, etag in listed:
             part = upload["parts"][int(number)]
             etag = etag.replace(b"&quot;", b'"').decode()
-            if etag and etag != f'"{hashlib.md5(part).hexdigest()}"':
+            if etag and etag != upload["etags"][int(number)]:
                 raise Refusal(400, "InvalidPart", "an ETag does not match")
             if len(part) < MIN_PART and number != listed[-1][0]:
                 raise Refusal(400, "EntityTooSmall", "a part is smaller than the minimum")
         self.check_condition(bucket, key, headers)
         if self.fault.get("action") == "late_error":
             return 200, {}, self.error(self.fault["code"], "We encountered an internal error.")
-        data = b"".join(upload["parts"][n] for n in sorted(upload["parts"]))
-        self.store.objects[bucket, key] = {"data": data, "owner": upload["owner"]}
+        parts = [upload["parts"][n] for n in numbers]
+        etag = self.etag_of_all(parts)
+        self.store.objects[bucket, key] = {"data": b"".join(parts), "owner": upload["owner"],
+                                           "etag": etag}
         del self.store.uploads[query["uploadId"]]
-        etag = "" if self.fault.get("action") == "no_etag" else "<ETag>&quot;x-1&quot;</ETag>"
+        quoted = escape(etag, {'"': "&quot;"})
+        etag = "" if self.fault.get("action") == "no_etag" else f"<ETag>{quoted}</ETag>"
         return 200, {}, ("<CompleteMultipartUploadResult xmlns='http://s3.amazonaws.com/doc/"
                          f"2006-03-01/'>{etag}</CompleteMultipartUploadResult>").encode()
 
@@ -258,9 +296,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_PutObject(self, bucket, key, query, headers, body):
         self.check_condition(bucket, key, headers)
-        self.store.objects[bucket, key] = {"data": body,
+        etag = self.etag(body)
+        self.store.objects[bucket, key] = {"data": body, "etag": etag,
                                            "owner": headers.get("x-amz-meta-seedlm-job", "")}
-        return 200, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'}
+        return 200, {"ETag": etag}
 
     def object(self, bucket, key):
         if (bucket, key) not in self.store.objects:
@@ -269,7 +308,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def on_HeadObject(self, bucket, key, query, headers, body):
         found = self.object(bucket, key)
-        return 200, {"Content-Length": str(len(found["data"])), "ETag": '"x"',
+        return 200, {"Content-Length": str(len(found["data"])), "ETag": found["etag"],
                      "x-amz-meta-seedlm-job": found["owner"]}
 
     def on_GetObject(self, bucket, key, query, headers, body):

@@ -18,6 +18,7 @@
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
 #include "server/scheduler/job_service.h"
+#include "server/scheduler/s3_leftovers.h"
 #include "server/scheduler/scheduler.h"
 #include "server/storage/artifact_stores.h"
 #include "server/storage/data_dir.h"
@@ -46,10 +47,12 @@ class Engine {
         stores_(
             data_dir_, [](const std::string&) {}, max_owner_bytes),
         artifacts(stores_.Of("")),
+        store(SqliteJobStore::Open(data_dir_.database(), SystemNow).value()),
         roots_(StorageRoots::Create({directory}).value()),
-        s3_(S3Destination::Open(data_dir_, s3, {}, {[](const std::string&) {}}).value()),
+        s3_(S3Destination::Open(data_dir_, s3, {}, {[](const std::string&) {}},
+                                [this](std::string_view id) { return LeftoverOf(*store, id); })
+                .value()),
         locator_(stores_, roots_, *s3_) {
-    store = SqliteJobStore::Open(data_dir_.database(), SystemNow).value();
     if (wrap) store = wrap(std::move(store));
     BackendDoor door;
     door.open =

@@ -87,6 +87,12 @@ class FaultServer {
   FaultServer(const FaultServer&) = delete;
   FaultServer& operator=(const FaultServer&) = delete;
 
+  // Asks it to stop, and waits until it has; true: in good order.
+  bool Stop() {
+    kill(pid_, SIGTERM);
+    Reap(0);
+    return WIFEXITED(status_) && WEXITSTATUS(status_) == 0;
+  }
   bool Died() { return Reap(WNOHANG); }
   bool DiedOfKill() { return Died() && WIFSIGNALED(status_) && WTERMSIG(status_) == SIGKILL; }
 

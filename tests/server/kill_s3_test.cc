@@ -20,6 +20,8 @@ namespace {
 using Sums = std::map<std::string, std::string>;  // SHA-256 by path
 
 constexpr int64_t kEmbedded = 24 << 10;  // rows of 256 bytes: two parts of the smallest size
+constexpr int64_t kLarge = 96 << 10;     // five parts
+constexpr int kLargeParts = 5;
 
 // One for all cases, each with a prefix of its own.
 const FakeS3& S3() {
@@ -34,16 +36,16 @@ const FakeS3& S3() {
   return fake;
 }
 
-const Sums& Undisturbed() {
-  static const Sums sums = [] {
-    KillFixture fixture(kEmbedded);
+const Sums& Undisturbed(int64_t embedded = kEmbedded) {
+  static std::map<int64_t, Sums> all;
+  Sums& sums = all[embedded];
+  if (sums.empty()) {
+    KillFixture fixture(embedded);
     fixture.Run({});
-    Sums made;
     for (const auto& [path, content] : Tree(fixture.root() / "out")) {
-      made[path] = s3::Sha256Hex(content);
+      sums[path] = s3::Sha256Hex(content);
     }
-    return made;
-  }();
+  }
   return sums;
 }
 
@@ -99,6 +101,115 @@ TEST_CASE("killed while it overwrites at S3, the new objects are there in the en
   CheckKilled({"s3.made", 2}, true);
 }
 
+template <class Condition>
+bool Soon(const Condition& condition) {
+  for (int i = 0; i < 1000 && !condition(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return condition();
+}
+
+// The last of several servers sends the parts that were not recorded as sent, and no other.
+struct GoesOn {
+  GoesOn() {
+    static int cases = 0;
+    prefix = "on" + std::to_string(++cases);
+    wanted.output = "s3://models/" + prefix;
+    (void)S3();
+  }
+  void Check() {
+    CHECK(UploadsAt(prefix) <= 1);
+    const int sent = fixture.Count("s3.sent");
+    const int recorded = fixture.Count("s3.recorded");
+    fixture.Run({}, wanted);
+    CHECK(ObjectsAt(prefix) == Undisturbed(kLarge));
+    const int again = fixture.Count("s3.sent") - sent;
+    CHECK(again <= kLargeParts - recorded);
+    CHECK(again >= kLargeParts - sent);
+    CHECK(fixture.Count("s3.begun") == 1);
+    const FaultServer server(fixture.folder(), {}, fixture.commit);
+    CHECK(Soon([&] { return NothingLeft(fixture, prefix); }));
+    CHECK(ObjectsAt(prefix) == Undisturbed(kLarge));
+  }
+  KillFixture fixture{kLarge};
+  std::string prefix;
+  Wanted wanted;
+};
+
+void CheckGoesOn(const std::vector<Kill>& kills) {
+  GoesOn test;
+  const v1::CreateJobRequest request = test.fixture.Request(test.wanted);
+  for (const Kill& deadly : kills) {
+    INFO(deadly.step << " " << deadly.count);
+    FaultServer server(test.fixture.folder(), deadly, test.fixture.commit);
+    KillFixture::RunOn(server, request);
+    REQUIRE(server.DiedOfKill());
+  }
+  test.Check();
+}
+
+TEST_CASE("killed on the way to S3, it goes on from there") {
+  CheckGoesOn(GENERATE(as<std::vector<Kill>>(), std::vector<Kill>{{"s3.recorded", 3}},
+                       std::vector<Kill>{{"s3.recorded", 2}, {"s3.kept", 1}},
+                       std::vector<Kill>{{"s3.completing"}}, std::vector<Kill>{{"s3.completed"}}));
+}
+
+TEST_CASE("killed at the other steps on the way to S3, it goes on from there", "[.][slow]") {
+  CheckGoesOn(GENERATE(
+      as<std::vector<Kill>>(), std::vector<Kill>{{"s3.opened"}}, std::vector<Kill>{{"s3.sent", 1}},
+      std::vector<Kill>{{"s3.recorded", 1}}, std::vector<Kill>{{"s3.recorded", 5}},
+      std::vector<Kill>{{"s3.recorded", 2}, {"s3.taken_back"}, {"s3.recorded", 1}},
+      std::vector<Kill>{{"s3.recorded", 4}, {"commit.summed"}, {"commit.intended"}},
+      std::vector<Kill>{{"s3.completing"}, {"s3.completing"}},
+      std::vector<Kill>{{"s3.made", 1}, {"s3.made", 1}}));
+}
+
+TEST_CASE("stopped on the way to S3, it goes on from there") {
+  GoesOn test;
+  S3().Fail(nlohmann::json::array({nlohmann::json{{"operation", "UploadPart"},
+                                                  {"action", "stall"},
+                                                  {"seconds", 3600},
+                                                  {"skip", 2},
+                                                  {"times", 1'000'000}}}));
+  {
+    FaultServer server(test.fixture.folder(), {}, test.fixture.commit);
+    v1::Job job;
+    grpc::Status status;
+    REQUIRE(server.Call(&v1::CompressionService::Stub::CreateJob, test.fixture.Request(test.wanted),
+                        &job, &status));
+    REQUIRE(Soon([&] { return test.fixture.Count("s3.recorded") == 2; }));
+    CHECK(server.Stop());
+  }
+  CHECK(UploadsAt(test.prefix) == 1);
+  S3().Fail(nlohmann::json::array());
+  test.Check();
+}
+
+TEST_CASE("killed while it lets go of an upload that S3 has lost, it begins another") {
+  GoesOn test;
+  const v1::CreateJobRequest request = test.fixture.Request(test.wanted);
+  const auto killed_at = [&](const Kill& deadly) {
+    INFO(deadly.step << " " << deadly.count);
+    FaultServer server(test.fixture.folder(), deadly, test.fixture.commit);
+    KillFixture::RunOn(server, request);
+    REQUIRE(server.DiedOfKill());
+  };
+  killed_at({"s3.recorded", 2});
+  const nlohmann::json state = S3().State();
+  for (const auto& upload : state["uploads"]) {
+    if (upload["key"].get<std::string>().starts_with(test.prefix + "/")) {
+      REQUIRE(S3().Connect()->AbortUpload({"models", upload["key"]}, upload["id"], {}).ok());
+    }
+  }
+  killed_at({"s3.let_go"});
+  killed_at({"s3.begun"});
+  killed_at({"s3.created"});
+  test.fixture.Run({}, test.wanted);
+  CHECK(ObjectsAt(test.prefix) == Undisturbed(kLarge));
+  const FaultServer server(test.fixture.folder(), {}, test.fixture.commit);
+  CHECK(Soon([&] { return NothingLeft(test.fixture, test.prefix); }));
+}
+
 nlohmann::json Refuse(const char* operation) {
   return {{"operation", operation},
           {"action", "status"},
@@ -107,20 +218,55 @@ nlohmann::json Refuse(const char* operation) {
           {"times", 1'000'000}};
 }
 
+TEST_CASE("killed when all is published, and refused the look at it, nothing is taken back") {
+  static int cases = 0;
+  const std::string prefix = "refused" + std::to_string(++cases);
+  KillFixture fixture(kEmbedded);
+  const v1::CreateJobRequest request = fixture.Request({.output = "s3://models/" + prefix});
+  S3().Fail(nlohmann::json::array());
+  {
+    FaultServer server(fixture.folder(), {"commit.published"}, fixture.commit);
+    KillFixture::RunOn(server, request);
+    REQUIRE(server.DiedOfKill());
+  }
+  CHECK(ObjectsAt(prefix) == Undisturbed());
+  S3().Fail(nlohmann::json::array({Refuse("HeadObject")}));
+  {
+    FaultServer server(fixture.folder(), {}, fixture.commit);
+    CHECK(KillFixture::RunOn(server, request).state() == v1::JOB_STATE_FAILED);
+    S3().Fail(nlohmann::json::array());
+    CHECK(server.Stop());
+  }
+  CHECK(ObjectsAt(prefix) == Undisturbed());
+  FaultServer server(fixture.folder(), {}, fixture.commit);
+  v1::Job job = KillFixture::RunOn(server, request);
+  REQUIRE(job.state() == v1::JOB_STATE_FAILED);
+  CHECK(ObjectsAt(prefix) == Undisturbed());
+  grpc::Status status;
+  SECTION("resumed, it has succeeded") {
+    v1::ResumeJobRequest resume;
+    resume.set_name(job.name());
+    REQUIRE(server.Call(&v1::CompressionService::Stub::ResumeJob, resume, &job, &status));
+    CHECK(KillFixture::RunOn(server, request).state() == v1::JOB_STATE_SUCCEEDED);
+    CHECK(Soon([&] { return NothingLeft(fixture, prefix); }));
+    CHECK(ObjectsAt(prefix) == Undisturbed());
+  }
+  SECTION("deleted, it leaves nothing") {
+    v1::DeleteJobRequest request_to_delete;
+    request_to_delete.set_name(job.name());
+    google::protobuf::Empty nothing;
+    REQUIRE(server.Call(&v1::CompressionService::Stub::DeleteJob, request_to_delete, &nothing,
+                        &status));
+    CHECK(Soon([&] { return ObjectsAt(prefix).empty() && NothingLeft(fixture, prefix); }));
+  }
+}
+
 int Ledgers(const KillFixture& fixture) {
   int count = 0;
   for (const auto& entry : fs::directory_iterator(fixture.folder() / "data/s3")) {
     count += entry.path().extension() == ".ledger";
   }
   return count;
-}
-
-template <class Condition>
-bool Soon(const Condition& condition) {
-  for (int i = 0; i < 1000 && !condition(); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return condition();
 }
 
 // A job that fails as S3 refuses its last object, or its parts, killed while it takes back what

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "server/storage/s3/answers.h"
+#include "server/storage/s3/etag.h"
 #include "server/storage/s3/refusal.h"
 #include "tests/server/status_matcher.h"
 
@@ -76,6 +77,50 @@ TEST_CASE("answers: lists") {
       "</ListBucketResult>");
   REQUIRE(objects.status() == absl::OkStatus());
   CHECK(objects->keys == std::vector<std::string>{"a b", "c"});
+}
+
+TEST_CASE("answers: a list of parts") {
+  const auto list = ParseParts(
+      "<ListPartsResult><NextPartNumberMarker>7</NextPartNumberMarker>"
+      "<IsTruncated>true</IsTruncated><Part><PartNumber>1</PartNumber><ETag>&quot;x&quot;</ETag>"
+      "<Size>5497558138880</Size></Part><Part><Size>0</Size><PartNumber>7</PartNumber></Part>"
+      "</ListPartsResult>");
+  REQUIRE(list.status() == absl::OkStatus());
+  REQUIRE(list->parts.size() == 2);
+  CHECK(list->parts[0].number == 1);
+  CHECK(list->parts[0].size == 5497558138880);
+  CHECK(list->parts[0].etag == "\"x\"");
+  CHECK(list->parts[1].etag.empty());
+  CHECK(list->truncated);
+  CHECK(list->next_number == 7);
+  CHECK(ParseParts("<ListPartsResult/>")->parts.empty());
+  for (const char* body :
+       {"<ListBucketResult/>", "<ListPartsResult><IsTruncated>true</IsTruncated></ListPartsResult>",
+        "<ListPartsResult><Part><PartNumber>1</PartNumber></Part></ListPartsResult>",
+        "<ListPartsResult><Part><PartNumber>0</PartNumber><Size>1</Size></Part></ListPartsResult>",
+        "<ListPartsResult><Part><PartNumber>1</PartNumber><Size>-1</Size></Part></"
+        "ListPartsResult>"}) {
+    INFO(body);
+    CHECK_THAT(ParseParts(body).status(), IsStatus(absl::StatusCode::kInternal, {}));
+  }
+}
+
+TEST_CASE("etags: which say the same") {
+  CHECK(SameEtag("\"x\"", "\"x\""));
+  CHECK(SameEtag("\"x\"", "x"));
+  CHECK_FALSE(SameEtag("\"x\"", "\"y\""));
+  CHECK_FALSE(SameEtag("", ""));
+  CHECK_FALSE(SameEtag("\"\"", ""));
+}
+
+// The MD5 sums of "a" and "b"; the sum of the two, by md5sum.
+TEST_CASE("etags: of an object that is made of parts") {
+  const PartTag a{1, "\"0cc175b9c0f1b6a831c399e269772661\""};
+  const PartTag b{2, "92eb5ffee6ae2fec3ad71c777531578f"};
+  CHECK(MultipartEtag({a, b}) == "\"96e024ba2074fe77e8e965ba43a704be-2\"");
+  CHECK(MultipartEtag({a}) == "\"b6ff9a06b7e20bcb2858c5b8ff744aea-1\"");
+  CHECK(MultipartEtag({a, {2, ""}}).empty());
+  CHECK(MultipartEtag({a, {2, "\"92eb5ffee6ae2fec3ad71c777531578f-2\""}}).empty());
 }
 
 TEST_CASE("answers: the body of a completion") {

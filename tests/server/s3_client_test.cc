@@ -44,7 +44,7 @@ absl::Status Upload(Client& client, Existing existing = Existing::kKeep,
     if (!part.ok()) return part.status();
     parts.push_back(*part);
   }
-  return client.CompleteUpload(kObject, *id, parts, existing, owner, {});
+  return client.CompleteUpload(kObject, *id, parts, existing, owner, {}).status();
 }
 
 TEST_CASE("s3: every request is reported, one that is repeated each time") {
@@ -125,6 +125,29 @@ TEST_CASE("s3: open uploads are found, page by page, and aborted") {
   CHECK(fake.State()["uploads"][0]["key"] == "q/0");
 }
 
+TEST_CASE("s3: the parts of an upload, page by page") {
+  FakeS3 fake;
+  const auto client = fake.Connect();
+  const auto id = client->CreateUpload(kObject, kOwner, {});
+  REQUIRE(client->ListParts(kObject, *id, {})->empty());
+  for (const int number : {7, 1, 10'000, 2, 4}) {
+    const std::string bytes(static_cast<size_t>(number), 'x');
+    REQUIRE(client->UploadPart(kObject, *id, number, BodyOf(bytes), {}).ok());
+  }
+  const auto parts = client->ListParts(kObject, *id, {});
+  REQUIRE(parts.status() == absl::OkStatus());
+  std::vector<int> numbers;
+  for (const ListedPart& part : *parts) {
+    numbers.push_back(part.number);
+    CHECK(part.size == part.number);
+    CHECK_FALSE(part.etag.empty());
+  }
+  CHECK(numbers == std::vector<int>{1, 2, 4, 7, 10'000});
+  REQUIRE(client->AbortUpload(kObject, *id, {}).ok());
+  CHECK_THAT(client->ListParts(kObject, *id, {}).status(),
+             IsStatus(absl::StatusCode::kNotFound, {ToUri(kObject), "NoSuchUpload"}));
+}
+
 TEST_CASE("s3: what passes is tried again, and the bytes are whole") {
   const Json fault = GENERATE(
       Json{{"operation", "UploadPart"}, {"action", "status"}, {"status", 503}, {"times", 3}},
@@ -167,6 +190,32 @@ TEST_CASE("s3: a put whose answer was lost is not taken for somebody else's obje
   const auto client = fake.Connect();
   fake.Fail(Json::array({Json{{"operation", "PutObject"}, {"action", "lose_answer"}}}));
   CHECK(client->PutObject(kObject, BodyOf("{}"), Existing::kKeep, kOwner, {}) == absl::OkStatus());
+}
+
+TEST_CASE("s3: an object of an earlier attempt is not what an upload made that is gone") {
+  FakeS3 fake;
+  const auto client = fake.Connect();
+  const auto existing = GENERATE(Existing::kKeep, Existing::kReplace);
+  REQUIRE(client->PutObject(kObject, BodyOf("older"), Existing::kKeep, kOwner, {}).ok());
+  const auto id = client->CreateUpload(kObject, kOwner, {});
+  const auto part = client->UploadPart(kObject, *id, 1, BodyOf("newer"), {});
+  REQUIRE(part.ok());
+  REQUIRE(client->AbortUpload(kObject, *id, {}).ok());
+  CHECK(absl::IsNotFound(
+      client->CompleteUpload(kObject, *id, {*part}, existing, kOwner, {}).status()));
+}
+
+TEST_CASE("s3: a body is not read to its end for a request that is not wanted any more") {
+  FakeS3 fake;
+  const auto client = fake.Connect();
+  std::stop_source stop;
+  int reads = 0;
+  const Body body{int64_t{1} << 40, [&](int64_t, std::span<char>) {
+                    if (++reads == 2) stop.request_stop();
+                    return absl::OkStatus();
+                  }};
+  CHECK(absl::IsCancelled(client->UploadPart(kObject, "id", 1, body, stop.get_token()).status()));
+  CHECK(reads == 2);
 }
 
 TEST_CASE("s3: what does not pass is not tried again, and is named") {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/errors/reason.h"
+#include "server/storage/s3_ledger.h"
 #include "tests/server/fake_s3.h"
 #include "tests/server/gated_fixture.h"
 #include "tests/server/status_matcher.h"
@@ -26,8 +27,121 @@ struct S3JobsFixture : GatedFixture {
     request.destination.uri = "s3://models/" + prefix;
     return request;
   }
+  // The name of a job that FAILED when S3 refused a part, another one of which it may have.
+  std::string FailInTheMiddle(int status) {
+    std::filesystem::remove(directory / "in.safetensors");
+    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 4096, 4096, 1u)});
+    Start({.threads = 2});
+    gate.Open();
+    server.Fail(Json::array({Json{{"operation", "UploadPart"},
+                                  {"action", "status"},
+                                  {"status", status},
+                                  {"skip", 1},
+                                  {"times", 1'000'000}}}));
+    const std::string name = Create(ToS3("a"));
+    REQUIRE(engine->WaitForEnd(name).state == JobState::kFailed);
+    server.Fail(Json::array());
+    return name;
+  }
+  void AwaitNoUploads() const {
+    for (int i = 0; i < 3000 && !server.State()["uploads"].empty(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    CHECK(server.State()["uploads"].empty());
+  }
   FakeS3 server;
 };
+
+TEST_CASE_METHOD(S3JobsFixture,
+                 "a job that failed as S3 was away keeps what it sent until it is resumed") {
+  const std::string name = FailInTheMiddle(503);
+  if (GENERATE(false, true)) Start({.threads = 2});  // another server
+  CHECK(server.State()["uploads"].size() == 1);
+  REQUIRE(engine->service->Resume(name).ok());
+  CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
+  CHECK(server.Calls("CreateUpload") == 1);
+  CHECK(server.Calls("AbortUpload") == 0);
+  CHECK(server.State()["objects"].size() == 1);
+  AwaitNoUploads();
+}
+
+TEST_CASE_METHOD(S3JobsFixture, "what a job has sent is aborted once it no longer wants it") {
+  size_t objects = 0;
+  SECTION("it is deleted") {
+    const std::string name = FailInTheMiddle(503);
+    REQUIRE(engine->service->Delete(name).ok());
+    AwaitNoUploads();
+  }
+  SECTION("it failed, and not as S3 was away") {
+    const std::string name = FailInTheMiddle(403);
+    AwaitNoUploads();
+    REQUIRE(engine->service->Resume(name).ok());
+    CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
+    objects = 1;
+  }
+  SECTION("it is cancelled before it has looked at it again") {
+    const std::string name = FailInTheMiddle(503);
+    server.Fail(Json::array({Json{
+        {"operation", "ListObjects"}, {"action", "stall"}, {"seconds", 3600}, {"times", 1000}}}));
+    const int before = server.Calls("ListObjects");
+    REQUIRE(engine->service->Resume(name).ok());
+    while (server.Calls("ListObjects") == before) std::this_thread::yield();
+    REQUIRE(engine->service->Cancel(name).ok());
+    CHECK(engine->WaitForEnd(name).state == JobState::kCancelled);
+    server.Fail(Json::array());
+    AwaitNoUploads();
+  }
+  SECTION("its source has changed") {
+    const std::string name = FailInTheMiddle(503);
+    std::filesystem::remove(directory / "in.safetensors");
+    WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 4096, 4096, 2u)});
+    REQUIRE(engine->service->Resume(name).ok());
+    CHECK(engine->WaitForEnd(name).error.reason == "SOURCE_CHANGED");
+    AwaitNoUploads();
+  }
+  CHECK(server.State()["objects"].size() == objects);
+}
+
+TEST_CASE_METHOD(S3JobsFixture,
+                 "what a job has made goes when it is cancelled while its server stops") {
+  std::filesystem::create_directory(directory / "in");
+  WriteSafetensors(directory / "in/model.safetensors", {F32Tensor("a.weight", 640, 64, 1u)});
+  WriteText(directory / "in/tokens.txt", "words");
+  JobRequest request = ToS3("a");
+  request.source.uri = Uri("in");
+  request.destination.overwrite = GENERATE(false, true);
+  Start({.threads = 2});
+  gate.Open();
+  server.Fail(Json::array({Json{{"operation", "PutObject"},
+                                {"action", "stall"},
+                                {"seconds", 3600},
+                                {"skip", 1},
+                                {"times", 1'000'000}}}));
+  const std::string name = Create(request);
+  while (server.Calls("PutObject") < 2) std::this_thread::yield();
+  engine->scheduler->Shutdown();
+  server.Fail(Json::array());
+  CHECK(server.State()["objects"].size() == 1);
+  CHECK(engine->service->Cancel(name)->state == JobState::kCancelled);
+  const bool deleted = GENERATE(false, true);  // as far as a killed server came
+  if (deleted) REQUIRE(engine->store->BeginDelete(name, "").ok());
+  if (GENERATE(false, true)) {  // meanwhile one without keys
+    const s3::Options keys = s3;
+    s3.credentials = {};
+    Start({.threads = 2});
+    REQUIRE(engine->service->FinishDeletions().ok());
+    s3 = keys;
+  }
+  Start({.threads = 2});
+  REQUIRE(engine->service->FinishDeletions().ok());
+  const std::string ledgers = directory.path() + "/data/s3";
+  for (int i = 0; i < 3000 && !S3Ledger::Find(ledgers).empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  CHECK(S3Ledger::Find(ledgers).empty());
+  // What an overwrite has replaced would not come back.
+  CHECK(server.State()["objects"].size() == (request.destination.overwrite ? 1 : 0));
+}
 
 TEST_CASE_METHOD(S3JobsFixture,
                  "jobs that wait for an S3 server keep no worker from others' jobs") {

@@ -6,10 +6,8 @@
 #include <thread>
 
 #include "kernels/checksum/sha256.h"
-#include "tests/server/fake_s3.h"
 #include "tests/server/file_size_limit.h"
-#include "tests/server/status_matcher.h"
-#include "tests/server/temporary_directory.h"
+#include "tests/server/s3_publisher_fixture.h"
 
 namespace seedlm::server {
 namespace {
@@ -17,108 +15,7 @@ namespace {
 using Code = absl::StatusCode;
 using Json = nlohmann::json;
 
-constexpr int64_t kPart = s3::kMinPartBytes;
-const char kModel[] = "model.safetensors";
-
-std::string Data(size_t size, uint32_t state) {
-  std::string data(size, '\0');
-  for (char& byte : data) {
-    state = state * 1664525 + 1013904223;
-    byte = static_cast<char>(state >> 24);
-  }
-  return data;
-}
-
-// A staged output: a model of two parts and a little, config.json, an index, a note below.
-struct Fixture {
-  Fixture() {
-    std::filesystem::create_directories(scratch / "ledgers");
-    files = {{"config.json", "{}"},
-             {kModel, Data(2 * kPart + 77, 1)},
-             {"model.safetensors.index.json", "{\"weight_map\": {}}"},
-             {"onnx/note.txt", "copied"}};
-    target.path = scratch / "ledgers/1";
-    target.directory = true;
-    target.id = "1";
-    target.s3 = s3::Location{"models", "out/tiny"};
-    Connect(fake.options());
-  }
-  void Connect(const s3::Options& options) {
-    sweeper.reset();
-    client = FakeS3::Connect(options);
-    sweeper = std::make_unique<S3Sweeper>(
-        *client, [](const std::string&) {}, std::chrono::milliseconds(20));
-  }
-  std::unique_ptr<S3Publisher> Make() {
-    return std::make_unique<S3Publisher>(
-        target,
-        S3Publisher::Parts{
-            absl::OkStatus(), client.get(), sweeper.get(), scratch / "ledgers", {kPart, 2}, [] {
-              return std::time(nullptr);
-            }});
-  }
-  // Stages the files and begins.
-  absl::Status Begin(S3Publisher& publisher) {
-    Staging staging;
-    staging.directory = StagingPath(target);
-    staging.outputs = {kModel};
-    for (const auto& [path, content] : files) {
-      WriteText(staging.directory + "/" + path, content);
-      staging.paths.insert(path);
-    }
-    return publisher.Begin(staging);
-  }
-  absl::Status AllIsFinal(S3Publisher& publisher) {
-    const auto size = static_cast<uint64_t>(files.at(kModel).size());
-    for (uint64_t offset = 0; offset < size; offset += 1'000'000) {
-      absl::Status status =
-          publisher.RangeIsFinal({0, offset, std::min<uint64_t>(1'000'000, size - offset)});
-      if (!status.ok()) return status;
-    }
-    return absl::OkStatus();
-  }
-  std::vector<StoredFile> Stored() const {
-    std::vector<StoredFile> stored;
-    for (const auto& [path, content] : files) {
-      stored.push_back({path, static_cast<int64_t>(content.size()), s3::Sha256Hex(content)});
-    }
-    return stored;
-  }
-  absl::Status Whole(S3Publisher& publisher) {
-    absl::Status status = Begin(publisher);
-    if (status.ok()) status = AllIsFinal(publisher);
-    if (status.ok()) status = publisher.Publish(Stored(), {});
-    return status;
-  }
-  // What is visible in the bucket is this job's output, or nothing.
-  void CheckVisible(bool all) const {
-    const Json objects = fake.State()["objects"];
-    if (!all) {
-      CHECK(objects.empty());
-      return;
-    }
-    REQUIRE(objects.size() == files.size());
-    for (const auto& [path, content] : files) {
-      const std::string key = "models/out/tiny/" + path;
-      INFO(key);
-      REQUIRE(objects.contains(key));
-      CHECK(objects[key]["sha256"] == s3::Sha256Hex(content));
-      CHECK(objects[key]["owner"] == "jobs/1");
-    }
-  }
-  void AwaitNoOrphans() const {
-    while (!sweeper->idle()) std::this_thread::yield();
-    CHECK(fake.State()["uploads"].empty());
-    CHECK(S3Ledger::Find(scratch / "ledgers").empty());
-  }
-
-  FakeS3 fake;
-  TemporaryDirectory scratch;
-  std::map<std::string, std::string> files;
-  SinkTarget target;
-  std::unique_ptr<s3::Client> client;
-  std::unique_ptr<S3Sweeper> sweeper;
-};
+using Fixture = S3PublisherFixture;
 
 TEST_CASE_METHOD(Fixture,
                  "s3 sink: parts leave while the rest is not there yet; objects at the end") {
@@ -294,9 +191,13 @@ TEST_CASE_METHOD(Fixture, "s3 sink: a stop while it completes at a server that d
   std::vector<StoredFile> there = Stored();
   std::erase_if(there, [](const StoredFile& file) { return file.path != kModel; });
   REQUIRE(fake.State()["objects"].contains("models/out/tiny/" + std::string(kModel)));
+  fake.Fail(Json::array({Json{{"operation", "DeleteObject"},
+                              {"action", "status"},
+                              {"status", 503},
+                              {"times", 1'000'000}}}));
+  publisher.reset();
   CHECK_FALSE(*Make()->WasPublished("", there, {}));
   fake.Fail(Json::array());
-  publisher.reset();
   AwaitNoOrphans();
   CheckVisible(false);
 }
@@ -347,7 +248,7 @@ TEST_CASE_METHOD(Fixture, "s3 sink: what a killed server left is aborted by the 
   REQUIRE(client->CreateUpload({"models", "out/tiny/bystander"}, "jobs/2", {}).ok());
   auto ledger = S3Ledger::Create(scratch / "ledgers", "1", "models");
   REQUIRE((*ledger)->Begin("out/tiny/a", std::time(nullptr)).ok());
-  REQUIRE((*ledger)->Opened("out/tiny/a", *known).ok());
+  REQUIRE((*ledger)->Opened("out/tiny/a", *known, 77, kPart).ok());
   REQUIRE((*ledger)->Begin("out/tiny/b", std::time(nullptr)).ok());
   std::ofstream((*ledger)->path(), std::ios::app) << "{\"begin\": \"out/ti";
   fake.Fail(Json::array({Json{{"action", "status"}, {"status", 503}, {"times", 20}}}));
@@ -368,9 +269,9 @@ TEST_CASE_METHOD(Fixture,
   CHECK(fake.State()["uploads"].size() == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "s3 sink: what an earlier attempt may have left is not the next one's") {
-  REQUIRE(client->CreateUpload({"models", std::string("out/tiny/") + kModel}, "jobs/1", {}).ok());
-  auto ledger = S3Ledger::Create(scratch / "ledgers", "1", "models");
+TEST_CASE_METHOD(Fixture, "s3 sink: what another job may have left is not the next one's") {
+  REQUIRE(client->CreateUpload({"models", std::string("out/tiny/") + kModel}, "jobs/2", {}).ok());
+  auto ledger = S3Ledger::Create(scratch / "ledgers", "2", "models");
   REQUIRE((*ledger)
               ->Begin(std::string("out/tiny/") + kModel, std::time(nullptr))
               .ok());  // killed before the id
@@ -452,38 +353,6 @@ TEST_CASE_METHOD(Fixture, "s3 sink: bytes that never became final are an error, 
   REQUIRE(publisher->RangeIsFinal({0, 0, kPart}).ok());
   CHECK_THAT(publisher->Publish(Stored(), {}), IsStatus(Code::kInternal, {kModel, "final"}));
   CheckVisible(false);
-}
-
-TEST_CASE("ledger: what is open, and a file that is none") {
-  const TemporaryDirectory scratch;
-  auto ledger = S3Ledger::Create(scratch.path(), "job", "bucket");
-  REQUIRE(ledger.status() == absl::OkStatus());
-  CHECK((*S3Ledger::Create(scratch.path(), "job", "bucket"))->path() != (*ledger)->path());
-  REQUIRE((*ledger)->Begin("a\"\n/b", 7).ok());
-  REQUIRE((*ledger)->Opened("a\"\n/b", "id+/=").ok());
-  REQUIRE((*ledger)->Begin("c", 8).ok());
-  auto content = S3Ledger::Read((*ledger)->path());
-  REQUIRE(content.status() == absl::OkStatus());
-  CHECK(content->bucket == "bucket");
-  REQUIRE(content->open.size() == 2);
-  CHECK(content->open[0].key == "a\"\n/b");
-  CHECK(content->open[0].upload_id == "id+/=");
-  CHECK(content->open[1].begun == 8);
-  REQUIRE((*ledger)->Undo("d", "jobs/1").ok());
-  content = S3Ledger::Read((*ledger)->path());
-  REQUIRE(content->undo.size() == 1);
-  CHECK(content->undo[0].key == "d");
-  CHECK(content->undo[0].owner == "jobs/1");
-  REQUIRE(S3Ledger::Undone((*ledger)->path()).ok());
-  CHECK(S3Ledger::Read((*ledger)->path())->undo.empty());
-  REQUIRE((*ledger)->Closed("a\"\n/b").ok());
-  CHECK(S3Ledger::Read((*ledger)->path())->open.size() == 1);
-  for (const char* text : {"garbage\n", "[]\n", "{}\n", "{\"open\": \"x\", \"id\": \"y\"}\n",
-                           "{\"begin\": \"x\"}\n", "{\"begin\": 1, \"time\": \"x\"}\n"}) {
-    WriteText(scratch / "bad.ledger", text);
-    CHECK_THAT(S3Ledger::Read(scratch / "bad.ledger").status(),
-               IsStatus(Code::kInternal, {"bad.ledger"}));
-  }
 }
 
 }  // namespace

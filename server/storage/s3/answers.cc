@@ -4,6 +4,7 @@
 #include <pugixml.hpp>
 #include <sstream>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace seedlm::server::s3 {
@@ -107,6 +108,28 @@ absl::StatusOr<UploadList> ParseUploads(std::string_view body) {
   list.next_upload_id_marker = ChildText(result, "NextUploadIdMarker");
   // A page that does not say where the next one starts would be asked for without end.
   if (list.truncated && list.next_key_marker.empty()) return NotA("list with a NextKeyMarker");
+  return list;
+}
+
+absl::StatusOr<PartList> ParseParts(std::string_view body) {
+  const Answer answer(body);
+  const pugi::xml_node result = answer.Root("ListPartsResult");
+  if (!result) return NotA("ListPartsResult");
+  PartList list;
+  for (const pugi::xml_node& child : result.children()) {
+    if (LocalName(child) != "Part") continue;
+    ListedPart part{.etag = ChildText(child, "ETag")};
+    if (!absl::SimpleAtoi(ChildText(child, "PartNumber"), &part.number) || part.number < 1 ||
+        !absl::SimpleAtoi(ChildText(child, "Size"), &part.size) || part.size < 0) {
+      return NotA("list of parts with PartNumbers and Sizes");
+    }
+    list.parts.push_back(std::move(part));
+  }
+  list.truncated = ChildText(result, "IsTruncated") == "true";
+  if (list.truncated &&
+      !absl::SimpleAtoi(ChildText(result, "NextPartNumberMarker"), &list.next_number)) {
+    return NotA("list with a NextPartNumberMarker");
+  }
   return list;
 }
 

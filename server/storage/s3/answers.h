@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,9 +40,21 @@ struct ObjectList {
   std::vector<std::string> keys;
 };
 
+struct ListedPart {
+  int number = 0;    // 1 .. 10,000
+  int64_t size = 0;  // bytes
+  std::string etag;  // may be empty
+};
+struct PartList {
+  std::vector<ListedPart> parts;
+  bool truncated = false;
+  int next_number = 0;  // of a truncated list, after which number the next one begins
+};
+
 // Each: INTERNAL if the body is not such an answer (with what is missing) or is too large.
 absl::StatusOr<std::string> ParseUploadId(std::string_view body);  // InitiateMultipartUploadResult
 absl::StatusOr<UploadList> ParseUploads(std::string_view body);    // ListMultipartUploadsResult
+absl::StatusOr<PartList> ParseParts(std::string_view body);        // ListPartsResult
 absl::StatusOr<ObjectList> ParseObjects(std::string_view body);    // ListBucketResult
 // CompleteMultipartUploadResult; the ETag may be empty or missing.
 absl::StatusOr<std::string> ParseCompleted(std::string_view body);

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "server/errors/reason.h"
+#include "server/storage/s3/etag.h"
 #include "server/storage/s3/refusal.h"
 #include "server/storage/s3/wait_scope.h"
 
@@ -33,10 +34,11 @@ bool SleepUnlessStopped(std::chrono::milliseconds duration, const std::stop_toke
   return !stop.stop_requested();
 }
 
-absl::StatusOr<std::string> HashOf(const Body& body) {
+absl::StatusOr<std::string> HashOf(const Body& body, const std::stop_token& stop) {
   PayloadHash hash;
   std::string piece(std::min<size_t>(kHashBytes, static_cast<size_t>(body.size)), '\0');
   for (int64_t offset = 0; offset < body.size;) {
+    if (stop.stop_requested()) return absl::CancelledError("stopped on request");
     const auto wanted = std::min(static_cast<int64_t>(piece.size()), body.size - offset);
     const std::span<char> buffer(piece.data(), static_cast<size_t>(wanted));
     if (absl::Status status = body.read(offset, buffer); !status.ok()) return status;
@@ -153,7 +155,7 @@ absl::StatusOr<HttpAnswer> Client::SendOnce(const Call& call, const std::string&
 absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token& stop) {
   std::string payload_sha256 = Sha256Hex("");
   if (call.body != nullptr) {
-    absl::StatusOr<std::string> hash = HashOf(*call.body);
+    absl::StatusOr<std::string> hash = HashOf(*call.body, stop);
     if (!hash.ok()) return hash.status();
     payload_sha256 = *std::move(hash);
   }
@@ -170,7 +172,7 @@ absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token&
       status = absl::Status(
           answer.status().code(),
           absl::StrCat(call.what(), ": ", endpoint_.authority, ": ", answer.status().message()));
-      if (passing) status = WithReason(std::move(status), "S3_UNAVAILABLE");
+      if (passing) status = WithReason(std::move(status), kS3Unavailable);
     } else {
       const bool success = answer->status / 100 == 2;
       const ErrorAnswer error =
@@ -219,16 +221,15 @@ absl::StatusOr<PartTag> Client::UploadPart(const ObjectName& object, const std::
   return PartTag{number, HeaderOf(*answer, "etag")};
 }
 
-// Whether the request is to carry the condition. One of an earlier attempt of the same owner may be
-// replaced.
-absl::StatusOr<bool> Client::LookBefore(const ObjectName& object, Existing existing,
-                                        std::string_view owner, const std::stop_token& stop) {
-  if (existing == Existing::kReplace) return false;
+absl::StatusOr<Client::Before> Client::LookBefore(const ObjectName& object, Existing existing,
+                                                  std::string_view owner,
+                                                  const std::stop_token& stop) {
+  if (existing == Existing::kReplace) return Before{};
   const auto found = HeadObject(object, stop);
   if (!found.ok()) return found.status();
-  if (!found->has_value()) return true;
+  if (!found->has_value()) return Before{.absent = true};
   if ((*found)->owner != owner) return Exists(object);
-  return false;
+  return Before{.etag = (*found)->etag};
 }
 
 absl::StatusOr<HttpAnswer> Client::SendIfAbsent(Call& call, bool absent,
@@ -241,28 +242,58 @@ absl::StatusOr<HttpAnswer> Client::SendIfAbsent(Call& call, bool absent,
   return Send(call, stop);
 }
 
-absl::StatusOr<bool> Client::IsMine(const ObjectName& object, std::string_view owner,
-                                    const std::stop_token& stop) {
-  const auto found = HeadObject(object, stop);
-  if (!found.ok()) return found.status();
-  return found->has_value() && (*found)->owner == owner;
+absl::StatusOr<std::optional<ObjectInfo>> Client::Mine(const ObjectName& object,
+                                                       std::string_view owner,
+                                                       const std::stop_token& stop) {
+  auto found = HeadObject(object, stop);
+  if (found.ok() && found->has_value() && (*found)->owner != owner) found->reset();
+  return found;
 }
 
-absl::Status Client::CompleteUpload(const ObjectName& object, const std::string& upload_id,
-                                    const std::vector<PartTag>& parts, Existing existing,
-                                    std::string_view owner, const std::stop_token& stop) {
+absl::StatusOr<std::vector<ListedPart>> Client::ListParts(const ObjectName& object,
+                                                          const std::string& upload_id,
+                                                          const std::stop_token& stop) {
+  std::vector<ListedPart> parts;
+  for (int after = 0;;) {
+    Call call{"ListParts", "GET", object, {{"uploadId", upload_id}}};
+    if (after > 0) call.query.emplace_back("part-number-marker", absl::StrCat(after));
+    const absl::StatusOr<HttpAnswer> answer = Send(call, stop);
+    if (!answer.ok()) return answer.status();
+    absl::StatusOr<PartList> page = ParseParts(answer->body);
+    if (!page.ok()) return page.status();
+    parts.insert(parts.end(), page->parts.begin(), page->parts.end());
+    // A marker that does not move on would be asked for without end.
+    if (!page->truncated || page->next_number <= after || page->next_number >= kMaxParts) break;
+    after = page->next_number;
+  }
+  return parts;
+}
+
+absl::StatusOr<std::string> Client::CompleteUpload(const ObjectName& object,
+                                                   const std::string& upload_id,
+                                                   const std::vector<PartTag>& parts,
+                                                   Existing existing, std::string_view owner,
+                                                   const std::stop_token& stop) {
   const Body body = BodyOf(CompletionBody(parts));
   Call call{"CompleteUpload", "POST", object, {{"uploadId", upload_id}}, {}, &body};
   call.late_error = true;
-  const absl::StatusOr<bool> absent = LookBefore(object, existing, owner, stop);
-  if (!absent.ok()) return absent.status();
-  const absl::StatusOr<HttpAnswer> answer = SendIfAbsent(call, *absent, stop);
-  if (answer.ok()) return ParseCompleted(answer->body).status();
+  const absl::StatusOr<Before> before = LookBefore(object, existing, owner, stop);
+  if (!before.ok()) return before.status();
+  const absl::StatusOr<HttpAnswer> answer = SendIfAbsent(call, before->absent, stop);
+  if (answer.ok()) return ParseCompleted(answer->body);
   // The answer to an earlier attempt may have been lost.
   if (absl::IsNotFound(answer.status()) || absl::IsAlreadyExists(answer.status())) {
-    const absl::StatusOr<bool> mine = IsMine(object, owner, stop);
-    if (mine.ok() && *mine) return absl::OkStatus();
-    if (absl::IsAlreadyExists(answer.status())) return Exists(object);
+    const auto mine = Mine(object, owner, stop);
+    const bool exists = absl::IsAlreadyExists(answer.status());
+    if (mine.ok() && mine->has_value()) {
+      const std::string& etag = (*mine)->etag;
+      const std::string made = MultipartEtag(parts);
+      // What was there before that attempt may have other bytes; with kReplace nobody has looked.
+      const bool may_be_older = SameEtag(etag, before->etag) ||
+                                (existing == Existing::kReplace && !made.empty() && !etag.empty());
+      if (exists || SameEtag(etag, made) || !may_be_older) return etag;
+    }
+    if (exists) return Exists(object);
   }
   return answer.status();
 }
@@ -301,12 +332,12 @@ absl::StatusOr<std::vector<OpenUpload>> Client::ListUploads(const std::string& b
 absl::Status Client::PutObject(const ObjectName& object, const Body& body, Existing existing,
                                std::string_view owner, const std::stop_token& stop) {
   Call call{"PutObject", "PUT", object, {}, {{kOwnerHeader, std::string(owner)}}, &body};
-  const absl::StatusOr<bool> absent = LookBefore(object, existing, owner, stop);
-  if (!absent.ok()) return absent.status();
-  const absl::Status status = SendIfAbsent(call, *absent, stop).status();
+  const absl::StatusOr<Before> before = LookBefore(object, existing, owner, stop);
+  if (!before.ok()) return before.status();
+  const absl::Status status = SendIfAbsent(call, before->absent, stop).status();
   if (absl::IsAlreadyExists(status)) {
-    const absl::StatusOr<bool> mine = IsMine(object, owner, stop);
-    return mine.ok() && *mine ? absl::OkStatus() : Exists(object);
+    const auto mine = Mine(object, owner, stop);
+    return mine.ok() && mine->has_value() ? absl::OkStatus() : Exists(object);
   }
   return status;
 }

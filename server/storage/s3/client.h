@@ -74,12 +74,18 @@ class Client {
   // Part `number`, 1 .. kMaxParts. The body's SHA-256 is signed, so damage is found by the server.
   absl::StatusOr<PartTag> UploadPart(const ObjectName& object, const std::string& upload_id,
                                      int number, const Body& body, const std::stop_token& stop);
-  // Makes the object of all parts, in order. Safe to repeat: if the upload is gone, an object whose
-  // owner is `owner` is the one it made. With kKeep the condition is part of the request where the
-  // server knows it, and the object is looked for just before in any case.
-  absl::Status CompleteUpload(const ObjectName& object, const std::string& upload_id,
-                              const std::vector<PartTag>& parts, Existing existing,
-                              std::string_view owner, const std::stop_token& stop);
+  // The parts that an upload has, by number. NOT_FOUND: there is no such upload (any more).
+  absl::StatusOr<std::vector<ListedPart>> ListParts(const ObjectName& object,
+                                                    const std::string& upload_id,
+                                                    const std::stop_token& stop);
+  // Makes the object of all parts, in order; the answer is its ETag, which may be empty. Safe to
+  // repeat: if the upload is gone, an object whose owner is `owner` is the one it made, unless its
+  // ETag, or that it was there before, says otherwise. With kKeep
+  // the condition is part of the request where the server knows it, and the object is looked for
+  // just before in any case.
+  absl::StatusOr<std::string> CompleteUpload(const ObjectName& object, const std::string& upload_id,
+                                             const std::vector<PartTag>& parts, Existing existing,
+                                             std::string_view owner, const std::stop_token& stop);
   // An upload that is not there (any more) is OK.
   absl::Status AbortUpload(const ObjectName& object, const std::string& upload_id,
                            const std::stop_token& stop);
@@ -115,12 +121,16 @@ class Client {
   absl::StatusOr<HttpAnswer> Send(const Call& call, const std::stop_token& stop);
   absl::StatusOr<HttpAnswer> SendOnce(const Call& call, const std::string& payload_sha256,
                                       const std::stop_token& stop);
-  absl::StatusOr<bool> LookBefore(const ObjectName& object, Existing existing,
-                                  std::string_view owner, const std::stop_token& stop);
+  struct Before {
+    bool absent = false;  // the request is to carry the condition
+    std::string etag{};   // of the owner's object that is there, which may be replaced
+  };
+  absl::StatusOr<Before> LookBefore(const ObjectName& object, Existing existing,
+                                    std::string_view owner, const std::stop_token& stop);
   absl::StatusOr<HttpAnswer> SendIfAbsent(Call& call, bool absent, const std::stop_token& stop);
-  // Whether the object is there and `owner`'s.
-  absl::StatusOr<bool> IsMine(const ObjectName& object, std::string_view owner,
-                              const std::stop_token& stop);
+  // The object, if it is there and `owner`'s.
+  absl::StatusOr<std::optional<ObjectInfo>> Mine(const ObjectName& object, std::string_view owner,
+                                                 const std::stop_token& stop);
 
   const Options options_;
   const Endpoint endpoint_;

@@ -61,7 +61,7 @@ std::string_view ReasonFor(absl::StatusCode code, std::string_view s3_code) {
     case absl::StatusCode::kAlreadyExists:
       return "OUTPUT_EXISTS";
     case absl::StatusCode::kUnavailable:
-      return "S3_UNAVAILABLE";
+      return kS3Unavailable;
     default:
       return "S3_REFUSED";
   }
