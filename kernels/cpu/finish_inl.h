@@ -218,7 +218,7 @@ class Finisher {
 
     V squared[kPaths];  // |residual|^2
     V codes[kPaths];    // sum of q_p 16^p
-    V left_out;         // |residual|^2, as far as it goes, is at least kGrows this for other codes
+    V left_out;         // other codes have at least kGrows times this, as far as they go
   };
 
   // `code`: of q_{P-1} .. q_{p+1}.

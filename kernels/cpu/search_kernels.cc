@@ -6,7 +6,7 @@
 #define HWY_WANT_AVX3_DL
 // Vectors of unknown length cannot stand in arrays, which the tiles below need.
 #define SEEDLM_UNSIZED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
-#ifdef SEEDLM_FEW_TARGETS
+#ifdef SEEDLM_FEW_TARGETS  // sanitizers: instrumented, each takes clang a minute and more
 #define HWY_DISABLED_TARGETS (SEEDLM_UNSIZED_TARGETS | HWY_SSSE3 | HWY_SSE4 | HWY_AVX3)
 #else
 #define HWY_DISABLED_TARGETS SEEDLM_UNSIZED_TARGETS

@@ -29,9 +29,29 @@ codec::LevelTable MakeLevels(const codec::Profile& profile, double norm, int var
   return table;
 }
 
+// Compares the finishing of every instruction set with the exact routine, whose result is returned.
+Candidate CheckFinishing(const codec::Profile& profile, const codec::LevelTable& levels,
+                         const codec::BlockTask& block, const std::vector<uint32_t>& list) {
+  Candidate expected = codec::InitialCandidate(codec::Fit::kOptimal, block);
+  for (const uint32_t seed : list) {
+    codec::EvaluateSeed(profile, codec::Fit::kOptimal, block, levels, seed, expected);
+  }
+  for (const std::string& name : SupportedTargets()) {
+    const SearchKernels kernels = KernelsFor(name);
+    CAPTURE(name, profile.name);
+    Candidate got = codec::InitialCandidate(codec::Fit::kOptimal, block);
+    FinishTask task;
+    kernels.prepare(profile, levels, search::SeedTable::For(profile), block.weights, task);
+    CHECK(task.block.squared_norm == block.squared_norm);
+    kernels.finish(task, list.data(), static_cast<int>(list.size()), got);
+    CHECK(got.error == expected.error);
+    CHECK(got.seed == expected.seed);
+    CHECK(got.remainder == expected.remainder);
+  }
+  return expected;
+}
+
 TEST_CASE("finishing finds what the exact routine finds") {
-  std::vector<std::pair<std::string, SearchKernels>> targets;
-  for (const std::string& name : SupportedTargets()) targets.emplace_back(name, KernelsFor(name));
   std::mt19937 bits(5);
   int unsound = 0, improved = 0;
   for (const codec::Profile& profile : codec::kProfiles) {
@@ -52,22 +72,8 @@ TEST_CASE("finishing finds what the exact routine finds") {
         for (int i = 0; i < 40; ++i) list.push_back(1 + bits() % profile.seed_count());
         for (int i = 0; i < 3; ++i) list.push_back(ill[bits() % ill.size()]);
         unsound += 3;
-        Candidate expected = codec::InitialCandidate(codec::Fit::kOptimal, block);
-        for (const uint32_t seed : list) {
-          codec::EvaluateSeed(profile, codec::Fit::kOptimal, block, levels, seed, expected);
-        }
-        improved += expected.remainder != 0;
-        for (const auto& [name, kernels] : targets) {
-          CAPTURE(name, profile.name, testing::Name(kind), trial);
-          Candidate got = codec::InitialCandidate(codec::Fit::kOptimal, block);
-          FinishTask task;
-          kernels.prepare(profile, levels, seeds, weights.data(), task);
-          CHECK(task.block.squared_norm == block.squared_norm);
-          kernels.finish(task, list.data(), static_cast<int>(list.size()), got);
-          CHECK(got.error == expected.error);
-          CHECK(got.seed == expected.seed);
-          CHECK(got.remainder == expected.remainder);
-        }
+        CAPTURE(testing::Name(kind), trial);
+        improved += CheckFinishing(profile, levels, block, list).remainder != 0;
       }
     }
   }
@@ -78,12 +84,9 @@ TEST_CASE("finishing finds what the exact routine finds") {
 // Blocks whose real solution for a seed lies between two values of each coefficient, at and beyond
 // the ends of their range; levels that come twice. Codes differ by rounding then, or not at all.
 TEST_CASE("finishing finds the code at ties and at the ends of the range") {
-  std::vector<std::pair<std::string, SearchKernels>> targets;
-  for (const std::string& name : SupportedTargets()) targets.emplace_back(name, KernelsFor(name));
   std::mt19937 bits(6);
   int at_an_end = 0, twice = 0;
   for (const codec::Profile& profile : codec::kProfiles) {
-    const search::SeedTable& seeds = search::SeedTable::For(profile);
     for (int trial = 0; trial < 300; ++trial) {
       const uint32_t seed = 1 + bits() % profile.seed_count();
       const codec::Basis basis = codec::MakeBasis(profile, seed);
@@ -107,24 +110,11 @@ TEST_CASE("finishing finds the code at ties and at the ends of the range") {
       std::vector<uint32_t> list{seed};
       for (int i = 0; i < 4; ++i) list.push_back(1 + bits() % profile.seed_count());
       if (trial % 2 == 0) std::swap(list.front(), list.back());
-      Candidate expected = codec::InitialCandidate(codec::Fit::kOptimal, block);
-      for (const uint32_t each : list) {
-        codec::EvaluateSeed(profile, codec::Fit::kOptimal, block, levels, each, expected);
-      }
-      const codec::BlockCode code =
-          codec::FromSeedAndRemainder(profile, expected.seed, expected.remainder);
+      CAPTURE(trial);
+      const Candidate best = CheckFinishing(profile, levels, block, list);
+      const codec::BlockCode code = codec::FromSeedAndRemainder(profile, best.seed, best.remainder);
       at_an_end += code.q[0] == codec::kMinCoefficient || code.q[0] == codec::kMaxCoefficient;
       twice += trial % 3 == 0 && code.level % 2 == 0;
-      for (const auto& [name, kernels] : targets) {
-        CAPTURE(name, profile.name, trial);
-        Candidate got = codec::InitialCandidate(codec::Fit::kOptimal, block);
-        FinishTask task;
-        kernels.prepare(profile, levels, seeds, weights.data(), task);
-        kernels.finish(task, list.data(), static_cast<int>(list.size()), got);
-        CHECK(got.error == expected.error);
-        CHECK(got.seed == expected.seed);
-        CHECK(got.remainder == expected.remainder);
-      }
     }
   }
   CHECK(at_an_end > 100);
