@@ -50,6 +50,14 @@
 #include "kernels/codec/shape.h"
 #include "kernels/cpu/finish.h"
 
+// Instrumented for sanitizers and in one piece, the search takes clang a quarter of an hour.
+#undef SEEDLM_STEP
+#ifdef SEEDLM_SANITIZED
+#define SEEDLM_STEP HWY_NOINLINE
+#else
+#define SEEDLM_STEP HWY_INLINE
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
@@ -135,7 +143,7 @@ class Finisher {
     root_ = std::sqrt(limit);
   }
 
-  HWY_INLINE void Project(uint32_t index, Seed& seed) const {
+  SEEDLM_STEP void Project(uint32_t index, Seed& seed) const {
     const hn::CappedTag<float, 4> d;
     const float* q = task_.seeds->factor(index);
     seed.seed = index;
@@ -223,7 +231,7 @@ class Finisher {
 
   // `code`: of q_{P-1} .. q_{p+1}.
   template <int p, int path>
-  static HWY_INLINE void Follow(const Seed& seed, Lanes& lanes, V code, V above, Near& near) {
+  static SEEDLM_STEP void Follow(const Seed& seed, Lanes& lanes, V code, V above, Near& near) {
     const D d;
     const V one = hn::Set(d, 1.0f), most = hn::Set(d, HUGE_VALF);
     const V least = hn::Set(d, codec::kMinCoefficient);
@@ -251,7 +259,7 @@ class Finisher {
   }
 
   // A limit that the best code with one of these |residual|^2 keeps to.
-  HWY_INLINE float LimitBy(const Seed& seed, V squared, V sigma) const {
+  SEEDLM_STEP float LimitBy(const Seed& seed, V squared, V sigma) const {
     const D d;
     const V found = hn::Add(squared, hn::Set(d, std::max(seed.gap, 0.0f)));
     const V root = hn::Sqrt(hn::ZeroIfNegative(found));
@@ -286,7 +294,7 @@ class Finisher {
     Compare(seed, leaves_);
   }
 
-  HWY_INLINE void SearchLevels(const Seed& seed, int first) {
+  SEEDLM_STEP void SearchLevels(const Seed& seed, int first) {
     const D d;
     Lanes lanes;
     lanes.first = first;
@@ -308,7 +316,7 @@ class Finisher {
   }
 
   // All codes with q_{P-1} = q that can win; the limit falls to what the best of them can reach.
-  HWY_INLINE void SearchBelow(const Seed& seed, Lanes& lanes, V q, V squared) {
+  SEEDLM_STEP void SearchBelow(const Seed& seed, Lanes& lanes, V q, V squared) {
     const D d;
     lanes.q[P - 1] = q;
     Near near;
@@ -335,7 +343,7 @@ class Finisher {
 
   // The same for q_p and those below it, whatever their number.
   template <int p>
-  HWY_INLINE void Descend(const Seed& seed, Lanes& lanes, V above) {
+  SEEDLM_STEP void Descend(const Seed& seed, Lanes& lanes, V above) {
     const D d;
     const V rest = hn::Sub(lanes.limit, above);
     const Steps<p> steps(seed, lanes);
@@ -364,7 +372,7 @@ class Finisher {
   }
 
   // The codes of the lanes that are `inside`; `code` as in Near.
-  HWY_INLINE void Append(const Seed& seed, Lanes& lanes, M inside, V squared, V code) {
+  SEEDLM_STEP void Append(const Seed& seed, Lanes& lanes, M inside, V squared, V code) {
     const D d;
     uint8_t bytes[8] = {};
     hn::StoreMaskBits(d, inside, bytes);
@@ -407,7 +415,7 @@ class Finisher {
   // Compares the first `count` of codes_ by the objective itself, the most promising first: most of
   // the others are beyond the new limit then. Lowering the limit by some amount lowers every
   // level's by as much and more.
-  HWY_INLINE void Compare(const Seed& seed, int count) {
+  SEEDLM_STEP void Compare(const Seed& seed, int count) {
     if (count == 0) return;
     int first = 0;
     for (int i = 1; i < count; ++i) {

@@ -5,12 +5,7 @@
 // The AVX-512 of Ice Lake and Zen 4 on: it multiplies and adds pairs in one instruction (VNNI).
 #define HWY_WANT_AVX3_DL
 // Vectors of unknown length cannot stand in arrays, which the tiles below need.
-#define SEEDLM_UNSIZED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
-#ifdef SEEDLM_FEW_TARGETS  // sanitizers: instrumented, each takes clang a minute and more
-#define HWY_DISABLED_TARGETS (SEEDLM_UNSIZED_TARGETS | HWY_SSSE3 | HWY_SSE4 | HWY_AVX3)
-#else
-#define HWY_DISABLED_TARGETS SEEDLM_UNSIZED_TARGETS
-#endif
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/search_kernels.cc"
 #include "hwy/foreach_target.h"
