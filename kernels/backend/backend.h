@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend/layer_output.h"
@@ -13,11 +16,14 @@
 
 namespace seedlm::backend {
 
-// Encodes shards. Thread-safe: Encode may run on several threads at once; each call uses the
+// Encodes shards. Thread-safe: EncodeAll may run on several threads at once; each call uses the
 // calling thread (and, if it has one, its device) only. Every backend returns the same bytes for
 // the same input.
 class Backend {
  public:
+  // Of each shard of a call, in their order.
+  using Results = std::vector<absl::StatusOr<EncodedShard>>;
+
   virtual ~Backend() = default;
 
   // The registry's name: "reference", "cpu", "cuda".
@@ -25,17 +31,30 @@ class Backend {
   // What does the work, for people: "AVX2, sliding correlation".
   virtual std::string description() const = 0;
 
-  // Encodes `weights`, blocks never crossing rows, the last block of a row padded with zeros.
-  // Errors: INVALID_ARGUMENT for a weight that is NaN or infinite, naming row and column
-  // in the tensor, or for kNearest with a fitted table; CANCELLED soon after `stop` is requested
-  // (within about 0.1 s); UNAVAILABLE if the device is lost: another backend can encode the shard;
-  // INTERNAL if the machine fails.
-  virtual absl::StatusOr<EncodedShard> Encode(const EncodeSpec& spec, const WeightRows& weights,
-                                              std::stop_token stop) const = 0;
+  // Encodes shards, which may be of different tensors: blocks never cross rows, the last block of a
+  // row is padded with zeros. The blocks of small shards are searched together, which is faster
+  // than a call for each; a shard's bytes and its error do not depend on the others.
+  // REQUIRES: all are of one profile and one fit.
+  // Errors, of each shard: INVALID_ARGUMENT for a weight that is NaN or infinite, naming row and
+  // column in the tensor, or for kNearest with a fitted table; CANCELLED soon after `stop` is
+  // requested (within about 0.1 s); UNAVAILABLE if the device is lost: another backend can encode
+  // the shard; INTERNAL if the machine fails.
+  virtual Results EncodeAll(std::span<const ShardTask> shards, std::stop_token stop) const = 0;
+
+  // How many blocks of a call, about, make it as fast as it can be. Whoever cuts work into calls
+  // needs no larger ones.
+  virtual int64_t BlocksTogether(const codec::Profile& profile) const = 0;
+
+  // One shard.
+  absl::StatusOr<EncodedShard> Encode(const EncodeSpec& spec, const WeightRows& weights,
+                                      std::stop_token stop) const {
+    const ShardTask shard{&spec, weights};
+    return std::move(EncodeAll({&shard, 1}, std::move(stop)).front());
+  }
 
   // A meter for one layer; the backend must outlive it. Here: the CPU's, which every machine has.
   // Errors: FAILED_PRECONDITION where the device has no library for products, RESOURCE_EXHAUSTED
-  // and UNAVAILABLE as Encode.
+  // and UNAVAILABLE as EncodeAll.
   virtual absl::StatusOr<std::unique_ptr<OutputMeter>> MeterOutputs(
       const Activations& activations) const {
     return MakeCpuOutputMeter(activations);

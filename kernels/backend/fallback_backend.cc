@@ -38,23 +38,33 @@ class FallbackBackend : public Backend {
   std::string_view name() const override { return Current().name(); }
   std::string description() const override { return Current().description(); }
 
-  absl::StatusOr<EncodedShard> Encode(const EncodeSpec& spec, const WeightRows& weights,
-                                      std::stop_token stop) const override {
-    std::string warning;
-    if (!lost_) {
-      auto shard = first_->Encode(spec, weights, stop);
-      if (shard.ok()) return Signed(*std::move(shard), *first_);
-      if (shard.status().code() != absl::StatusCode::kUnavailable) return shard;
-      if (!lost_.exchange(true)) {
-        warning =
-            absl::StrCat("backend '", std::string(first_->name()), "' is lost, '",
-                         std::string(second_->name()), "' goes on: ", shard.status().message());
-      }
+  int64_t BlocksTogether(const codec::Profile& profile) const override {
+    return Current().BlocksTogether(profile);
+  }
+
+  Results EncodeAll(std::span<const ShardTask> shards, std::stop_token stop) const override {
+    if (lost_) return Signed(second_->EncodeAll(shards, std::move(stop)), *second_);
+    Results results = Signed(first_->EncodeAll(shards, stop), *first_);
+    std::vector<size_t> left;
+    std::vector<ShardTask> tasks;
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (results[i].status().code() != absl::StatusCode::kUnavailable) continue;
+      left.push_back(i);
+      tasks.push_back(shards[i]);
     }
-    auto shard = second_->Encode(spec, weights, std::move(stop));
-    if (!shard.ok()) return shard;
-    if (!warning.empty()) shard->warning = std::move(warning);
-    return Signed(*std::move(shard), *second_);
+    if (left.empty()) return results;
+    std::string warning;
+    if (!lost_.exchange(true)) {
+      warning = absl::StrCat("backend '", std::string(first_->name()), "' is lost, '",
+                             std::string(second_->name()),
+                             "' goes on: ", results[left.front()].status().message());
+    }
+    Results others = Signed(second_->EncodeAll(tasks, std::move(stop)), *second_);
+    for (size_t i = 0; i < left.size(); ++i) {
+      if (others[i].ok() && !warning.empty()) others[i]->warning = std::exchange(warning, "");
+      results[left[i]] = std::move(others[i]);
+    }
+    return results;
   }
 
   absl::StatusOr<std::unique_ptr<OutputMeter>> MeterOutputs(
@@ -70,9 +80,11 @@ class FallbackBackend : public Backend {
 
  private:
   // name() may be another one's by now.
-  static EncodedShard Signed(EncodedShard shard, const Backend& by) {
-    shard.backend = by.name();
-    return shard;
+  static Results Signed(Results results, const Backend& by) {
+    for (auto& shard : results) {
+      if (shard.ok()) shard->backend = by.name();
+    }
+    return results;
   }
   const Backend& Current() const { return lost_ ? *second_ : *first_; }
 

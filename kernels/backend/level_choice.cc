@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "kernels/codec/bitpack.h"
@@ -58,21 +59,15 @@ std::vector<Stratum> DrawSample(const Profile& profile, const NormHistogram& his
 }
 
 // The objective of each sampled block under a table.
-absl::StatusOr<std::vector<double>> Errors(const Backend& backend, const EncodeSpec& spec,
-                                           const Stratum& stratum, std::stop_token stop,
-                                           std::string* warning) {
+std::vector<double> Errors(const EncodeSpec& spec, const Stratum& stratum,
+                           const EncodedShard& shard) {
   const Profile& profile = spec.profile;
-  const WeightRows blocks{WeightType::kF32, stratum.count, profile.block,
-                          reinterpret_cast<const std::byte*>(stratum.blocks.data())};
-  const auto shard = backend.Encode(spec, blocks, stop);
-  if (!shard.ok()) return shard.status();
-  if (warning != nullptr && !shard->warning.empty()) *warning = shard->warning;
   const auto level_bytes = static_cast<size_t>(codec::LevelRowBytes(profile, 1));
   std::vector<double> errors;
-  for (size_t i = 0; i < shard->words.size(); ++i) {
+  for (size_t i = 0; i < shard.words.size(); ++i) {
     const uint32_t level =
-        level_bytes == 0 ? 0 : codec::GetLevelNibble(&shard->levels[i * level_bytes], 0);
-    const codec::BlockCode code = codec::UnpackWord(profile, shard->words[i], level);
+        level_bytes == 0 ? 0 : codec::GetLevelNibble(&shard.levels[i * level_bytes], 0);
+    const codec::BlockCode code = codec::UnpackWord(profile, shard.words[i], level);
     errors.push_back(codec::BlockError(
         profile, &stratum.blocks[i * static_cast<size_t>(profile.block)],
         codec::MakeBasis(profile, code.seed), code.q, spec.levels.scale[code.level]));
@@ -86,17 +81,28 @@ absl::StatusOr<std::vector<double>> Errors(const Backend& backend, const EncodeS
 absl::StatusOr<bool> IsBetter(const Backend& backend, const EncodeSpec& fitted,
                               const EncodeSpec& pow2, const std::vector<Stratum>& strata,
                               std::stop_token stop, std::string* warning) {
+  std::vector<ShardTask> tasks;  // of each stratum two
+  for (const Stratum& stratum : strata) {
+    const WeightRows blocks{WeightType::kF32, stratum.count, fitted.profile.block,
+                            reinterpret_cast<const std::byte*>(stratum.blocks.data())};
+    tasks.push_back({&fitted, blocks});
+    tasks.push_back({&pow2, blocks});
+  }
+  const Backend::Results shards = backend.EncodeAll(tasks, std::move(stop));
+  for (const auto& shard : shards) {
+    if (!shard.ok()) return shard.status();
+    if (warning != nullptr && !shard->warning.empty()) *warning = shard->warning;
+  }
   double difference = 0;
   double variance = 0;
-  for (const Stratum& stratum : strata) {
-    const auto a = Errors(backend, fitted, stratum, stop, warning);
-    if (!a.ok()) return a.status();
-    const auto b = Errors(backend, pow2, stratum, stop, warning);
-    if (!b.ok()) return b.status();
+  for (size_t s = 0; s < strata.size(); ++s) {
+    const Stratum& stratum = strata[s];
+    const std::vector<double> a = Errors(fitted, stratum, *shards[2 * s]);
+    const std::vector<double> b = Errors(pow2, stratum, *shards[2 * s + 1]);
     const double n = static_cast<double>(stratum.count);
     double sum = 0, sum_of_squares = 0;
-    for (size_t i = 0; i < a->size(); ++i) {
-      const double d = (*a)[i] - (*b)[i];
+    for (size_t i = 0; i < a.size(); ++i) {
+      const double d = a[i] - b[i];
       sum += d;
       sum_of_squares += d * d;
     }

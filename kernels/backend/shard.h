@@ -36,6 +36,12 @@ struct WeightRows {
   int64_t first_row = 0;            // of the tensor, where a shard is a part: for messages only
 };
 
+// A shard to be encoded; both are valid during the call only.
+struct ShardTask {
+  const EncodeSpec* spec = nullptr;
+  WeightRows weights;
+};
+
 // The planes of a shard, ready to be written at the shard's rows, and what its encoding lost: sums
 // over the shard's weights, without the padding of blocks.
 struct EncodedShard {

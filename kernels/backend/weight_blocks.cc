@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/codec/bitpack.h"
 #include "kernels/codec/narrow.h"
 
 namespace seedlm::backend {
@@ -19,6 +20,20 @@ int64_t FirstNotFinite(const float* row, int64_t columns) {
 }
 
 }  // namespace
+
+absl::StatusOr<EncodedShard> EmptyPlanes(const ShardTask& shard) {
+  const EncodeSpec& spec = *shard.spec;
+  if (spec.fit == codec::Fit::kNearest && spec.levels.rule == codec::ScaleRule::kFitted) {
+    return absl::InvalidArgumentError(
+        "fit 'nearest' rounds to powers of two: it needs the scale 'paper' or 'pow2'");
+  }
+  const int64_t rows = shard.weights.rows;
+  const int64_t per_row = spec.profile.blocks_per_row(shard.weights.columns);
+  EncodedShard planes;
+  planes.words.resize(static_cast<size_t>(rows * per_row));
+  planes.levels.resize(static_cast<size_t>(rows * codec::LevelRowBytes(spec.profile, per_row)));
+  return planes;
+}
 
 void Widen(WeightType type, std::span<const std::byte> bytes, std::span<float> weights) {
   if (type == WeightType::kF32) {
@@ -36,16 +51,18 @@ absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights
                         int64_t row_count, std::vector<float>& blocks) {
   const int64_t padded = profile.blocks_per_row(weights.columns) * profile.block;
   const int64_t row_bytes = weights.columns * ByteWidth(weights.type);
-  blocks.resize(static_cast<size_t>(row_count * padded));
+  const size_t before = blocks.size();
+  blocks.resize(before + static_cast<size_t>(row_count * padded));
   for (int64_t r = 0; r < row_count; ++r) {
-    float* out = blocks.data() + r * padded;
+    float* out = blocks.data() + before + r * padded;
     Widen(weights.type,
           {weights.data + (first_row + r) * row_bytes, static_cast<size_t>(row_bytes)},
           {out, static_cast<size_t>(weights.columns)});
     if (const int64_t column = FirstNotFinite(out, weights.columns); column >= 0) {
+      const char* what = std::isnan(out[column]) ? "NaN" : "infinite";
+      blocks.resize(before);
       return absl::InvalidArgumentError(absl::StrCat("row ", weights.first_row + first_row + r,
-                                                     ", column ", column, ": weight is ",
-                                                     std::isnan(out[column]) ? "NaN" : "infinite"));
+                                                     ", column ", column, ": weight is ", what));
     }
     std::fill(out + weights.columns, out + padded, 0.0f);
   }
@@ -57,6 +74,7 @@ absl::Status AddBlockNorms(const codec::Profile& profile, const WeightRows& weig
   const int64_t per_row = profile.blocks_per_row(weights.columns);
   std::vector<float> blocks;
   for (int64_t row = 0; row < weights.rows; ++row) {
+    blocks.clear();
     if (auto status = LoadBlocks(profile, weights, row, 1, blocks); !status.ok()) return status;
     for (int64_t b = 0; b < per_row; ++b) {
       histogram.Add(profile, &blocks[static_cast<size_t>(b * profile.block)],

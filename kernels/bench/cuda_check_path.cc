@@ -122,7 +122,8 @@ absl::Status CheckPool(Context& context, const Tensor& tensor, const Way& way) {
       const int64_t first = i * way.shard_rows;
       const WeightRows part =
           tensor.Part(way.type, bytes, first, std::min(way.shard_rows, tensor.rows - first));
-      const auto shard = lease->Encode(tensor.spec, part, {});
+      const backend::ShardTask task{&tensor.spec, part};
+      const auto shard = std::move(lease->EncodeAll({&task, 1}, {}).front());
       if (!shard.ok()) return shard.status();
       differences[static_cast<size_t>(lane)] += Differences(tensor, first, *shard);
       if (lane == 0) search = shard->search;

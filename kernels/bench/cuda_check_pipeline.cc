@@ -223,7 +223,9 @@ absl::Status TimePool(Context& context, const Profile& profile, const Ceilings& 
                                        reinterpret_cast<const std::byte*>(shards[s].data()), 0};
         for (int i = 0; i < rounds && statuses[s].ok(); ++i) {
           auto lease = (*pool)->Take({});
-          statuses[s] = lease.ok() ? lease->Encode(spec, rows, {}).status() : lease.status();
+          const backend::ShardTask task{&spec, rows};
+          statuses[s] =
+              lease.ok() ? lease->EncodeAll({&task, 1}, {}).front().status() : lease.status();
         }
       });
     }

@@ -25,7 +25,7 @@ std::vector<std::string> SimdTargets();
 absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeSimdBackend(
     const std::string& target = "", std::shared_ptr<search::IndexStore> index = nullptr);
 
-// Bytes that one call of Encode of either backend takes at most for `blocks` blocks, beside the
+// Bytes that one call of EncodeAll of either backend takes at most for `blocks` blocks, beside the
 // weights and codes that it is about.
 int64_t EncodeBytes(const codec::Profile& profile, int64_t blocks);
 

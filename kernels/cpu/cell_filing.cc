@@ -6,12 +6,16 @@ namespace seedlm::cpu {
 
 using search::CellIndex;
 
-void CellFiling::File(const Batch& batch, const NormRange& scanned, std::vector<uint32_t>& rest) {
-  constexpr size_t kTogether = 64;  // whose places in the table of cells are asked for ahead
+void CellFiling::Clear() {
   filed_.clear();
-  for (size_t first = 0; first < batch.places.size(); first += kTogether) {
-    const auto places =
-        batch.places.subspan(first, std::min(kTogether, batch.places.size() - first));
+  visits_.clear();
+}
+
+void CellFiling::Add(const Batch& batch, std::span<const uint32_t> all, const NormRange& scanned,
+                     std::vector<uint32_t>& rest) {
+  constexpr size_t kTogether = 64;  // whose places in the table of cells are asked for ahead
+  for (size_t first = 0; first < all.size(); first += kTogether) {
+    const auto places = all.subspan(first, std::min(kTogether, all.size() - first));
     uint64_t keys[kTogether];
     double squared_norms[kTogether];
     kernels_.cell_keys(profile_, batch.weights, places.data(), static_cast<int>(places.size()),
@@ -29,7 +33,6 @@ void CellFiling::File(const Batch& batch, const NormRange& scanned, std::vector<
       }
     }
   }
-  Sort();
 }
 
 // By cell, then place: two passes of a radix sort over the cells' numbers; then visits_, by keys:
@@ -49,7 +52,6 @@ void CellFiling::Sort() {
     for (const uint64_t entry : filed_) sorting_[begin[(entry >> shift) & kMask]++] = entry;
     filed_.swap(sorting_);
   }
-  visits_.clear();
   for (uint32_t i = 0; i < filed_.size(); ++i) {
     const uint32_t cell = static_cast<uint32_t>(filed_[i] >> 32);
     if (visits_.empty() || visits_.back().cell != cell || visits_.back().count() == kVisit) {

@@ -33,18 +33,20 @@ class CellFiling {
   CellFiling(const SearchKernels& kernels, const codec::Profile& profile, search::CellIndex& index)
       : kernels_(kernels), profile_(profile), index_(index) {}
 
-  // Files the blocks of `batch`. Those that no list can help, because their norms are outside
-  // `scanned` or their cells are too many, are appended to `rest`.
-  void File(const Batch& batch, const NormRange& scanned, std::vector<uint32_t>& rest);
+  void Clear();
+  // Files blocks of `batch`. Those that no list can help, because their norms are outside `scanned`
+  // or their cells are too many, are appended to `rest`.
+  void Add(const Batch& batch, std::span<const uint32_t> places, const NormRange& scanned,
+           std::vector<uint32_t>& rest);
+  // Makes the visits of all that was added.
+  void Sort();
 
-  // Of the last call of File; neighbouring cells mostly follow each other, and the blocks of a
+  // Of the last call of Sort; neighbouring cells mostly follow each other, and the blocks of a
   // cell their places.
   std::span<const Visit> visits() const { return visits_; }
   uint32_t place(uint32_t i) const { return static_cast<uint32_t>(filed_[i]); }
 
  private:
-  void Sort();
-
   const SearchKernels& kernels_;
   const codec::Profile profile_;
   search::CellIndex& index_;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "kernels/backend/weight_blocks.h"
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/block_code.h"
@@ -15,7 +17,8 @@ namespace {
 
 using backend::EncodedShard;
 using backend::EncodeSpec;
-using backend::WeightRows;
+using backend::ShardTask;
+using Results = backend::Backend::Results;
 using codec::Candidate;
 
 // The code of an all-zero block: seed 1 with no coefficients, on the level that the fit gives it.
@@ -83,57 +86,145 @@ void PackRow(const float* scale, std::span<const Candidate> codes, const float* 
   out.max_error = std::max(out.max_error, loss.max_error);
 }
 
-// Codes of all blocks of [count, C]. CANCELLED when `stop` asks for it.
-absl::Status EncodeBlocks(const EncodeSpec& spec, const std::vector<float>& blocks,
-                          std::stop_token stop, const BatchEncoder& encode_batch,
-                          std::vector<uint32_t>& places, std::vector<Candidate>& codes) {
-  const size_t width = static_cast<size_t>(spec.profile.block);
-  codes.assign(blocks.size() / width, ZeroBlockCode(spec));
-  places.clear();
-  for (size_t i = 0; i < codes.size(); ++i) {
-    const float* block = &blocks[i * width];
-    if (std::all_of(block, block + width, [](float w) { return w == 0; })) continue;
-    places.push_back(static_cast<uint32_t>(i));
-    codes[i] = codec::InitialCandidate(spec.fit, codec::MakeTask(spec.profile, block));
+// Shards on their way through batches.
+class Batches {
+ public:
+  // REQUIRES: there are shards.
+  Batches(std::span<const ShardTask> shards, int64_t batch_blocks, std::stop_token stop,
+          const BatchEncoder& encode)
+      : shards_(shards),
+        profile_(shards.front().spec->profile),
+        width_(static_cast<size_t>(profile_.block)),
+        batch_blocks_(batch_blocks),
+        stop_(std::move(stop)),
+        encode_(encode) {
+    int64_t all = 0;
+    for (const ShardTask& shard : shards) all += shard.weights.rows * PerRow(shard);
+    blocks_.reserve(static_cast<size_t>(std::min(all, batch_blocks)) * width_);
   }
-  return encode_batch({blocks.data(), places, codes.data()}, stop);
-}
 
-}  // namespace
-
-absl::StatusOr<EncodedShard> EncodeShard(const EncodeSpec& spec, const WeightRows& weights,
-                                         int64_t batch_blocks, std::stop_token stop,
-                                         const BatchEncoder& encode_batch) {
-  if (spec.fit == codec::Fit::kNearest && spec.levels.rule == codec::ScaleRule::kFitted) {
-    return absl::InvalidArgumentError(
-        "fit 'nearest' rounds to powers of two: it needs the scale 'paper' or 'pow2'");
+  Results Run() && {
+    for (const ShardTask& shard : shards_) {
+      results_.push_back(backend::EmptyPlanes(shard));
+      for (int64_t row = 0; row < shard.weights.rows && results_.back().ok();) row += Append(row);
+    }
+    Flush();
+    return std::move(results_);
   }
-  const int64_t per_row = spec.profile.blocks_per_row(weights.columns);
-  EncodedShard out;
-  out.words.resize(static_cast<size_t>(weights.rows * per_row));
-  out.levels.resize(
-      static_cast<size_t>(weights.rows * codec::LevelRowBytes(spec.profile, per_row)));
 
-  const int64_t rows_at_once = std::max<int64_t>(1, batch_blocks / std::max<int64_t>(1, per_row));
-  std::vector<float> blocks;
-  std::vector<uint32_t> places;
-  std::vector<Candidate> codes;
-  for (int64_t row = 0; row < weights.rows; row += rows_at_once) {
-    const int64_t count = std::min(rows_at_once, weights.rows - row);
-    absl::Status status = backend::LoadBlocks(spec.profile, weights, row, count, blocks);
-    if (status.ok()) status = EncodeBlocks(spec, blocks, stop, encode_batch, places, codes);
-    if (!status.ok()) return status;
-    for (int64_t r = 0; r < count; ++r) {
-      const size_t first = static_cast<size_t>(r * per_row);
-      codec::WithShape(spec.profile, [&](auto shape) {
-        PackRow<decltype(shape)>(spec.levels.scale.data(),
-                                 std::span(codes).subspan(first, static_cast<size_t>(per_row)),
-                                 &blocks[first * static_cast<size_t>(spec.profile.block)],
-                                 weights.columns, row + r, out);
+ private:
+  // Rows [row, row + rows) of a shard, from the batch's block `first` on.
+  struct Part {
+    size_t shard;
+    int64_t row, rows;
+    size_t first;
+  };
+
+  int64_t PerRow(const ShardTask& shard) const {
+    return profile_.blocks_per_row(shard.weights.columns);
+  }
+  size_t filled() const { return blocks_.size() / width_; }
+
+  // As many rows of the last shard as there is room for, from `row` on; returns how many.
+  int64_t Append(int64_t row) {
+    const ShardTask& shard = shards_[results_.size() - 1];
+    const int64_t per_row = std::max<int64_t>(1, PerRow(shard));
+    int64_t room = (batch_blocks_ - static_cast<int64_t>(filled())) / per_row;
+    if (room < 1) {
+      Flush();
+      room = std::max<int64_t>(1, batch_blocks_ / per_row);
+    }
+    const Part part{results_.size() - 1, row, std::min(room, shard.weights.rows - row), filled()};
+    absl::Status status =
+        status_.ok() ? backend::LoadBlocks(profile_, shard.weights, row, part.rows, blocks_)
+                     : status_;
+    if (status.ok()) {
+      parts_.push_back(part);
+    } else {
+      results_.back() = std::move(status);
+    }
+    return part.rows;
+  }
+
+  // Encodes what is there.
+  void Flush() {
+    if (parts_.empty()) return;
+    if (status_.ok()) status_ = Encode();
+    for (const Part& part : parts_) {
+      absl::StatusOr<EncodedShard>& out = results_[part.shard];
+      if (!out.ok()) continue;
+      if (status_.ok()) {
+        Pack(part, *out);
+      } else {
+        out = status_;
+      }
+    }
+    parts_.clear();
+    blocks_.clear();
+  }
+
+  absl::Status Encode() {
+    codes_.resize(filled());
+    places_.clear();
+    std::vector<size_t> ends;  // of the parts' places
+    for (size_t p = 0; p < parts_.size(); ++p) {
+      const EncodeSpec& spec = *shards_[parts_[p].shard].spec;
+      const Candidate of_zeros = ZeroBlockCode(spec);
+      const size_t last = p + 1 < parts_.size() ? parts_[p + 1].first : filled();
+      for (size_t i = parts_[p].first; i < last; ++i) {
+        const float* block = &blocks_[i * width_];
+        if (std::all_of(block, block + width_, [](float w) { return w == 0; })) {
+          codes_[i] = of_zeros;
+          continue;
+        }
+        places_.push_back(static_cast<uint32_t>(i));
+        codes_[i] = codec::InitialCandidate(spec.fit, codec::MakeTask(profile_, block));
+      }
+      ends.push_back(places_.size());
+    }
+    std::vector<Section> sections;
+    for (size_t p = 0; p < parts_.size(); ++p) {
+      const size_t first = p == 0 ? 0 : ends[p - 1];
+      if (first == ends[p]) continue;
+      sections.push_back(
+          {shards_[parts_[p].shard].spec, std::span(places_).subspan(first, ends[p] - first)});
+    }
+    return encode_({blocks_.data(), codes_.data()}, sections, stop_);
+  }
+
+  void Pack(const Part& part, EncodedShard& out) const {
+    const ShardTask& shard = shards_[part.shard];
+    const auto per_row = static_cast<size_t>(PerRow(shard));
+    for (int64_t r = 0; r < part.rows; ++r) {
+      const size_t first = part.first + static_cast<size_t>(r) * per_row;
+      codec::WithShape(profile_, [&](auto shape) {
+        PackRow<decltype(shape)>(
+            shard.spec->levels.scale.data(), std::span(codes_).subspan(first, per_row),
+            &blocks_[first * width_], shard.weights.columns, part.row + r, out);
       });
     }
   }
-  return out;
+
+  const std::span<const ShardTask> shards_;
+  const codec::Profile& profile_;
+  const size_t width_;
+  const int64_t batch_blocks_;
+  const std::stop_token stop_;
+  const BatchEncoder& encode_;
+  absl::Status status_;  // of the first batch that failed
+  Results results_;      // of the shards that have begun
+  std::vector<Part> parts_;
+  std::vector<float> blocks_;
+  std::vector<uint32_t> places_;
+  std::vector<Candidate> codes_;
+};
+
+}  // namespace
+
+Results EncodeShards(std::span<const ShardTask> shards, int64_t batch_blocks, std::stop_token stop,
+                     const BatchEncoder& encode_batch) {
+  if (shards.empty()) return {};
+  return Batches(shards, batch_blocks, std::move(stop), encode_batch).Run();
 }
 
 }  // namespace seedlm::cpu

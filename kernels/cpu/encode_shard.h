@@ -7,29 +7,36 @@
 #include <span>
 #include <stop_token>
 
-#include "absl/status/statusor.h"
-#include "kernels/backend/shard.h"
+#include "absl/status/status.h"
+#include "kernels/backend/backend.h"
 #include "kernels/codec/objective.h"
 
 namespace seedlm::cpu {
 
-// Blocks to be encoded.
+// Blocks that are held together.
 struct Batch {
-  const float* weights;              // [blocks, C]
-  std::span<const uint32_t> places;  // the blocks that are to be encoded, ascending; none all zero
-  // [blocks]; at the places codec::InitialCandidate, which is to be replaced by the best code.
-  codec::Candidate* best;
+  const float* weights;    // [blocks, C]
+  codec::Candidate* best;  // [blocks]
+};
+
+// The blocks of one shard in a batch.
+struct Section {
+  const backend::EncodeSpec* spec;
+  // Those that are to be encoded, at least one, ascending, above the places of sections before;
+  // none all zero. At each, Batch::best is codec::InitialCandidate, which is to be replaced by the
+  // best code.
+  std::span<const uint32_t> places;
 };
 
 // Encodes a batch. CANCELLED soon after `stop` is requested.
-using BatchEncoder = std::function<absl::Status(const Batch& batch, std::stop_token stop)>;
+using BatchEncoder = std::function<absl::Status(
+    const Batch& batch, std::span<const Section> sections, std::stop_token stop)>;
 
-// Widens, checks and packs; all-zero blocks get their code without a search. About `batch_blocks`
-// blocks (whole rows, at least one) are held at a time, 60 bytes and more each. Errors as
-// backend::Backend::Encode.
-absl::StatusOr<backend::EncodedShard> EncodeShard(const backend::EncodeSpec& spec,
-                                                  const backend::WeightRows& weights,
-                                                  int64_t batch_blocks, std::stop_token stop,
-                                                  const BatchEncoder& encode_batch);
+// backend::Backend::EncodeAll: widens, checks and packs; all-zero blocks get their code without a
+// search. About `batch_blocks` blocks (whole rows, at least one) are held at a time, 60 bytes and
+// more each: rows of several shards, where these are small.
+backend::Backend::Results EncodeShards(std::span<const backend::ShardTask> shards,
+                                       int64_t batch_blocks, std::stop_token stop,
+                                       const BatchEncoder& encode_batch);
 
 }  // namespace seedlm::cpu

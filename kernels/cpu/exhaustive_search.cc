@@ -46,10 +46,11 @@ ExhaustiveSearch::ExhaustiveSearch(const SearchKernels& kernels, const backend::
       highest_level_(codec::LargestLevel(spec.levels)),
       scanned_(ScannedNorms(spec, lowest_level_, highest_level_)) {}
 
-absl::Status ExhaustiveSearch::Run(const Batch& batch, std::stop_token stop) {
-  for (size_t i = 0; i < batch.places.size(); i += kTogether) {
-    const auto places = batch.places.subspan(i, std::min(kTogether, batch.places.size() - i));
-    if (absl::Status status = RunSome(batch, places, stop); !status.ok()) return status;
+absl::Status ExhaustiveSearch::Run(const Batch& batch, std::span<const uint32_t> places,
+                                   std::stop_token stop) {
+  for (size_t i = 0; i < places.size(); i += kTogether) {
+    const auto some = places.subspan(i, std::min(kTogether, places.size() - i));
+    if (absl::Status status = RunSome(batch, some, stop); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

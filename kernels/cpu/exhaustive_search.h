@@ -31,9 +31,9 @@ class ExhaustiveSearch {
  public:
   ExhaustiveSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec);
 
-  // Encodes `batch`; its candidates may also be better ones than the initial. CANCELLED after
-  // `stop`.
-  absl::Status Run(const Batch& batch, std::stop_token stop);
+  // Encodes blocks of `batch` that are the spec's; their candidates may also be better ones than
+  // the initial. `places` as Section's. CANCELLED after `stop`.
+  absl::Status Run(const Batch& batch, std::span<const uint32_t> places, std::stop_token stop);
 
   // The blocks that are scanned. Others are so large or so small for the levels that their codes
   // are found without.

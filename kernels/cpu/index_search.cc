@@ -41,13 +41,13 @@ std::string IndexStatistics::ToString() const {
 IndexSearch::IndexSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec,
                          CellIndex& index)
     : kernels_(kernels),
-      spec_(spec),
+      profile_(spec.profile),
+      fit_(spec.fit),
       index_(index),
       seeds_(SeedTable::For(spec.profile)),
       // kNearest has no use for the seeds that bytes let through in vain: it looks at each in full.
       by_bytes_(spec.fit == codec::Fit::kOptimal && kernels.score_byte_rows != nullptr &&
                 seeds_.has_byte_rows()),
-      exhaustive_(kernels, spec),
       filing_(kernels, spec.profile, index),
       lists_(kernels, spec, index),
       expected_share_(kFirstShare) {}
@@ -63,9 +63,18 @@ Scores IndexSearch::ScoreBuffer::At(size_t block) {
   return {&scores[block * stride], &peaks[block * stride / Scores::kRun], stride};
 }
 
-absl::Status IndexSearch::Run(const Batch& batch, std::stop_token stop) {
+absl::Status IndexSearch::Run(const Batch& batch, std::span<const Section> sections,
+                              std::stop_token stop) {
+  sections_ = sections;
   rest_.clear();
-  filing_.File(batch, exhaustive_.scanned(), rest_);
+  filing_.Clear();
+  std::vector<ExhaustiveSearch> scans;  // of the sections
+  for (const Section& section : sections) {
+    scans.emplace_back(kernels_, *section.spec);
+    filing_.Add(batch, section.places, scans.back().scanned(), rest_);
+    statistics_.blocks += static_cast<int64_t>(section.places.size());
+  }
+  filing_.Sort();
   const auto visits = filing_.visits();
   if (absl::Status status = lists_.Build(visits, stop); !status.ok()) return status;
   for (size_t v = 0; v < visits.size(); ++v) {
@@ -80,12 +89,24 @@ absl::Status IndexSearch::Run(const Batch& batch, std::stop_token stop) {
     }
     for (uint32_t i = visit.first; i < visit.last; ++i) rest_.push_back(filing_.place(i));
   }
-  statistics_.blocks += static_cast<int64_t>(batch.places.size());
   statistics_.exhaustive += static_cast<int64_t>(rest_.size());
   statistics_.visits += static_cast<int64_t>(visits.size());
   statistics_.lists_built = lists_.built();
   std::sort(rest_.begin(), rest_.end());
-  return exhaustive_.Run({batch.weights, rest_, batch.best}, stop);
+  auto first = rest_.begin();
+  for (size_t s = 0; s < sections.size(); ++s) {
+    const auto last = std::upper_bound(first, rest_.end(), sections[s].places.back());
+    if (absl::Status status = scans[s].Run(batch, {first, last}, stop); !status.ok()) return status;
+    first = last;
+  }
+  return absl::OkStatus();
+}
+
+const backend::EncodeSpec& IndexSearch::SpecOf(uint32_t place) const {
+  const auto section =
+      std::partition_point(sections_.begin(), sections_.end(),
+                           [place](const Section& before) { return before.places.back() < place; });
+  return *section->spec;
 }
 
 // Asks for what a visit begins with.
@@ -101,7 +122,7 @@ void IndexSearch::PrefetchVisit(const Batch& batch, size_t visit) {
   }
   ahead_ = {};
   if (visit >= visits.size()) return;
-  const size_t width = static_cast<size_t>(spec_.profile.block);
+  const size_t width = static_cast<size_t>(profile_.block);
   for (uint32_t i = visits[visit].first; i < visits[visit].last; ++i) {
     const uint32_t place = filing_.place(i);
     __builtin_prefetch(batch.weights + place * width);
@@ -123,7 +144,7 @@ void IndexSearch::PrefetchSome(size_t count) {
 
 void IndexSearch::SearchCell(const Batch& batch, const CellFiling::Visit& visit, const List& list) {
   double centre[codec::kMaxBlock];
-  search::CentreOfKey(visit.key, spec_.profile.block, centre);
+  search::CentreOfKey(visit.key, profile_.block, centre);
   const size_t count = visit.count();
   if (items_.size() < count) items_.resize(count);
   order_.clear();
@@ -159,10 +180,11 @@ const uint16_t* IndexSearch::SeedsOf(const List& list, int count) {
 
 void IndexSearch::LoadItem(const Batch& batch, uint32_t place, const double* centre,
                            const List& list, Item& item) {
-  const size_t width = static_cast<size_t>(spec_.profile.block);
-  kernels_.prepare_for_cell(spec_.profile, spec_.levels, seeds_, batch.weights + place * width,
-                            centre, by_bytes_, item.block);
+  const size_t width = static_cast<size_t>(profile_.block);
   item.place = place;
+  item.spec = &SpecOf(place);
+  kernels_.prepare_for_cell(profile_, item.spec->levels, seeds_, batch.weights + place * width,
+                            centre, by_bytes_, item.block);
   item.prefix = std::max(1, index_.Prefix(list, index_.Need(item.block.cosine, expected_share_)));
 }
 
@@ -216,7 +238,7 @@ void IndexSearch::LoadUnit(const Item& item) {
   if (by_bytes_) {
     byte_units_.push_back(item.block.bytes);
   } else {
-    units_.insert(units_.end(), item.block.pairs, item.block.pairs + spec_.profile.block);
+    units_.insert(units_.end(), item.block.pairs, item.block.pairs + profile_.block);
   }
 }
 
@@ -232,11 +254,11 @@ void IndexSearch::FetchRows(const uint16_t* seeds, int count, search::AlignedWor
 void IndexSearch::ScoreRows(const int32_t* tiles, int count, size_t first, size_t blocks,
                             const Scores& out) {
   if (by_bytes_) {
-    kernels_.score_byte_rows(spec_.profile, tiles, count, &byte_units_[first],
-                             static_cast<int>(blocks), out);
+    kernels_.score_byte_rows(profile_, tiles, count, &byte_units_[first], static_cast<int>(blocks),
+                             out);
   } else {
-    kernels_.score_rows(spec_.profile, tiles, count,
-                        &units_[first * static_cast<size_t>(spec_.profile.block)],
+    kernels_.score_rows(profile_, tiles, count,
+                        &units_[first * static_cast<size_t>(profile_.block)],
                         static_cast<int>(blocks), out);
   }
   statistics_.scored += static_cast<int64_t>(blocks) * count;
@@ -245,7 +267,7 @@ void IndexSearch::ScoreRows(const int32_t* tiles, int count, size_t first, size_
 // Where the tile of a seed, a multiple of 16, begins.
 size_t IndexSearch::TileStart(int seed) const {
   const size_t seeds = static_cast<size_t>(seed);
-  return by_bytes_ ? ByteTileWords(seeds) : TileWords(spec_.profile, seeds);
+  return by_bytes_ ? ByteTileWords(seeds) : TileWords(profile_, seeds);
 }
 
 // Looks at the seeds behind the item's prefix that `best` still asks for. False: the list is too
@@ -296,13 +318,12 @@ void IndexSearch::Collect(Item& item, const uint16_t* seeds, const Scores& score
 void IndexSearch::Finish(const Item& item, Candidate& best) {
   const auto seeds = std::span(candidates_).subspan(item.first, item.last - item.first);
   statistics_.finished += static_cast<int64_t>(seeds.size());
-  if (spec_.fit == codec::Fit::kOptimal) {
+  if (fit_ == codec::Fit::kOptimal) {
     kernels_.finish(item.block.finish, seeds.data(), static_cast<int>(seeds.size()), best);
     return;
   }
   for (const uint32_t seed : seeds) {
-    codec::EvaluateSeed(spec_.profile, spec_.fit, item.block.finish.block, spec_.levels, seed,
-                        best);
+    codec::EvaluateSeed(profile_, fit_, item.block.finish.block, item.spec->levels, seed, best);
   }
 }
 

@@ -38,14 +38,15 @@ struct IndexStatistics {
 // outlive it.
 class IndexSearch {
  public:
-  // REQUIRES: spec.profile is the index's and has resolutions.
+  // `spec` is one of those of the sections to come, which differ in nothing but their levels.
+  // REQUIRES: its profile is the index's and has resolutions.
   IndexSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec,
               search::CellIndex& index);
 
   // Encodes `batch`: files its blocks by cell, builds the lists that pay, searches cell by cell,
   // and scans exhaustively for the blocks that have no list, or one that is too short for them.
   // CANCELLED soon after `stop`.
-  absl::Status Run(const Batch& batch, std::stop_token stop);
+  absl::Status Run(const Batch& batch, std::span<const Section> sections, std::stop_token stop);
 
   const IndexStatistics& statistics() const { return statistics_; }
 
@@ -55,6 +56,7 @@ class IndexSearch {
   struct Item {
     PreparedBlock block;
     uint32_t place;
+    const backend::EncodeSpec* spec;
     int prefix;    // of the list, as expected; then, as scored
     double share;  // sin^2 alpha within which its seeds were collected
     uint32_t top;  // the seed of the largest score
@@ -70,6 +72,7 @@ class IndexSearch {
     Scores At(size_t block);
   };
 
+  const backend::EncodeSpec& SpecOf(uint32_t place) const;
   void SearchCell(const Batch& batch, const CellFiling::Visit& visit, const List& list);
   void LoadItem(const Batch& batch, uint32_t place, const double* centre, const List& list,
                 Item& item);
@@ -88,16 +91,17 @@ class IndexSearch {
   float Threshold(const Item& item, double share) const;
 
   const SearchKernels& kernels_;
-  const backend::EncodeSpec& spec_;
+  const codec::Profile& profile_;
+  const codec::Fit fit_;
   search::CellIndex& index_;
   const search::SeedTable& seeds_;
   const bool by_bytes_;  // whether rows of bytes are scored
-  ExhaustiveSearch exhaustive_;
   CellFiling filing_;
   ListBuilder lists_;
   double expected_share_;  // sin^2 alpha of the blocks so far
   IndexStatistics statistics_;
 
+  std::span<const Section> sections_;
   std::vector<uint32_t> rest_;           // places for the exhaustive scan
   std::vector<Item> items_;              // of a visit, and memory for larger ones
   std::vector<uint64_t> order_;          // of a visit: prefix << 32 | item, descending

@@ -1,6 +1,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "kernels/codec/reference.h"
 #include "kernels/cpu/backends.h"
@@ -29,21 +30,24 @@ class ReferenceBackend : public backend::Backend {
   std::string_view name() const override { return "reference"; }
   std::string description() const override { return "scalar float64, every seed"; }
 
-  absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
-                                               const backend::WeightRows& weights,
-                                               std::stop_token stop) const override {
-    const codec::ReferenceEncoder& encoder = EncoderFor(spec.profile);
-    const size_t width = static_cast<size_t>(spec.profile.block);
-    return EncodeShard(spec, weights, kBatchBlocks, stop,
-                       [&](const Batch& batch, std::stop_token stopped) {
-                         for (const uint32_t place : batch.places) {
-                           if (stopped.stop_requested())
-                             return absl::CancelledError("encoding was stopped");
-                           batch.best[place] =
-                               encoder.Search(spec.fit, spec.levels, batch.weights + place * width);
-                         }
-                         return absl::OkStatus();
-                       });
+  int64_t BlocksTogether(const codec::Profile&) const override { return 1; }
+
+  Results EncodeAll(std::span<const backend::ShardTask> shards,
+                    std::stop_token stop) const override {
+    return EncodeShards(
+        shards, kBatchBlocks, std::move(stop),
+        [](const Batch& batch, std::span<const Section> sections, const std::stop_token& stopped) {
+          for (const Section& section : sections) {
+            const backend::EncodeSpec& spec = *section.spec;
+            const codec::ReferenceEncoder& encoder = EncoderFor(spec.profile);
+            for (const uint32_t place : section.places) {
+              if (stopped.stop_requested()) return absl::CancelledError("encoding was stopped");
+              const float* block = batch.weights + place * static_cast<size_t>(spec.profile.block);
+              batch.best[place] = encoder.Search(spec.fit, spec.levels, block);
+            }
+          }
+          return absl::OkStatus();
+        });
   }
 };
 

@@ -39,32 +39,52 @@ class SimdBackend : public backend::Backend {
                                                    : ", exact cell index");
   }
 
-  absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
-                                               const backend::WeightRows& weights,
-                                               std::stop_token stop) const override {
-    const int64_t blocks = weights.rows * spec.profile.blocks_per_row(weights.columns);
+  int64_t BlocksTogether(const codec::Profile& profile) const override {
+    return index_ == nullptr || search::Resolutions(profile).empty() ? kScanBatch : kIndexBatch;
+  }
+
+  Results EncodeAll(std::span<const backend::ShardTask> shards,
+                    std::stop_token stop) const override {
+    if (shards.empty()) return {};
+    const backend::EncodeSpec& spec = *shards.front().spec;
+    int64_t blocks = 0;
+    for (const auto& [_, weights] : shards) {
+      blocks += weights.rows * spec.profile.blocks_per_row(weights.columns);
+    }
     std::string choice;
     search::CellIndex* cells =
         index_ == nullptr
             ? nullptr
             : index_->Choose(spec.profile, {ModelBatch(blocks, spec), spec.blocks_to_come},
                              &choice);
-    absl::StatusOr<backend::EncodedShard> shard;
+    Results results;
     if (cells == nullptr) {
-      ExhaustiveSearch search(kernels_, spec);
-      shard = EncodeShard(
-          spec, weights, kScanBatch, stop,
-          [&](const Batch& batch, std::stop_token stopped) { return search.Run(batch, stopped); });
+      results = EncodeShards(shards, kScanBatch, stop,
+                             [this](const Batch& batch, std::span<const Section> sections,
+                                    const std::stop_token& stopped) {
+                               absl::Status status;
+                               for (const auto& [section, places] : sections) {
+                                 ExhaustiveSearch search(kernels_, *section);
+                                 if (status.ok()) status = search.Run(batch, places, stopped);
+                               }
+                               return status;
+                             });
     } else {
       IndexSearch search(kernels_, spec, *cells);
-      shard = EncodeShard(
-          spec, weights, kIndexBatch, stop,
-          [&](const Batch& batch, std::stop_token stopped) { return search.Run(batch, stopped); });
+      results = EncodeShards(
+          shards, kIndexBatch, stop,
+          [&](const Batch& batch, std::span<const Section> sections,
+              const std::stop_token& stopped) { return search.Run(batch, sections, stopped); });
       absl::StrAppend(&choice, "; ", search.statistics().ToString());
     }
-    if (shard.ok()) shard->search = std::move(choice);
-    if (shard.ok() && index_ != nullptr) shard->warning = index_->TakeWarning();
-    return shard;
+    if (shards.size() > 1) absl::StrAppend(&choice, ", all of ", shards.size(), " shards together");
+    std::string warning = index_ == nullptr ? "" : index_->TakeWarning();
+    for (auto& shard : results) {
+      if (!shard.ok()) continue;
+      shard->search = choice;
+      shard->warning = std::exchange(warning, "");
+    }
+    return results;
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "kernels/cuda/cuda_backend.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -12,27 +13,31 @@ namespace {
 
 class CudaBackend : public backend::Backend {
  public:
-  explicit CudaBackend(std::unique_ptr<DevicePool> pool) : pool_(std::move(pool)) {}
+  CudaBackend(std::unique_ptr<DevicePool> pool, int64_t batch_blocks)
+      : pool_(std::move(pool)), batch_blocks_(batch_blocks) {}
 
   std::string_view name() const override { return "cuda"; }
   std::string description() const override {
     return absl::StrCat(pool_->Description(), ", exact search on the device");
   }
 
-  absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
-                                               const backend::WeightRows& weights,
-                                               std::stop_token stop) const override {
-    if (spec.fit == codec::Fit::kNearest && spec.levels.rule == codec::ScaleRule::kFitted) {
-      return absl::InvalidArgumentError(
-          "fit 'nearest' rounds to powers of two: it needs the scale 'paper' or 'pow2'");
-    }
+  int64_t BlocksTogether(const codec::Profile&) const override {
+    return kCallBatches * batch_blocks_;
+  }
+
+  Results EncodeAll(std::span<const backend::ShardTask> shards,
+                    std::stop_token stop) const override {
+    if (shards.empty()) return {};
     DevicePool::Tried tried;
     for (;;) {
       auto lease = pool_->Take(stop, tried);
-      if (!lease.ok()) return lease.status();
-      auto shard = lease->Encode(spec, weights, stop);
-      if (shard.ok() || !IsDeviceFailure(shard.status())) return shard;
-      lease->TakeOut(shard.status(), tried);
+      if (!lease.ok()) return Results(shards.size(), lease.status());
+      Results results = lease->EncodeAll(shards, stop);
+      const auto lost = std::find_if(results.begin(), results.end(), [](const auto& shard) {
+        return IsDeviceFailure(shard.status());
+      });
+      if (lost == results.end()) return results;
+      lease->TakeOut(lost->status(), tried);
     }
   }
 
@@ -46,7 +51,11 @@ class CudaBackend : public backend::Backend {
   absl::Status Health() const override { return pool_->Health(); }
 
  private:
+  // The first batch of a call is uploaded and the last downloaded while no other is searched.
+  static constexpr int64_t kCallBatches = 16;
+
   std::unique_ptr<DevicePool> pool_;
+  const int64_t batch_blocks_;
 };
 
 }  // namespace
@@ -55,7 +64,7 @@ absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeCudaBackend(
     const PoolOptions& options) {
   auto pool = DevicePool::Make(options);
   if (!pool.ok()) return pool.status();
-  return std::make_shared<CudaBackend>(*std::move(pool));
+  return std::make_shared<CudaBackend>(*std::move(pool), options.batch_blocks);
 }
 
 }  // namespace seedlm::cuda

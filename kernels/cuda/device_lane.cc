@@ -11,11 +11,13 @@
 namespace seedlm::cuda {
 
 using backend::EncodedShard;
-using backend::EncodeSpec;
+using backend::ShardTask;
 using backend::WeightRows;
+using Results = backend::Backend::Results;
 
 // A shard in batches: as many whole rows as fit, or else pieces of one row.
 struct DeviceLane::Cut {
+  size_t shard;
   const codec::Profile& profile;
   const WeightRows& weights;
   int64_t batch_blocks;
@@ -33,12 +35,15 @@ struct DeviceLane::Cut {
     if (rows_at_once > 0) {
       const int64_t row = i * rows_at_once;
       const int64_t rows = std::min(rows_at_once, weights.rows - row);
-      return {row, 0, {weights.type, rows, weights.columns, per_row}};
+      return {shard, row, 0, {weights.type, rows, weights.columns, per_row}};
     }
     const int64_t first = i % pieces_a_row * batch_blocks;
     const int64_t columns =
         std::min(batch_blocks * profile.block, weights.columns - first * profile.block);
-    return {i / pieces_a_row, first, {weights.type, 1, columns, profile.blocks_per_row(columns)}};
+    return {shard,
+            i / pieces_a_row,
+            first,
+            {weights.type, 1, columns, profile.blocks_per_row(columns)}};
   }
 
   const std::byte* Source(const Place& place) const {
@@ -79,72 +84,89 @@ size_t DeviceLane::PinnedBytes(int64_t batch_blocks) {
   return 2 * (MaxSourceBytes(codec::k2bit, batch_blocks) + MaxResultBytes(batch_blocks));
 }
 
-absl::StatusOr<EncodedShard> DeviceLane::Encode(SearchMethod method, const EncodeSpec& spec,
-                                                const WeightRows& weights, const TableView& tables,
-                                                int processors, std::stop_token stop) {
-  const Cut cut{spec.profile, weights, batch_blocks_};
-  EncodedShard out;
-  out.words.resize(static_cast<size_t>(weights.rows * cut.per_row));
-  out.levels.resize(
-      static_cast<size_t>(weights.rows * codec::LevelRowBytes(spec.profile, cut.per_row)));
-  absl::Status status;
+Results DeviceLane::EncodeAll(SearchMethod method, std::span<const ShardTask> shards,
+                              const TableView& tables, int processors, std::stop_token stop) {
+  Results results;
+  std::vector<Cut> cuts;
+  for (const ShardTask& shard : shards) {
+    cuts.push_back({results.size(), shard.spec->profile, shard.weights, batch_blocks_});
+    results.push_back(backend::EmptyPlanes(shard));
+  }
+  size_t cut = 0;
+  int64_t next = 0;  // batch of the cut
+  const auto more = [&] {
+    for (; cut < cuts.size(); ++cut, next = 0) {
+      if (results[cut].ok() && next < cuts[cut].count()) return true;
+    }
+    return false;
+  };
+  absl::Status status;  // of the device
   int64_t queued = 0, collected = 0;
   const auto slot_of = [&](int64_t i) -> Slot& {
     return slots_[static_cast<size_t>(i) % slots_.size()];
   };
-  while (status.ok() && collected < cut.count()) {
+  while (status.ok() && (more() || collected < queued)) {
     if (stop.stop_requested()) {
       status = absl::CancelledError("encoding was stopped");
-    } else if (queued < cut.count() && queued - collected < std::ssize(slots_)) {
+    } else if (more() && queued - collected < std::ssize(slots_)) {
       Slot& slot = slot_of(queued++);
-      slot.place = cut.At(queued - 1);
-      std::memcpy(slot.source.get(), cut.Source(slot.place),
+      slot.place = cuts[cut].At(next++);
+      std::memcpy(slot.source.get(), cuts[cut].Source(slot.place),
                   static_cast<size_t>(slot.place.rows.bytes()));
-      status = ToStatus(QueueBatch(method, spec, slot.place.rows, tables, processors,
+      status = ToStatus(QueueBatch(method, *shards[cut].spec, slot.place.rows, tables, processors,
                                    static_cast<const std::byte*>(slot.source.get()),
                                    static_cast<std::byte*>(slot.memory.get()),
                                    static_cast<std::byte*>(slot.result.get()), slot.stream.get()),
                         "queueing a batch");
     } else {
-      status = Collect(slot_of(collected++), spec, weights, out);
+      const Slot& slot = slot_of(collected++);
+      status = Collect(slot, shards[slot.place.shard], results[slot.place.shard]);
     }
   }
   for (; collected < queued; ++collected) cudaStreamSynchronize(slot_of(collected).stream.get());
-  if (!status.ok()) return status;
-  return out;
+  for (auto& shard : results) {
+    if (!status.ok() && shard.ok()) shard = status;
+  }
+  return results;
 }
 
-// Waits for a batch and puts its planes and losses in their place.
-absl::Status DeviceLane::Collect(Slot& slot, const EncodeSpec& spec, const WeightRows& weights,
-                                 EncodedShard& out) {
+// Waits for a batch and puts its planes and losses in their place in `out`, unless that is an error
+// already. A weight that is not finite is an error of `out`; those of the device are returned.
+absl::Status DeviceLane::Collect(const Slot& slot, const ShardTask& shard,
+                                 absl::StatusOr<EncodedShard>& out) {
   if (const cudaError_t error = cudaStreamSynchronize(slot.stream.get()); error != cudaSuccess) {
     return ToStatus(error, "searching a batch");
   }
-  const auto& [row, first_block, rows] = slot.place;
-  const ResultLayout layout(spec.profile, rows);
+  if (!out.ok()) return absl::OkStatus();
+  const auto& [spec, weights] = shard;
+  const auto& [_, row, first_block, rows] = slot.place;
+  const codec::Profile& profile = spec->profile;
+  const ResultLayout layout(profile, rows);
   const auto* result = static_cast<const std::byte*>(slot.result.get());
   unsigned long long first_bad;
   std::memcpy(&first_bad, result + layout.first_bad, sizeof first_bad);
   if (first_bad != kAllFinite) {
     std::vector<float> blocks;  // the CPU finds it again, and its words for it
     const int64_t bad_row = row + static_cast<int64_t>(first_bad) / rows.columns;
-    absl::Status status = backend::LoadBlocks(spec.profile, weights, bad_row, 1, blocks);
-    return status.ok() ? absl::InternalError("the device found a NaN that is not there") : status;
+    absl::Status status = backend::LoadBlocks(profile, weights, bad_row, 1, blocks);
+    if (status.ok()) return absl::InternalError("the device found a NaN that is not there");
+    out = std::move(status);
+    return absl::OkStatus();
   }
-  const int64_t per_row = spec.profile.blocks_per_row(weights.columns);
-  std::memcpy(&out.words[static_cast<size_t>(row * per_row + first_block)], result + layout.words,
+  const int64_t per_row = profile.blocks_per_row(weights.columns);
+  std::memcpy(&out->words[static_cast<size_t>(row * per_row + first_block)], result + layout.words,
               static_cast<size_t>(rows.count()) * sizeof(uint32_t));
   if (layout.levels < layout.bytes) {
-    const int64_t at = row * codec::LevelRowBytes(spec.profile, per_row) + first_block / 2;
-    std::memcpy(&out.levels[static_cast<size_t>(at)], result + layout.levels,
+    const int64_t at = row * codec::LevelRowBytes(profile, per_row) + first_block / 2;
+    std::memcpy(&out->levels[static_cast<size_t>(at)], result + layout.levels,
                 layout.bytes - layout.levels);
   }
   for (int64_t r = 0; r < rows.rows; ++r) {
     Loss loss;
     std::memcpy(&loss, result + layout.losses + static_cast<size_t>(r) * sizeof loss, sizeof loss);
-    out.squared_error += loss.squared_error;
-    out.squared_weights += loss.squared_weights;
-    out.max_error = std::max(out.max_error, loss.max_error);
+    out->squared_error += loss.squared_error;
+    out->squared_weights += loss.squared_weights;
+    out->max_error = std::max(out->max_error, loss.max_error);
   }
   return absl::OkStatus();
 }

@@ -4,11 +4,12 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <stop_token>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kernels/backend/shard.h"
+#include "kernels/backend/backend.h"
 #include "kernels/cuda/cuda_raii.h"
 #include "kernels/cuda/encode_batch.h"
 #include "kernels/cuda/search_tables.h"
@@ -26,16 +27,18 @@ class DeviceLane {
   static size_t DeviceBytes(int64_t batch_blocks);
   static size_t PinnedBytes(int64_t batch_blocks);
 
-  // Encodes a shard; errors as backend::Backend::Encode, and UNAVAILABLE, INTERNAL or
-  // RESOURCE_EXHAUSTED where the device fails. Nothing is left running at the end.
-  absl::StatusOr<backend::EncodedShard> Encode(SearchMethod method, const backend::EncodeSpec& spec,
-                                               const backend::WeightRows& weights,
-                                               const TableView& tables, int processors,
-                                               std::stop_token stop);
+  // Encodes shards, whose batches follow each other without a gap; errors as
+  // backend::Backend::EncodeAll, and UNAVAILABLE, INTERNAL or RESOURCE_EXHAUSTED, of every shard,
+  // where the device fails. Nothing is left running at the end.
+  backend::Backend::Results EncodeAll(SearchMethod method,
+                                      std::span<const backend::ShardTask> shards,
+                                      const TableView& tables, int processors,
+                                      std::stop_token stop);
 
  private:
-  // Where a batch lies in its shard.
+  // Where a batch lies.
   struct Place {
+    size_t shard;
     int64_t row;
     int64_t first_block;  // of its row; 0 unless a row is longer than a batch
     BatchRows rows;
@@ -49,8 +52,8 @@ class DeviceLane {
   };
   struct Cut;
 
-  absl::Status Collect(Slot& slot, const backend::EncodeSpec& spec,
-                       const backend::WeightRows& weights, backend::EncodedShard& out);
+  static absl::Status Collect(const Slot& slot, const backend::ShardTask& shard,
+                              absl::StatusOr<backend::EncodedShard>& out);
 
   int64_t batch_blocks_ = 0;
   std::array<Slot, 2> slots_;

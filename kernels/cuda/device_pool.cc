@@ -303,19 +303,19 @@ absl::StatusOr<TableView> DevicePool::TablesOn(Device& device, const codec::Prof
   return device.tables.emplace(name, *std::move(made)).first->second.view;
 }
 
-absl::StatusOr<backend::EncodedShard> DevicePool::Lease::Encode(const backend::EncodeSpec& spec,
-                                                                const backend::WeightRows& weights,
-                                                                std::stop_token stop) {
-  const auto tables = pool_->TablesOn(*device_, spec.profile);
-  if (!tables.ok()) return tables.status();
-  auto shard = lane_->Encode(pool_->options_.method, spec, weights, *tables, device_->processors,
-                             std::move(stop));
-  if (shard.ok()) {
+backend::Backend::Results DevicePool::Lease::EncodeAll(std::span<const backend::ShardTask> shards,
+                                                       std::stop_token stop) {
+  const auto tables = pool_->TablesOn(*device_, shards.front().spec->profile);
+  if (!tables.ok()) return backend::Backend::Results(shards.size(), tables.status());
+  auto results = lane_->EncodeAll(pool_->options_.method, shards, *tables, device_->processors,
+                                  std::move(stop));
+  for (auto& shard : results) {
+    if (!shard.ok()) continue;
     shard->device = absl::StrCat(device_->index);
     shard->search = absl::StrCat("device ", device_->index,
                                  tables->cells.exists() ? ", by cells" : ", all seeds");
   }
-  return shard;
+  return results;
 }
 
 std::string DevicePool::Description() const {

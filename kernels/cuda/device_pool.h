@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -56,10 +57,9 @@ class DevicePool {
       if (lane_ != nullptr) pool_->GiveBack(*device_, std::move(lane_));
     }
 
-    // DeviceLane::Encode with the profile's tables.
-    absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
-                                                 const backend::WeightRows& weights,
-                                                 std::stop_token stop);
+    // DeviceLane::EncodeAll with the profile's tables. REQUIRES: there are shards.
+    backend::Backend::Results EncodeAll(std::span<const backend::ShardTask> shards,
+                                        std::stop_token stop);
     // The device is not used any more, for this reason; by this call, if it was out of memory.
     void TakeOut(const absl::Status& why, Tried& tried) { pool_->TakeOut(*device_, why, tried); }
 

@@ -6,7 +6,8 @@
 namespace seedlm::server {
 namespace {
 
-// A shard is at most 8 M weights: from milliseconds on a device to minutes on the reference.
+// A shard is at most a few million weights: from milliseconds on a device to minutes on the
+// reference.
 const std::vector<double> kShardBuckets{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300};
 // From a look at the store to an upload of gigabytes or a job watched for an hour.
 const std::vector<double> kRpcBuckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
@@ -26,7 +27,8 @@ std::vector<MetricInfo> MakeMetrics() {
        "seedlm_shard_seconds",
        kHistogram,
        {"backend", "device"},
-       "Time to encode a shard (at most 8 Mi weights) on one worker",
+       "Time to encode a shard (up to 2 Mi weights, or a row) on one worker; of shards encoded "
+       "together, its part",
        kShardBuckets},
       {kDeviceBusySeconds,
        "seedlm_device_busy_seconds_total",
@@ -35,7 +37,7 @@ std::vector<MetricInfo> MakeMetrics() {
        "Time that workers spent encoding; its rate over seedlm_workers is the load, 0 .. 1. "
        "device: "
        "host, or the number of a GPU"},
-      {kWorkers, "seedlm_workers", kGauge, {}, "Workers: shards that can be encoded at a time"},
+      {kWorkers, "seedlm_workers", kGauge, {}, "Workers: each encodes a few shards at a time"},
       {kSourceReadBytes,
        "seedlm_source_read_bytes_total",
        kCounter,

@@ -1,6 +1,7 @@
 #include "server/scheduler/estimate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 #include <system_error>
@@ -10,6 +11,7 @@
 #include "kernels/codec/bitpack.h"
 #include "kernels/codec/level_design.h"
 #include "kernels/registry/registry.h"
+#include "server/scheduler/policy.h"
 #include "server/scheduler/tensor_run.h"
 #include "server/scheduler/work_identity.h"
 
@@ -95,6 +97,36 @@ struct PhasePieces {
   int64_t AtATime(int64_t workers) const { return std::min(workers, count) * bytes; }
 };
 
+// Shards, of which a worker has several at a time (StreamPieceBytes).
+struct PhaseShards {
+  int64_t count = 0;
+  int64_t source_bytes = 0;
+  int64_t largest = 0;  // of them, in bytes of the source
+  // The most that a byte of the source brings with it.
+  double codes_a_byte = 0, blocks_a_byte = 0;
+
+  void Add(const TensorRun& run, int64_t code_bytes, int64_t blocks) {
+    const auto row_bytes = static_cast<double>(run.source_row_bytes());
+    count += run.shards();
+    source_bytes += run.rows() * run.source_row_bytes();
+    largest = std::max(largest, run.shard_rows() * run.source_row_bytes());
+    codes_a_byte = std::max(codes_a_byte, static_cast<double>(code_bytes) / row_bytes);
+    blocks_a_byte = std::max(blocks_a_byte, static_cast<double>(blocks) / row_bytes);
+  }
+  // `work`: bytes that a worker takes for so many blocks, beside their source and codes.
+  template <typename Work>
+  int64_t AtATime(int64_t workers, int64_t shard_bytes, const Work& work) const {
+    const int64_t at_once = std::min(workers, count);
+    if (at_once == 0) return 0;
+    const int64_t share = source_bytes / at_once + 1;
+    const int64_t bytes = std::max(largest, std::min(share, kShardsTogether * shard_bytes));
+    const auto times = [bytes](double a_byte) {
+      return static_cast<int64_t>(std::ceil(static_cast<double>(bytes) * a_byte));
+    };
+    return at_once * (bytes + times(codes_a_byte) + work(times(blocks_a_byte)));
+  }
+};
+
 // See the header.
 void SetMemory(const PlannedJob& job, const WorkShape& shape, Estimate& estimate) {
   constexpr int64_t kBuffer = int64_t{2} << 20;  // for what is copied, or read back to be summed
@@ -103,11 +135,12 @@ void SetMemory(const PlannedJob& job, const WorkShape& shape, Estimate& estimate
   const auto search = [&](int64_t blocks) {
     return backend::PlannedMemory(shape.backend, profile, blocks);
   };
-  PhasePieces measured, levels, streamed;
+  PhasePieces measured, levels, copied;
+  PhaseShards shards;
   for (const format::PlannedTensor& tensor : plan.tensors) {
     const auto bytes = static_cast<int64_t>(tensor.source->byte_size());
     if (!tensor.compressed) {
-      streamed.Add(Pieces{bytes, kCopyPieceBytes}.count(), kBuffer);
+      copied.Add(Pieces{bytes, kCopyPieceBytes}.count(), kBuffer);
       continue;
     }
     const int64_t columns = tensor.source->shape[1];
@@ -117,12 +150,14 @@ void SetMemory(const PlannedJob& job, const WorkShape& shape, Estimate& estimate
     const int64_t widened = 2 * columns * static_cast<int64_t>(sizeof(float));
     measured.Add(run.measures(), run.measure_rows() * row_bytes + widened + kHistogramBytes);
     levels.Add(1, kHistogramBytes + search(kKeptBlocks).call);
-    streamed.Add(run.shards(), kBuffer +
-                                   run.shard_rows() * (row_bytes + CodeBytes(profile, columns)) +
-                                   search(run.shard_rows() * profile.blocks_per_row(columns)).call);
+    shards.Add(run, CodeBytes(profile, columns), profile.blocks_per_row(columns));
   }
+  const int64_t shard_bytes = shape.shard_weights * static_cast<int64_t>(sizeof(float));
+  const int64_t streamed = shards.AtATime(shape.workers, shard_bytes, [&](int64_t blocks) {
+    return kBuffer + search(blocks).call;  // with the last shard the planes are summed
+  });
   const int64_t pieces = std::max(measured.AtATime(shape.workers) + levels.AtATime(shape.workers),
-                                  streamed.AtATime(shape.workers));
+                                  streamed + copied.AtATime(shape.workers));
   const int64_t used = search(0).tables + PlanBytes(plan, job.checkpoint) + pieces;
   estimate.memory_bytes = used + used / 4;
   estimate.index_bytes = search(0).index;

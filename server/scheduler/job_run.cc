@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/format/fault.h"
 #include "server/log/log_scope.h"
+#include "server/scheduler/policy.h"
 #include "server/storage/s3/wait_scope.h"
 
 namespace seedlm::server {
@@ -87,10 +88,23 @@ Work JobRun::TakeMeasureLocked() {
 Work JobRun::TakeStreamLocked() {
   if (cursor_ < tensors_.size()) {
     if (!stream_begin_.has_value()) stream_begin_ = std::chrono::steady_clock::now();
-    TensorRun& tensor = *tensors_[cursor_];
-    const TensorRun::Shard shard = tensor.TakeShard();
-    while (cursor_ < tensors_.size() && !tensors_[cursor_]->HasShard()) ++cursor_;
-    return Guarded([this, &tensor, shard] { return Stream(tensor, shard); });
+    int64_t bytes_left =
+        StreamPieceBytes(bytes_to_hand_out_, context_.workers,
+                         context_.shard_weights * static_cast<int64_t>(sizeof(float)));
+    int64_t blocks_left = backend_->BlocksTogether(job_.request.spec.profile);
+    std::vector<TakenShard> taken;
+    while (cursor_ < tensors_.size()) {
+      TensorRun& tensor = *tensors_[cursor_];
+      const int64_t rows = tensor.next_shard_rows();
+      const int64_t bytes = rows * tensor.source_row_bytes();
+      bytes_left -= bytes;
+      blocks_left -= rows * tensor.spec().profile.blocks_per_row(tensor.columns());
+      if (!taken.empty() && (bytes_left < 0 || blocks_left < 0)) break;
+      bytes_to_hand_out_ -= bytes;
+      taken.push_back({&tensor, tensor.TakeShard()});
+      while (cursor_ < tensors_.size() && !tensors_[cursor_]->HasShard()) ++cursor_;
+    }
+    return Guarded([this, taken = std::move(taken)] { return Stream(taken); });
   }
   Copy& copy = copies_[copy_cursor_];
   const int64_t piece = copy.next++;
@@ -182,68 +196,110 @@ bool JobRun::IsIntact(const std::string& tensor, const PieceRecord& recorded,
   return false;
 }
 
-absl::Status JobRun::Stream(TensorRun& tensor, const TensorRun::Shard& shard) {
-  const int64_t weights = shard.rows.row_count * tensor.columns();
-  const bool kept =
-      shard.recorded.has_value() &&
-      IsIntact(tensor.info().name, *shard.recorded,
-               SumRows(tensor.spec().profile, shard.rows, {sink_.get(), tensor.output()}));
-  absl::StatusOr<PieceRecord> piece;
-  if (kept) {
-    piece = *shard.recorded;
-  } else {
-    const std::shared_ptr<const backend::Backend> backend = Backend();
-    const std::string number = absl::StrCat(shard.index + 1, "/", tensor.shards());
-    const LogScope scope(
-        {{"tensor", tensor.info().name}, {"shard", number}, {"backend", backend->name()}});
-    piece = Encode(*backend, tensor, shard);
-    if (!piece.ok()) {
-      absl::Status status =
-          CheckTryAgain(backend, tensor, "shard " + number, shard.attempt, piece.status());
-      if (status.ok()) GiveBack(tensor, shard);
+std::string JobRun::NumberOf(const TakenShard& taken) {
+  return absl::StrCat(taken.shard.index + 1, "/", taken.tensor->shards());
+}
+
+bool JobRun::IsKept(const TakenShard& taken) {
+  const auto& [tensor, shard] = taken;
+  return shard.recorded.has_value() &&
+         IsIntact(tensor->info().name, *shard.recorded,
+                  SumRows(tensor->spec().profile, shard.rows, {sink_.get(), tensor->output()}));
+}
+
+absl::Status JobRun::Stream(const std::vector<TakenShard>& shards) {
+  std::vector<TakenShard> missing;
+  for (const TakenShard& taken : shards) {
+    if (!IsKept(taken)) {
+      missing.push_back(taken);
+      continue;
+    }
+    if (absl::Status status = AddShard(taken, *taken.shard.recorded, true); !status.ok()) {
       return status;
     }
-    log_.Add(*piece);
   }
+  return missing.empty() ? absl::OkStatus() : Encode(missing);
+}
+
+// What was encoded is recorded, also where others failed.
+absl::Status JobRun::Encode(const std::vector<TakenShard>& shards) {
+  const std::shared_ptr<const backend::Backend> backend = Backend();
+  const LogScope scope({{"backend", backend->name()}});
+  std::vector<ShardWork> works;
+  for (const auto& [tensor, shard] : shards) {
+    works.push_back({&tensor->spec(), shard.rows, {sink_.get(), tensor->output()}});
+  }
+  const auto sums = EncodeShards(*backend, works, stop_.get_token());
+  std::vector<PieceRecord> pieces;
+  std::vector<const TakenShard*> encoded;
+  absl::Status status;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const LogScope of({{"tensor", shards[i].tensor->info().name}, {"shard", NumberOf(shards[i])}});
+    if (!sums[i].ok()) {
+      status.Update(TryAgain(backend, shards[i], sums[i].status()));
+      continue;
+    }
+    pieces.push_back(RecordOf(shards[i], *sums[i]));
+    encoded.push_back(&shards[i]);
+  }
+  log_.Add(pieces);
+  status.Update(log_.Commit());
+  for (size_t i = 0; i < pieces.size() && status.ok(); ++i) {
+    status = AddShard(*encoded[i], pieces[i], false);
+  }
+  return status;
+}
+
+PieceRecord JobRun::RecordOf(const TakenShard& taken, const ShardSums& sums) {
+  Reach(context_.fault_point, "shard.encoded");
+  const TensorRun& tensor = *taken.tensor;
+  const JobSpec& spec = job_.request.spec;
+  const LogScope scope({{"backend", sums.backend}, {"device", sums.device}});
+  context_.rates->Record(sums.backend, spec.profile, spec.fit,
+                         taken.shard.rows.row_count * tensor.columns(), sums.seconds);
+  CountShard(taken, sums);
+  context_.log->debug("encoded in {:.3f} s; {}", sums.seconds, sums.search);
+  if (!sums.warning.empty()) Warn(sums.warning);
+  return {tensor.id(),          taken.shard.index, sums.crc32c,  sums.squared_error,
+          sums.squared_weights, sums.max_error,    sums.seconds, sums.backend};
+}
+
+absl::Status JobRun::TryAgain(const std::shared_ptr<const backend::Backend>& backend,
+                              const TakenShard& taken, absl::Status why_not) {
+  const auto& [tensor, shard] = taken;
+  absl::Status status =
+      CheckTryAgain(backend, *tensor, "shard " + NumberOf(taken), shard.attempt,
+                    OfTensor(std::move(why_not), tensor->info(), tensor->output()));
+  if (status.ok()) GiveBack(taken);
+  return status;
+}
+
+absl::Status JobRun::AddShard(const TakenShard& taken, const PieceRecord& piece, bool kept) {
+  TensorRun& tensor = *taken.tensor;
+  const int64_t weights = taken.shard.rows.row_count * tensor.columns();
   bool last = false;
   {
     const std::lock_guard lock(mutex_);
-    last = tensor.AddShard(*piece);
+    last = tensor.AddShard(piece);
     progress_.weights_done += weights;
     if (kept) weights_kept_ += weights;
     progress_.shards_done += 1;
     progress_.current_tensor = tensor.info().name;
   }
-  absl::Status status = last ? FinishTensor(tensor) : log_.Commit();
-  if (!status.ok()) return status;
+  if (absl::Status status = last ? FinishTensor(tensor) : absl::OkStatus(); !status.ok()) {
+    return status;
+  }
   const std::lock_guard lock(mutex_);
   if (last) progress_.tensors_done += 1;
   PieceDoneLocked();
   return absl::OkStatus();
 }
 
-absl::StatusOr<PieceRecord> JobRun::Encode(const backend::Backend& backend, const TensorRun& tensor,
-                                           const TensorRun::Shard& shard) {
-  const absl::StatusOr<ShardSums> sums = EncodeRows(
-      backend, tensor.spec(), shard.rows, {sink_.get(), tensor.output()}, stop_.get_token());
-  if (!sums.ok()) return OfTensor(sums.status(), tensor.info(), tensor.output());
-  Reach(context_.fault_point, "shard.encoded");
-  const JobSpec& spec = job_.request.spec;
-  const LogScope scope({{"backend", sums->backend}, {"device", sums->device}});
-  context_.rates->Record(sums->backend, spec.profile, spec.fit,
-                         shard.rows.row_count * tensor.columns(), sums->seconds);
-  CountShard(tensor, shard, *sums);
-  context_.log->debug("encoded in {:.3f} s; {}", sums->seconds, sums->search);
-  if (!sums->warning.empty()) Warn(sums->warning);
-  return PieceRecord{tensor.id(),           shard.index,     sums->crc32c,  sums->squared_error,
-                     sums->squared_weights, sums->max_error, sums->seconds, sums->backend};
-}
-
-void JobRun::CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
-                        const ShardSums& sums) const {
+void JobRun::CountShard(const TakenShard& taken, const ShardSums& sums) const {
+  const TensorRun& tensor = *taken.tensor;
   const std::string_view backend = sums.backend;
   MetricSink& metrics = *context_.metrics;
-  const auto rows = static_cast<double>(shard.rows.row_count);
+  const auto rows = static_cast<double>(taken.shard.rows.row_count);
   metrics.Add(Metric::kWeights, {backend, sums.device, job_.request.spec.profile.name},
               rows * static_cast<double>(tensor.columns()));
   metrics.Observe(Metric::kShardSeconds, {backend, sums.device}, sums.seconds);

@@ -3,8 +3,8 @@
 //   open     headers, plan, backend, output files; what an earlier attempt recorded
 //   measure  every compressed tensor: block norms -> levels (for which a sample of its blocks is
 //            encoded); a weight that is not finite ends the job here, before any shard is encoded
-//   stream   shards are encoded, written and recorded as they come (work_log.h); tensors that pass
-//            through are copied; pieces that are recorded are checked instead
+//   stream   shards are encoded, a few at a time, written and recorded as they come (work_log.h);
+//            tensors that pass through are copied; what is recorded is checked instead
 //   commit   sync, sums of the files, a record of the intent, the final name
 #pragma once
 
@@ -53,6 +53,7 @@ struct RunContext {
   std::function<absl::StatusOr<std::shared_ptr<const backend::Backend>>(std::string_view)>
       open_backend;
   int64_t shard_weights = 0;
+  int64_t workers = 1;
   std::chrono::milliseconds commit_interval{0};  // see WorkLog
   int64_t weights_to_come = 0;                   // see SchedulerOptions
   PublisherFactory make_publisher;
@@ -120,6 +121,11 @@ class JobRun {
   using SteadyTime = std::chrono::steady_clock::time_point;
   enum class Phase : uint8_t { kQueued, kOpen, kMeasure, kStream, kCommit, kDone };
 
+  // A shard that was handed out.
+  struct TakenShard {
+    TensorRun* tensor;
+    TensorRun::Shard shard;
+  };
   // The pieces of a tensor that passes through.
   struct Copy {
     int64_t id = 0;  // index into CompressionPlan::tensors
@@ -132,11 +138,10 @@ class JobRun {
   // One function for each kind of piece; called without the lock.
   absl::Status Open();
   absl::Status Measure(TensorRun& tensor, const TensorRows& rows);
-  absl::Status Stream(TensorRun& tensor, const TensorRun::Shard& shard);
+  absl::Status Stream(const std::vector<TakenShard>& shards);
   void Warn(const std::string& warning) const;  // in the log and among the job's events
   void WaitsForS3(const std::string& cause);    // warns, rarely
-  void CountShard(const TensorRun& tensor, const TensorRun::Shard& shard,
-                  const ShardSums& sums) const;
+  void CountShard(const TakenShard& taken, const ShardSums& sums) const;
   absl::Status CopyPiece(Copy& copy, int64_t piece);
   absl::Status Commit();
   // `status`, about the tensor and its file, see format::About.
@@ -147,8 +152,13 @@ class JobRun {
   absl::Status OpenPlanned(std::unique_ptr<const PlannedJob> planned);
   // Whether recorded work of this identity is there to go on with; otherwise it begins anew.
   absl::StatusOr<bool> TakeUpWork(const WorkIdentity& identity);
-  absl::StatusOr<PieceRecord> Encode(const backend::Backend& backend, const TensorRun& tensor,
-                                     const TensorRun::Shard& shard);
+  static std::string NumberOf(const TakenShard& taken);  // "2/7"
+  bool IsKept(const TakenShard& taken);
+  absl::Status Encode(const std::vector<TakenShard>& shards);
+  PieceRecord RecordOf(const TakenShard& taken, const ShardSums& sums);
+  absl::Status TryAgain(const std::shared_ptr<const backend::Backend>& backend,
+                        const TakenShard& taken, absl::Status why_not);
+  absl::Status AddShard(const TakenShard& taken, const PieceRecord& piece, bool kept);
   absl::StatusOr<codec::LevelTable> ChooseLevels(const TensorRun& tensor,
                                                  const codec::NormHistogram& norms);
   // Of a backend that said UNAVAILABLE: OK if `what` of the tensor may be tried again, which is a
@@ -156,7 +166,7 @@ class JobRun {
   absl::Status CheckTryAgain(const std::shared_ptr<const backend::Backend>& backend,
                              const TensorRun& tensor, const std::string& what, int attempt,
                              absl::Status status);
-  void GiveBack(TensorRun& tensor, const TensorRun::Shard& shard);
+  void GiveBack(const TakenShard& taken);
   std::shared_ptr<const backend::Backend> Backend() const;
   absl::Status FinishTensor(TensorRun& tensor);
   bool IsIntact(const std::string& tensor, const PieceRecord& recorded,
@@ -208,10 +218,11 @@ class JobRun {
   std::vector<OutputFile> output_files_;
   std::vector<std::unique_ptr<TensorRun>> tensors_;  // compressed ones, in the plan's order
   std::vector<Copy> copies_;
-  size_t cursor_ = 0;        // first tensor with pieces to hand out in this phase
-  size_t copy_cursor_ = 0;   // as cursor_, of copies_
-  size_t unmeasured_ = 0;    // tensors without levels
-  int64_t pieces_left_ = 0;  // of kStream, not finished
+  size_t cursor_ = 0;              // first tensor with pieces to hand out in this phase
+  size_t copy_cursor_ = 0;         // as cursor_, of copies_
+  size_t unmeasured_ = 0;          // tensors without levels
+  int64_t bytes_to_hand_out_ = 0;  // of the source, of shards
+  int64_t pieces_left_ = 0;        // shards and pieces of copies, not finished
   int64_t pieces_total_ = 0;
   int64_t measures_left_ = 0;  // pieces of kMeasure, not finished
   int64_t measures_total_ = 0;

@@ -51,7 +51,7 @@ absl::Status JobRun::CheckTryAgain(const std::shared_ptr<const backend::Backend>
                                    absl::Status status) {
   if (!absl::IsUnavailable(status)) return status;
   if (attempt == kMaxAttempts) return NameLoss(*backend, tensor, std::move(status));
-  if (!backend->Health().ok()) {
+  if (!backend->Health().ok() && Backend() == backend) {
     auto opened = context_.open_backend(job_.request.spec.backend);
     if (!opened.ok()) return NameLoss(*backend, tensor, std::move(status));
     const std::lock_guard lock(mutex_);
@@ -63,11 +63,12 @@ absl::Status JobRun::CheckTryAgain(const std::shared_ptr<const backend::Backend>
   return absl::OkStatus();
 }
 
-void JobRun::GiveBack(TensorRun& tensor, const TensorRun::Shard& shard) {
+void JobRun::GiveBack(const TakenShard& taken) {
   const std::lock_guard lock(mutex_);
-  tensor.GiveBack(shard);
+  taken.tensor->GiveBack(taken.shard);
+  bytes_to_hand_out_ += taken.shard.rows.row_count * taken.tensor->source_row_bytes();
   const auto at = std::find_if(tensors_.begin(), tensors_.end(),
-                               [&tensor](const auto& other) { return other.get() == &tensor; });
+                               [&](const auto& tensor) { return tensor.get() == taken.tensor; });
   cursor_ = std::min(cursor_, static_cast<size_t>(at - tensors_.begin()));
 }
 

@@ -126,6 +126,7 @@ void JobRun::StartStreamLocked() {
           plan.options, context_.shard_weights, to_come));
       tensors_.back()->Restore(*work_);
       pieces_left_ += tensors_.back()->shards();
+      bytes_to_hand_out_ += bytes;
       measures_left_ += tensors_.back()->measures();
       unmeasured_ += tensors_.back()->measures() > 0;
     } else if (bytes > 0) {

@@ -27,6 +27,10 @@ std::optional<size_t> PickJob(std::span<const JobView> jobs) {
   return best;
 }
 
+int64_t StreamPieceBytes(int64_t left, int64_t workers, int64_t shard_bytes) {
+  return std::min(left / std::max<int64_t>(1, workers), kShardsTogether * shard_bytes);
+}
+
 Pieces RowPieces(int64_t rows, int64_t columns, int64_t weights) {
   return {rows, std::clamp<int64_t>(weights / columns, 1, rows)};
 }

@@ -34,6 +34,15 @@ struct Pieces {
   int64_t length(int64_t piece) const { return piece + 1 < count() ? size : total - begin(piece); }
 };
 
+// A worker is given as many shards at a time, of one tensor or several, as fill this many full
+// ones: they are searched together, which is faster.
+inline constexpr int64_t kShardsTogether = 4;
+
+// Source bytes of the shards that the next of `workers` is given, at least one shard, of a job that
+// has shards of `left` bytes to hand out: a few towards the end, so that no worker waits long for
+// another. `shard_bytes`: of a full shard.
+int64_t StreamPieceBytes(int64_t left, int64_t workers, int64_t shard_bytes);
+
 // A piece is whole rows, so a row bounds the memory of a thread: 16 MiB as float32.
 inline constexpr int64_t kMaxRowWeights = int64_t{4} << 20;
 

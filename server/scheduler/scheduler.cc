@@ -95,6 +95,7 @@ absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
                            parts_.metrics,
                            [this](std::string_view name) { return OpenBackend(name); },
                            options_.shard_weights,
+                           threads_,
                            options_.commit_interval,
                            options_.weights_to_come,
                            parts_.make_publisher,

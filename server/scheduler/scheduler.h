@@ -53,10 +53,11 @@ struct BackendUse {
   int workers = 0;  // shards at a time; 0 if it is not available
 };
 
-// 16 MiB of the source: half a million blocks of float32, a million of bfloat16. The more, the more
-// of them share the cells of the search's index. A row of float32 may be as long (kMaxRowWeights),
-// so no shard is larger. The search takes 6 times as much for a while (kernels/cpu).
-inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 22;
+// 4 MiB of the source, four times as much for kShardsTogether: half a million blocks of float32, a
+// million of bfloat16. The more, the more of them share the cells of the search's index. A row of
+// float32 may be as long (kMaxRowWeights), so no piece is larger. The search takes 6 times as much
+// for a while (kernels/cpu).
+inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 20;
 
 // Beside the workers: jobs that wait for another machine, to begin or to publish, at a time.
 inline constexpr int kWaitingThreads = 8;

@@ -62,6 +62,10 @@ bool TensorRun::AddMeasure(const codec::NormHistogram& part) {
   return ++measures_done_ == measures_.count();
 }
 
+int64_t TensorRun::next_shard_rows() const {
+  return given_back_.empty() ? shards_.length(next_shard_) : given_back_.back().rows.row_count;
+}
+
 TensorRun::Shard TensorRun::TakeShard() {
   if (!given_back_.empty()) {
     Shard shard = std::move(given_back_.back());

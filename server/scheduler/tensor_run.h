@@ -68,7 +68,8 @@ class TensorRun {
     int attempt = 1;
   };
   bool HasShard() const { return !given_back_.empty() || next_shard_ < shards_.count(); }
-  Shard TakeShard();  // REQUIRES: HasShard()
+  int64_t next_shard_rows() const;  // REQUIRES: HasShard()
+  Shard TakeShard();                // REQUIRES: HasShard()
   // It was not done: TakeShard gives it again, as its next attempt.
   void GiveBack(Shard shard);
   // True: that was the last one.

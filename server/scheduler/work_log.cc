@@ -15,10 +15,14 @@ void WorkLog::Add(const LevelsRecord& levels) {
   batch_.levels.push_back(levels);
 }
 
-void WorkLog::Add(const PieceRecord& piece) {
+void WorkLog::Add(std::span<const PieceRecord> pieces) {
   const std::lock_guard lock(mutex_);
-  batch_.pieces.push_back(piece);
-  large_ |= std::chrono::duration<double>(piece.seconds) >= interval_;
+  std::chrono::duration<double> taken{0};
+  for (const PieceRecord& piece : pieces) {
+    batch_.pieces.push_back(piece);
+    taken += std::chrono::duration<double>(piece.seconds);
+  }
+  large_ |= taken >= interval_;
 }
 
 void WorkLog::Add(const FinishedTensor& tensor) {

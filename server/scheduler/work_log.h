@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <span>
 #include <stop_token>
 #include <string>
 
@@ -28,17 +29,21 @@ class WorkLog {
   // `interval`: pieces that took less than this are committed together; 0: every call of Commit
   // commits.
   WorkLog(Parts parts, std::string job, std::chrono::milliseconds interval)
-      : parts_(std::move(parts)), job_(std::move(job)), interval_(interval) {}
+      : parts_(std::move(parts)),
+        job_(std::move(job)),
+        interval_(interval),
+        last_commit_(std::chrono::steady_clock::now() - interval) {}
 
   // Remembers what will be committed. The bytes of pieces are written.
   void Add(const LevelsRecord& levels);
-  void Add(const PieceRecord& piece);
+  void Add(const PieceRecord& piece) { Add(std::span(&piece, 1)); }
+  void Add(std::span<const PieceRecord> pieces);  // that were done together
   void Add(const FinishedTensor& tensor);
 
-  // Commits what was added, unless the last commit was less than the interval ago and each piece
-  // since took less than that: so what a kill can take, beyond the pieces that run, are such small
-  // pieces that were finished within one interval. Threads that come meanwhile wait, and share the
-  // next commit. After an error all calls return it.
+  // Commits what was added, unless the last commit was less than the interval ago and what was
+  // added at a time since took less than that: so what a kill can take, beyond the pieces that run,
+  // are such small pieces that were finished within one interval. Threads that come meanwhile wait,
+  // and share the next commit. After an error all calls return it.
   absl::Status Commit();
   // Commits everything.
   absl::Status CommitAll();
@@ -59,8 +64,8 @@ class WorkLog {
   absl::Status failure_;  // guarded by commit_mutex_
   mutable std::mutex mutex_;
   WorkBatch batch_;     // guarded by mutex_, as all below
-  bool large_ = false;  // a piece of it took the interval or more
-  std::chrono::steady_clock::time_point last_commit_{};
+  bool large_ = false;  // pieces of it that were added together took the interval or more
+  std::chrono::steady_clock::time_point last_commit_;  // before the first: long ago
   bool recorded_ = false;
 };
 

@@ -121,6 +121,40 @@ absl::Status SumPlane(const TensorOutput& out, const std::string& plane, checksu
   return absl::OkStatus();
 }
 
+double WeightsOf(const TensorRows& rows) {
+  return static_cast<double>(rows.row_count) * static_cast<double>(rows.tensor->shape[1]);
+}
+
+// What was encoded goes to its place in the output.
+absl::StatusOr<ShardSums> Write(const backend::Backend& backend, const ShardWork& work,
+                                const absl::StatusOr<backend::EncodedShard>& shard) {
+  const auto& [spec, rows, out] = work;
+  if (!shard.ok()) return InTensor(shard.status(), *rows.file, *rows.tensor);
+  const format::PlaneNames names(rows.tensor->name);
+  const int64_t blocks = spec->profile.blocks_per_row(rows.tensor->shape[1]);
+  const int64_t level_bytes = codec::LevelRowBytes(spec->profile, blocks);
+  absl::Status status = out.sink->Write(
+      out.output, names.packed, static_cast<uint64_t>(rows.first_row * blocks) * sizeof(uint32_t),
+      std::as_bytes(std::span(shard->words)));
+  if (status.ok() && level_bytes > 0) {
+    status = out.sink->Write(out.output, names.level,
+                             static_cast<uint64_t>(rows.first_row * level_bytes),
+                             std::as_bytes(std::span(shard->levels)));
+  }
+  if (!status.ok()) return status;
+  uint32_t crc = checksum::ExtendCrc32c(0, std::as_bytes(std::span(shard->words)));
+  if (level_bytes > 0) crc = checksum::ExtendCrc32c(crc, std::as_bytes(std::span(shard->levels)));
+  return ShardSums{
+      .squared_error = shard->squared_error,
+      .squared_weights = shard->squared_weights,
+      .max_error = shard->max_error,
+      .crc32c = crc,
+      .search = shard->search,
+      .warning = shard->warning,
+      .device = shard->device,
+      .backend = shard->backend.empty() ? std::string(backend.name()) : shard->backend};
+}
+
 // `crc` extended by bytes of the output.
 absl::StatusOr<uint32_t> ExtendSum(std::string_view tensor, uint64_t offset, uint64_t length,
                                    const TensorOutput& out, uint32_t crc) {
@@ -149,40 +183,34 @@ absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
                                          : status;
 }
 
-absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
-                                     const backend::EncodeSpec& spec, const TensorRows& rows,
-                                     const TensorOutput& out, std::stop_token stop) {
-  const absl::StatusOr<LoadedRows> loaded = Load(rows);
-  if (!loaded.ok()) return loaded.status();
-  const backend::WeightRows& weights = loaded->weights;
+std::vector<absl::StatusOr<ShardSums>> EncodeShards(const backend::Backend& backend,
+                                                    std::span<const ShardWork> shards,
+                                                    std::stop_token stop) {
+  std::vector<absl::StatusOr<LoadedRows>> loaded;
+  std::vector<backend::ShardTask> tasks;  // of those that were read
+  double weights = 0;
+  for (const ShardWork& shard : shards) {
+    loaded.push_back(Load(shard.rows));
+    if (!loaded.back().ok()) continue;
+    tasks.push_back({shard.spec, loaded.back()->weights});
+    weights += WeightsOf(shard.rows);
+  }
   const auto start = std::chrono::steady_clock::now();
-  const absl::StatusOr<backend::EncodedShard> shard = backend.Encode(spec, weights, stop);
-  if (!shard.ok()) return InTensor(shard.status(), *rows.file, *rows.tensor);
+  backend::Backend::Results encoded = backend.EncodeAll(tasks, std::move(stop));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
 
-  const format::PlaneNames names(rows.tensor->name);
-  const int64_t blocks = spec.profile.blocks_per_row(weights.columns);
-  const int64_t level_bytes = codec::LevelRowBytes(spec.profile, blocks);
-  absl::Status status = out.sink->Write(
-      out.output, names.packed, static_cast<uint64_t>(rows.first_row * blocks) * sizeof(uint32_t),
-      std::as_bytes(std::span(shard->words)));
-  if (status.ok() && level_bytes > 0) {
-    status = out.sink->Write(out.output, names.level,
-                             static_cast<uint64_t>(rows.first_row * level_bytes),
-                             std::as_bytes(std::span(shard->levels)));
+  std::vector<absl::StatusOr<ShardSums>> results;
+  auto next = encoded.begin();
+  for (size_t i = 0; i < shards.size(); ++i) {
+    if (!loaded[i].ok()) {
+      results.push_back(loaded[i].status());
+      continue;
+    }
+    results.push_back(Write(backend, shards[i], *next++));
+    if (!results.back().ok()) continue;
+    results.back()->seconds = seconds.count() * WeightsOf(shards[i].rows) / weights;
   }
-  if (!status.ok()) return status;
-  uint32_t crc = checksum::ExtendCrc32c(0, std::as_bytes(std::span(shard->words)));
-  if (level_bytes > 0) crc = checksum::ExtendCrc32c(crc, std::as_bytes(std::span(shard->levels)));
-  return ShardSums{shard->squared_error,
-                   shard->squared_weights,
-                   shard->max_error,
-                   seconds.count(),
-                   crc,
-                   shard->search,
-                   shard->warning,
-                   shard->device,
-                   shard->backend.empty() ? std::string(backend.name()) : shard->backend};
+  return results;
 }
 
 absl::StatusOr<uint32_t> SumRows(const codec::Profile& profile, const TensorRows& rows,

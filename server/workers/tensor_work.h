@@ -1,8 +1,9 @@
-// The pieces of work on a tensor. Each runs on the calling thread and holds at most one piece in
+// The pieces of work on tensors. Each runs on the calling thread and holds at most one piece in
 // memory. Thread-safe: they share only immutable inputs and the sink.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -37,7 +38,7 @@ struct ShardSums {
   double squared_error = 0;
   double squared_weights = 0;
   double max_error = 0;
-  double seconds = 0;        // on this thread
+  double seconds = 0;        // on this thread; of shards encoded together, its part by weights
   uint32_t crc32c = 0;       // as SumRows
   std::string search = {};   // how it was searched, for the log
   std::string warning = {};  // as backend::EncodedShard, and so is the next
@@ -53,12 +54,18 @@ struct ShardSums {
 absl::Status MeasureRows(const codec::Profile& profile, const TensorRows& rows,
                          codec::NormHistogram& histogram);
 
-// Encodes `rows` and writes their part of N_packed and N_level. CANCELLED soon after `stop`.
-absl::StatusOr<ShardSums> EncodeRows(const backend::Backend& backend,
-                                     const backend::EncodeSpec& spec, const TensorRows& rows,
-                                     const TensorOutput& out, std::stop_token stop);
+struct ShardWork {
+  const backend::EncodeSpec* spec = nullptr;
+  TensorRows rows;
+  TensorOutput out;
+};
+// Encodes shards of one or several tensors, all of one profile and fit, and writes their parts of
+// N_packed and N_level. Each has a result of its own. CANCELLED soon after `stop`.
+std::vector<absl::StatusOr<ShardSums>> EncodeShards(const backend::Backend& backend,
+                                                    std::span<const ShardWork> shards,
+                                                    std::stop_token stop);
 
-// CRC-32C of what EncodeRows wrote for `rows`, as it is in the output: words, then levels.
+// CRC-32C of what EncodeShards wrote for `rows`, as it is in the output: words, then levels.
 absl::StatusOr<uint32_t> SumRows(const codec::Profile& profile, const TensorRows& rows,
                                  const TensorOutput& out);
 

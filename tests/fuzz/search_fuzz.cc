@@ -95,7 +95,9 @@ void CompareIndex(const Input& input, const backend::EncodedShard& expected) {
   }
   const cpu::SearchKernels kernels = cpu::KernelsFor(input.target);
   cpu::IndexSearch search(kernels, spec, Cells(input));
-  if (!search.Run({blocks.data(), places, best.data()}, {}).ok()) std::abort();
+  const cpu::Section section{&spec, places};
+  const size_t sections = places.empty() ? 0 : 1;
+  if (!search.Run({blocks.data(), best.data()}, {&section, sections}, {}).ok()) std::abort();
   for (const uint32_t place : places) {
     const codec::BlockCode code =
         codec::FromSeedAndRemainder(profile, best[place].seed, best[place].remainder);

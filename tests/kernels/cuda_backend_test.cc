@@ -156,6 +156,41 @@ TEST_CASE("bad weights are refused by name, impossible fits too", "[cuda][backen
         absl::StatusCode::kInvalidArgument);
 }
 
+TEST_CASE("shards of one call, one of them bad, get what each gets alone", "[cuda][backend]") {
+  const Emulated machine;
+  const auto reference = cpu::MakeReferenceBackend();
+  std::vector<std::vector<float>> weights;
+  std::vector<EncodeSpec> specs;
+  std::vector<backend::ShardTask> tasks;
+  // Several batches; none; pieces of a row; one short batch.
+  for (const auto& [rows, columns] :
+       {std::pair{20, 40}, {0, 16}, {3, 8 * int{kBatch} + 12}, {2, 11}}) {
+    weights.push_back(testing::MakeWeights(Kind::kGaussian, static_cast<size_t>(rows * columns),
+                                           static_cast<unsigned>(columns)));
+    WeightRows shard = Rows(weights.back(), columns);
+    specs.push_back(SpecFor(codec::k4bit, Fit::kOptimal, ScaleRule::kFitted, shard));
+    tasks.push_back({nullptr, shard});
+  }
+  for (size_t i = 0; i < tasks.size(); ++i) tasks[i].spec = &specs[i];
+  const int bad = GENERATE(-1, 0, 2);
+  if (bad >= 0) {
+    auto& row = weights[static_cast<size_t>(bad)];
+    row[row.size() / 2] = std::numeric_limits<float>::infinity();
+  }
+  const auto got = MakeBackend()->EncodeAll(tasks, {});
+  REQUIRE(got.size() == tasks.size());
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    CAPTURE(bad, i);
+    const auto expected = reference->Encode(specs[i], tasks[i].weights, {});
+    CHECK(got[i].status() == expected.status());
+    CHECK(got[i].ok() == (static_cast<int>(i) != bad));
+    if (!got[i].ok()) continue;
+    CHECK(got[i]->words == expected->words);
+    CHECK(got[i]->levels == expected->levels);
+    CHECK(got[i]->squared_error == Approx(expected->squared_error).epsilon(1e-14));
+  }
+}
+
 TEST_CASE("a stop request ends an encoding", "[cuda][backend]") {
   const Emulated machine;
   const auto weights = testing::MakeWeights(Kind::kGaussian, 64 * 64, 2);

@@ -12,15 +12,19 @@ class FakeBackend : public Backend {
  public:
   std::string_view name() const override { return "fake"; }
   std::string description() const override { return "a fake"; }
-  absl::StatusOr<EncodedShard> Encode(const EncodeSpec&, const WeightRows& weights,
-                                      std::stop_token) const override {
+  int64_t BlocksTogether(const codec::Profile&) const override { return 1; }
+  Results EncodeAll(std::span<const ShardTask> shards, std::stop_token) const override {
 #if defined(FAKE_PLUGIN_lost)
     lost = true;
-    return Health();
+    return Results(shards.size(), Health());
 #endif
-    EncodedShard shard;
-    shard.words.assign(static_cast<size_t>(weights.rows), 42);
-    return shard;
+    Results results;
+    for (const ShardTask& task : shards) {
+      EncodedShard shard;
+      shard.words.assign(static_cast<size_t>(task.weights.rows), 42);
+      results.push_back(std::move(shard));
+    }
+    return results;
   }
   absl::Status Health() const override {
     return lost ? absl::UnavailableError("device 0 is lost") : absl::OkStatus();

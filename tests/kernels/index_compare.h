@@ -16,6 +16,7 @@ struct Blocks {
   std::vector<uint32_t> places;
   std::vector<codec::Candidate> best;
 
+  // To be searched from the beginning.
   Batch Start(const backend::EncodeSpec& spec) {
     const size_t width = static_cast<size_t>(spec.profile.block);
     places.clear();
@@ -25,7 +26,7 @@ struct Blocks {
       best[i] = codec::InitialCandidate(spec.fit, task);
       if (task.squared_norm > 0) places.push_back(static_cast<uint32_t>(i));
     }
-    return {weights.data(), places, best.data()};
+    return {weights.data(), best.data()};
   }
 };
 
@@ -43,9 +44,12 @@ inline IndexStatistics Compare(const SearchKernels& kernels, const backend::Enco
                                search::CellIndex& index, const std::vector<float>& weights) {
   Blocks by_index{weights, {}, {}}, by_scan{weights, {}, {}};
   IndexSearch search(kernels, spec, index);
-  REQUIRE(search.Run(by_index.Start(spec), {}).ok());
+  const Batch indexed = by_index.Start(spec);
+  const Section section{&spec, by_index.places};
+  REQUIRE(search.Run(indexed, {&section, by_index.places.empty() ? 0u : 1u}, {}).ok());
   ExhaustiveSearch scan(kernels, spec);
-  REQUIRE(scan.Run(by_scan.Start(spec), {}).ok());
+  const Batch scanned = by_scan.Start(spec);
+  REQUIRE(scan.Run(scanned, by_scan.places, {}).ok());
   size_t different = 0;
   for (size_t i = 0; i < by_scan.best.size(); ++i) {
     const codec::Candidate &a = by_index.best[i], &b = by_scan.best[i];

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <bit>
 #include <functional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -33,11 +34,27 @@ class FakeBackend : public backend::Backend {
   }
   std::string_view name() const override { return "fake"; }
   std::string description() const override { return "first weights"; }
-  absl::StatusOr<backend::EncodedShard> Encode(const backend::EncodeSpec& spec,
-                                               const backend::WeightRows& weights,
-                                               std::stop_token stop) const override {
-    // Single blocks are samples, taken to choose the levels.
-    if (weights.columns != spec.profile.block) {
+  int64_t blocks_together = 1;
+  mutable std::atomic<int> calls = 0;  // with shards, but for samples
+
+  int64_t BlocksTogether(const codec::Profile&) const override { return blocks_together; }
+  Results EncodeAll(std::span<const backend::ShardTask> tasks,
+                    std::stop_token stop) const override {
+    calls += !tasks.empty() && !IsSample(tasks.front());
+    Results results;
+    for (const auto& [spec, weights] : tasks) results.push_back(EncodeOne(*spec, weights, stop));
+    return results;
+  }
+
+ private:
+  // Single blocks are samples, taken to choose the levels.
+  static bool IsSample(const backend::ShardTask& task) {
+    return task.weights.columns == task.spec->profile.block;
+  }
+  absl::StatusOr<backend::EncodedShard> EncodeOne(const backend::EncodeSpec& spec,
+                                                  const backend::WeightRows& weights,
+                                                  std::stop_token stop) const {
+    if (!IsSample({&spec, weights})) {
       ++shards;
       if (absl::Status status = before(weights, stop); !status.ok()) return status;
     }

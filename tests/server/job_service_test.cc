@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/errors/reason.h"
+#include "server/scheduler/policy.h"
 #include "tests/server/engine_fixture.h"
 #include "tests/server/status_matcher.h"
 
@@ -172,7 +173,7 @@ TEST_CASE_METHOD(ServiceFixture, "the disk that a job takes is not more than was
 
 // Memory is measured by tests/e2e/memory_test.py.
 TEST_CASE_METHOD(ServiceFixture, "an estimate of memory goes by the pieces that run at a time") {
-  constexpr int64_t kShardBytes = kDefaultShardWeights * int64_t{sizeof(float)};
+  constexpr int64_t kPieceBytes = kShardsTogether * kDefaultShardWeights * int64_t{sizeof(float)};
   const auto estimate = [this](int threads, int64_t rows, const std::string& backend) {
     Compose({.threads = threads});
     const std::string name = std::to_string(rows) + ".safetensors";
@@ -187,10 +188,12 @@ TEST_CASE_METHOD(ServiceFixture, "an estimate of memory goes by the pieces that 
   };
   const int64_t one = estimate(1, 2048, "cpu").memory_bytes;
   const int64_t two = estimate(2, 2048, "cpu").memory_bytes;
-  CHECK(one > kShardBytes);
-  CHECK(two - one > 4 * kShardBytes);  // the search takes several times as much as it searches
-  CHECK(two - one < 12 * kShardBytes);
-  CHECK(estimate(8, 2048, "cpu").memory_bytes == two);  // two shards: no more can run at a time
+  CHECK(one > kPieceBytes);
+  CHECK(two - one > 4 * kPieceBytes);  // the search takes several times as much as it searches
+  CHECK(two - one < 12 * kPieceBytes);
+  const int64_t eight = estimate(8, 2048, "cpu").memory_bytes;
+  CHECK(eight > two);
+  CHECK(estimate(20, 2048, "cpu").memory_bytes == eight);  // eight shards: no more run at a time
   CHECK(estimate(1, 64, "cpu").memory_bytes < one);
   CHECK(estimate(1, 64, "cpu").index_bytes == backend::ReadIndexUsage().limit);
   CHECK(estimate(1, 64, "reference").index_bytes == 0);

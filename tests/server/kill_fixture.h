@@ -25,7 +25,9 @@ namespace seedlm::server {
 namespace fs = std::filesystem;
 
 constexpr char kBinary[] = SEEDLM_BINARY_DIR "/tests/server/fault_server";
-constexpr int kThreads = 2;  // of fault_server: shards in flight at most
+// Shards at most: fault_server has two threads, and the scan of all seeds is given 1,024 blocks at
+// a time, which are two shards.
+constexpr int kInFlight = 4;
 constexpr int kShards = 10;  // of the job: eight of a tensor of 512 rows, and two tensors of one
 constexpr auto kPatience = std::chrono::minutes(1);
 

@@ -28,7 +28,7 @@ const std::map<std::string, std::string>& Undisturbed() {
 void CheckOutput(const KillFixture& fixture, int servers) {
   CHECK(Tree(fixture.root() / "out") == Undisturbed());
   CHECK(fixture.Count("shard.encoded") >= kShards);
-  CHECK(fixture.Count("shard.encoded") <= kShards + (servers - 1) * kThreads);
+  CHECK(fixture.Count("shard.encoded") <= kShards + (servers - 1) * kInFlight);
   for (const auto& entry : fs::directory_iterator(fixture.root())) {
     CHECK_FALSE(entry.path().filename().string().starts_with('.'));  // nothing staged is left
   }

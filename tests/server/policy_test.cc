@@ -1,6 +1,7 @@
 #include "server/scheduler/policy.h"
 
 #include <catch2/catch.hpp>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,23 @@ TEST_CASE("rows of a piece: as many as the weights asked for hold, at least one,
   CHECK(RowPieces(100, 64, 64).size == 1);
   CHECK(RowPieces(3, 64, int64_t{1} << 40).size == 3);
   CHECK(RowPieces(1, int64_t{1} << 40, 1).count() == 1);
+}
+
+TEST_CASE("a worker is given several shards at a time, and fewer towards the end") {
+  CHECK(StreamPieceBytes(1000, 2, 10) == kShardsTogether * 10);
+  CHECK(StreamPieceBytes(60, 2, 10) == 30);
+  CHECK(StreamPieceBytes(60, 8, 10) == 7);  // less than a shard: one
+  CHECK(StreamPieceBytes(0, 1, 10) == 0);
+  // However large the job: several workers end with a shard each.
+  for (const int64_t workers : {1, 2, 7}) {
+    int64_t left = 100'000, taken = 0;
+    for (int64_t last = std::numeric_limits<int64_t>::max(); left > 0; left -= taken) {
+      taken = std::min(left, std::max<int64_t>(10, StreamPieceBytes(left, workers, 10)));
+      CHECK(taken <= last);
+      last = taken;
+    }
+    CHECK(taken <= (workers == 1 ? 40 : 10));
+  }
 }
 
 TEST_CASE("a shard of float32 has 1 to 16 MiB, whatever the length of rows") {

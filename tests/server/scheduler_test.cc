@@ -53,6 +53,7 @@ TEST_CASE_METHOD(EngineFixture, "a job's planes are those of each tensor encoded
   request.spec.backend = GENERATE("fake", "cpu");
   if (request.spec.backend == "cpu" && shard_weights == 1 && threads == 1)
     return;  // enough is said
+  fake->blocks_together = GENERATE(1, 1 << 20);
   INFO(threads << " threads, " << shard_weights << " weights a shard");
   Start({threads, shard_weights, false});
 
@@ -108,6 +109,33 @@ TEST_CASE_METHOD(EngineFixture, "shards and threads leave no trace in the bytes"
     if (first.empty()) first = bytes;
     CHECK(bytes == first);
   }
+}
+
+TEST_CASE_METHOD(EngineFixture, "shards are handed out together as far as the backend wants") {
+  std::vector<TestTensor> tensors;
+  for (unsigned i = 0; i < 12; ++i) {
+    tensors.push_back(F32Tensor(std::to_string(i) + ".weight", 64, 64, i));
+  }
+  WriteSafetensors(directory / "in.safetensors", tensors);
+  const auto calls = [this](int threads, int64_t shard_weights, int64_t blocks_together) {
+    fake->blocks_together = blocks_together;
+    fake->calls = 0;
+    Start({threads, shard_weights, false});
+    const JobRecord job = Run(Request("in.safetensors", "o"));
+    CHECK(job.state == JobState::kSucceeded);
+    CHECK(job.progress.shards_done == 12 * std::max<int64_t>(1, 64 * 64 / shard_weights));
+    fs::remove(directory / "out/o");
+    return fake->calls.load();
+  };
+  constexpr int64_t kBlocks = 64 * 64 / 8;  // of a tensor
+  CHECK(calls(1, 1 << 20, 1) == 12);
+  CHECK(calls(1, 1 << 20, kBlocks) == 12);
+  CHECK(calls(1, 1 << 20, 2 * kBlocks) == 6);
+  CHECK(calls(1, 1 << 20, 2 * kBlocks - 1) == 12);  // a shard is not cut for it
+  CHECK(calls(1, 1 << 20, 12 * kBlocks) == 1);
+  CHECK(calls(1, 64 * 64, 12 * kBlocks) == 3);  // 4 full shards each
+  CHECK(calls(1, 64 * 32, 12 * kBlocks) == 6);
+  CHECK(calls(2, 1 << 20, 12 * kBlocks) == 5);  // 6, 3, 1, 1, 1
 }
 
 TEST_CASE_METHOD(EngineFixture, "a job that succeeded says what it made") {
@@ -219,6 +247,7 @@ std::vector<std::string> Warnings(EngineFixture& fixture, const std::string& job
 TEST_CASE_METHOD(EngineFixture, "a shard that is lost returns to the queue, with its attempt") {
   WriteSafetensors(directory / "in.safetensors",
                    {F32Tensor("a.weight", 320, 64, 1u), F32Tensor("b.weight", 320, 64, 2u)});
+  fake->blocks_together = GENERATE(1, 1 << 20);  // in a call alone, or with others
   Start({2, 64 * 64, false});
   REQUIRE(Run(Request("in.safetensors", "undisturbed")).state == JobState::kSucceeded);
   const int undisturbed = fake->shards;
@@ -237,8 +266,9 @@ TEST_CASE_METHOD(EngineFixture, "a shard that is lost returns to the queue, with
   CHECK(fake->shards == 2 * undisturbed + 1);
   const std::vector<std::string> warnings = Warnings(*this, job.name);
   REQUIRE(warnings.size() == 1);
-  CHECK_THAT(warnings[0], Catch::Contains("a.weight") && Catch::Contains("attempt 1 of 3") &&
-                              Catch::Contains("device 1 fell off"));
+  CHECK_THAT(warnings[0],
+             Catch::Contains("attempt 1 of 3") && Catch::Contains("device 1 fell off"));
+  if (fake->blocks_together == 1) CHECK_THAT(warnings[0], Catch::Contains("a.weight"));
 }
 
 TEST_CASE_METHOD(EngineFixture, "a shard that is lost again and again fails its job") {

@@ -40,6 +40,10 @@ struct Fixture {
     tensor = file->Find("a.weight");
   }
   TensorRows Rows(int64_t first, int64_t count) const { return {file, tensor, first, count}; }
+  absl::StatusOr<ShardSums> Encode(int64_t first, int64_t count) {
+    const ShardWork work{&spec, Rows(first, count), {sink.get(), 0}};
+    return EncodeShards(fake, {&work, 1}, {}).front();
+  }
   std::string Plane(const std::string& name) const {
     const uint64_t size = sink->layout(0).Find(name).byte_size();
     std::string bytes(size, '\0');
@@ -62,8 +66,13 @@ TEST_CASE("shards in any order give the planes of the whole tensor") {
   const codec::Profile profile = GENERATE(codec::k4bit, codec::k3bit);
   Fixture f(Gaussian(70 * 64, 1), profile);
   const TensorOutput out{f.sink.get(), 0};
-  for (const auto& [first, count] : {std::pair{50, 20}, {0, 1}, {1, 32}, {33, 17}}) {
-    REQUIRE(EncodeRows(f.fake, f.spec, f.Rows(first, count), out, {}).ok());
+  if (GENERATE(true, false)) {
+    for (const auto& [first, count] : {std::pair{50, 20}, {0, 1}, {1, 32}, {33, 17}}) {
+      REQUIRE(f.Encode(first, count).ok());
+    }
+  } else {  // or all together
+    const ShardWork works[] = {{&f.spec, f.Rows(50, 20), out}, {&f.spec, f.Rows(0, 50), out}};
+    for (const auto& sums : EncodeShards(f.fake, works, {})) REQUIRE(sums.ok());
   }
   const std::vector<std::byte> bytes = format::BytesOf(*f.file, *f.tensor);
   const backend::WeightRows all{backend::WeightType::kF32, 70, 64, bytes.data(), 0};
@@ -81,7 +90,7 @@ TEST_CASE("a finished tensor has its scale and shape, and the sum of what is in 
   Fixture f(Gaussian(70 * 64, 1), profile);
   const TensorOutput out{f.sink.get(), 0};
   for (int i = 0; i < codec::kLevels; ++i) f.spec.levels.scale[i] = static_cast<float>(i + 1);
-  REQUIRE(EncodeRows(f.fake, f.spec, f.Rows(0, 70), out, {}).ok());
+  REQUIRE(f.Encode(0, 70).ok());
   REQUIRE(WriteScales(f.spec, *f.tensor, out).ok());
   const absl::StatusOr<PlaneSummary> sum = SumPlanes(profile, *f.tensor, out, {});
   REQUIRE(sum.ok());
@@ -149,7 +158,7 @@ TEST_CASE("the sum of a shard is that of its rows in the output, words and level
   const codec::Profile profile = GENERATE(codec::k4bit, codec::k4_5bit);
   Fixture f(Gaussian(70 * 64, 1), profile);
   const TensorOutput out{f.sink.get(), 0};
-  const absl::StatusOr<ShardSums> sums = EncodeRows(f.fake, f.spec, f.Rows(10, 20), out, {});
+  const absl::StatusOr<ShardSums> sums = f.Encode(10, 20);
   REQUIRE(sums.ok());
   CHECK(SumRows(profile, f.Rows(10, 20), out).value() == sums->crc32c);
   const std::byte other{0x5A};
@@ -220,11 +229,10 @@ TEST_CASE("a source that is truncated while a shard is worked on is an error, no
     std::filesystem::resize_file(f.path, 0);  // a mapping would have no page behind it any more
     return absl::OkStatus();
   };
-  const TensorOutput out{f.sink.get(), 0};
-  CHECK(EncodeRows(f.fake, f.spec, f.Rows(0, 35), out, {}).ok());  // it had its weights already
+  CHECK(f.Encode(0, 35).ok());  // it had its weights already
   const auto changed = IsStatus(Code::kFailedPrecondition, {f.path, "start again"});
-  CHECK_THAT(EncodeRows(f.fake, f.spec, f.Rows(35, 35), out, {}).status(), changed);
-  CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, out).status(), changed);
+  CHECK_THAT(f.Encode(35, 35).status(), changed);
+  CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, {f.sink.get(), 0}).status(), changed);
 }
 
 TEST_CASE("a source that changes is not read") {
@@ -234,15 +242,36 @@ TEST_CASE("a source that changes is not read") {
   codec::NormHistogram histogram;
   const auto changed = IsStatus(Code::kFailedPrecondition, {f.path});
   CHECK_THAT(MeasureRows(f.spec.profile, f.Rows(0, 70), histogram), changed);
-  CHECK_THAT(EncodeRows(f.fake, f.spec, f.Rows(0, 70), out, {}).status(), changed);
+  CHECK_THAT(f.Encode(0, 70).status(), changed);
   CHECK_THAT(CopyBytes(*f.file, *f.file->Find("raw"), 0, 10, out).status(), changed);
   CHECK(f.fake.shards == 0);
+}
+
+TEST_CASE("each shard of a call has its own sums, or its own error") {
+  Fixture f;
+  f.fake.before = [](const backend::WeightRows& weights, auto&&) {
+    return weights.first_row == 10 ? absl::UnavailableError("gone") : absl::OkStatus();
+  };
+  const TensorOutput out{f.sink.get(), 0};
+  const ShardWork works[] = {{&f.spec, f.Rows(0, 10), out},
+                             {&f.spec, f.Rows(10, 20), out},
+                             {&f.spec, f.Rows(30, 40), out}};
+  const auto sums = EncodeShards(f.fake, works, {});
+  REQUIRE(sums.size() == 3);
+  CHECK_THAT(sums[1].status(), IsStatus(Code::kUnavailable, {f.path, "'a.weight'", "gone"}));
+  for (const size_t i : {size_t{0}, size_t{2}}) {
+    REQUIRE(sums[i].ok());
+    CHECK(sums[i]->crc32c == SumRows(f.spec.profile, works[i].rows, out).value());
+    CHECK(sums[i]->squared_weights ==
+          f.Encode(works[i].rows.first_row, works[i].rows.row_count)->squared_weights);
+  }
+  CHECK(sums[2]->seconds == Approx(4 * sums[0]->seconds));  // by weights
 }
 
 TEST_CASE("an error of the backend keeps its code and gets the tensor's name") {
   Fixture f;
   f.fake.before = [](auto&&...) { return absl::InternalError("the device fell off"); };
-  CHECK_THAT(EncodeRows(f.fake, f.spec, f.Rows(0, 70), {f.sink.get(), 0}, {}).status(),
+  CHECK_THAT(f.Encode(0, 70).status(),
              IsStatus(Code::kInternal, {f.path, "'a.weight'", "the device fell off"}));
 }
 

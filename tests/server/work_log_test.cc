@@ -104,6 +104,13 @@ TEST_CASE_METHOD(Fixture,
   log.Add(PieceRecord{});  // the next one is small again
   REQUIRE(log.Commit().ok());
   CHECK(store.pieces == 3);
+  const PieceRecord halves[] = {{.seconds = 1800}, {.seconds = 1800}};
+  for (const PieceRecord& half : halves) log.Add(half);
+  REQUIRE(log.Commit().ok());
+  CHECK(store.pieces == 3);
+  log.Add(halves);  // done together they took the interval
+  REQUIRE(log.Commit().ok());
+  CHECK(store.pieces == 8);
 }
 
 TEST_CASE_METHOD(Fixture, "bytes that may not be on disk are never recorded") {
