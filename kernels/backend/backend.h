@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -40,6 +41,13 @@ class Backend {
   // requested (within about 0.1 s); UNAVAILABLE if the device is lost: another backend can encode
   // the shard; INTERNAL if the machine fails.
   virtual Results EncodeAll(std::span<const ShardTask> shards, std::stop_token stop) const = 0;
+
+  // Of a result: another device or backend can encode the shard.
+  using IsLost = bool(const absl::Status& status);
+  // Replaces the results that are lost by those of encode(their shards). `results`: of `shards`.
+  static void EncodeLost(std::span<const ShardTask> shards, IsLost& is_lost,
+                         const std::function<Results(std::span<const ShardTask>)>& encode,
+                         Results& results);
 
   // How many blocks of a call, about, make it as fast as it can be. Whoever cuts work into calls
   // needs no larger ones.

@@ -1,5 +1,6 @@
 #include "kernels/backend/fallback_backend.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -45,25 +46,22 @@ class FallbackBackend : public Backend {
   Results EncodeAll(std::span<const ShardTask> shards, std::stop_token stop) const override {
     if (lost_) return Signed(second_->EncodeAll(shards, std::move(stop)), *second_);
     Results results = Signed(first_->EncodeAll(shards, stop), *first_);
-    std::vector<size_t> left;
-    std::vector<ShardTask> tasks;
-    for (size_t i = 0; i < results.size(); ++i) {
-      if (results[i].status().code() != absl::StatusCode::kUnavailable) continue;
-      left.push_back(i);
-      tasks.push_back(shards[i]);
-    }
-    if (left.empty()) return results;
+    const auto lost = std::find_if(results.begin(), results.end(), [](const auto& shard) {
+      return absl::IsUnavailable(shard.status());
+    });
+    if (lost == results.end()) return results;
     std::string warning;
     if (!lost_.exchange(true)) {
       warning = absl::StrCat("backend '", std::string(first_->name()), "' is lost, '",
-                             std::string(second_->name()),
-                             "' goes on: ", results[left.front()].status().message());
+                             std::string(second_->name()), "' goes on: ", lost->status().message());
     }
-    Results others = Signed(second_->EncodeAll(tasks, std::move(stop)), *second_);
-    for (size_t i = 0; i < left.size(); ++i) {
-      if (others[i].ok() && !warning.empty()) others[i]->warning = std::exchange(warning, "");
-      results[left[i]] = std::move(others[i]);
-    }
+    EncodeLost(
+        shards, absl::IsUnavailable,
+        [&](std::span<const ShardTask> tasks) {
+          return Signed(second_->EncodeAll(tasks, stop), *second_);
+        },
+        results);
+    if (lost->ok() && !warning.empty()) (*lost)->warning = std::move(warning);
     return results;
   }
 

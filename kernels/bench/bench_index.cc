@@ -63,16 +63,6 @@ Workload MakeWorkload(const codec::Profile& profile, int blocks) {
   return load;
 }
 
-absl::Status Run(cpu::ExhaustiveSearch& search, const backend::EncodeSpec&, const cpu::Batch& batch,
-                 std::span<const uint32_t> places) {
-  return search.Run(batch, places, {});
-}
-absl::Status Run(cpu::IndexSearch& search, const backend::EncodeSpec& spec, const cpu::Batch& batch,
-                 std::span<const uint32_t> places) {
-  const cpu::Section section{&spec, places};
-  return search.Run(batch, {&section, 1}, {});
-}
-
 // Runs a search over the first `count` blocks on each of `threads` threads, as a server's workers
 // do: the batch of a thread is as large whether others run or not. Returns blocks/s of all threads
 // together and adds up what the searches say. All threads but one write into copies.
@@ -92,8 +82,8 @@ double Time(Workload& load, int threads, size_t count, const Make& make, const S
       running.emplace_back([&, t] {
         const cpu::Batch batch{load.weights.data(),
                                t == 0 ? load.best.data() : copies[t - 1].data()};
-        const std::span places = std::span(load.places).first(count);
-        if (!Run(*searches[t], load.spec, batch, places).ok()) std::exit(1);
+        const cpu::Section section{&load.spec, std::span(load.places).first(count)};
+        if (!searches[t]->Run(batch, {&section, 1}, {}).ok()) std::exit(1);
       });
     }
   }

@@ -169,11 +169,12 @@ class Batches {
     std::vector<size_t> ends;  // of the parts' places
     for (size_t p = 0; p < parts_.size(); ++p) {
       const EncodeSpec& spec = *shards_[parts_[p].shard].spec;
+      const bool wanted = results_[parts_[p].shard].ok();  // not of a shard with a bad row behind
       const Candidate of_zeros = ZeroBlockCode(spec);
       const size_t last = p + 1 < parts_.size() ? parts_[p + 1].first : filled();
       for (size_t i = parts_[p].first; i < last; ++i) {
         const float* block = &blocks_[i * width_];
-        if (std::all_of(block, block + width_, [](float w) { return w == 0; })) {
+        if (!wanted || std::all_of(block, block + width_, [](float w) { return w == 0; })) {
           codes_[i] = of_zeros;
           continue;
         }

@@ -24,44 +24,45 @@ struct NormRange {
   bool Contains(double squared_norm) const { return squared_norm >= least && squared_norm <= most; }
 };
 
+// Of the blocks that are scanned. Others are so large or so small for the levels that their codes
+// are found without.
+NormRange ScannedNorms(const backend::EncodeSpec& spec);
+
 // Finds the exact best codes of a batch: all seeds are scored in float32 with a proven margin, and
 // those that can matter are finished exactly. Not thread-safe: buffers are reused. What it is made
 // from must outlive it.
 class ExhaustiveSearch {
  public:
+  // `spec` is one of those of the sections to come, which differ in nothing but their levels.
   ExhaustiveSearch(const SearchKernels& kernels, const backend::EncodeSpec& spec);
 
-  // Encodes blocks of `batch` that are the spec's; their candidates may also be better ones than
-  // the initial. `places` as Section's. CANCELLED after `stop`.
-  absl::Status Run(const Batch& batch, std::span<const uint32_t> places, std::stop_token stop);
-
-  // The blocks that are scanned. Others are so large or so small for the levels that their codes
-  // are found without.
-  const NormRange& scanned() const { return scanned_; }
+  // Encodes `batch`; its candidates may also be better ones than the initial. CANCELLED after
+  // `stop`.
+  absl::Status Run(const Batch& batch, std::span<const Section> sections, std::stop_token stop);
 
  private:
   struct Block {
     codec::BlockTask task;
+    const codec::LevelTable* levels;
     uint32_t place;  // in the batch
   };
 
-  absl::Status RunSome(const Batch& batch, std::span<const uint32_t> places, std::stop_token stop);
-  void TakeShortcut(const codec::BlockTask& task, codec::Candidate& best);
-  void SearchFar(const codec::BlockTask& task, codec::Candidate& best);
-  void SearchTiny(const codec::BlockTask& task, codec::Candidate& best) const;
+  void Add(const Batch& batch, const backend::EncodeSpec& spec, const NormRange& scanned,
+           uint32_t place);
+  absl::Status Scan(const Batch& batch, const std::stop_token& stop);
+  void SearchFar(const Block& block, codec::Candidate& best);
+  void SearchTiny(const Block& block, codec::Candidate& best) const;
   void Finish(const Block& block, const int16_t* unit, const float* maxima, codec::Candidate& best);
-  void Evaluate(const codec::BlockTask& task, codec::Candidate& best);
+  void Evaluate(const Block& block, codec::Candidate& best);
   float Threshold(const codec::BlockTask& task, const codec::Candidate& best) const;
 
   const SearchKernels& kernels_;
-  const backend::EncodeSpec& spec_;
+  const codec::Profile& profile_;
+  const codec::Fit fit_;
   const search::BoundTable& table_;
   const search::SeedTable& seed_table_;
-  const double lowest_level_;
-  const double highest_level_;
-  const NormRange scanned_;
   FinishTask finish_;
-  std::vector<Block> blocks_;
+  std::vector<Block> blocks_;  // that are scanned together
   std::vector<int16_t> unit_;  // [blocks, C], scaled to BoundTable::block_unit()
   std::vector<float> maxima_;
   std::vector<uint32_t> seeds_;                        // that wait to be finished

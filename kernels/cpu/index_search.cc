@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/search/lattice.h"
@@ -48,6 +49,7 @@ IndexSearch::IndexSearch(const SearchKernels& kernels, const backend::EncodeSpec
       // kNearest has no use for the seeds that bytes let through in vain: it looks at each in full.
       by_bytes_(spec.fit == codec::Fit::kOptimal && kernels.score_byte_rows != nullptr &&
                 seeds_.has_byte_rows()),
+      exhaustive_(kernels, spec),
       filing_(kernels, spec.profile, index),
       lists_(kernels, spec, index),
       expected_share_(kFirstShare) {}
@@ -66,13 +68,13 @@ Scores IndexSearch::ScoreBuffer::At(size_t block) {
 absl::Status IndexSearch::Run(const Batch& batch, std::span<const Section> sections,
                               std::stop_token stop) {
   sections_ = sections;
+  section_ends_.clear();
   rest_.clear();
   filing_.Clear();
-  std::vector<ExhaustiveSearch> scans;  // of the sections
-  for (const Section& section : sections) {
-    scans.emplace_back(kernels_, *section.spec);
-    filing_.Add(batch, section.places, scans.back().scanned(), rest_);
-    statistics_.blocks += static_cast<int64_t>(section.places.size());
+  for (const auto& [spec, places] : sections) {
+    section_ends_.push_back(places.back() + 1);
+    filing_.Add(batch, places, ScannedNorms(*spec), rest_);
+    statistics_.blocks += static_cast<int64_t>(places.size());
   }
   filing_.Sort();
   const auto visits = filing_.visits();
@@ -92,21 +94,24 @@ absl::Status IndexSearch::Run(const Batch& batch, std::span<const Section> secti
   statistics_.exhaustive += static_cast<int64_t>(rest_.size());
   statistics_.visits += static_cast<int64_t>(visits.size());
   statistics_.lists_built = lists_.built();
+  return ScanRest(batch, std::move(stop));
+}
+
+absl::Status IndexSearch::ScanRest(const Batch& batch, std::stop_token stop) {
   std::sort(rest_.begin(), rest_.end());
+  std::vector<Section> sections;
   auto first = rest_.begin();
-  for (size_t s = 0; s < sections.size(); ++s) {
-    const auto last = std::upper_bound(first, rest_.end(), sections[s].places.back());
-    if (absl::Status status = scans[s].Run(batch, {first, last}, stop); !status.ok()) return status;
+  for (size_t s = 0; s < sections_.size(); ++s) {
+    const auto last = std::lower_bound(first, rest_.end(), section_ends_[s]);
+    if (first != last) sections.push_back({sections_[s].spec, {first, last}});
     first = last;
   }
-  return absl::OkStatus();
+  return exhaustive_.Run(batch, sections, std::move(stop));
 }
 
 const backend::EncodeSpec& IndexSearch::SpecOf(uint32_t place) const {
-  const auto section =
-      std::partition_point(sections_.begin(), sections_.end(),
-                           [place](const Section& before) { return before.places.back() < place; });
-  return *section->spec;
+  const auto end = std::upper_bound(section_ends_.begin(), section_ends_.end(), place);
+  return *sections_[static_cast<size_t>(end - section_ends_.begin())].spec;
 }
 
 // Asks for what a visit begins with.

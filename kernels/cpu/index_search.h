@@ -73,6 +73,7 @@ class IndexSearch {
   };
 
   const backend::EncodeSpec& SpecOf(uint32_t place) const;
+  absl::Status ScanRest(const Batch& batch, std::stop_token stop);
   void SearchCell(const Batch& batch, const CellFiling::Visit& visit, const List& list);
   void LoadItem(const Batch& batch, uint32_t place, const double* centre, const List& list,
                 Item& item);
@@ -96,13 +97,17 @@ class IndexSearch {
   search::CellIndex& index_;
   const search::SeedTable& seeds_;
   const bool by_bytes_;  // whether rows of bytes are scored
+  ExhaustiveSearch exhaustive_;
   CellFiling filing_;
   ListBuilder lists_;
   double expected_share_;  // sin^2 alpha of the blocks so far
   IndexStatistics statistics_;
 
+  // Of the batch: its sections, where each ends (the place behind its last), and the places for the
+  // exhaustive scan.
   std::span<const Section> sections_;
-  std::vector<uint32_t> rest_;           // places for the exhaustive scan
+  std::vector<uint32_t> section_ends_;
+  std::vector<uint32_t> rest_;
   std::vector<Item> items_;              // of a visit, and memory for larger ones
   std::vector<uint64_t> order_;          // of a visit: prefix << 32 | item, descending
   std::vector<int16_t> units_;           // [kStage, C], w / |w| * SeedTable::kRowUnit

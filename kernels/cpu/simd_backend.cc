@@ -40,7 +40,9 @@ class SimdBackend : public backend::Backend {
   }
 
   int64_t BlocksTogether(const codec::Profile& profile) const override {
-    return index_ == nullptr || search::Resolutions(profile).empty() ? kScanBatch : kIndexBatch;
+    const bool scanned =
+        index_ == nullptr || index_->memory() == 0 || search::Resolutions(profile).empty();
+    return scanned ? kScanBatch : kIndexBatch;
   }
 
   Results EncodeAll(std::span<const backend::ShardTask> shards,
@@ -59,16 +61,11 @@ class SimdBackend : public backend::Backend {
                              &choice);
     Results results;
     if (cells == nullptr) {
-      results = EncodeShards(shards, kScanBatch, stop,
-                             [this](const Batch& batch, std::span<const Section> sections,
-                                    const std::stop_token& stopped) {
-                               absl::Status status;
-                               for (const auto& [section, places] : sections) {
-                                 ExhaustiveSearch search(kernels_, *section);
-                                 if (status.ok()) status = search.Run(batch, places, stopped);
-                               }
-                               return status;
-                             });
+      ExhaustiveSearch search(kernels_, spec);
+      results = EncodeShards(
+          shards, kScanBatch, stop,
+          [&](const Batch& batch, std::span<const Section> sections,
+              const std::stop_token& stopped) { return search.Run(batch, sections, stopped); });
     } else {
       IndexSearch search(kernels_, spec, *cells);
       results = EncodeShards(

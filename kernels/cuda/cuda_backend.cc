@@ -27,18 +27,25 @@ class CudaBackend : public backend::Backend {
 
   Results EncodeAll(std::span<const backend::ShardTask> shards,
                     std::stop_token stop) const override {
-    if (shards.empty()) return {};
+    Results results(shards.size(), absl::UnavailableError("not encoded yet"));
+    const auto lost = [&results] {
+      return std::find_if(results.begin(), results.end(),
+                          [](const auto& shard) { return IsDeviceFailure(shard.status()); });
+    };
     DevicePool::Tried tried;
-    for (;;) {
+    while (lost() != results.end()) {
       auto lease = pool_->Take(stop, tried);
-      if (!lease.ok()) return Results(shards.size(), lease.status());
-      Results results = lease->EncodeAll(shards, stop);
-      const auto lost = std::find_if(results.begin(), results.end(), [](const auto& shard) {
-        return IsDeviceFailure(shard.status());
-      });
-      if (lost == results.end()) return results;
-      lease->TakeOut(lost->status(), tried);
+      EncodeLost(
+          shards, IsDeviceFailure,
+          [&](std::span<const backend::ShardTask> tasks) {
+            return lease.ok() ? lease->EncodeAll(tasks, stop)
+                              : Results(tasks.size(), lease.status());
+          },
+          results);
+      if (!lease.ok()) break;
+      if (lost() != results.end()) lease->TakeOut(lost()->status(), tried);
     }
+    return results;
   }
 
   absl::StatusOr<std::unique_ptr<backend::OutputMeter>> MeterOutputs(

@@ -11,8 +11,9 @@ namespace seedlm::cuda {
 
 // Errors: FAILED_PRECONDITION, saying why CUDA cannot be used here (DevicePool::Make).
 //
-// Encode waits while all lanes are in use. A device that fails is taken out, and its shards are
-// encoded on the others; when none is left, UNAVAILABLE with each one's reason.
+// EncodeAll waits while all lanes are in use. A device that fails is taken out, and the shards that
+// it did not finish are encoded on the others; when none is left, UNAVAILABLE with each one's
+// reason.
 absl::StatusOr<std::shared_ptr<const backend::Backend>> MakeCudaBackend(
     const PoolOptions& options = {});
 

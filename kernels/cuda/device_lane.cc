@@ -92,6 +92,8 @@ Results DeviceLane::EncodeAll(SearchMethod method, std::span<const ShardTask> sh
     cuts.push_back({results.size(), shard.spec->profile, shard.weights, batch_blocks_});
     results.push_back(backend::EmptyPlanes(shard));
   }
+  std::vector<int64_t> left;  // batches of each shard that are not collected
+  for (const Cut& cut : cuts) left.push_back(cut.count());
   size_t cut = 0;
   int64_t next = 0;  // batch of the cut
   const auto more = [&] {
@@ -121,11 +123,12 @@ Results DeviceLane::EncodeAll(SearchMethod method, std::span<const ShardTask> sh
     } else {
       const Slot& slot = slot_of(collected++);
       status = Collect(slot, shards[slot.place.shard], results[slot.place.shard]);
+      left[slot.place.shard] -= status.ok();
     }
   }
   for (; collected < queued; ++collected) cudaStreamSynchronize(slot_of(collected).stream.get());
-  for (auto& shard : results) {
-    if (!status.ok() && shard.ok()) shard = status;
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (!status.ok() && results[i].ok() && left[i] > 0) results[i] = status;
   }
   return results;
 }

@@ -28,8 +28,8 @@ class DeviceLane {
   static size_t PinnedBytes(int64_t batch_blocks);
 
   // Encodes shards, whose batches follow each other without a gap; errors as
-  // backend::Backend::EncodeAll, and UNAVAILABLE, INTERNAL or RESOURCE_EXHAUSTED, of every shard,
-  // where the device fails. Nothing is left running at the end.
+  // backend::Backend::EncodeAll, and UNAVAILABLE, INTERNAL or RESOURCE_EXHAUSTED, of every shard
+  // that was not finished, where the device fails. Nothing is left running at the end.
   backend::Backend::Results EncodeAll(SearchMethod method,
                                       std::span<const backend::ShardTask> shards,
                                       const TableView& tables, int processors,

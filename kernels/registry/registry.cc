@@ -77,8 +77,7 @@ IndexUsage ReadIndexUsage() {
 }
 
 double PlannedScans(std::string_view backend, const codec::Profile& profile, int64_t blocks) {
-  // Only the CPU's search goes through the index. Blocks are searched in parts of a shard at a
-  // time.
+  // Only the CPU's search goes through the index, a part of a job at a time.
   constexpr int64_t kUsualBatch = int64_t{1} << 16;
   double least = static_cast<double>(blocks);
   if (backend != "cpu" || blocks < 1) return least;

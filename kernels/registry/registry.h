@@ -51,7 +51,7 @@ double PlannedScans(std::string_view backend, const codec::Profile& profile, int
 
 // Memory of the host that searching takes, upper bounds in bytes. That of devices is not counted.
 struct SearchMemory {
-  int64_t call = 0;  // one Encode of so many blocks, beside the weights and codes that it is about
+  int64_t call = 0;    // one call for so many blocks, beside the weights and codes that it is about
   int64_t tables = 0;  // of the profile; made once, shared by all calls
   int64_t index = 0;   // its lists, shared by all calls and profiles: IndexOptions::memory
 };

@@ -27,8 +27,8 @@ struct WorkShape {
 //   H  headers, names and plan of source and output
 //   M  what is measured at a time: the rows, and their norms; for each tensor its own norms, and a
 //      search through those that were kept
-//   S  what is streamed at a time: a shard as the source has it, its codes, and what the search
-//      takes for its blocks
+//   S  what is streamed at a time: shards as the source has them, their codes, and what the search
+//      takes for their blocks
 //
 // and a quarter for what the allocator keeps. At a time: as many pieces as there are workers, each
 // as large as the largest, or all of them if they are fewer.

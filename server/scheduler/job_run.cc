@@ -2,6 +2,7 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <utility>
@@ -13,6 +14,13 @@
 #include "server/storage/s3/wait_scope.h"
 
 namespace seedlm::server {
+
+namespace {
+
+// What a shard counts as at least where they are handed out together: something is kept of each.
+constexpr int64_t kLeastShardBytes = int64_t{16} << 10;
+
+}  // namespace
 
 JobRun::JobRun(JobRecord job, const RunContext& context)
     : job_(std::move(job)),
@@ -97,7 +105,7 @@ Work JobRun::TakeStreamLocked() {
       TensorRun& tensor = *tensors_[cursor_];
       const int64_t rows = tensor.next_shard_rows();
       const int64_t bytes = rows * tensor.source_row_bytes();
-      bytes_left -= bytes;
+      bytes_left -= std::max(bytes, kLeastShardBytes);
       blocks_left -= rows * tensor.spec().profile.blocks_per_row(tensor.columns());
       if (!taken.empty() && (bytes_left < 0 || blocks_left < 0)) break;
       bytes_to_hand_out_ -= bytes;
@@ -210,6 +218,7 @@ bool JobRun::IsKept(const TakenShard& taken) {
 absl::Status JobRun::Stream(const std::vector<TakenShard>& shards) {
   std::vector<TakenShard> missing;
   for (const TakenShard& taken : shards) {
+    if (stop_.stop_requested()) return absl::OkStatus();  // how the job ends is decided
     if (!IsKept(taken)) {
       missing.push_back(taken);
       continue;
@@ -221,7 +230,7 @@ absl::Status JobRun::Stream(const std::vector<TakenShard>& shards) {
   return missing.empty() ? absl::OkStatus() : Encode(missing);
 }
 
-// What was encoded is recorded, also where others failed.
+// What was encoded is recorded, also where others failed; what was lost is queued again.
 absl::Status JobRun::Encode(const std::vector<TakenShard>& shards) {
   const std::shared_ptr<const backend::Backend> backend = Backend();
   const LogScope scope({{"backend", backend->name()}});
@@ -230,48 +239,77 @@ absl::Status JobRun::Encode(const std::vector<TakenShard>& shards) {
     works.push_back({&tensor->spec(), shard.rows, {sink_.get(), tensor->output()}});
   }
   const auto sums = EncodeShards(*backend, works, stop_.get_token());
+  RecordRate(shards, sums);
   std::vector<PieceRecord> pieces;
-  std::vector<const TakenShard*> encoded;
-  absl::Status status;
+  std::vector<const TakenShard*> encoded, lost;
+  absl::Status status, why_lost;
   for (size_t i = 0; i < shards.size(); ++i) {
-    const LogScope of({{"tensor", shards[i].tensor->info().name}, {"shard", NumberOf(shards[i])}});
-    if (!sums[i].ok()) {
-      status.Update(TryAgain(backend, shards[i], sums[i].status()));
+    const TensorRun& tensor = *shards[i].tensor;
+    if (sums[i].ok()) {
+      pieces.push_back(RecordOf(shards[i], *sums[i]));
+      encoded.push_back(&shards[i]);
       continue;
     }
-    pieces.push_back(RecordOf(shards[i], *sums[i]));
-    encoded.push_back(&shards[i]);
+    absl::Status failed = OfTensor(sums[i].status(), tensor.info(), tensor.output());
+    if (absl::IsUnavailable(failed)) {
+      lost.push_back(&shards[i]);
+      why_lost.Update(std::move(failed));
+    } else {
+      status.Update(std::move(failed));
+    }
   }
   log_.Add(pieces);
   status.Update(log_.Commit());
+  if (status.ok() && !lost.empty()) status = TryAgain(backend, lost, std::move(why_lost));
   for (size_t i = 0; i < pieces.size() && status.ok(); ++i) {
     status = AddShard(*encoded[i], pieces[i], false);
   }
   return status;
 }
 
+// Once for the shards of a call: they share its time.
+void JobRun::RecordRate(const std::vector<TakenShard>& shards,
+                        const std::vector<absl::StatusOr<ShardSums>>& sums) {
+  std::string_view backend;  // those of another, which took over meanwhile, are left out
+  int64_t weights = 0;
+  double seconds = 0;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    if (!sums[i].ok()) continue;
+    if (backend.empty()) backend = sums[i]->backend;
+    if (sums[i]->backend != backend) continue;
+    weights += shards[i].shard.rows.row_count * shards[i].tensor->columns();
+    seconds += sums[i]->seconds;
+  }
+  if (backend.empty()) return;
+  const JobSpec& spec = job_.request.spec;
+  context_.rates->Record(backend, spec.profile, spec.fit, weights, seconds);
+}
+
 PieceRecord JobRun::RecordOf(const TakenShard& taken, const ShardSums& sums) {
   Reach(context_.fault_point, "shard.encoded");
-  const TensorRun& tensor = *taken.tensor;
-  const JobSpec& spec = job_.request.spec;
-  const LogScope scope({{"backend", sums.backend}, {"device", sums.device}});
-  context_.rates->Record(sums.backend, spec.profile, spec.fit,
-                         taken.shard.rows.row_count * tensor.columns(), sums.seconds);
+  const LogScope scope({{"tensor", taken.tensor->info().name},
+                        {"shard", NumberOf(taken)},
+                        {"backend", sums.backend},
+                        {"device", sums.device}});
   CountShard(taken, sums);
   context_.log->debug("encoded in {:.3f} s; {}", sums.seconds, sums.search);
   if (!sums.warning.empty()) Warn(sums.warning);
-  return {tensor.id(),          taken.shard.index, sums.crc32c,  sums.squared_error,
+  return {taken.tensor->id(),   taken.shard.index, sums.crc32c,  sums.squared_error,
           sums.squared_weights, sums.max_error,    sums.seconds, sums.backend};
 }
 
 absl::Status JobRun::TryAgain(const std::shared_ptr<const backend::Backend>& backend,
-                              const TakenShard& taken, absl::Status why_not) {
-  const auto& [tensor, shard] = taken;
-  absl::Status status =
-      CheckTryAgain(backend, *tensor, "shard " + NumberOf(taken), shard.attempt,
-                    OfTensor(std::move(why_not), tensor->info(), tensor->output()));
-  if (status.ok()) GiveBack(taken);
-  return status;
+                              const std::vector<const TakenShard*>& lost, absl::Status why) {
+  const TakenShard& first = *lost.front();
+  const LogScope scope({{"tensor", first.tensor->info().name}, {"shard", NumberOf(first)}});
+  std::string what = "shard " + NumberOf(first);
+  if (lost.size() > 1) absl::StrAppend(&what, " and ", lost.size() - 1, " others");
+  int attempt = 0;
+  for (const TakenShard* taken : lost) attempt = std::max(attempt, taken->shard.attempt);
+  absl::Status status = CheckTryAgain(backend, *first.tensor, what, attempt, std::move(why));
+  if (!status.ok()) return status;
+  for (const TakenShard* taken : lost) GiveBack(*taken);
+  return absl::OkStatus();
 }
 
 absl::Status JobRun::AddShard(const TakenShard& taken, const PieceRecord& piece, bool kept) {

@@ -156,8 +156,10 @@ class JobRun {
   bool IsKept(const TakenShard& taken);
   absl::Status Encode(const std::vector<TakenShard>& shards);
   PieceRecord RecordOf(const TakenShard& taken, const ShardSums& sums);
+  void RecordRate(const std::vector<TakenShard>& shards,
+                  const std::vector<absl::StatusOr<ShardSums>>& sums);
   absl::Status TryAgain(const std::shared_ptr<const backend::Backend>& backend,
-                        const TakenShard& taken, absl::Status why_not);
+                        const std::vector<const TakenShard*>& lost, absl::Status why);
   absl::Status AddShard(const TakenShard& taken, const PieceRecord& piece, bool kept);
   absl::StatusOr<codec::LevelTable> ChooseLevels(const TensorRun& tensor,
                                                  const codec::NormHistogram& norms);

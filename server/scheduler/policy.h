@@ -43,7 +43,8 @@ inline constexpr int64_t kShardsTogether = 4;
 // another. `shard_bytes`: of a full shard.
 int64_t StreamPieceBytes(int64_t left, int64_t workers, int64_t shard_bytes);
 
-// A piece is whole rows, so a row bounds the memory of a thread: 16 MiB as float32.
+// A shard is whole rows, so one row may be all that a worker is given: 16 MiB as float32, as much
+// as shards together.
 inline constexpr int64_t kMaxRowWeights = int64_t{4} << 20;
 
 // What else a checkpoint may have, for GetCapabilities; the format room refuses more.

@@ -14,7 +14,7 @@ namespace seedlm::server {
 // Thread-safe.
 class RateTable {
  public:
-  // One shard took `seconds` on one thread.
+  // So many weights, in one call, took `seconds` on one thread.
   void Record(std::string_view backend, const codec::Profile& profile, codec::Fit fit,
               int64_t weights, double seconds);
 

@@ -50,7 +50,7 @@ struct BackendDoor {
 
 struct BackendUse {
   backend::BackendInfo info;
-  int workers = 0;  // shards at a time; 0 if it is not available
+  int workers = 0;  // pieces of work at a time; 0 if it is not available
 };
 
 // 4 MiB of the source, four times as much for kShardsTogether: half a million blocks of float32, a

@@ -60,7 +60,8 @@ struct ShardWork {
   TensorOutput out;
 };
 // Encodes shards of one or several tensors, all of one profile and fit, and writes their parts of
-// N_packed and N_level. Each has a result of its own. CANCELLED soon after `stop`.
+// N_packed and N_level. Each has a result of its own, a read error
+// after the others were encoded. CANCELLED soon after `stop`.
 std::vector<absl::StatusOr<ShardSums>> EncodeShards(const backend::Backend& backend,
                                                     std::span<const ShardWork> shards,
                                                     std::stop_token stop);

@@ -26,7 +26,8 @@ PEAK = 512 << 20
 PEAK_RESTORING = 128 << 20            # on one thread, whatever the machine
 SEARCHED = (2048, 16384)              # of F16, all searched: 4 M blocks, enough for lists of the index
 INDEX = 1 << 30                       # the default of --index-memory
-TWO_SHARDS = (1024, 16384)            # of F16, 16 MiB each
+MANY_SHARDS = (4096, 16384)           # of F16: of 128 MiB two workers have 16 each at a time
+SMALL = (64, 64)                      # of F16
 FEW_BLOCKS = (64, 4096)               # for scans of all seeds
 
 
@@ -42,16 +43,18 @@ def sparse_checkpoint(path, matrices):
     return os.path.getsize(path)
 
 
-def random_checkpoint(path, shape=SEARCHED):
+def random_checkpoint(path, shape=SEARCHED, tensors=1):
     """Every weight of either sign, 2^-9 to 2^-5, random to the last bit."""
     count = shape[0] * shape[1]
-    data = bytearray(2 * count)
-    data[0::2] = os.urandom(count)
     high = bytes((b & 0x80) | (0x18 + b % 16) for b in range(256))  # sign, exponent, 2 bits
-    data[1::2] = os.urandom(count).translate(high)
     with open(path, "wb") as f:
-        f.write(harness.header({"layers.0.up.weight": ("F16", shape, len(data))}))
-        f.write(data)
+        f.write(harness.header({f"layers.{i}.up.weight": ("F16", shape, 2 * count)
+                                for i in range(tensors)}))
+        for _ in range(tensors):
+            data = bytearray(2 * count)
+            data[0::2] = os.urandom(count)
+            data[1::2] = os.urandom(count).translate(high)
+            f.write(data)
 
 
 def limit_data():
@@ -119,9 +122,11 @@ class Memory(EndToEnd):
     def test_the_estimate_is_an_upper_bound(self):
         """Where the search takes most, and the index little."""
         source, target = self.path("in.safetensors"), self.path("out.safetensors")
-        for bits, search, shape in (("4", "index", TWO_SHARDS), ("3", "index", TWO_SHARDS),
-                                    ("2", "auto", FEW_BLOCKS), ("4", "exhaustive", FEW_BLOCKS)):
-            random_checkpoint(source, shape)
+        for bits, search, shape, tensors in (
+                ("4", "index", MANY_SHARDS, 1), ("3", "index", MANY_SHARDS, 1),
+                ("4", "index", SMALL, 2048), ("2", "auto", FEW_BLOCKS, 1),
+                ("4", "exhaustive", FEW_BLOCKS, 1)):
+            random_checkpoint(source, shape, tensors)
             how = ("--bits", bits, "--threads", "2", "--search", search, "--index-memory", "64MiB")
             estimate = self.ok(harness.run("estimate", source, *how, "--json")).json()
             rest = self.peak("estimate", source, *how)

@@ -248,7 +248,8 @@ TEST_CASE("a device that fails is taken out, its shard goes to another", "[cuda]
   CAPTURE(call, calls);
   const auto cuda = MakeBackend();
   emulation::SetFault(call, cudaErrorLaunchFailure, calls, 0);
-  CheckSame(cuda->Encode(spec, rows, {}), expected);
+  const std::vector<backend::ShardTask> shards(3, {&spec, rows});
+  for (const auto& shard : cuda->EncodeAll(shards, {})) CheckSame(shard, expected);
   CheckSame(cuda->Encode(spec, rows, {}), expected);
 }
 

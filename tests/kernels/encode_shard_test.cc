@@ -119,11 +119,12 @@ void CheckSame(const EncodedShard& got, const EncodedShard& expected) {
 
 TEST_CASE("shards of one call get the bytes that each gets alone", "[encode_shard]") {
   const codec::Profile& profile = GENERATE(from_range(codec::kProfiles));
-  const bool indexed = GENERATE(true, false);
-  CAPTURE(profile.name, indexed);
+  // All lists; memory for some of them only, so that blocks of many shards are left to the scan;
+  // none.
+  const int64_t memory = GENERATE(int64_t{1} << 30, int64_t{5} << 20, 0);
+  CAPTURE(profile.name, memory);
   const Shards shards(profile);
-  const auto backend =
-      *cpu::MakeSimdBackend("", indexed ? std::make_shared<search::IndexStore>() : nullptr);
+  const auto backend = *cpu::MakeSimdBackend("", std::make_shared<search::IndexStore>(memory));
   const Backend::Results together = backend->EncodeAll(shards.tasks, {});
   REQUIRE(together.size() == shards.tasks.size());
   const auto reference = cpu::MakeReferenceBackend();
@@ -135,6 +136,19 @@ TEST_CASE("shards of one call get the bytes that each gets alone", "[encode_shar
     CheckSame(*together[i], *reference->Encode(*spec, weights, {}));
   }
   CHECK(backend->EncodeAll({}, {}).empty());
+}
+
+TEST_CASE("only a search through cells wants many blocks together", "[encode_shard]") {
+  const auto together = [](int64_t memory, const codec::Profile& profile) {
+    return (*cpu::MakeSimdBackend("", std::make_shared<search::IndexStore>(memory)))
+        ->BlocksTogether(profile);
+  };
+  CHECK(together(int64_t{1} << 30, codec::k4bit) > 500'000);
+  CHECK(together(int64_t{1} << 30, codec::k3bit) > 500'000);
+  CHECK(together(int64_t{1} << 30, codec::k2bit) < 10'000);  // has no cells
+  CHECK(together(0, codec::k4bit) < 10'000);
+  CHECK((*cpu::MakeSimdBackend())->BlocksTogether(codec::k4bit) < 10'000);
+  CHECK(cpu::MakeReferenceBackend()->BlocksTogether(codec::k4bit) == 1);
 }
 
 TEST_CASE("batches of any size are cut and put together again", "[encode_shard]") {

@@ -46,10 +46,11 @@ inline IndexStatistics Compare(const SearchKernels& kernels, const backend::Enco
   IndexSearch search(kernels, spec, index);
   const Batch indexed = by_index.Start(spec);
   const Section section{&spec, by_index.places};
-  REQUIRE(search.Run(indexed, {&section, by_index.places.empty() ? 0u : 1u}, {}).ok());
+  const size_t sections = by_index.places.empty() ? 0 : 1;
+  REQUIRE(search.Run(indexed, {&section, sections}, {}).ok());
   ExhaustiveSearch scan(kernels, spec);
   const Batch scanned = by_scan.Start(spec);
-  REQUIRE(scan.Run(scanned, by_scan.places, {}).ok());
+  REQUIRE(scan.Run(scanned, {&section, sections}, {}).ok());
   size_t different = 0;
   for (size_t i = 0; i < by_scan.best.size(); ++i) {
     const codec::Candidate &a = by_index.best[i], &b = by_scan.best[i];

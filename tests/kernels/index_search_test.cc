@@ -247,5 +247,32 @@ TEST_CASE("a stop request ends a search through the index") {
         absl::StatusCode::kCancelled);
 }
 
+TEST_CASE("a batch finds nothing of the one before it", "[index]") {
+  const Profile& profile = codec::k4bit;
+  const SearchKernels kernels = KernelsFor(SupportedTargets().front());
+  search::IndexStore store;
+  search::CellIndex& index = store.At(profile, 0);
+  const auto weights = testing::MakeWeights(Kind::kGaussian, 3000 * 8, 8);
+  const std::vector<float> parts[] = {{weights.begin(), weights.begin() + 2000 * 8},
+                                      {weights.begin() + 2000 * 8, weights.end()}};
+  const backend::EncodeSpec spec{profile, Fit::kOptimal,
+                                 LevelsFor(profile, ScaleRule::kFitted, weights), int64_t{1} << 40};
+  IndexSearch search(kernels, spec, index);
+  for (const std::vector<float>& part : parts) {
+    Blocks one{part, {}, {}}, other{part, {}, {}};
+    const Batch batch = one.Start(spec);
+    const Section section{&spec, one.places};
+    REQUIRE(search.Run(batch, {&section, 1}, {}).ok());
+    const Batch scanned = other.Start(spec);
+    REQUIRE(ExhaustiveSearch(kernels, spec).Run(scanned, {&section, 1}, {}).ok());
+    for (size_t i = 0; i < one.best.size(); ++i) {
+      if (one.best[i].seed == other.best[i].seed && one.best[i].error == other.best[i].error)
+        continue;
+      FAIL("block " << i);
+    }
+  }
+  CHECK(search.statistics().blocks == 3000);
+}
+
 }  // namespace
 }  // namespace seedlm::cpu

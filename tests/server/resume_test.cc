@@ -102,7 +102,11 @@ struct ResumeFixture : EngineFixture {
 
 TEST_CASE_METHOD(ResumeFixture, "a cancelled job that is resumed runs what is missing") {
   const int done = GENERATE(0, 1, 10, 11);  // 10: the first tensor is finished
+  const int64_t once = GENERATE(1, 1 << 20), again = GENERATE(1, 1 << 20);
+  CAPTURE(done, once, again);
+  fake->blocks_together = once;  // alone, or stopped in the middle of four
   const std::string name = CancelHeld(done);
+  fake->blocks_together = again;  // alone, or beside others that are there
   CHECK(fs::exists(StagingOf(name)) == (done > 0));
   CHECK_FALSE(fs::exists(directory / "out/o"));
 
@@ -141,6 +145,7 @@ TEST_CASE_METHOD(ResumeFixture, "the sums of a tensor do not depend on who encod
 }
 
 TEST_CASE_METHOD(ResumeFixture, "the next server goes on where the last one stopped") {
+  fake->blocks_together = GENERATE(1, 1 << 20);
   const std::string name = CreateHeld(7);
   engine->scheduler->Shutdown();
   CHECK(engine->service->Get(name)->state == JobState::kRunning);

@@ -134,7 +134,6 @@ TEST_CASE_METHOD(EngineFixture, "shards are handed out together as far as the ba
   CHECK(calls(1, 1 << 20, 2 * kBlocks - 1) == 12);  // a shard is not cut for it
   CHECK(calls(1, 1 << 20, 12 * kBlocks) == 1);
   CHECK(calls(1, 64 * 64, 12 * kBlocks) == 3);  // 4 full shards each
-  CHECK(calls(1, 64 * 32, 12 * kBlocks) == 6);
   CHECK(calls(2, 1 << 20, 12 * kBlocks) == 5);  // 6, 3, 1, 1, 1
 }
 
