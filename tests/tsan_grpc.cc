@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "grpc/grpc.h"
+#include "grpcpp/server.h"
 #include "grpcpp/support/server_callback.h"
 
 struct grpc_cq_completion;
@@ -121,6 +122,19 @@ grpc_event grpc_completion_queue_pluck(grpc_completion_queue* queue, void* tag,
   static auto* const next =
       Next<decltype(grpc_completion_queue_pluck)>("grpc_completion_queue_pluck");
   return Completed(next(queue, tag, deadline, reserved));
+}
+
+// The end of a server waits until it has forgotten its last call.
+void grpc::Server::UnrefWithPossibleNotify() {
+  static auto* const next = Next<void(Server*)>("_ZN4grpc6Server23UnrefWithPossibleNotifyEv");
+  __tsan_release(this);
+  next(this);
+}
+
+void grpc::Server::UnrefAndWaitLocked() {
+  static auto* const next = Next<void(Server*)>("_ZN4grpc6Server18UnrefAndWaitLockedEv");
+  next(this);
+  __tsan_acquire(this);
 }
 
 // The library's does the same on threads of its own, but gives up its reference unseen, so that
