@@ -19,13 +19,11 @@ TurnPool::~TurnPool() {
 }
 
 void TurnPool::Post(const std::string& owner, std::function<void()> step) {
-  {
-    const std::lock_guard lock(mutex_);
-    std::deque<std::function<void()>>& steps = steps_[owner];
-    if (steps.empty()) turns_.push_back(owner);
-    steps.push_back(std::move(step));
-  }
-  changed_.notify_one();
+  const std::lock_guard lock(mutex_);
+  std::deque<std::function<void()>>& steps = steps_[owner];
+  if (steps.empty()) turns_.push_back(owner);
+  steps.push_back(std::move(step));
+  changed_.notify_one();  // before the step can run, be the last, and end the pool
 }
 
 void TurnPool::Run() {

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds kPatience{240};  // only what hangs runs into it
+constexpr std::chrono::seconds kPatience{600};  // only what hangs runs into it
 
 // Small values of both signs around 0.02, from a plain congruential generator.
 std::vector<float> Weights(int64_t count, uint64_t seed) {
