@@ -169,6 +169,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   }
   const auto summary = Summarize(paths->in, paths->out, *followed);
   if (!summary.ok()) return summary.status();
+  for (const std::string& note : summary->notes) PrintNote(note);
   PrintOut(options.json ? JsonLine(ToJson(*summary)) : ToText(*summary));
   return kOk;
 }
