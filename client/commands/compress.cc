@@ -102,6 +102,7 @@ absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const P
   }
   job.mutable_destination()->set_managed(true);
   absl::Status status = session.jobs->CheckBeforeUpload(job, transfer.stop);
+  if (status.ok()) status = CheckSourceHere(paths.in, job.spec(), transfer.stop);
   if (!status.ok()) return status;
   const auto artifact = Upload(transfer, paths.in);
   if (!artifact.ok()) return artifact.status();
