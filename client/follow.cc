@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/job_json.h"
+#include "client/local_time.h"
 #include "client/output.h"
 #include "client/rpc_status.h"
 #include "client/text.h"
@@ -43,11 +44,16 @@ class Follower {
         TakeTensor(event.tensor());
         break;
       case v1::JobEvent::kWarning:
-        if (!options_.json) bar_.Print(absl::StrCat("seedlm: warning: ", event.warning()));
+        if (!options_.json) TakeWarning(event);
         break;
       default:
         break;
     }
+  }
+
+  // A line that is not of the job.
+  void Tell(const std::string& line) {
+    bar_.Print(absl::StrCat("seedlm: ", Printable(line, std::string::npos)));
   }
 
   // Takes the bar away and gives the result.
@@ -62,6 +68,12 @@ class Follower {
     if (options_.show_progress && !options_.json && followed_.job.progress().weights_total() > 0) {
       bar_.Update(ToView(followed_.job.progress()));
     }
+  }
+
+  // With its time: those of earlier attempts come again.
+  void TakeWarning(const v1::JobEvent& event) {
+    const std::string time = event.has_time() ? absl::StrCat(" of ", FormatTime(event.time())) : "";
+    bar_.Print(absl::StrCat("seedlm: warning", time, ": ", event.warning()));
   }
 
   void TakeTensor(const v1::TensorResult& tensor) {
@@ -112,8 +124,16 @@ absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
       if (options.cancel_on_interrupt) cancelled = client.CancelJob(name, "", {}).status();
       if (!options.cancel_on_interrupt || !cancelled.ok()) give_up.request_stop();
     });
-    absl::Status status = client.WatchJob(name, give_up.get_token(),
-                                          [&](const v1::JobEvent& event) { follower.Take(event); });
+    const bool prints = options.json || options.show_tensors;
+    absl::Status status =
+        client.WatchJob(name, give_up.get_token(),
+                        [&](const v1::JobEvent& event) {
+                          follower.Take(event);
+                          if (prints && ReaderLeft()) give_up.request_stop();
+                        },
+                        {.patience = options.patience,
+                         .tell = [&](const std::string& line) { follower.Tell(line); }});
+    if (prints && ReaderLeft() && !interrupt.requested()) return follower.Finish();
     if (!status.ok() && !interrupt.requested()) return status;
   }
   Followed followed = follower.Finish();

@@ -1,6 +1,7 @@
 // Watches one job to its end and shows how it goes.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct FollowOptions {
   bool json = false;          // every event as a line of JSON on stdout, nothing else
   // What an interrupt does: cancel the job and wait for that, or leave it running.
   bool cancel_on_interrupt = false;
+  std::chrono::milliseconds patience = kWatchPatience;        // with a server that is away
   std::function<void(const v1::Progress&)> on_progress = {};  // called as it comes
 };
 
@@ -28,7 +30,8 @@ struct Followed {
 };
 
 // Returns when the job has ended, whatever its end; also after an interrupt that came too late to
-// change it. CANCELLED when the interrupt ended the job, or the watch.
+// change it, and when what it prints for has no reader any more. CANCELLED when the interrupt ended
+// the job, or the watch.
 absl::StatusOr<Followed> FollowJob(JobClient& client, const std::string& name,
                                    const FollowOptions& options, const Interrupt& interrupt);
 

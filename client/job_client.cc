@@ -2,8 +2,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <random>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -100,6 +102,7 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
                                              const std::stop_token& stop) {
   if (request.request_id().empty()) request.set_request_id(RandomId());
   v1::Job job;
+  bool told = false;
   const absl::Status status = Retry(patience_.unary, *stub_->channel, stop, [&] {
     absl::Status once =
         CallOnce(patience_.create, stop, address_, [&](grpc::ClientContext* context) {
@@ -107,6 +110,9 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
         });
     // The same id gives the same job, so to ask again is safe; not to ask would leave an orphan.
     const bool late = absl::IsDeadlineExceeded(once);
+    if (RetryAfter(once).has_value() && patience_.on_wait && !std::exchange(told, true)) {
+      patience_.on_wait(std::string(once.message()));
+    }
     return late ? WithRetryAfter(std::move(once), std::chrono::milliseconds(0)) : once;
   });
   if (status.ok()) return job;
@@ -198,13 +204,19 @@ absl::Status JobClient::WatchOnce(const v1::WatchJobRequest& request, std::stop_
 }
 
 absl::Status JobClient::WatchJob(const std::string& name, std::stop_token stop,
-                                 const std::function<void(const v1::JobEvent&)>& on_event) {
+                                 const std::function<void(const v1::JobEvent&)>& on_event,
+                                 const WatchLink& link) {
   v1::WatchJobRequest request;
   request.set_name(name);
   int failed = 0;
+  std::chrono::steady_clock::time_point lost;  // if any has failed
+  const auto tell = [&link](const std::string& line) {
+    if (link.tell) link.tell(line);
+  };
   while (true) {
     const absl::Status status = WatchOnce(request, stop, [&](const v1::JobEvent& event) {
-      failed = 0;  // it got on: the attempts count from here
+      if (failed > 0) tell(absl::StrCat(address_, " is back"));
+      failed = 0;  // it got on: the patience begins anew
       // A snapshot includes events that are still to come on this stream: it is no place to go on.
       if (!event.has_snapshot() && event.sequence() > 0) {
         request.set_after_sequence(event.sequence());
@@ -213,9 +225,16 @@ absl::Status JobClient::WatchJob(const std::string& name, std::stop_token stop,
     });
     if (status.ok()) return status;
     if (stop.stop_requested()) return Interrupted();
-    const auto delay = NextDelay(patience_.stream, status, ++failed, UniformRandom());
-    if (!delay) return status;
-    if (!PauseUnlessStopped(*stub_->channel, *delay, stop)) return Interrupted();
+    const auto now = std::chrono::steady_clock::now();
+    if (++failed == 1) lost = now;
+    const auto delay = NextDelay(patience_.stream, status, failed, UniformRandom());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(lost + link.patience - now);
+    if (!delay || left <= left.zero()) return status;
+    if (failed == 1) {
+      tell(absl::StrFormat("lost the server (%s), trying again for %d s", status.message(),
+                           std::chrono::ceil<std::chrono::seconds>(left).count()));
+    }
+    if (!PauseUnlessStopped(*stub_->channel, std::min(*delay, left), stop)) return Interrupted();
   }
 }
 

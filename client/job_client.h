@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -23,10 +24,23 @@ namespace seedlm::client {
 // How long a server has, and how often it is asked again.
 struct Patience {
   RetryPolicy unary{};
-  RetryPolicy stream = kStreamRetry;
+  // Pauses of a watch; how long it is carried on says who asks for it.
+  RetryPolicy stream{.max_attempts = std::numeric_limits<int>::max()};
   std::chrono::milliseconds answer{30'000};   // deadline of a call
   std::chrono::milliseconds create{180'000};  // of CreateJob: the server reads all headers
   std::chrono::milliseconds silence = kSilence;
+  // Told once for a call that waits as the server says so (a full queue), with the server's words.
+  std::function<void(const std::string& why)> on_wait = {};
+};
+
+// So that the upgrade of a server, or a reboot, does not end who waits for a job.
+inline constexpr std::chrono::seconds kWatchPatience{300};
+
+// How a watch bears a server that is away.
+struct WatchLink {
+  std::chrono::milliseconds patience = kWatchPatience;  // after the server was lost
+  // Told when the server is lost, and when it is back; a line without its end.
+  std::function<void(const std::string& line)> tell = {};
 };
 
 // Thread-safe. Calls that may safely arrive twice are sent again when IsRetryable says so; soon
@@ -59,10 +73,11 @@ class JobClient {
   absl::StatusOr<v1::Capabilities> GetCapabilities(const std::stop_token& stop);
 
   // Calls `on_event` for every event until the job has ended. A stream that broke, or on which
-  // nothing came for `silence`, is carried on after the last event seen. CANCELLED soon after
-  // `stop`: the job goes on.
+  // nothing came for `silence`, is carried on after the last event seen, until the server has been
+  // away for link.patience. CANCELLED soon after `stop`: the job goes on.
   absl::Status WatchJob(const std::string& name, std::stop_token stop,
-                        const std::function<void(const v1::JobEvent&)>& on_event);
+                        const std::function<void(const v1::JobEvent&)>& on_event,
+                        const WatchLink& link = {});
 
  private:
   struct Stub;

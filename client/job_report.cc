@@ -9,7 +9,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/checkpoint_notes.h"
 #include "client/job_json.h"
+#include "client/local_time.h"
 #include "client/output.h"
 #include "client/text.h"
 #include "client/way_out.h"
@@ -49,6 +51,10 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
   if (!packed.ok()) return packed.status();
   CompressSummary summary{.input = input, .output = output, .results = followed.tensors};
   for (const auto& file : original->files) summary.input_bytes += file.file->file_size();
+  summary.input_bytes += BytesOf(input, original->other_files);
+  summary.notes = NotesOf(*original);
+  summary.copied_bytes = BytesOf(output, packed->other_files);
+  summary.output_bytes = summary.copied_bytes;
   uint64_t code_bytes = 0;
   for (const auto& file : packed->files) {
     summary.output_bytes += file.content.file->file_size();
@@ -80,13 +86,16 @@ std::string ToText(const CompressSummary& s) {
                          : 0;
   const std::string error =
       s.relative_error ? absl::StrFormat("%.4f", *s.relative_error) : "unknown: see seedlm verify";
+  const std::string copied =
+      s.copied_bytes > 0 ? absl::StrCat(", of it ", FormatBytes(s.copied_bytes), " copied files")
+                         : "";
   return absl::StrFormat(
-      "%s: %s -> %s: %s (%.2f times smaller)\n"
+      "%s: %s -> %s: %s%s (%.2f times smaller)\n"
       "tensors compressed: %d, %s -> %s, %.3f bits a weight\n"
       "relative error %s\n"
       "%s, %s\n",
       Printable(s.input), FormatBytes(s.input_bytes), Printable(s.output),
-      FormatBytes(s.output_bytes), ratio, s.tensors, FormatBytes(s.tensor_bytes),
+      FormatBytes(s.output_bytes), copied, ratio, s.tensors, FormatBytes(s.tensor_bytes),
       FormatBytes(s.packed_bytes), s.bits_per_weight, error, FormatDuration(s.seconds),
       FormatRate(s.weights_per_second));
 }
@@ -96,6 +105,7 @@ nlohmann::ordered_json ToJson(const CompressSummary& s) {
                                  {"output", s.output},
                                  {"input_bytes", s.input_bytes},
                                  {"output_bytes", s.output_bytes},
+                                 {"copied_bytes", s.copied_bytes},
                                  {"weights", s.weights},
                                  {"tensor_bytes", s.tensor_bytes},
                                  {"packed_bytes", s.packed_bytes},
@@ -134,6 +144,20 @@ std::string ToText(const v1::Job& job) {
   }
   absl::StrAppend(&out, "profile ", ProfileName(job.spec().profile()), ", fit ",
                   FitName(job.spec().fit()), ", scale ", ScaleName(job.spec().scale()), "\n");
+  const bool has_uri = job.source().has_uri();
+  const std::string& source = has_uri ? job.source().uri() : job.source().artifact();
+  absl::StrAppend(&out, "source ", Printable(source, std::string::npos), "\n");
+  const std::string& destination = job.destination().uri();
+  absl::StrAppend(&out, "destination ",
+                  destination.empty() ? "managed" : Printable(destination, std::string::npos),
+                  "\n");
+  if (job.has_create_time()) {
+    absl::StrAppend(&out, "created ", FormatTime(job.create_time()), "\n");
+  }
+  if (job.has_start_time()) {
+    absl::StrAppend(&out, "started ", FormatTime(job.start_time()), "\n");
+  }
+  if (job.has_end_time()) absl::StrAppend(&out, "ended ", FormatTime(job.end_time()), "\n");
   if (!job.owner().empty()) absl::StrAppend(&out, "owner ", Printable(job.owner()), "\n");
   if (job.priority() != 0) absl::StrAppend(&out, "priority ", job.priority(), "\n");
   const std::map<std::string, std::string> labels(job.labels().begin(), job.labels().end());

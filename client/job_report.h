@@ -16,8 +16,9 @@ namespace seedlm::client {
 // The result of `compress`. Sizes in bytes.
 struct CompressSummary {
   std::string input, output;
-  uint64_t input_bytes = 0;  // all safetensors files
+  uint64_t input_bytes = 0;  // of all files, the copied ones too
   uint64_t output_bytes = 0;
+  uint64_t copied_bytes = 0;   // of files that are no safetensors, in the output
   int64_t tensors = 0;         // compressed ones
   int64_t weights = 0;         // in them
   uint64_t tensor_bytes = 0;   // of them before
@@ -28,6 +29,7 @@ struct CompressSummary {
   double seconds = 0;  // that the job ran
   double weights_per_second = 0;
   std::vector<v1::TensorResult> results;
+  std::vector<std::string> notes{};  // for stderr: NotesOf the input
 };
 
 // Reads the headers of both checkpoints.

@@ -1,6 +1,7 @@
 #include "client/output.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -45,6 +46,12 @@ absl::Status OutputStatus() {
   const int error = write_error;
   if (error == 0 || error == EPIPE) return absl::OkStatus();
   return format::ErrnoToStatus(error, "standard output", "write the result");
+}
+
+bool ReaderLeft() {
+  if (write_error == EPIPE) return true;
+  pollfd out{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
+  return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
 }
 
 void PrintNote(absl::string_view text) { PrintLine("seedlm: ", text); }

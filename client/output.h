@@ -18,4 +18,7 @@ void PrintError(absl::string_view text);  // "seedlm: error: TEXT", one line on 
 // a pipe has left: it has seen what it wanted.
 absl::Status OutputStatus();
 
+// Whether nobody reads stdout any more (`| head`): who still follows something for it may end.
+bool ReaderLeft();
+
 }  // namespace seedlm::client

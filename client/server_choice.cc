@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace seedlm::client {
@@ -40,6 +41,13 @@ Transport TransportFor(const ServerChoice& choice) {
 }
 
 absl::Status CheckServerChoice(const ServerChoice& choice) {
+  // "dns:///host:port" is gRPC's own.
+  const bool has_scheme = absl::StrContains(choice.address, "://") &&
+                          !absl::StrContains(choice.address, ":///") && !IsUnix(choice.address);
+  if (has_scheme) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--server ", choice.address, ": an address has no scheme; give HOST:PORT or unix:PATH"));
+  }
   if (choice.certificate.empty() != choice.key.empty()) {
     const bool no_key = choice.key.empty();
     return absl::InvalidArgumentError(absl::StrCat(no_key ? "--tls-cert" : "--tls-key",

@@ -33,8 +33,8 @@ bool IsLocalAddress(std::string_view address);
 // crosses a network in the clear unless --insecure says so.
 Transport TransportFor(const ServerChoice& choice);
 
-// INVALID_ARGUMENT naming the option: a certificate without its key, a token with a character that
-// no header can hold (the token is not shown).
+// INVALID_ARGUMENT naming the option: an address with a scheme (http://), a certificate without its
+// key, a token with a character that no header can hold (the token is not shown).
 absl::Status CheckServerChoice(const ServerChoice& choice);
 
 }  // namespace seedlm::client

@@ -1,8 +1,12 @@
 #include "client/session.h"
 
 #include <cstdlib>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "client/channel.h"
+#include "client/job_request.h"
+#include "client/output.h"
 
 namespace seedlm::client {
 
@@ -34,7 +38,10 @@ absl::StatusOr<Session> Connect(const ServerChoice& choice) {
   Session session;
   session.address = choice.address.empty() ? kDefaultServer : choice.address;
   session.channel = *std::move(channel);
-  session.jobs = std::make_unique<JobClient>(session.channel, session.address);
+  session.jobs = std::make_unique<JobClient>(
+      session.channel, session.address, Patience{.on_wait = [](const std::string& why) {
+        PrintNote(absl::StrCat("waits for the server, and asks again: ", why));
+      }});
   return session;
 }
 
@@ -47,6 +54,19 @@ absl::StatusOr<Session> StartEmbedded(const EmbeddedServer::Options& options) {
   session.channel = session.embedded->channel();
   session.jobs = std::make_unique<JobClient>(session.channel, session.address);
   return session;
+}
+
+absl::Status CheckSourceHere(const std::string& path, v1::CompressionSpec spec,
+                             const std::stop_token& stop) {
+  const auto session = StartEmbedded({.threads = 1, .index_memory = 0});
+  if (!session.ok()) return session.status();
+  spec.clear_backend();
+  v1::CreateJobRequest request;
+  request.set_validate_only(true);
+  request.mutable_job()->mutable_source()->set_uri(FileUri(path));
+  request.mutable_job()->mutable_destination()->set_managed(true);
+  *request.mutable_job()->mutable_spec() = std::move(spec);
+  return session->jobs->CreateJob(std::move(request), stop).status();
 }
 
 }  // namespace seedlm::client

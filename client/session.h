@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -29,5 +30,11 @@ struct Session {
 absl::StatusOr<Session> Connect(const ServerChoice& choice);
 
 absl::StatusOr<Session> StartEmbedded(const EmbeddedServer::Options& options);
+
+// What a server would refuse of the checkpoint at `path` once it is uploaded: a pattern that
+// matches nothing, a header that is none. From headers alone, by a server in this process; of the
+// backend, which is not here, nothing.
+absl::Status CheckSourceHere(const std::string& path, v1::CompressionSpec spec,
+                             const std::stop_token& stop);
 
 }  // namespace seedlm::client

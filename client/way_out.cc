@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "client/exit_code.h"
 #include "client/rpc_status.h"
 
@@ -60,6 +61,12 @@ constexpr Row kByText[] = {
     {"has no .safetensors file", "give a directory of .safetensors files, or one file"},
 };
 
+// What a message calls things that have an option here.
+std::string WithOptions(absl::string_view message) {
+  return absl::StrReplaceAll(message, {{"ask for it to be overwritten", "use --force"},
+                                       {"choose tensors with include patterns", "use --include"}});
+}
+
 std::string_view ByCode(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
@@ -106,7 +113,7 @@ std::string_view WayOut(const absl::Status& status) {
 }  // namespace
 
 std::string WithWayOut(const absl::Status& status) {
-  std::string message(status.message());
+  std::string message = WithOptions(status.message());
   if (absl::StrContains(message, "; ")) return message;
   const std::string_view way_out = WayOut(status);
   return absl::StrCat(message, "; ", std::string(way_out));

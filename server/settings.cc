@@ -97,6 +97,8 @@ std::vector<Setting> MakeSettings() {
        "Outputs leave in parts of this size; larger where 10,000 would not do"},
       {"s3-parallel", "Storage", Integer(FIELD(s3_transfer.parallel), "parts", 1, 64),
        "Parts of one job that are on their way at a time"},
+      {"s3-patience", "Storage", Duration(FIELD(s3.retry.patience), milliseconds(0), hours(24)),
+       "How long a job waits for an S3 server that is away before it fails; it can be resumed"},
 
       // ---- How it works.
       {"threads", "Work", Integer(FIELD(threads), "threads", 0, 4096),

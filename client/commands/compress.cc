@@ -102,6 +102,7 @@ absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const P
   }
   job.mutable_destination()->set_managed(true);
   absl::Status status = session.jobs->CheckBeforeUpload(job, transfer.stop);
+  if (status.ok()) status = CheckSourceHere(paths.in, job.spec(), transfer.stop);
   if (!status.ok()) return status;
   const auto artifact = Upload(transfer, paths.in);
   if (!artifact.ok()) return artifact.status();
@@ -169,6 +170,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   }
   const auto summary = Summarize(paths->in, paths->out, *followed);
   if (!summary.ok()) return summary.status();
+  for (const std::string& note : summary->notes) PrintNote(note);
   PrintOut(options.json ? JsonLine(ToJson(*summary)) : ToText(*summary));
   return kOk;
 }

@@ -1,9 +1,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/checkpoint_notes.h"
 #include "client/commands/commands.h"
 #include "client/job_json.h"
 #include "client/job_request.h"
@@ -11,6 +14,7 @@
 #include "client/session.h"
 #include "client/table.h"
 #include "client/text.h"
+#include "kernels/format/checkpoint.h"
 
 namespace seedlm::client {
 namespace {
@@ -74,10 +78,13 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
     return kUsage;
   }
   std::string uri = options.in;
+  std::vector<std::string> notes;
   if (!on_server) {
     const auto in = InputPath(options.in);
     if (!in.ok()) return in.status();
     uri = FileUri(*in);
+    const auto checkpoint = format::Checkpoint::Open(*in);
+    if (checkpoint.ok()) notes = NotesOf(*checkpoint);  // of an error the estimate tells
   }
   const auto session = Start(options, on_server);
   if (!session.ok()) return session.status();
@@ -88,6 +95,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   *request.mutable_job()->mutable_spec() = ToSpec(options.spec);
   const auto job = session->jobs->CreateJob(request, interrupt.token());
   if (!job.ok()) return job.status();
+  for (const std::string& note : notes) PrintNote(note);
   PrintOut(options.json ? JsonLine(ToJson(job->estimate())) : ToText(job->estimate()));
   return kOk;
 }

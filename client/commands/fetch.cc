@@ -1,7 +1,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/checkpoint_notes.h"
 #include "client/commands/commands.h"
 #include "client/job_json.h"
 #include "client/job_report.h"
@@ -68,6 +71,9 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (options.json) {
     PrintOut(JsonLine(ToJson(*job, *out)));
   } else {
+    std::vector<std::string> paths;
+    for (const auto& file : job->output_files()) paths.push_back(file.path());
+    if (const std::string note = NoteOfOtherWeights(paths); !note.empty()) PrintNote(note);
     PrintNote(absl::StrCat(*out, ": ", FormatBytes(TotalBytes(*job)), ", checksums verified"));
   }
   return kOk;

@@ -1,9 +1,12 @@
 // The commands on one job: status, cancel, resume and delete ask the server one thing, watch and
 // wait follow the job to its end.
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/follow.h"
 #include "client/job_json.h"
@@ -15,11 +18,14 @@
 namespace seedlm::client {
 namespace {
 
+constexpr int kMaxPatience = 7 * 24 * 3600;  // seconds
+
 struct Options {
   std::string job;
   std::string etag;  // empty: whatever the job has become
   ServerChoice server;
   bool json = false;
+  std::optional<int> patience;  // seconds; of watch and wait
 };
 
 // `options.job` is a full name.
@@ -72,7 +78,24 @@ void AddChange(Command& app, const Words& words, const Ask& ask) {
   Run(sub, options, Printing(ask));
 }
 
-// Exit code 0 only if the job succeeded. `print_end`: the job as one JSON object at the end.
+// A command that follows a job.
+void AddFollow(Command& app, const Words& words, const Work& work) {
+  auto options = std::make_shared<Options>();
+  Command sub = app.Subcommand(words.name, words.description);
+  sub.Add("--patience", options->patience,
+          "How long a server that is lost meanwhile is waited for, in seconds")
+      .Range(0, kMaxPatience)
+      .Default(absl::StrCat(kWatchPatience.count()))
+      .ValueName("SECONDS");
+  Run(sub, options, work);
+}
+
+std::chrono::seconds PatienceOf(const Options& options) {
+  return options.patience ? std::chrono::seconds(*options.patience) : kWatchPatience;
+}
+
+// Exit code 0 only if the job succeeded, or nobody reads any more. `print_end`: the job as one JSON
+// object at the end.
 absl::StatusOr<ExitCode> Follow(JobClient& jobs, const std::string& name,
                                 const FollowOptions& options, bool print_end,
                                 const Interrupt& interrupt) {
@@ -81,6 +104,7 @@ absl::StatusOr<ExitCode> Follow(JobClient& jobs, const std::string& name,
   if (!job.ok()) return job.status();
   const auto followed = FollowJob(jobs, name, options, interrupt);
   if (!followed.ok()) return followed.status();
+  if (!print_end && ReaderLeft() && !HasEnded(followed->job.state())) return kOk;
   if (print_end) PrintOut(JsonLine(ToJson(followed->job)));
   return ReportEnd(followed->job, name);
 }
@@ -137,19 +161,22 @@ void AddDelete(Command& app) {
 }
 
 void AddWatch(Command& app) {
-  AddLook(app, {"watch", "Follow a job to its end: its tensors as they are finished"},
-          [](JobClient& jobs, const Options& options, const Interrupt& interrupt) {
-            return Follow(jobs, options.job, {.show_tensors = true, .json = options.json}, false,
-                          interrupt);
-          });
+  AddFollow(app, {"watch", "Follow a job to its end: its tensors as they are finished"},
+            [](JobClient& jobs, const Options& options, const Interrupt& interrupt) {
+              return Follow(
+                  jobs, options.job,
+                  {.show_tensors = true, .json = options.json, .patience = PatienceOf(options)},
+                  false, interrupt);
+            });
 }
 
 void AddWait(Command& app) {
-  AddLook(app, {"wait", "Return when a job has ended; exit code 0 only if it succeeded"},
-          [](JobClient& jobs, const Options& options, const Interrupt& interrupt) {
-            return Follow(jobs, options.job, {.show_progress = !options.json}, options.json,
-                          interrupt);
-          });
+  AddFollow(app, {"wait", "Return when a job has ended; exit code 0 only if it succeeded"},
+            [](JobClient& jobs, const Options& options, const Interrupt& interrupt) {
+              return Follow(jobs, options.job,
+                            {.show_progress = !options.json, .patience = PatienceOf(options)},
+                            options.json, interrupt);
+            });
 }
 
 }  // namespace seedlm::client

@@ -28,7 +28,14 @@ struct Options {
 std::string JsonList(const std::vector<v1::Job>& jobs) {
   nlohmann::ordered_json json;
   json["jobs"] = nlohmann::ordered_json::array();
-  for (const v1::Job& job : jobs) json["jobs"].push_back(ToJson(job));
+  for (const v1::Job& job : jobs) {
+    auto row = ToJson(job);
+    // A server leaves these out of a list: empty they would be wrong.
+    row.erase("output_files");
+    row.erase("output_file_count");
+    if (row.contains("estimate")) row["estimate"].erase("skipped");
+    json["jobs"].push_back(std::move(row));
+  }
   return JsonLine(json);
 }
 

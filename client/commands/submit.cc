@@ -43,6 +43,7 @@ absl::Status UploadSource(const Options& options, const Session& session,
   const auto path = InputPath(options.in);
   if (!path.ok()) return path.status();
   absl::Status status = session.jobs->CheckBeforeUpload(job, interrupt.token());
+  if (status.ok()) status = CheckSourceHere(*path, job.spec(), interrupt.token());
   if (!status.ok()) return status;
   ProgressBar bar;
   const auto artifact = Upload({.channel = session.channel,

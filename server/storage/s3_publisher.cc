@@ -317,7 +317,9 @@ void S3Publisher::Undo(const std::stop_token& stop) {
   Reach(parts_.fault_point, "s3.undo_written");
   for (const std::string& key : keys) {
     const s3::ObjectName object{target_.s3->bucket, key};
-    if (stop.stop_requested() || !RemoveOwned(*parts_.client, object, Owner(), stop).ok()) return;
+    if (stop.stop_requested() ||
+        !RemoveOwned(*parts_.client, object, Owner(), stop, kSweepAttempts).ok())
+      return;
     Reach(parts_.fault_point, "s3.removed");
   }
 }

@@ -52,8 +52,10 @@ absl::Status Abort(s3::Client& client, const std::string& path, const std::strin
                    const LedgerEntry& entry, const std::stop_token& stop,
                    const std::function<bool(const s3::ObjectName&)>& claimed) {
   const s3::ObjectName object{bucket, entry.key};
-  if (!entry.upload_id.empty()) return client.AbortUpload(object, entry.upload_id, stop);
-  const auto open = client.ListUploads(bucket, entry.key, stop);
+  if (!entry.upload_id.empty()) {
+    return client.AbortUpload(object, entry.upload_id, stop, kSweepAttempts);
+  }
+  const auto open = client.ListUploads(bucket, entry.key, stop, kSweepAttempts);
   if (!open.ok()) return open.status();
   // Not before the list: what is claimed after it is not in it, and what was claimed before it and
   // is not any more is in a ledger.
@@ -61,7 +63,7 @@ absl::Status Abort(s3::Client& client, const std::string& path, const std::strin
   const std::set<std::string> known = KnownUploads(path);
   for (const s3::OpenUpload& upload : *open) {
     if (!MayBe(upload, entry) || known.contains(upload.upload_id)) continue;
-    absl::Status status = client.AbortUpload(object, upload.upload_id, stop);
+    absl::Status status = client.AbortUpload(object, upload.upload_id, stop, kSweepAttempts);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -70,11 +72,11 @@ absl::Status Abort(s3::Client& client, const std::string& path, const std::strin
 }  // namespace
 
 absl::Status RemoveOwned(s3::Client& client, const s3::ObjectName& object, const std::string& owner,
-                         const std::stop_token& stop) {
-  const auto info = client.HeadObject(object, stop);
+                         const std::stop_token& stop, int attempts) {
+  const auto info = client.HeadObject(object, stop, attempts);
   if (!info.ok()) return info.status();
   if (!info->has_value() || (*info)->owner != owner) return absl::OkStatus();
-  return client.DeleteObject(object, stop);
+  return client.DeleteObject(object, stop, attempts);
 }
 
 absl::Status UndoLedger(s3::Client& client, const std::string& path, const std::stop_token& stop,
@@ -109,8 +111,9 @@ absl::Status SweepLedger(s3::Client& client, const std::string& path, const std:
   for (const LedgerUndo& undo : content->undo) {
     const s3::ObjectName object{content->bucket, undo.key};
     removing(true);
-    absl::Status status =
-        claimed(object) ? AlreadyClaimed(object) : RemoveOwned(client, object, undo.owner, stop);
+    absl::Status status = claimed(object)
+                              ? AlreadyClaimed(object)
+                              : RemoveOwned(client, object, undo.owner, stop, kSweepAttempts);
     removing(false);
     if (!status.ok() && !absl::IsAborted(status)) return status;
     later.Update(status);

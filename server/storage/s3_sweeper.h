@@ -20,9 +20,13 @@
 
 namespace seedlm::server {
 
+// Of each request of a sweep: it comes again soon, and another ledger may wait for its turn.
+inline constexpr int kSweepAttempts = 4;
+
 // Removes an object, if it is `owner`'s: what somebody has written over it meanwhile stays.
+// `attempts`: as of s3::Client.
 absl::Status RemoveOwned(s3::Client& client, const s3::ObjectName& object, const std::string& owner,
-                         const std::stop_token& stop);
+                         const std::stop_token& stop, int attempts = 0);
 
 // Removes the objects that the ledger at `path` wants undone, as long as they are their owner's.
 // A ledger that is not there is OK. REQUIRES: nobody appends to it.

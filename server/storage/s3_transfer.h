@@ -14,7 +14,7 @@ struct S3Transfer {
 
 // How long a check waits for an S3 server that is away.
 struct S3Patience {
-  int attempts = 2;  // who waits for the answer hears of it soon; 0: as for all that jobs do
+  int attempts = 2;  // who waits for the answer hears of it soon; 0: for the options' patience
   std::stop_token stop = {};  // ends the wait
 };
 

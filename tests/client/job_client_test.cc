@@ -56,7 +56,7 @@ class FakeJobs : public v1::CompressionService::Service {
 
 Patience Short() {
   return {.unary = {.max_attempts = 3, .first_delay = milliseconds(1)},
-          .stream = {.max_attempts = 3, .first_delay = milliseconds(1)},
+          .stream = {.max_attempts = 1000, .first_delay = milliseconds(1)},
           .answer = milliseconds(20'000),
           .create = milliseconds(60),
           .silence = milliseconds(100)};
@@ -113,9 +113,13 @@ TEST_CASE("a full queue is asked again when the server says so, and is no full d
                     : grpc::Status::OK;
   };
   ServiceHost host(service);
-  JobClient client(host.channel(), "the fake", Short());
+  std::vector<std::string> waits;
+  Patience patience = Short();
+  patience.on_wait = [&](const std::string& why) { waits.push_back(why); };
+  JobClient client(host.channel(), "the fake", patience);
   CHECK(client.CreateJob({}, {}).ok());
   CHECK(service.calls == 3);
+  CHECK(waits.size() == 1);
   service.calls = -10;
   const auto refused = client.CreateJob({}, {});
   CHECK(service.calls == -7);
@@ -170,10 +174,40 @@ TEST_CASE("a watch on which nothing ever comes ends, naming the server") {
   Patience patience = Short();
   patience.silence = milliseconds(20);
   JobClient client(host.channel(), "the fake", patience);
-  const absl::Status status = client.WatchJob("jobs/1", {}, [](const v1::JobEvent&) {});
+  std::vector<std::string> told;
+  const auto start = steady_clock::now();
+  const absl::Status status =
+      client.WatchJob("jobs/1", {}, [](const v1::JobEvent&) {},
+                      {.patience = milliseconds(300),
+                       .tell = [&](const std::string& line) { told.push_back(line); }});
   CHECK(absl::IsUnavailable(status));
   CHECK(absl::StrContains(status.message(), "the fake"));
-  CHECK(service.calls == 3);
+  CHECK(steady_clock::now() - start >= milliseconds(300));
+  CHECK(service.calls > 1);
+  REQUIRE(told.size() == 1);
+  CHECK(absl::StrContains(told[0], "lost the server"));
+  CHECK(absl::StrContains(told[0], "the fake"));
+}
+
+TEST_CASE("a watch says once that its server is lost, however often it asks, and that it is back") {
+  FakeJobs service;
+  service.on_watch = [&](grpc::ServerContext&, grpc::ServerWriter<v1::JobEvent>& writer, int64_t) {
+    if (service.calls < 20) return RpcError(grpc::StatusCode::UNAVAILABLE, "away", "");
+    writer.Write(Event(1, v1::JOB_STATE_SUCCEEDED));
+    return grpc::Status::OK;
+  };
+  ServiceHost host(service);
+  Patience patience = Short();
+  patience.stream.max_delay = milliseconds(2);
+  JobClient client(host.channel(), "the fake", patience);
+  std::vector<std::string> told;
+  CHECK(client
+            .WatchJob("jobs/1", {}, [](const v1::JobEvent&) {},
+                      {.tell = [&](const std::string& line) { told.push_back(line); }})
+            .ok());
+  REQUIRE(told.size() == 2);
+  CHECK(absl::StrContains(told[0], "trying again for 300 s"));
+  CHECK(told[1] == "the fake is back");
 }
 
 }  // namespace

@@ -43,6 +43,9 @@ TEST_CASE("what does not fit together is refused before anything is sent") {
     return std::string(status.message());
   };
   CHECK(CheckServerChoice({.certificate = "c", .key = "k", .token = "a.B-c_9~"}).ok());
+  CHECK(CheckServerChoice({.address = "dns:///gpu:7433"}).ok());
+  CHECK(CheckServerChoice({.address = "unix:///s"}).ok());
+  CHECK(absl::StartsWith(message({.address = "http://gpu:7433"}), "--server http://gpu:7433: "));
   CHECK(absl::StartsWith(message({.certificate = "c"}), "--tls-cert: "));
   CHECK(absl::StartsWith(message({.key = "k"}), "--tls-key: "));
   for (const char* token : {"two words", "line\n", "caf\xC3\xA9", "\x7F"}) {

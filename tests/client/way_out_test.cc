@@ -37,6 +37,14 @@ TEST_CASE("a message with a way out keeps it") {
         "x: no such file; check the path");
 }
 
+TEST_CASE("what has an option is told by its option") {
+  CHECK(WithWayOut(absl::AlreadyExistsError(
+            "s3://b/o: already exists; choose another prefix, or ask for it to be overwritten")) ==
+        "s3://b/o: already exists; choose another prefix, or use --force");
+  CHECK(WithWayOut(absl::InvalidArgumentError("x; choose tensors with include patterns")) ==
+        "x; use --include");
+}
+
 TEST_CASE("the reason and the text say more than the code") {
   CHECK(absl::StrContains(
       WithWayOut(WithReason(absl::StatusCode::kInvalidArgument, "WEIGHT_NOT_FINITE")),

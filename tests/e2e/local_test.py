@@ -212,6 +212,30 @@ class Compress(EndToEnd):
         self.assertIn("relative error 0.1", result.out)
         self.assertIn("weights/s", result.out)
 
+    def test_the_summary_counts_and_names_what_is_copied(self):
+        source = small_directory(self.path("in"))
+        with open(os.path.join(source, "pytorch_model.bin"), "wb") as f:
+            f.write(b"x" * 50_000)
+        stray = small_file(os.path.join(source, "consolidated.safetensors"))
+        before, _, _ = read_safetensors(stray)
+        harness.write_safetensors(stray, {"again." + name: entry for name, entry in before.items()})
+
+        def total(directory):
+            return sum(os.path.getsize(os.path.join(directory, name))
+                       for name in harness.tree(directory))
+        for out, options in (("out", ()), ("json", ("--json",))):
+            result = self.ok(run("compress", source, self.path(out), *options))
+            for name in ("pytorch_model.bin", "consolidated.safetensors"):
+                self.assertRegex(result.err, f"(?m)^seedlm: [^:]*{name}[^:]*: ")
+            self.assertNotIn("model-00001", result.err)
+        summary = result.json()
+        self.assertEqual(summary["input_bytes"], total(source))
+        self.assertEqual(summary["output_bytes"], total(self.path("json")))
+        self.assertGreater(summary["copied_bytes"], 50_000)
+        estimate = self.ok(run("estimate", source))
+        self.assertIn("pytorch_model.bin", estimate.err)
+        self.assertIn("consolidated.safetensors", estimate.err)
+
     def test_bytes_do_not_depend_on_threads_or_backend(self):
         source = small_file(self.path("in.safetensors"))
         self.ok(run("compress", source, self.path("a.safetensors"), "--threads", 1))

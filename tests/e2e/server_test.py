@@ -49,6 +49,9 @@ class Remote(EndToEnd):
             self.fails(server.run("submit", source, "--backend", "abacus"), INVALID, "abacus")
             self.fails(server.run("compress", source, self.path("x"), "--backend", "abacus"),
                        INVALID, "abacus")
+            for command in (("submit", source), ("compress", source, self.path("x"))):
+                self.fails(server.run(*command, "--exclude", "nothing.of.it"), INVALID,
+                           "nothing.of.it")
             self.assertEqual(self.ok(server.run("artifacts", "list", "--json")).json(),
                              {"artifacts": []})
 
@@ -145,9 +148,18 @@ class Remote(EndToEnd):
                              (job, "SUCCEEDED", 1))
             self.assertEqual(status["weights_done"], 12288)
             self.assertEqual(status["weights_total"], 12288)
-            self.assertIn("SUCCEEDED", self.ok(server.run("status", job)).out)
+            shown = self.ok(server.run("status", job)).out
+            for word in ("SUCCEEDED", "source " + status["source"], "destination managed",
+                         "created 20", "started 20", "ended 20"):
+                self.assertIn(word, shown)
             jobs = self.ok(server.run("list", "--json")).json()["jobs"]
             self.assertEqual([j["name"] for j in jobs], [job])
+            self.assertEqual((status["output_file_count"], len(status["output_files"])), (1, 1))
+            for left_out in ("output_file_count", "output_files"):  # a list does not have them
+                self.assertNotIn(left_out, jobs[0])
+            skipped = status["estimate"]["skipped_count"]
+            self.assertEqual(jobs[0]["estimate"]["skipped_count"], skipped)
+            self.assertNotIn("skipped", jobs[0]["estimate"])
             self.assertIn(job, self.ok(server.run("list", "--state", "SUCCEEDED")).out)
             self.assertNotIn(job, self.ok(server.run("list", "--state", "FAILED")).out)
             self.assertIn("relative error", self.ok(server.run("watch", job)).out)
@@ -262,6 +274,32 @@ class Remote(EndToEnd):
             self.assertIn(server.run("status", job, "--json").json()["state"],
                           ("QUEUED", "RUNNING"))
             self.ok(server.run("cancel", job))
+
+    def test_a_watch_ends_when_its_reader_has_left(self):
+        with self.server("--watch-keep-alive", "100ms") as server:
+            job = self.ok(server.run("submit", harness.slow_file(self.path("in.safetensors")),
+                                     "--backend", "reference")).out.strip()
+            for options in ((), ("--json",)):
+                watcher = harness.start("watch", job, "--server", server.address, *options)
+                if options:
+                    watcher.stdout.readline()
+                watcher.stdout.close()
+                code = watcher.wait(timeout=20)
+                with watcher.stderr as stream:
+                    self.assertEqual((code, "error" in stream.read()), (0, False))
+            self.ok(server.run("cancel", job))
+
+    def test_a_server_that_is_lost_while_it_is_watched(self):
+        with self.server() as server:
+            job = self.ok(server.run("submit", harness.slow_file(self.path("in.safetensors")),
+                                     "--backend", "reference")).out.strip()
+            watcher = harness.start("wait", job, "--patience", 1, "--server", server.address)
+            time.sleep(1)
+            server.stop()
+            _, err = watcher.communicate(timeout=30)
+            self.assertEqual(watcher.returncode, harness.UNAVAILABLE, err)
+            self.assertIn("seedlm: lost the server (", err)
+            self.assertIn("trying again for 1 s", err)
 
     def test_a_job_that_fails_says_why(self):
         dtype, shape, data = harness.tensor("F32", (64, 96), 3)

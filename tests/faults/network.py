@@ -39,23 +39,13 @@ class S3:
         return self.store.objects.get(("models", key), {}).get("data")
 
 
-def end_of(server, job):
-    """Waits for a job to S3; resumed when S3 was away for longer than the server is patient."""
-    result = server.run("wait", job)
-    if result.code == harness.UNAVAILABLE:
-        expect("s3://models" in result.err, str(result))
-        server.must("resume", job)
-        result = server.run("wait", job)
-    expect(result.code == 0, str(result))
-
-
 def s3_outage(bench):
     """The S3 server is gone, connections cut, while parts are on their way; every third time the
     server is killed, too."""
     source, expected = bench.checkpoint("parts", 1, 22_000_000)  # five parts of 5 MiB
     s3 = S3()
     server = Server(bench.directory(), "--s3-part-size", "5MiB", "--s3-parallel", "2",
-                    env=s3.environment()).start()
+                    "--s3-patience", "20s", env=s3.environment()).start()
     outcome, times, jobs = Outcome(), bench.times(30, 3), 0
     while outcome.times < times:
         key = f"out{jobs}/parts.safetensors"
@@ -73,7 +63,7 @@ def s3_outage(bench):
                 server.start()
             time.sleep(bench.random.uniform(0.1, 2.0))
             s3.come_back()
-        end_of(server, job)
+        server.must("wait", job)  # no outage was as long as the server is patient
         expect(s3.object(key) is not None, f"no {key} among {list(s3.store.objects)}")
         outcome.compare(s3.object(key), expected)
     if not bench.short:

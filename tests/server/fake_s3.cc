@@ -50,6 +50,7 @@ s3::Options FakeS3::options() const {
   s3::Options options;
   options.endpoint = "http://127.0.0.1:" + std::to_string(port_);
   options.credentials = {"test-key", "test-secret", ""};
+  options.retry.patience = std::chrono::seconds(2);
   options.retry.first_delay = std::chrono::milliseconds(2);
   options.retry.max_delay = std::chrono::milliseconds(20);
   return options;

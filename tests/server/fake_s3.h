@@ -1,6 +1,7 @@
 // tests/s3/fake_s3.py as a process of a test's own.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,6 +10,9 @@
 
 namespace seedlm::server {
 
+// As retry.patience: two tries at least, and soon over.
+inline constexpr std::chrono::milliseconds kSoon{100};
+
 class FakeS3 {
  public:
   FakeS3();  // with the buckets "models" and "other"
@@ -16,7 +20,7 @@ class FakeS3 {
   FakeS3(const FakeS3&) = delete;
   FakeS3& operator=(const FakeS3&) = delete;
 
-  // Options that it accepts; pauses between attempts are of milliseconds.
+  // Options that it accepts; pauses between attempts are of milliseconds, for 2 s in all.
   s3::Options options() const;
   std::unique_ptr<s3::Client> Connect() const { return Connect(options()); }
   static std::unique_ptr<s3::Client> Connect(const s3::Options& options);

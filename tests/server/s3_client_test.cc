@@ -1,5 +1,8 @@
 // The client against a server that does what it is told to do wrong.
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <functional>
 #include <thread>
 
 #include "server/storage/s3/client.h"
@@ -255,11 +258,57 @@ TEST_CASE("s3: what does not pass is not tried again, and is named") {
   CHECK(fake.State()["objects"].empty());
 }
 
+// Pauses take no time, and are counted.
+struct PausedClock {
+  Client::Hooks hooks() {
+    return {.now = [this] { return now; },
+            .pause =
+                [this](std::chrono::milliseconds pause, const std::stop_token&) {
+                  now += pause;
+                  longest = std::max(longest, pause);
+                  if (on_pause) on_pause();
+                  return true;
+                }};
+  }
+  std::chrono::steady_clock::time_point begin;
+  std::chrono::steady_clock::time_point now = begin;
+  std::chrono::milliseconds longest{0};
+  std::function<void()> on_pause;
+};
+
+TEST_CASE("s3: an outage of nine minutes is outlasted, one of more is not, by default") {
+  FakeS3 fake;
+  Options options = fake.options();
+  options.retry = RetryOptions{};
+  PausedClock clock;
+  const auto client = Client::Create(options, clock.hooks());
+  REQUIRE(client.ok());
+  fake.Fail(Json::array({Json{{"action", "status"}, {"status", 503}, {"times", 1'000'000}}}));
+  const auto passed = [&clock] { return clock.now - clock.begin; };
+  SECTION("it ends") {
+    clock.on_pause = [&] {
+      if (passed() >= std::chrono::minutes(9)) fake.Fail(Json::array());
+    };
+    CHECK((*client)->HeadObject(kObject, {}).status() == absl::OkStatus());
+    CHECK(passed() >= std::chrono::minutes(9));
+  }
+  SECTION("it does not") {
+    CHECK(absl::IsUnavailable((*client)->HeadObject(kObject, {}).status()));
+    CHECK(passed() == std::chrono::minutes(10));
+  }
+  CHECK(clock.longest <= std::chrono::seconds(20));
+  CHECK(clock.longest >= std::chrono::seconds(10));  // of some sixty
+}
+
 TEST_CASE("s3: a server that stays away is given up, with the cause and the count") {
   FakeS3 fake;
   Options options = fake.options();
-  options.retry.max_attempts = 3;
-  const auto client = FakeS3::Connect(options);
+  options.retry.patience = std::chrono::seconds(10);
+  PausedClock clock;
+  Client::Hooks hooks = clock.hooks();
+  hooks.uniform = [] { return 0.999; };
+  options.retry.first_delay = options.retry.max_delay = std::chrono::seconds(8);
+  const auto client = *Client::Create(options, hooks);
   fake.Fail(Json::array(
       {Json{{"action", "status"}, {"status", 503}, {"code", "SlowDown"}, {"times", 99}}}));
   const absl::Status slow = client->CreateUpload(kObject, kOwner, {}).status();
@@ -267,7 +316,8 @@ TEST_CASE("s3: a server that stays away is given up, with the cause and the coun
   CHECK(ReasonOf(slow) == "S3_UNAVAILABLE");
   CHECK(fake.Calls("CreateUpload") == 3);
   options.endpoint = "http://127.0.0.1:1";
-  const absl::Status gone = FakeS3::Connect(options)->CreateUpload(kObject, kOwner, {}).status();
+  const absl::Status gone =
+      (*Client::Create(options, hooks))->CreateUpload(kObject, kOwner, {}).status();
   CHECK_THAT(gone, IsStatus(absl::StatusCode::kUnavailable, {"127.0.0.1:1", "tried 3 times"}));
 }
 

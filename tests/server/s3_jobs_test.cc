@@ -31,6 +31,7 @@ struct S3JobsFixture : GatedFixture {
   std::string FailInTheMiddle(int status) {
     std::filesystem::remove(directory / "in.safetensors");
     WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 4096, 4096, 1u)});
+    s3.retry.patience = kSoon;
     Start({.threads = 2});
     gate.Open();
     server.Fail(Json::array({Json{{"operation", "UploadPart"},

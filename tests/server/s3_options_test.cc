@@ -92,16 +92,19 @@ TEST_CASE("endpoints that are none") {
 
 TEST_CASE("pauses grow, are jittered in full, and keep Retry-After") {
   using std::chrono::milliseconds;
-  const RetryOptions retry{5, milliseconds(100), milliseconds(300)};
-  CHECK(NextDelay(retry, 1, {}, 0.5) == milliseconds(50));
-  CHECK(NextDelay(retry, 2, {}, 0.5) == milliseconds(100));
-  CHECK(NextDelay(retry, 4, {}, 0.999) == milliseconds(299));  // the bound has stopped growing
-  CHECK(NextDelay(retry, 4, {}, 0) == milliseconds(0));
-  CHECK(NextDelay(retry, 1, milliseconds(2000), 0.5) == milliseconds(2000));
-  CHECK(NextDelay(retry, 1, milliseconds(3'600'000), 0.5) == milliseconds(60'000));
-  CHECK_FALSE(NextDelay(retry, 5, milliseconds(1), 0.5).has_value());
-  const RetryOptions long_retry{1'000'000, milliseconds(100), milliseconds(300)};
-  CHECK(NextDelay(long_retry, 999'999, {}, 0.5) == milliseconds(150));
+  const RetryOptions retry{milliseconds(10'000), milliseconds(100), milliseconds(300)};
+  const milliseconds begin(0);
+  CHECK(NextDelay(retry, 1, begin, {}, 0.5) == milliseconds(50));
+  CHECK(NextDelay(retry, 2, begin, {}, 0.5) == milliseconds(100));
+  CHECK(NextDelay(retry, 4, begin, {}, 0.999) == milliseconds(299));  // it has stopped growing
+  CHECK(NextDelay(retry, 4, begin, {}, 0) == milliseconds(0));
+  CHECK(NextDelay(retry, 999'999, begin, {}, 0.5) == milliseconds(150));
+  CHECK(NextDelay(retry, 1, begin, milliseconds(2000), 0.5) == milliseconds(2000));
+  CHECK(NextDelay(retry, 1, begin, milliseconds(3'600'000), 0.5) == milliseconds(60'000));
+  // The last one ends with the patience, unless the server wants more.
+  CHECK(NextDelay(retry, 9, milliseconds(9'950), {}, 0.5) == milliseconds(50));
+  CHECK(NextDelay(retry, 9, milliseconds(9'950), milliseconds(70), 0.5) == milliseconds(70));
+  CHECK_FALSE(NextDelay(retry, 2, milliseconds(10'000), milliseconds(1), 0.5).has_value());
 }
 
 }  // namespace

@@ -82,7 +82,10 @@ TEST_CASE_METHOD(Fixture,
       Row{{{"operation", "CreateUpload"}, {"action", "status"}, {"status", 400}, {"code", "Odd"}},
           Code::kFailedPrecondition,
           "Odd"},
-      Row{{{"operation", "UploadPart"}, {"action", "status"}, {"status", 503}, {"times", 99}},
+      Row{{{"operation", "UploadPart"},
+           {"action", "status"},
+           {"status", 503},
+           {"times", 1'000'000}},
           Code::kUnavailable,
           "503"},
       Row{{{"operation", "CompleteUpload"}, {"action", "status"}, {"status", 403}},
@@ -94,7 +97,7 @@ TEST_CASE_METHOD(Fixture,
           "403"});
   INFO(row.fault.dump());
   s3::Options options = fake.options();
-  options.retry.max_attempts = 3;
+  options.retry.patience = kSoon;
   Connect(options);
   auto publisher = Make();
   fake.Fail(Json::array({row.fault}));
@@ -131,7 +134,7 @@ TEST_CASE_METHOD(Fixture, "s3 sink: an outage from the middle of completing to a
     return rule;
   };
   s3::Options options = fake.options();
-  options.retry.max_attempts = 2;
+  options.retry.patience = kSoon;
   Connect(options);
   auto publisher = Make();
   REQUIRE(Begin(*publisher) == absl::OkStatus());
@@ -167,7 +170,7 @@ TEST_CASE_METHOD(Fixture, "s3 sink: an outage from the middle of completing to a
 TEST_CASE_METHOD(Fixture, "s3 sink: a stop while it completes at a server that does not answer") {
   s3::Options options = fake.options();
   options.stall_timeout = std::chrono::seconds(8);
-  options.retry.max_attempts = 2;
+  options.retry.patience = kSoon;
   Connect(options);
   auto publisher = Make();
   REQUIRE(Begin(*publisher) == absl::OkStatus());
@@ -204,12 +207,14 @@ TEST_CASE_METHOD(Fixture, "s3 sink: a stop while it completes at a server that d
 
 TEST_CASE_METHOD(Fixture, "s3 sink: an object whose making was never answered is undone, too") {
   s3::Options options = fake.options();
-  options.retry.max_attempts = 2;
+  options.retry.patience = kSoon;
   Connect(options);
   auto publisher = Make();
   fake.Fail(Json::array(
-      {Json{{"operation", "PutObject"}, {"action", "lose_answer"}},
-       Json{{"operation", "PutObject"}, {"action", "status"}, {"status", 503}, {"times", 9}}}));
+      {Json{{"operation", "PutObject"}, {"action", "lose_answer"}}, Json{{"operation", "PutObject"},
+                                                                         {"action", "status"},
+                                                                         {"status", 503},
+                                                                         {"times", 1'000'000}}}));
   CHECK_THAT(Whole(*publisher), IsStatus(Code::kUnavailable, {"503"}));
   CheckVisible(false);
   publisher.reset();

@@ -376,7 +376,7 @@ TEST_CASE_METHOD(Fixture, "s3 resume: what was made before an error is removed, 
   rules.push_back(Refuse("DeleteObject", 503)[0]);
   fake.Fail(rules);
   s3::Options options = fake.options();
-  options.retry.max_attempts = 2;
+  options.retry.patience = kSoon;
   Connect(options);
   auto publisher = Make();
   CHECK_THAT(Whole(*publisher), IsStatus(Code::kUnavailable, {"503"}));

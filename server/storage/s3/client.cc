@@ -26,14 +26,6 @@ constexpr std::chrono::seconds kLongFailure{5};
 constexpr int64_t kMaxRead = int64_t{64} << 20;
 constexpr char kOwnerHeader[] = "x-amz-meta-seedlm-job";
 
-bool SleepUnlessStopped(std::chrono::milliseconds duration, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::unique_lock lock(mutex);
-  wake.wait_for(lock, stop, duration, [] { return false; });
-  return !stop.stop_requested();
-}
-
 absl::StatusOr<std::string> HashOf(const Body& body, const std::stop_token& stop) {
   PayloadHash hash;
   std::string piece(std::min<size_t>(kHashBytes, static_cast<size_t>(body.size)), '\0');
@@ -69,6 +61,14 @@ std::string ToUri(const ObjectName& object) {
 
 int64_t Client::SystemSeconds() { return static_cast<int64_t>(std::time(nullptr)); }
 
+bool Client::Pause(std::chrono::milliseconds duration, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  wake.wait_for(lock, stop, duration, [] { return false; });
+  return !stop.stop_requested();
+}
+
 double Client::UniformRandom() {
   static thread_local std::minstd_rand generator{std::random_device{}()};
   return std::uniform_real_distribution<double>(0, 1)(generator);
@@ -84,7 +84,7 @@ struct Client::Call {
   const Body* body = nullptr;
   bool late_error = false;  // a status 200 may carry an <Error>
   size_t max_answer = kMaxAnswerBytes;
-  int max_attempts = 0;      // 0: the options'
+  int max_attempts = 0;      // 0: as many as the patience allows
   bool* repeated = nullptr;  // set when it is sent again; then it is never sent again unnoticed
 
   std::string what() const {
@@ -159,9 +159,8 @@ absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token&
     if (!hash.ok()) return hash.status();
     payload_sha256 = *std::move(hash);
   }
-  RetryOptions retry = options_.retry;
-  if (call.max_attempts > 0) retry.max_attempts = call.max_attempts;
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = hooks_.now();
+  std::optional<std::chrono::steady_clock::time_point> first_failure;
   for (int failed = 1;; ++failed) {
     absl::StatusOr<HttpAnswer> answer = SendOnce(call, payload_sha256, stop);
     absl::Status status;
@@ -185,16 +184,21 @@ absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token&
       status = ToStatus(*answer, error, call.what(), endpoint_.authority);
     }
     if (!passing) return status;
-    const auto delay = NextDelay(retry, failed, retry_after, hooks_.uniform());
-    if (!delay.has_value()) {
+    const auto now = hooks_.now();
+    if (!first_failure) first_failure = now;
+    const auto since_first =
+        std::chrono::duration_cast<std::chrono::milliseconds>(now - *first_failure);
+    const auto delay =
+        NextDelay(options_.retry, failed, since_first, retry_after, hooks_.uniform());
+    if (!delay.has_value() || failed == call.max_attempts) {
       return WithReason(
           absl::Status(status.code(), absl::StrCat(status.message(), "; tried ", failed, " times")),
           ReasonOf(status));
     }
     const WaitScope::Listener listener = WaitScope::Current();
-    const bool long_ago = std::chrono::steady_clock::now() - begin >= kLongFailure;
+    const bool long_ago = now - begin >= kLongFailure;
     if (listener && (failed > 1 || long_ago)) listener(std::string(status.message()));
-    if (!SleepUnlessStopped(*delay, stop)) return absl::CancelledError("stopped on request");
+    if (!hooks_.pause(*delay, stop)) return absl::CancelledError("stopped on request");
     if (call.repeated != nullptr) *call.repeated = true;
   }
 }
@@ -299,20 +303,23 @@ absl::StatusOr<std::string> Client::CompleteUpload(const ObjectName& object,
 }
 
 absl::Status Client::AbortUpload(const ObjectName& object, const std::string& upload_id,
-                                 const std::stop_token& stop) {
-  const absl::Status status =
-      Send({"AbortUpload", "DELETE", object, {{"uploadId", upload_id}}}, stop).status();
+                                 const std::stop_token& stop, int attempts) {
+  Call call{"AbortUpload", "DELETE", object, {{"uploadId", upload_id}}};
+  call.max_attempts = attempts;
+  const absl::Status status = Send(call, stop).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 absl::StatusOr<std::vector<OpenUpload>> Client::ListUploads(const std::string& bucket,
                                                             const std::string& prefix,
-                                                            const std::stop_token& stop) {
+                                                            const std::stop_token& stop,
+                                                            int attempts) {
   std::vector<OpenUpload> uploads;
   std::string key_marker;
   std::string id_marker;
   while (uploads.size() < kMaxUploadsListed) {
     Call call{"ListUploads", "GET", {bucket, ""}, {{"uploads", ""}, {"prefix", prefix}}};
+    call.max_attempts = attempts;
     if (!key_marker.empty()) {
       call.query.emplace_back("key-marker", key_marker);
       call.query.emplace_back("upload-id-marker", id_marker);
@@ -369,8 +376,11 @@ absl::StatusOr<std::string> Client::GetObject(const ObjectName& object, int64_t 
   return std::move(answer->body);
 }
 
-absl::Status Client::DeleteObject(const ObjectName& object, const std::stop_token& stop) {
-  const absl::Status status = Send({"DeleteObject", "DELETE", object}, stop).status();
+absl::Status Client::DeleteObject(const ObjectName& object, const std::stop_token& stop,
+                                  int attempts) {
+  Call call{"DeleteObject", "DELETE", object};
+  call.max_attempts = attempts;
+  const absl::Status status = Send(call, stop).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 

@@ -1,6 +1,7 @@
 // The operations of S3 that a sink needs, with signatures, retries and absl::Status.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -45,8 +46,9 @@ struct Attempt {
   int64_t sent_bytes = 0;  // of the body, if it was answered
 };
 
-// Thread-safe; calls block, for minutes if the server is away, and end soon after `stop` with
-// CANCELLED. Only the configured endpoint is asked.
+// Thread-safe; calls block, for RetryOptions::patience if the server is away, and end soon after
+// `stop` with CANCELLED. Only the configured endpoint is asked. Calls with `attempts` send so many
+// requests at most; 0: as many as the patience allows.
 //
 // Retries: connections that break, stall or are refused, and the answers 429, 500, 502, 503 and 504
 // and RequestTimeout, with exponential backoff and full jitter, at least Retry-After; no other 4xx.
@@ -60,6 +62,9 @@ class Client {
  public:
   struct Hooks {  // time and chance; tests have their own
     std::function<int64_t()> unix_seconds = SystemSeconds;
+    std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
+    // False if the stop came before the end.
+    std::function<bool(std::chrono::milliseconds, const std::stop_token&)> pause = Pause;
     std::function<double()> uniform = UniformRandom;  // [0, 1)
     std::function<void(const Attempt&)> on_attempt = [](const Attempt&) {};
   };
@@ -88,16 +93,17 @@ class Client {
                                              std::string_view owner, const std::stop_token& stop);
   // An upload that is not there (any more) is OK.
   absl::Status AbortUpload(const ObjectName& object, const std::string& upload_id,
-                           const std::stop_token& stop);
+                           const std::stop_token& stop, int attempts = 0);
   // Uploads that are open for keys that begin with `prefix`; at most 10,000.
   absl::StatusOr<std::vector<OpenUpload>> ListUploads(const std::string& bucket,
                                                       const std::string& prefix,
-                                                      const std::stop_token& stop);
+                                                      const std::stop_token& stop,
+                                                      int attempts = 0);
 
   // One request; at most 5 GiB. ALREADY_EXISTS as CompleteUpload.
   absl::Status PutObject(const ObjectName& object, const Body& body, Existing existing,
                          std::string_view owner, const std::stop_token& stop);
-  // None: there is no such object. `attempts`: instead of the retry options'; 0: as those.
+  // None: there is no such object.
   absl::StatusOr<std::optional<ObjectInfo>> HeadObject(const ObjectName& object,
                                                        const std::stop_token& stop,
                                                        int attempts = 0);
@@ -105,9 +111,10 @@ class Client {
   absl::StatusOr<std::string> GetObject(const ObjectName& object, int64_t offset, int64_t length,
                                         const std::stop_token& stop);
   // An object that is not there is OK.
-  absl::Status DeleteObject(const ObjectName& object, const std::stop_token& stop);
+  absl::Status DeleteObject(const ObjectName& object, const std::stop_token& stop,
+                            int attempts = 0);
   // The first key that begins with `prefix`, empty if none does. Also the test of whether the
-  // bucket can be used at all. `attempts`: instead of the retry options'.
+  // bucket can be used at all.
   absl::StatusOr<std::string> FirstKey(const std::string& bucket, const std::string& prefix,
                                        const std::stop_token& stop, int attempts = 2);
 
@@ -116,6 +123,7 @@ class Client {
  private:
   struct Call;
   static int64_t SystemSeconds();
+  static bool Pause(std::chrono::milliseconds duration, const std::stop_token& stop);
   static double UniformRandom();
   Client(Options options, Endpoint endpoint, Hooks hooks);
   absl::StatusOr<HttpAnswer> Send(const Call& call, const std::stop_token& stop);

@@ -142,15 +142,16 @@ absl::Status CheckOptions(const Options& options) {
 }
 
 std::optional<std::chrono::milliseconds> NextDelay(
-    const RetryOptions& options, int failed_attempts,
+    const RetryOptions& options, int failed_attempts, std::chrono::milliseconds since_first,
     std::optional<std::chrono::milliseconds> retry_after, double uniform) {
-  if (failed_attempts >= options.max_attempts) return std::nullopt;
+  const std::chrono::milliseconds left = options.patience - since_first;
+  if (left <= left.zero()) return std::nullopt;
   const int64_t grown = options.first_delay.count()
                         << std::clamp(failed_attempts - 1, 0, kMaxDoublings);
   const int64_t bound = std::min(grown, options.max_delay.count());
   const std::chrono::milliseconds jittered(
       static_cast<int64_t>(static_cast<double>(bound) * uniform));
-  return std::max(jittered,
+  return std::max(std::min(jittered, left),
                   std::min(retry_after.value_or(std::chrono::milliseconds(0)), kLongestRetryAfter));
 }
 

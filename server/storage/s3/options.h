@@ -31,7 +31,9 @@ enum class Addressing : uint8_t {
 };
 
 struct RetryOptions {
-  int max_attempts = 8;                         // the first one included; about a minute in all
+  // A request is sent again until so long after it first failed, and a last time then: a server
+  // that is back within it is never given up, however the pauses fell.
+  std::chrono::milliseconds patience{600'000};
   std::chrono::milliseconds first_delay{200};   // upper bound of the first pause; doubles
   std::chrono::milliseconds max_delay{20'000};  // upper bound of every pause
 };
@@ -70,10 +72,11 @@ absl::StatusOr<Endpoint> EndpointOf(const Options& options);
 // FAILED_PRECONDITION, reason S3_NOT_CONFIGURED, naming what is missing or malformed.
 absl::Status CheckOptions(const Options& options);
 
-// Before attempt `failed_attempts` + 1: "full jitter", `uniform` [0, 1) of the bound, which
-// doubles. At least `retry_after`, if the server said so (kept up to a minute). None: give up.
+// Before attempt `failed_attempts` + 1, `since_first` after the first one failed: "full jitter",
+// `uniform` [0, 1) of the bound, which doubles; no longer than the patience lasts. At least
+// `retry_after`, if the server said so (kept up to a minute). None: give up.
 std::optional<std::chrono::milliseconds> NextDelay(
-    const RetryOptions& options, int failed_attempts,
+    const RetryOptions& options, int failed_attempts, std::chrono::milliseconds since_first,
     std::optional<std::chrono::milliseconds> retry_after, double uniform);
 
 }  // namespace seedlm::server::s3
