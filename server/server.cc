@@ -152,6 +152,9 @@ struct Server::Parts {
   void Inform(const std::string& message) const {
     if (log != nullptr) log->info("{}", message);
   }
+  void Error(const std::string& message) const {
+    if (log != nullptr) log->error("{}", message);
+  }
   absl::Status Compose(const ServerOptions& options);
   absl::Status OpenS3(const ServerOptions& options);
   absl::Status OpenDoor(const ServerOptions& options);
@@ -296,7 +299,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
   if (options.tls.on()) {
     auto mirror = TlsMirror::Open(options.tls, options.tls_refresh,
                                   {[this](const std::string& message) { Warn(message); },
-                                   [this](const std::string& message) { Inform(message); }});
+                                   [this](const std::string& message) { Inform(message); },
+                                   [this](const std::string& message) { Error(message); }});
     if (!mirror.ok()) return mirror.status();
     tls = *std::move(mirror);
     secure = MakeTlsCredentials(tls->copies(), kMirrorRefresh);
@@ -333,8 +337,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
 absl::Status Server::Parts::ServeMetrics(const std::string& address) {
   if (address.empty()) return absl::OkStatus();
   auto endpoint = MetricsEndpoint::Start(address, metrics, [this] {
-    return ReadLiveMetrics(
-        {scheduler->Load(), scheduler->threads(), draining, Now(), data_dir.path()});
+    return ReadLiveMetrics({scheduler->Load(), scheduler->threads(), draining, Now(),
+                            data_dir.path(), tls == nullptr ? 0 : tls->not_after()});
   });
   if (!endpoint.ok()) return endpoint.status();
   metrics_endpoint = *std::move(endpoint);
