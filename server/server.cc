@@ -21,6 +21,7 @@
 #include "server/admission/owner_gate.h"
 #include "server/auth/tls_mirror.h"
 #include "server/auth/token_file.h"
+#include "server/call_log.h"
 #include "server/credentials.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
@@ -198,6 +199,7 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> grpc_server;
   std::unique_ptr<Acceptor> acceptor;                 // hands connections to the above
   std::unique_ptr<MetricsEndpoint> metrics_endpoint;  // answers from all the above
+  CallLog call_log{log};
   std::once_flag shut_down;
 };
 
@@ -319,7 +321,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
                      }});
   }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<CallMetricsFactory>(metrics));
+  interceptors.push_back(std::make_unique<CallMetricsFactory>(
+      metrics, [this](const EndedCall& call) { call_log.Ended(call); }));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.RegisterService(compression_rpc.get());
   builder.RegisterService(artifact_rpc.get());
