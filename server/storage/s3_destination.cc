@@ -106,6 +106,12 @@ absl::Status S3Destination::Check(const SinkTarget& target, const S3Patience& pa
   return why_not_.ok() ? S3Publisher::Check(*client_, target, patience) : why_not_;
 }
 
+std::string S3Destination::endpoint() const {
+  if (client_ == nullptr) return "";
+  const absl::StatusOr<s3::Endpoint> endpoint = s3::EndpointOf(client_->options());
+  return endpoint.ok() ? endpoint->scheme + "://" + endpoint->authority : "";
+}
+
 std::unique_ptr<Publisher> S3Destination::MakePublisher(const SinkTarget& target) const {
   return std::make_unique<S3Publisher>(
       target, S3Publisher::Parts{why_not_, client_.get(), sweeper_.get(), directory_, transfer_,
