@@ -1,6 +1,7 @@
 #include "server/listen_address.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -58,9 +59,7 @@ int TryBind(const addrinfo& entry) {
 }
 
 absl::Status CheckUnixFree(const ListenAddress& address) {
-  struct stat status {};
-  if (lstat(address.path.c_str(), &status) != 0) return absl::OkStatus();
-  if (!S_ISSOCK(status.st_mode)) return CannotListen(address, "the path exists and is no socket");
+  if (absl::Status status = CheckUnixPlace(address); !status.ok()) return status;
   const Socket probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
@@ -116,6 +115,20 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
   address.host = host;
   address.port = static_cast<uint16_t>(port);
   return address;
+}
+
+absl::Status CheckUnixPlace(const ListenAddress& address) {
+  const size_t slash = address.path.rfind('/');
+  const std::string directory =
+      slash == std::string::npos ? "." : address.path.substr(0, slash + 1);
+  if (faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
+    return CannotListen(address, std::strerror(errno));
+  }
+  struct stat status {};
+  if (lstat(address.path.c_str(), &status) != 0 || S_ISSOCK(status.st_mode)) {
+    return absl::OkStatus();
+  }
+  return CannotListen(address, "the path exists and is no socket");
 }
 
 absl::Status CheckFree(const ListenAddress& address) {

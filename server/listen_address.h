@@ -25,6 +25,10 @@ struct ListenAddress {
 // Errors: INVALID_ARGUMENT naming `text` and the expected form; a Unix path over 107 bytes.
 absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text);
 
+// Of a Unix socket what does not depend on the moment: its directory is there and can be written
+// to, and nothing but a socket has its name. FAILED_PRECONDITION otherwise, as CheckFree.
+absl::Status CheckUnixPlace(const ListenAddress& address);
+
 // Why nothing can be bound there now, from the system: FAILED_PRECONDITION naming address and
 // reason ("Address already in use"). OK if it could. A Unix socket that nobody answers on is free.
 absl::Status CheckFree(const ListenAddress& address);

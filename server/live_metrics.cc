@@ -61,6 +61,7 @@ std::vector<Sample> ReadLiveMetrics(const LiveState& state) {
       plain(Metric::kDataDirFreeBytes, bytes(disk.f_bavail)),  // to this user
       plain(Metric::kDataDirBytes, bytes(disk.f_blocks)),
       plain(Metric::kDraining, state.draining ? 1 : 0),
+      plain(Metric::kTlsNotAfter, state.tls_not_after),
       plain(Metric::kProcessResidentBytes, process.resident_bytes),
       plain(Metric::kProcessCpuSeconds, process.cpu_seconds),
       plain(Metric::kProcessThreads, process.threads),

@@ -17,6 +17,7 @@ struct LiveState {
   bool draining = false;
   int64_t now_ns = 0;  // Unix time
   std::string data_dir;
+  int64_t tls_not_after = 0;  // Unix time, seconds; 0 without TLS
 };
 
 // Shows counters at 0 that would appear with their first event only: a rate needs the step from 0.

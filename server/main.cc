@@ -78,7 +78,8 @@ void Describe(CLI::App& app, Arguments& arguments) {
   app.add_flag(
       "--check-config", arguments.check_config,
       "Checks the settings and opens the files that they name, as a start would, and ends: "
-      "certificates, tokens, S3 credentials, storage roots");
+      "certificates, tokens, S3 credentials, storage roots; and whether the backend, the data "
+      "directory and the directories of Unix sockets are usable");
   app.add_flag("--print-settings", arguments.print_settings,
                "Prints the table of settings as Markdown, and ends");
   app.add_flag("--print-metrics", arguments.print_metrics,
@@ -204,7 +205,7 @@ int CheckConfig(const ServerOptions& options) {
   for (const std::string& warning : *warnings) {
     std::fprintf(stderr, "seedlm-server: warning: %s\n", warning.c_str());
   }
-  return Print("the settings are right, and the files that they name can serve\n");
+  return Print("the settings are right, and what they name can serve\n");
 }
 
 int Run(ServerOptions options) {
@@ -221,7 +222,7 @@ int Run(ServerOptions options) {
   std::signal(SIGPIPE, SIG_IGN);
   RaiseDescriptorLimit();
 
-  const auto server = Server::Start(options);
+  auto server = Server::Start(options);
   if (!server.ok()) return CannotStart(server.status());
   g_ready = true;
   spdlog::info("listening on {}", absl::StrJoin((*server)->addresses(), " "));
@@ -234,6 +235,7 @@ int Run(ServerOptions options) {
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends it at once
   spdlog::info("draining after signal {}", signal);
   (*server)->Shutdown(options.drain_grace);
+  server->reset();  // lets go of the data directory
   spdlog::info("stopped");
   return 0;
 }

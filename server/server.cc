@@ -21,6 +21,7 @@
 #include "server/admission/owner_gate.h"
 #include "server/auth/tls_mirror.h"
 #include "server/auth/token_file.h"
+#include "server/call_log.h"
 #include "server/credentials.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
@@ -40,6 +41,7 @@
 #include "server/scheduler/retention.h"
 #include "server/scheduler/s3_leftovers.h"
 #include "server/scheduler/scheduler.h"
+#include "server/start_report.h"
 #include "server/storage/artifact_stores.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/rename_publisher.h"
@@ -145,9 +147,13 @@ struct Server::Parts {
         downloads("downloads", "OWNER_DOWNLOADS", options.max_owner_downloads,
                   options.max_downloads),
         watches("watches", "OWNER_WATCHES", options.max_owner_watches, options.max_watches),
-        save_index_for(options.save_index_for) {}
+        save_index_for(options.save_index_for),
+        keeps_index(IndexOptionsOf(options).memory > 0 && !options.index_cache.empty()) {}
   void Warn(const std::string& message) const {
     if (log != nullptr) log->warn("{}", message);
+  }
+  void Error(const std::string& message) const {
+    if (log != nullptr) log->error("{}", message);
   }
   void Inform(const std::string& message) const {
     if (log != nullptr) log->info("{}", message);
@@ -173,6 +179,7 @@ struct Server::Parts {
   OwnerGate downloads;
   OwnerGate watches;
   const std::chrono::milliseconds save_index_for;
+  const bool keeps_index;
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
   std::unique_ptr<S3Destination> s3;  // before what makes publishers
@@ -192,6 +199,7 @@ struct Server::Parts {
   std::vector<std::string> addresses;
   std::atomic<bool> draining = false;
   Rarely refusals{std::chrono::minutes(1)};
+  CallLog call_log{log};
   std::unique_ptr<grpc::Server> grpc_server;
   std::unique_ptr<Acceptor> acceptor;                 // hands connections to the above
   std::unique_ptr<MetricsEndpoint> metrics_endpoint;  // answers from all the above
@@ -201,10 +209,10 @@ struct Server::Parts {
 absl::Status Server::Parts::Compose(const ServerOptions& options) {
   BeginAtZero(metrics);
   const absl::StatusOr<std::string> prepared = data_dir.PrepareDatabase();
-  if (!prepared.ok()) return prepared.status();
+  if (!prepared.ok()) return ForStart(prepared.status(), data_dir.path());
   if (!prepared->empty()) Warn(*prepared);
   auto opened = SqliteJobStore::Open(data_dir.database(), Now, kBusyWait, options.fault_point);
-  if (!opened.ok()) return opened.status();
+  if (!opened.ok()) return ForStart(opened.status(), data_dir.path());
   store = *std::move(opened);
   auto confined = StorageRoots::Create(options.storage_roots, data_dir.path());
   if (!confined.ok()) return confined.status();
@@ -217,8 +225,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
     return RenamePublisher::Make(target);
   };
 
-  backend::SetIndexOptions(
-      {options.search == "exhaustive" ? 0 : options.index_memory, options.index_cache});
+  backend::SetIndexOptions(IndexOptionsOf(options));
   const BackendDoor backends = MakeDoor(options.backend);
   if (const auto preferred = backends.open("auto"); !preferred.ok()) return preferred.status();
   SchedulerOptions scheduling;
@@ -296,7 +303,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
   if (options.tls.on()) {
     auto mirror = TlsMirror::Open(options.tls, options.tls_refresh,
                                   {[this](const std::string& message) { Warn(message); },
-                                   [this](const std::string& message) { Inform(message); }});
+                                   [this](const std::string& message) { Inform(message); },
+                                   [this](const std::string& message) { Error(message); }});
     if (!mirror.ok()) return mirror.status();
     tls = *std::move(mirror);
     secure = MakeTlsCredentials(tls->copies(), kMirrorRefresh);
@@ -315,7 +323,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
                      }});
   }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<CallMetricsFactory>(metrics));
+  interceptors.push_back(std::make_unique<CallMetricsFactory>(
+      metrics, [this](const EndedCall& call) { call_log.Ended(call); }));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.RegisterService(compression_rpc.get());
   builder.RegisterService(artifact_rpc.get());
@@ -333,8 +342,8 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
 absl::Status Server::Parts::ServeMetrics(const std::string& address) {
   if (address.empty()) return absl::OkStatus();
   auto endpoint = MetricsEndpoint::Start(address, metrics, [this] {
-    return ReadLiveMetrics(
-        {scheduler->Load(), scheduler->threads(), draining, Now(), data_dir.path()});
+    return ReadLiveMetrics({scheduler->Load(), scheduler->threads(), draining, Now(),
+                            data_dir.path(), tls == nullptr ? 0 : tls->not_after()});
   });
   if (!endpoint.ok()) return endpoint.status();
   metrics_endpoint = *std::move(endpoint);
@@ -401,7 +410,7 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   auto data_dir = DataDir::Open(options.data_dir);
-  if (!data_dir.ok()) return data_dir.status();
+  if (!data_dir.ok()) return ForStart(data_dir.status(), options.data_dir);
   std::unique_ptr<Server> server(
       new Server(std::make_unique<Parts>(*std::move(data_dir), options)));
   Parts& parts = *server->parts_;
@@ -410,7 +419,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   auto sockets = OpenSockets(options.listen);
   if (!sockets.ok()) return sockets.status();
   // Before any call can come in: Start takes up what the store holds.
-  if (absl::Status status = parts.scheduler->Start(); !status.ok()) return status;
+  if (absl::Status status = parts.scheduler->Start(); !status.ok()) {
+    return ForStart(status, options.data_dir);
+  }
   const absl::Status deleted = parts.jobs->FinishDeletions();
   if (!deleted.ok() && options.log != nullptr) {
     options.log->warn("files of a deleted job are left: {}", std::string(deleted.message()));
@@ -418,6 +429,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   parts.StartRetention(options);
   if (absl::Status status = parts.Listen(*std::move(sockets), options); !status.ok()) return status;
   if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;
+  for (const std::string& warning : WarningsOf(options)) parts.Warn(warning);
+  parts.Inform(StartLine(options, {parts.scheduler->threads(),
+                                   parts.tokens == nullptr ? 0 : parts.tokens->Table()->size(),
+                                   parts.s3->endpoint()}));
   return server;
 }
 
@@ -447,7 +462,11 @@ std::string Server::Shutdown(std::chrono::milliseconds grace) {
     }
     if (parts_->scheduler != nullptr) parts_->scheduler->Shutdown();
     parts_->EndCalls(grace);
-    if (parts_->scheduler != nullptr) not_kept = parts_->SaveIndex();  // nobody waits any more
+    if (parts_->scheduler == nullptr) return;
+    if (parts_->keeps_index && parts_->grpc_server != nullptr) {
+      parts_->Inform("calls have ended: writing the index of the search");
+    }
+    not_kept = parts_->SaveIndex();
   });
   return not_kept;
 }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <condition_variable>
+#include <ctime>
 #include <mutex>
 #include <utility>
 
@@ -49,6 +50,7 @@ absl::StatusOr<std::unique_ptr<TlsMirror>> TlsMirror::Open(const TlsFiles& files
   const absl::StatusOr<Texts> texts = mirror->Read();
   if (!texts.ok()) return texts.status();
   if (absl::Status status = mirror->Take(*texts); !status.ok()) return status;
+  mirror->TellExpiry();
   mirror->thread_ = std::jthread([mirror = mirror.get(), refresh](const std::stop_token& stop) {
     std::mutex mutex;
     std::condition_variable_any wake;
@@ -94,6 +96,8 @@ absl::Status TlsMirror::Take(const Texts& texts) {
     return absl::UnavailableError(
         absl::StrCat(format::Printable(files_.certificate), ": is being replaced"));
   }
+  absl::StatusOr<CertificateTerm> term = TermOf(texts.identity, files_.certificate);
+  if (!term.ok()) return term.status();
   const absl::StatusOr<int> identity = Put(texts.identity, identity_);
   if (!identity.ok()) return identity.status();
   identity_ = *identity;
@@ -103,10 +107,23 @@ absl::Status TlsMirror::Take(const Texts& texts) {
     client_ca_ = *client_ca;
   }
   taken_ = texts;
+  term_ = *std::move(term);
+  not_after_ = term_.not_after;
   return absl::OkStatus();
 }
 
 void TlsMirror::Refresh() {
+  TakeNew();
+  TellExpiry();
+}
+
+void TlsMirror::TellExpiry() {
+  const auto notice = expiry_.Look(files_.certificate, term_, std::time(nullptr));
+  if (!notice.has_value()) return;
+  (notice->expired ? reports_.error : reports_.warn)(notice->message);
+}
+
+void TlsMirror::TakeNew() {
   const absl::StatusOr<Texts> texts = Read();
   if (texts.ok() && *texts == taken_) return;
   const absl::Status status = texts.ok() ? Take(*texts) : texts.status();

@@ -5,7 +5,9 @@
 // that can serve replace.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,15 +15,19 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/auth/certificate_expiry.h"
 #include "server/auth/tls_files.h"
 
 namespace seedlm::server {
 
 class TlsMirror {
  public:
-  struct Reports {                                           // told on the mirror's own thread
-    std::function<void(const std::string& message)> warn;    // why new files are not taken, once
+  struct Reports {  // told by Open, then on the mirror's own thread
+    // Why new files are not taken, once; that the certificate which is served ends soon, once a
+    // day.
+    std::function<void(const std::string& message)> warn;
     std::function<void(const std::string& message)> inform;  // new ones were
+    std::function<void(const std::string& message)> error;   // it has ended, once
   };
 
   // Reads the files, and again every `refresh` on a thread of its own. Errors: CheckTlsFiles;
@@ -36,6 +42,8 @@ class TlsMirror {
   // What to read instead, good for as long as this lives: certificate and key are one file, so that
   // they fit whenever they are read.
   TlsFiles copies() const;
+  // When the certificate that is served ends: Unix time, seconds. Any thread.
+  int64_t not_after() const { return not_after_; }
 
  private:
   struct Texts {
@@ -48,6 +56,8 @@ class TlsMirror {
   absl::StatusOr<Texts> Read() const;
   absl::Status Take(const Texts& texts);
   void Refresh();
+  void TakeNew();
+  void TellExpiry();
 
   const TlsFiles files_;
   const Reports reports_;
@@ -57,6 +67,9 @@ class TlsMirror {
   int client_ca_ = -1;
   Texts taken_;      // of the thread from Open on, as the next
   std::string why_;  // files are not taken, as it was told last
+  CertificateTerm term_;
+  CertificateExpiry expiry_;
+  std::atomic<int64_t> not_after_ = 0;
   std::jthread thread_;
 };
 

@@ -17,7 +17,7 @@ namespace seedlm::server {
 
 // What recorded work belongs to. Work of another source, or cut in other pieces, is not mixed in.
 struct WorkIdentity {
-  // One line for each file of the source: path, bytes, time of modification, inode.
+  // A line for each file of the source, see SourceIdentityOf.
   std::string source;
   // SHA-256 over what decides about every byte and piece of the output: options, layout, sizes.
   std::string layout;

@@ -1,7 +1,9 @@
 #include "server/jobs/sqlite.h"
 
 #include <sqlite3.h>
+#include <sys/statvfs.h>
 
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -12,6 +14,22 @@ namespace seedlm::server {
 namespace {
 
 constexpr std::chrono::milliseconds kRetryBusy{1000};
+
+// Of SQLITE_IOERR: whether it is for want of room. When the index of the log (-shm) cannot grow
+// SQLite keeps no errno.
+bool IsFullDisk(int code, sqlite3* database, const std::string& path) {
+  constexpr uint64_t kShmGrowth = 32 << 10;  // bytes
+  struct statvfs disk {};
+  if (code == SQLITE_IOERR_SHMSIZE && statvfs(path.c_str(), &disk) == 0) {
+    return disk.f_bavail * disk.f_frsize < kShmGrowth;
+  }
+  const int error = database != nullptr ? sqlite3_system_errno(database) : 0;
+  return error == ENOSPC || error == EDQUOT;
+}
+
+absl::Status FullDisk(const std::string& message) {
+  return absl::ResourceExhaustedError(absl::StrCat(message, kMakeRoom));
+}
 
 absl::Status ToStatus(int code, sqlite3* database, const std::string& path) {
   const std::string message =
@@ -34,10 +52,9 @@ absl::Status ToStatus(int code, sqlite3* database, const std::string& path) {
                      "STORE_BUSY"),
           kRetryBusy);
     case SQLITE_FULL:
-      return absl::ResourceExhaustedError(absl::StrCat(message,
-                                                       "; make room on its disk: seedlm "
-                                                       "artifacts delete needs none itself"));
+      return FullDisk(message);
     case SQLITE_IOERR:
+      if (IsFullDisk(code, database, path)) return FullDisk(message + ": its disk is full");
       return WithReason(absl::InternalError(message), "IO_FAILED");
     case SQLITE_CANTOPEN:
       return absl::NotFoundError(message);

@@ -16,6 +16,11 @@ struct sqlite3_stmt;
 
 namespace seedlm::server {
 
+// Ends the message of an error for want of room (RESOURCE_EXHAUSTED): what to do while a server
+// runs.
+inline constexpr char kMakeRoom[] =
+    "; make room on its disk: seedlm artifacts delete needs none itself";
+
 // A prepared statement in use. Values are bound in order; columns count from 0. Returned to its
 // Database (reset) when it goes out of scope, which must be before the next Prepare of the same
 // SQL.

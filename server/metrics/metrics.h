@@ -43,6 +43,7 @@ enum class Metric : uint8_t {
   kDataDirFreeBytes,
   kDataDirBytes,
   kDraining,
+  kTlsNotAfter,
   kProcessResidentBytes,
   kProcessCpuSeconds,
   kProcessThreads,

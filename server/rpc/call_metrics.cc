@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "grpcpp/server_context.h"
 #include "seedlm/v1/artifact_service.pb.h"
 #include "seedlm/v1/compression_service.pb.h"
 
@@ -37,8 +38,9 @@ std::string ReasonOf(const grpc::Status& status, const std::string& code) {
 // One call. gRPC owns it and calls it on one thread at a time.
 class CallMetrics final : public grpc::experimental::Interceptor {
  public:
-  CallMetrics(MetricSink& sink, std::string_view method)
-      : sink_(sink), method_(method), begin_(steady_clock::now()) {
+  CallMetrics(MetricSink& sink, const OnEndedCall& failed, grpc::experimental::ServerRpcInfo* info,
+              std::string_view method)
+      : sink_(sink), failed_(failed), info_(info), method_(method), begin_(steady_clock::now()) {
     sink_.Add(Metric::kRpcInFlight, {method_}, 1);
   }
   ~CallMetrics() override {
@@ -58,7 +60,9 @@ class CallMetrics final : public grpc::experimental::Interceptor {
       if (message != nullptr) Count(Metric::kDownloadSentBytes, message->data().size());
     }
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
-      Answered(methods->GetSendStatus());
+      const grpc::Status status = methods->GetSendStatus();
+      Answered(status);
+      if (!status.ok()) Tell(status);
     }
     methods->Proceed();
   }
@@ -77,8 +81,18 @@ class CallMetrics final : public grpc::experimental::Interceptor {
     if (!status.ok()) sink_.Add(Metric::kRpcErrors, {method_, ReasonOf(status, code)}, 1);
   }
 
+  // gRPC's own errors have no details, and are of what the client sent.
+  void Tell(const grpc::Status& status) {
+    if (status.error_details().empty()) return;
+    const auto code = static_cast<absl::StatusCode>(status.error_code());
+    failed_({std::string(method_), info_->server_context()->peer(), code,
+             ReasonOf(status, absl::StatusCodeToString(code)), status.error_message()});
+  }
+
   MetricSink& sink_;
-  const std::string_view method_;  // of the descriptor, which lives for ever
+  const OnEndedCall& failed_;
+  grpc::experimental::ServerRpcInfo* const info_;  // gRPC's, for as long as this
+  const std::string_view method_;                  // of the descriptor, which lives for ever
   const steady_clock::time_point begin_;
   bool answered_ = false;
 };
@@ -107,7 +121,7 @@ grpc::experimental::Interceptor* CallMetricsFactory::CreateServerInterceptor(
   // Only methods that exist: a name that a client made up would be a series for ever.
   const auto* method = google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
   if (method == nullptr) return nullptr;
-  return new CallMetrics(sink_, method->name());
+  return new CallMetrics(sink_, failed_, info, method->name());
 }
 
 }  // namespace seedlm::server

@@ -220,9 +220,10 @@ absl::StatusOr<std::string> ArtifactService::WhyAnother(const JobRecord& job,
   const absl::StatusOr<JobWork> work = parts_.jobs->ReadWork(job.name);
   if (!work.ok()) return work.status();
   if (!work->identity.has_value()) return std::string("what its source was is not known any more");
-  const absl::StatusOr<std::string> now = SourceIdentityOf(source);
+  const std::string& artifact = job.request.source.artifact;
+  const absl::StatusOr<std::string> now = SourceIdentityOf(source, artifact);
   if (!now.ok()) return std::string(now.status().message());
-  const std::string changed = ChangedFile(work->identity->source, *now);
+  const std::string changed = ChangedFile(IdentityWherever(work->identity->source, artifact), *now);
   if (changed.empty()) return changed;
   return std::string(absl::StrCat(changed, ": the source has changed since it was compressed"));
 }

@@ -170,6 +170,7 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(
   auto planned = std::make_unique<PlannedJob>();
   planned->checkpoint = *std::move(checkpoint);
   planned->target = *std::move(target);
+  planned->artifact = request.source.artifact;
   if (!request.source.uri.empty()) {  // artifacts lie where no uri may lead
     planned->check_copied = [this](int fd, const std::string& path) {
       return roots_.CheckOpened(fd, path);

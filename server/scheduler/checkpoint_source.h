@@ -22,6 +22,7 @@ struct PlannedJob {
   format::Checkpoint checkpoint;
   format::CompressionPlan plan;
   SinkTarget target;
+  std::string artifact;    // the source's name; empty: files of a user's
   OpenCheck check_copied;  // SinkOptions
 };
 

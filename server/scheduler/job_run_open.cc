@@ -20,6 +20,10 @@ absl::Status JobRun::Open() {
   absl::StatusOr<JobWork> work = context_.store->ReadWork(name());
   if (!work.ok()) return work.status();
   work_ = *std::move(work);
+  if (work_->identity.has_value()) {
+    std::string& source = work_->identity->source;
+    source = IdentityWherever(source, job_.request.source.artifact);
+  }
   log_.SetRecorded(!work_->pieces.empty());
   if (work_->publication.has_value()) {
     // Before the plan, which would find the output there.

@@ -1,6 +1,7 @@
 #include "server/scheduler/job_service.h"
 
 #include <openssl/rand.h>
+#include <spdlog/logger.h>
 
 #include <array>
 #include <span>
@@ -11,6 +12,7 @@
 #include "kernels/checksum/sha256.h"
 #include "server/errors/reason.h"
 #include "server/jobs/job_json.h"
+#include "server/log/log_scope.h"
 #include "server/scheduler/deletion_log.h"
 #include "server/scheduler/estimate.h"
 #include "server/storage/tree.h"
@@ -76,6 +78,15 @@ absl::StatusOr<JobRecord> JobService::Create(const JobRequest& request, std::str
   return job;
 }
 
+void JobService::LogCreated(const JobRecord& job) const {
+  if (parts_.log == nullptr) return;
+  const LogScope scope({{"job", job.name}, {"owner", job.request.owner}});
+  const JobSource& from = job.request.source;
+  const JobDestination& to = job.request.destination;
+  parts_.log->info("created: {} to {}", from.uri.empty() ? from.artifact : from.uri,
+                   to.managed ? job.output_artifact : to.uri);
+}
+
 absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
                                                    std::string_view request_id,
                                                    const Asker& asker) {
@@ -102,6 +113,7 @@ absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
     // If the server began to stop a moment ago: the job is stored, the next start runs it.
     (void)parts_.scheduler->Enqueue(inserted->job, *std::move(place));
     parts_.events->Notify(inserted->job.name);
+    LogCreated(inserted->job);
   }
   return std::move(inserted->job);
 }

@@ -97,6 +97,7 @@ class JobService {
  private:
   absl::StatusOr<JobRecord> CreateStored(const JobRequest& request, std::string_view request_id,
                                          const Asker& asker);
+  void LogCreated(const JobRecord& job) const;
   absl::Status RemoveFiles(const JobRecord& job);
   absl::StatusOr<JobRecord> Check(const JobRequest& request, const std::string& id,
                                   const std::stop_token& stop);

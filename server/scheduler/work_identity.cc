@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "kernels/checksum/sha256.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
@@ -30,6 +31,15 @@ absl::StatusOr<std::string> LineOf(const std::string& path) {
   return std::string(absl::StrCat(format::Printable(path), "\t", info.st_size, "\t",
                                   info.st_mtim.tv_sec * kNanoseconds + info.st_mtim.tv_nsec, "\t",
                                   info.st_ino, "\n"));
+}
+
+// Of an artifact's "DIRECTORY/artifacts/ID/FILE\tBYTES\tMODIFIED_NS\tINODE" what a copy of the data
+// directory keeps, wherever it stands: "artifacts/ID/FILE\tBYTES\tMODIFIED_NS".
+std::string WithoutPlace(std::string_view line, const std::string& artifact) {
+  const size_t name = line.find(absl::StrCat("/", artifact, "/"));
+  if (name == std::string_view::npos) return std::string(line);  // it is so already
+  const size_t inode = line.rfind('\t');
+  return std::string(line.substr(name + 1, inode - name - 1));
 }
 
 void Add(checksum::Sha256& sum, std::string_view text) {
@@ -55,7 +65,17 @@ std::string LayoutOf(const format::CompressionPlan& plan, int64_t shard_weights)
 
 }  // namespace
 
-absl::StatusOr<std::string> SourceIdentityOf(const format::Checkpoint& checkpoint) {
+std::string IdentityWherever(const std::string& source, const std::string& artifact) {
+  if (artifact.empty()) return source;
+  std::string moved;
+  for (const absl::string_view line : absl::StrSplit(source, '\n', absl::SkipEmpty())) {
+    moved += WithoutPlace({line.data(), line.size()}, artifact) + "\n";
+  }
+  return moved;
+}
+
+absl::StatusOr<std::string> SourceIdentityOf(const format::Checkpoint& checkpoint,
+                                             const std::string& artifact) {
   std::vector<std::string> paths;
   for (const format::CheckpointFile& file : checkpoint.files) {
     paths.push_back(file.file->path());
@@ -73,11 +93,11 @@ absl::StatusOr<std::string> SourceIdentityOf(const format::Checkpoint& checkpoin
   for (const format::CheckpointFile& file : checkpoint.files) {
     if (absl::Status status = file.file->CheckUnchanged(); !status.ok()) return status;
   }
-  return source;
+  return IdentityWherever(source, artifact);
 }
 
 absl::StatusOr<WorkIdentity> IdentityOf(const PlannedJob& job, int64_t shard_weights) {
-  absl::StatusOr<std::string> source = SourceIdentityOf(job.checkpoint);
+  absl::StatusOr<std::string> source = SourceIdentityOf(job.checkpoint, job.artifact);
   if (!source.ok()) return source.status();
   return WorkIdentity{*std::move(source), LayoutOf(job.plan, shard_weights)};
 }

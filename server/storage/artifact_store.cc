@@ -127,7 +127,7 @@ absl::StatusOr<Upload> ArtifactStore::OpenUpload(const ArtifactFile& file) {
                           ResourceName(file), ": is finished already; upload to another id")),
                       "ARTIFACT_FINISHED");
   }
-  absl::Status made = MakeDirectories(folders_.uploads(), ParentOf(partial));
+  absl::Status made = MakeDirectories(folders_.uploads(), ParentOf(partial), kOwnDirectory);
   if (!made.ok()) return made;
   Upload upload;
   upload.fd_ =

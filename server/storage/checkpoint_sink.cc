@@ -115,16 +115,30 @@ absl::Status CheckpointSink::Prepare(bool resume, std::stop_token stop) {
   return absl::OkStatus();
 }
 
+mode_t CheckpointSink::directory_mode() const {
+  return target_.in_data_dir() ? kOwnDirectory : kUserDirectory;
+}
+
+// Not when the file is made: one that an earlier version staged has the umask's mode.
+absl::Status CheckpointSink::KeepToOurselves(const std::string& path) const {
+  if (!target_.in_data_dir() || chmod(path.c_str(), S_IRUSR | S_IWUSR) == 0) {
+    return absl::OkStatus();
+  }
+  return format::ErrnoToStatus(errno, path, "chmod");
+}
+
 // Names are synced, so that what is synced later is found again.
 absl::Status CheckpointSink::StageOutputs() {
-  absl::Status status = MakeDirectories(ParentOf(staging_), staging_);
+  absl::Status status = MakeDirectories(ParentOf(staging_), staging_, directory_mode());
   if (status.ok()) status = CheckStagingIsOurs(target_);
   for (const format::PlannedOutput& output : plan_.outputs) {
     const std::string path = absl::StrCat(staging_, "/", output.relative_path);
-    if (status.ok()) status = MakeDirectories(staging_, ParentOf(path));
+    if (status.ok()) status = MakeDirectories(staging_, ParentOf(path), directory_mode());
     if (!status.ok()) return status;
     absl::StatusOr<StagedFile> file = StagedFile::Open(path, output.layout.file_size());
     if (!file.ok()) return file.status();
+    status = KeepToOurselves(path);
+    if (!status.ok()) return status;
     const std::string& header = output.layout.header();
     status = file->WriteAt(0, std::as_bytes(std::span(header)));
     bytes_written_ += static_cast<int64_t>(header.size());
@@ -142,10 +156,11 @@ absl::Status CheckpointSink::StageOutputs() {
 absl::Status CheckpointSink::WriteSmallFile(const std::string& relative_path,
                                             const std::string& content) {
   const std::string path = absl::StrCat(staging_, "/", relative_path);
-  absl::Status status = MakeDirectories(staging_, ParentOf(path));
+  absl::Status status = MakeDirectories(staging_, ParentOf(path), directory_mode());
   if (status.ok()) {
     status = format::WriteFileAtomically(path, content, format::IfExists::kFail);
   }
+  if (status.ok()) status = KeepToOurselves(path);
   if (status.ok()) bytes_written_ += static_cast<int64_t>(content.size());
   return status;
 }
@@ -197,7 +212,7 @@ absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::sto
     return absl::InvalidArgumentError(
         absl::StrCat(format::Printable(from_path), ": is no regular file and cannot be copied"));
   }
-  status = MakeDirectories(staging_, ParentOf(to_path));
+  status = MakeDirectories(staging_, ParentOf(to_path), directory_mode());
   if (!status.ok()) return status;
   auto to = format::AtomicFile::Create(to_path, static_cast<uint64_t>(info.st_size),
                                        format::IfExists::kFail);
@@ -205,6 +220,7 @@ absl::Status CheckpointSink::CopyFile(const std::string& relative_path, std::sto
   status = CopyContent(from.get(), from_path, static_cast<uint64_t>(info.st_size), *to, stop,
                        bytes_done);
   if (status.ok()) status = to->Commit();
+  if (status.ok()) status = KeepToOurselves(to_path);
   if (status.ok()) bytes_written_ += info.st_size;
   return status;
 }

@@ -104,6 +104,9 @@ class CheckpointSink {
   absl::Status Named(const absl::Status& status) const;
   absl::Status Prepare(bool resume, std::stop_token stop);
   absl::Status StageOutputs();
+  mode_t directory_mode() const;
+  // Mode 0600 for a file that was made in the data directory; elsewhere the umask's stays.
+  absl::Status KeepToOurselves(const std::string& path) const;
   absl::Status WriteSmallFile(const std::string& relative_path, const std::string& content);
   absl::Status CopyFile(const std::string& relative_path, std::stop_token stop,
                         const checksum::BytesDone& bytes_done);

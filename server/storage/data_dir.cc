@@ -22,13 +22,35 @@
 namespace seedlm::server {
 namespace {
 
+absl::StatusOr<std::string> AbsoluteOf(const std::string& path) {
+  std::error_code error;
+  std::string absolute = std::filesystem::absolute(path, error).lexically_normal().string();
+  if (error || path.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", format::Printable(path), "': is no name of a data directory"));
+  }
+  while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
+  return absolute;
+}
+
+absl::Status NoDirectory(const std::string& path) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(format::Printable(path), ": is not a directory: no data directory"));
+}
+
+// What `action` on `what` would say for want of access to `path`.
+absl::Status CheckAccess(const std::string& path, int mode, const std::string& what,
+                         std::string_view action) {
+  if (faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0) return absl::OkStatus();
+  return format::ErrnoToStatus(errno, what, action);
+}
+
 absl::Status MakeDirectory(const std::string& path) {
   if (mkdir(path.c_str(), 0700) == 0) return absl::OkStatus();
   if (errno != EEXIST) return format::ErrnoToStatus(errno, path, "create directory");
   struct stat info {};
   if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(format::Printable(path), ": is not a directory: no data directory"));
+  return NoDirectory(path);
 }
 
 std::string HolderOf(int fd) {
@@ -60,14 +82,31 @@ absl::StatusOr<UniqueFd> Lock(const std::string& directory) {
 
 }  // namespace
 
-absl::StatusOr<DataDir> DataDir::Open(const std::string& path) {
-  std::error_code error;
-  std::string absolute = std::filesystem::absolute(path, error).lexically_normal().string();
-  if (error || path.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", format::Printable(path), "': is no name of a data directory"));
+absl::Status DataDir::Check(const std::string& path) {
+  const absl::StatusOr<std::string> absolute = AbsoluteOf(path);
+  if (!absolute.ok()) return absolute.status();
+  struct stat info {};
+  if (stat(absolute->c_str(), &info) != 0) {
+    const std::string parent = std::filesystem::path(*absolute).parent_path().string();
+    return errno == ENOENT ? CheckAccess(parent, W_OK | X_OK, *absolute, "create directory")
+                           : format::ErrnoToStatus(errno, *absolute, "create directory");
   }
-  while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
+  if (!S_ISDIR(info.st_mode)) return NoDirectory(*absolute);
+  const std::string lock = *absolute + "/lock";
+  absl::Status status = stat(lock.c_str(), &info) == 0
+                            ? CheckAccess(lock, R_OK | W_OK, lock, "open")
+                            : CheckAccess(*absolute, W_OK | X_OK, lock, "open");
+  const std::string database = *absolute + "/jobs.sqlite";
+  if (status.ok() && stat(database.c_str(), &info) == 0) {
+    status = CheckAccess(database, R_OK | W_OK, database, "open");
+  }
+  return status;
+}
+
+absl::StatusOr<DataDir> DataDir::Open(const std::string& path) {
+  const absl::StatusOr<std::string> normal = AbsoluteOf(path);
+  if (!normal.ok()) return normal.status();
+  std::string absolute = *normal;
   if (absl::Status status = MakeDirectory(absolute); !status.ok()) return status;
   absl::StatusOr<UniqueFd> lock = Lock(absolute);
   if (!lock.ok()) return lock.status();

@@ -32,6 +32,10 @@ class DataDir {
   // RESOURCE_EXHAUSTED.
   static absl::StatusOr<DataDir> Open(const std::string& path);
 
+  // The errors of Open that do not depend on the moment, and of opening a job database that is
+  // there. Changes nothing.
+  static absl::Status Check(const std::string& path);
+
   const std::string& path() const { return path_; }  // absolute
   std::string owners() const { return path_ + "/owners"; }
   // PATH itself for the owner "" of a server without tokens, else PATH/owners/OWNER.

@@ -29,8 +29,9 @@ absl::StatusOr<bool> RenamePublisher::WasPublished(const std::string& intent,
     if (errno == ENOENT) return false;
     return format::ErrnoToStatus(errno, target_.path, "examine");
   }
-  // A number may be given again to what somebody else put there: the sums decide.
-  if (intent != absl::StrCat(info.st_ino)) return false;
+  // A number may be given again to what somebody else put there: the sums decide. A result's name
+  // is nobody else's, and its number is another one in a copy of the data directory.
+  if (!target_.result && intent != absl::StrCat(info.st_ino)) return false;
   for (const StoredFile& file : files) {
     const std::string path =
         S_ISDIR(info.st_mode) ? absl::StrCat(target_.path, "/", file.path) : target_.path;

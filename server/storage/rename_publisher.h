@@ -18,7 +18,8 @@ class RenamePublisher final : public Publisher {
       : target_(std::move(target)), sync_(std::move(sync)) {}
   static absl::StatusOr<std::unique_ptr<Publisher>> Make(const SinkTarget& target);
 
-  // The inode that was to be renamed has the final name, and every file has its sum.
+  // The inode that was to be renamed has the final name (a result: something has), and every file
+  // has its sum.
   absl::StatusOr<bool> WasPublished(const std::string& intent, const std::vector<StoredFile>& files,
                                     std::stop_token stop) override;
   // Errors: those of CheckTarget.

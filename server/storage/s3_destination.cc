@@ -1,5 +1,6 @@
 #include "server/storage/s3_destination.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -68,8 +69,12 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(
       new S3Destination(data_dir.s3(), transfer, std::move(fault_point)));
   destination->warn_ = reports.warn;
   destination->inform_ = std::move(reports.inform);
-  absl::Status made = MakeDirectories(data_dir.path(), data_dir.s3());
+  absl::Status made = MakeDirectories(data_dir.path(), data_dir.s3(), kOwnDirectory);
   if (!made.ok()) return made;
+  // Earlier versions made it with the umask's mode.
+  if (chmod(data_dir.s3().c_str(), kOwnDirectory) != 0) {
+    return format::ErrnoToStatus(errno, data_dir.s3(), "chmod");
+  }
   const std::vector<std::string> left = S3Ledger::Find(data_dir.s3());
   absl::StatusOr<std::unique_ptr<s3::Client>> client =
       s3::Client::Create(*settled, {.on_attempt = std::move(reports.request)});
@@ -99,6 +104,12 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(
 
 absl::Status S3Destination::Check(const SinkTarget& target, const S3Patience& patience) const {
   return why_not_.ok() ? S3Publisher::Check(*client_, target, patience) : why_not_;
+}
+
+std::string S3Destination::endpoint() const {
+  if (client_ == nullptr) return "";
+  const absl::StatusOr<s3::Endpoint> endpoint = s3::EndpointOf(client_->options());
+  return endpoint.ok() ? endpoint->scheme + "://" + endpoint->authority : "";
 }
 
 std::unique_ptr<Publisher> S3Destination::MakePublisher(const SinkTarget& target) const {

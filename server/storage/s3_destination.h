@@ -57,6 +57,9 @@ class S3Destination {
   // FAILED_PRECONDITION (S3_NOT_CONFIGURED); else as S3Publisher::Check.
   absl::Status Check(const SinkTarget& target, const S3Patience& patience) const;
 
+  // Which server: "https://HOST[:PORT]"; empty where nothing is configured.
+  std::string endpoint() const;
+
   // Where nothing is configured, one that can only discard. REQUIRES: target.s3 is set; this
   // outlives the answer.
   std::unique_ptr<Publisher> MakePublisher(const SinkTarget& target) const;

@@ -26,6 +26,10 @@ struct SinkTarget {
   // Of a target that is pinned: the open parent, which `path` goes through, and the parent's name.
   std::shared_ptr<const UniqueFd> parent{};
   std::string parent_name{};
+
+  // Whether it is built in the data directory, where only the server reads: a result, or what is
+  // staged for S3.
+  bool in_data_dir() const { return result || s3.has_value(); }
 };
 
 // Puts the target into the directory that has its parent's name now, whatever that name leads to

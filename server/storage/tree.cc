@@ -20,12 +20,12 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
 }
 
-absl::Status MakeDirectories(const std::string& root, const std::string& path) {
+absl::Status MakeDirectories(const std::string& root, const std::string& path, mode_t mode) {
   size_t end = root.size();
   while (end < path.size()) {
     end = path.find('/', end + 1);
     const std::string directory = path.substr(0, end);
-    if (mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST) {
+    if (mkdir(directory.c_str(), mode) != 0 && errno != EEXIST) {
       const int error = errno;
       if (error == ENOTDIR) break;
       return format::ErrnoToStatus(error, directory, "create directory");

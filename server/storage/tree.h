@@ -1,6 +1,8 @@
 // Directories: made, synced, removed, published.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
 
@@ -12,9 +14,13 @@ namespace seedlm::server {
 // "/a/b" -> "/a"; "/a" -> "/". REQUIRES: absolute.
 std::string ParentOf(const std::string& path);
 
-// Makes what is missing of `path`, below the existing `root`. REQUIRES: path is root or begins with
-// root + "/". INVALID_ARGUMENT if a component is a file.
-absl::Status MakeDirectories(const std::string& root, const std::string& path);
+// Of directories, before the umask.
+inline constexpr mode_t kOwnDirectory = 0700;   // in the data directory: nobody else's business
+inline constexpr mode_t kUserDirectory = 0777;  // at a user's place: as the umask says
+
+// Makes what is missing of `path`, below the existing `root`, with `mode`. REQUIRES: path is root
+// or begins with root + "/". INVALID_ARGUMENT if a component is a file.
+absl::Status MakeDirectories(const std::string& root, const std::string& path, mode_t mode);
 
 // fsync of a directory with all directories below it.
 absl::Status SyncTree(const std::string& path);

@@ -169,7 +169,7 @@ absl::Status Upload::Publish() {
     const std::lock_guard lock(store_->mutex_);
     absl::Status status = store_->CheckNoResult(file_);
     if (status.ok()) {
-      status = MakeDirectories(store_->folders_.artifacts(), ParentOf(final_path));
+      status = MakeDirectories(store_->folders_.artifacts(), ParentOf(final_path), kOwnDirectory);
     }
     if (status.ok()) status = RenameNoReplace(partial, final_path);
     if (!status.ok()) return status;

@@ -1,5 +1,7 @@
 #include "server/storage/checkpoint_sink.h"
 
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <memory>
@@ -228,6 +230,28 @@ TEST_CASE_METHOD(Fixture, "a job's result is a directory with a mark") {
   CHECK(files->at(0).path == "in.safetensors");
   sink->reset();
   CHECK(Outputs() == Names{"result", "result/.seedlm-result", "result/in.safetensors"});
+}
+
+TEST_CASE_METHOD(Fixture, "what is built in the data directory is for nobody else") {
+  const mode_t before = umask(022);
+  PlanDirectory();
+  SinkTarget target = Target("o");
+  const std::string kind = GENERATE("result", "for S3", "at a user's place");
+  target.result = kind == "result";
+  if (kind == "for S3") target.s3 = s3::Location{"bucket", "prefix"};
+  auto sink = OpenSink(target);
+  REQUIRE(sink.ok());
+  REQUIRE((*sink)->Commit({}).ok());
+  umask(before);
+  const bool ours = target.in_data_dir();
+  int looked_at = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(directory / "out")) {
+    INFO(entry.path());
+    const auto mode = static_cast<unsigned>(entry.status().permissions());
+    CHECK(mode == (entry.is_directory() ? (ours ? 0700 : 0755) : (ours ? 0600 : 0644)));
+    ++looked_at;
+  }
+  CHECK(looked_at >= 6);
 }
 
 TEST_CASE_METHOD(Fixture, "a copied file that is gone is named") {

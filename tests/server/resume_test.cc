@@ -1,6 +1,7 @@
 // What another attempt takes over from the one before, and what it does not trust.
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "server/errors/reason.h"
 #include "server/scheduler/retention.h"
+#include "server/scheduler/work_identity.h"
 #include "server/storage/sink_target.h"
 #include "tests/server/engine_fixture.h"
 #include "tests/server/status_matcher.h"
@@ -75,6 +77,20 @@ struct ResumeFixture : EngineFixture {
   }
   std::string StagingOf(const std::string& name) const {
     return StagingPath({directory / "out/o", true, false, false, IdOf(name)});
+  }
+  // The same files as artifacts/src.
+  void WriteArtifact() {
+    fs::create_directories(directory / "data/artifacts/src");
+    fs::copy(directory / "in", directory / "data/artifacts/src", fs::copy_options::recursive);
+  }
+  JobRequest OfArtifact() {
+    JobRequest request = Request("in", "o");
+    request.source = {"artifacts/src", ""};
+    request.destination = {true, "", false};
+    return request;
+  }
+  void Copy(const std::string& from, const std::string& to) {
+    REQUIRE(std::system(("cp -a " + (directory / from) + " " + (directory / to)).c_str()) == 0);
   }
   // What an undisturbed run makes of the source.
   std::string Undisturbed() {
@@ -157,6 +173,62 @@ TEST_CASE_METHOD(ResumeFixture, "the next server goes on where the last one stop
   CHECK(job.attempt == 2);
   CHECK(fake->shards == kShards - 7);
   CHECK(Output() == Undisturbed());
+}
+
+TEST_CASE_METHOD(ResumeFixture, "a copy of the data directory goes on where it was made") {
+  WriteArtifact();
+  const std::string name = CreateHeld(7, OfArtifact());
+  engine.reset();
+  Copy("data", "copy");
+  fs::remove_all(directory / "data");
+  const bool changed = GENERATE(false, true);
+  if (changed) WriteText(directory / "copy/artifacts/src/tokens.txt", "other");
+  Copy("copy", "data");  // other inodes: those of the first are given again only by chance
+  Release();
+  Start(options);
+  const JobRecord job = engine->WaitForEnd(name);
+  INFO(job.error.message);
+  if (changed) {
+    CHECK(job.error.reason == "SOURCE_CHANGED");
+    CHECK_THAT(job.error.message, Catch::StartsWith("artifacts/src/tokens.txt"));
+    return;
+  }
+  REQUIRE(job.state == JobState::kSucceeded);
+  CHECK(fake->shards == kShards - 7);
+  CHECK(ReadText(engine->artifacts.ResultPath(IdOf(name)) + "/model.safetensors") == Undisturbed());
+}
+
+TEST_CASE_METHOD(ResumeFixture, "a copy that was made after the rename has the result") {
+  WriteArtifact();
+  fault_point = [this](std::string_view step) {
+    if (step == "commit.published") Copy("data", "copy");
+  };
+  Start(options);
+  const std::string name = Run(OfArtifact()).name;
+  fault_point = {};
+  engine.reset();
+  fs::remove_all(directory / "data");
+  const bool damaged = GENERATE(false, true);
+  const std::string result = "/artifacts/" + IdOf(name) + "/model.safetensors";
+  if (damaged) std::ofstream(directory / "copy" + result, std::ios::app) << "more";
+  Copy("copy", "data");
+  fake->shards = 0;
+  Start(options);
+  CHECK(engine->service->Get(name)->attempt < 3);
+  REQUIRE(engine->WaitForEnd(name).state == JobState::kSucceeded);
+  CHECK(fake->shards == (damaged ? kShards : 0));
+  CHECK(ReadText(directory / "data" + result) == Undisturbed());
+}
+
+TEST_CASE("an artifact is what it was wherever its data directory stands") {
+  const std::string recorded = "artifacts/a/x.safetensors\t10\t1700000000000000001\n";
+  // As earlier versions wrote it.
+  const std::string old = "/var/lib/artifacts/a/x.safetensors\t10\t1700000000000000001\t77\n";
+  CHECK(IdentityWherever(old, "artifacts/a") == recorded);
+  CHECK(IdentityWherever(recorded, "artifacts/a") == recorded);
+  CHECK(IdentityWherever(old, "") == old);  // a user's file, by chance of such a name
+  const std::string later = "artifacts/a/x.safetensors\t10\t1700000000000000002\n";
+  CHECK(ChangedFile(recorded, later) == "artifacts/a/x.safetensors");
 }
 
 TEST_CASE_METHOD(ResumeFixture, "staged bytes that are not what was recorded are made again") {
@@ -266,6 +338,12 @@ TEST_CASE_METHOD(ResumeFixture, "work on a source that is another one by now is 
   const std::string name = CancelHeld(3);
   std::string changed = "model.safetensors";
   SECTION("other weights") { WriteSource(2); }
+  SECTION("other weights, of the same size and time") {
+    const auto time = fs::last_write_time(directory / "in/model.safetensors");
+    fs::rename(directory / "in/model.safetensors", directory / "old");  // keeps its inode
+    WriteSource(2);
+    fs::last_write_time(directory / "in/model.safetensors", time);
+  }
   SECTION("the same bytes at another time") {
     fs::last_write_time(directory / "in/model.safetensors",
                         fs::file_time_type::clock::now() + std::chrono::hours(1));

@@ -440,7 +440,7 @@ TEST_CASE("capabilities name version, profiles, backends and limits") {
   CHECK(capabilities.max_chunk_bytes() == 2 << 20);
   CHECK(capabilities.max_message_bytes() == 4 << 20);
   CHECK(capabilities.max_queued_jobs() == 77);
-  CHECK(capabilities.shard_bytes() == 16 << 20);
+  CHECK(capabilities.shard_bytes() == 4 << 20);
   CHECK(capabilities.max_row_weights() == 4 << 20);
   CHECK(capabilities.max_tensors() == 500'000);
   CHECK(capabilities.max_tensor_name_bytes() == 1024);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -205,7 +206,12 @@ TEST_CASE("a server runs until SIGTERM or SIGINT, and exits 0") {
     }
     CHECK(reader->Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
     CHECK(process.Wait() == 0);
-    CHECK(Contains(process.text(), "stopped"));
+    INFO(process.text());
+    CHECK(process.text().ends_with("stopped\n"));
+    CHECK(Contains(process.text(), std::string("seedlm-server ") + kVersion + ", process "));
+    CHECK(Contains(process.text(), "no tokens"));
+    CHECK(Contains(process.text(), "created: file://"));
+    CHECK_FALSE(Contains(process.text(), "PLAINTEXT"));
     CHECK_FALSE(std::filesystem::exists(folder.path() / "out.safetensors"));
   }
 }
@@ -257,6 +263,73 @@ TEST_CASE("a server that drains says NOT_SERVING, admits nothing, and ends at a 
   watch_context.TryCancel();
 }
 
+TEST_CASE("who may call, and in plaintext, is told at the start; so is who was refused") {
+  const TemporaryFolder folder;
+  const std::string tokens = (folder.path() / "tokens").string();
+  std::ofstream(tokens) << std::string(64, 'a') << " alice user\n";
+  std::filesystem::permissions(tokens, std::filesystem::perms(0600));
+  Process open(Arguments(folder, {"--listen", "0.0.0.0:0", "--insecure"}));
+  open.ReadUntil("listening on ");
+  CHECK(Contains(open.text(), "0.0.0.0:0: other machines reach it"));
+  CHECK(Contains(open.text(), "PLAINTEXT IS OPEN TO THE NETWORK"));
+  open.Signal(SIGTERM);
+  CHECK(open.Wait() == 0);
+
+  Process closed(Arguments(folder, {"--tokens", tokens}));
+  const std::string address = AddressOf(closed);
+  CHECK(Contains(closed.text(), "1 token;"));
+  const auto stub = v1::CompressionService::NewStub(
+      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  for (int i = 0; i < 3; ++i) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", "Bearer a-guess-of-somebody");
+    v1::Job job;
+    CHECK(stub->GetJob(&context, {}, &job).error_code() == grpc::StatusCode::UNAUTHENTICATED);
+  }
+  const std::string line = "GetJob from ipv4:127.0.0.1:";
+  const std::string& said = closed.ReadUntil(line);
+  const size_t first = said.find(line);
+  REQUIRE(first != std::string::npos);
+  closed.Signal(SIGTERM);
+  CHECK(closed.Wait() == 0);
+  CHECK(Contains(closed.text(), "ended with TOKEN_INVALID"));
+  CHECK(closed.text().find(line, first + 1) == std::string::npos);  // once a minute
+  CHECK_FALSE(Contains(closed.text(), "a-guess-of-somebody"));
+}
+
+// Needs the right to mount; elsewhere nothing is tested.
+TEST_CASE("a start on a full disk says what can be removed by hand") {
+  const TemporaryFolder folder;
+  const std::string disk = (folder.path() / "disk").string();
+  std::filesystem::create_directory(disk);
+  if (mount("none", disk.c_str(), "tmpfs", 0, "size=4m") != 0) {
+    WARN("tmpfs cannot be mounted here");
+    return;
+  }
+  const std::vector<std::string> arguments = {"--data-dir",  disk + "/data", "--listen",
+                                              "127.0.0.1:0", "--threads",    "1"};
+  std::filesystem::create_directories(disk + "/data");
+  const std::string fill = disk + "/fill";
+  {
+    std::ofstream file(fill, std::ios::binary);
+    const std::string page(4096, 'x');
+    while (file.write(page.data(), 4096).flush()) {
+    }
+  }
+  // What fails: the lock, the index of the database's log, its pages.
+  const uintmax_t room = GENERATE(0, 32 << 10, 64 << 10);
+  std::filesystem::resize_file(fill, std::filesystem::file_size(fill) / 4096 * 4096 - room);
+  Process full(arguments);
+  const int code = full.Wait();
+  const std::string text = full.text();
+  umount(disk.c_str());
+  INFO(text);
+  CHECK(code == 3);
+  CHECK(Contains(text, "a start needs up to 16 MiB"));
+  CHECK(Contains(text, disk + "/data/uploads"));
+  CHECK_FALSE(Contains(text, "seedlm artifacts delete"));
+}
+
 TEST_CASE("--check-config says of files what a start would say") {
   const TemporaryFolder folder;
   const auto file = [&folder](const std::string& name) { return (folder.path() / name).string(); };
@@ -276,13 +349,20 @@ TEST_CASE("--check-config says of files what a start would say") {
       {{"--s3-credentials", file("keys")}, "keys", 3},
       {{"--storage-root", file("none")}, "none", 3},
       {{"--s3-endpoint", "nonsense"}, "nonsense", 2},
+      {{"--backend", "abacus"}, "abacus", 2},
+      {{"--listen", "unix:" + file("none/s.sock")}, "No such file", 3},
+      {{"--listen", "unix:" + file("keys")}, "no socket", 3},
+      {{"--data-dir", file("keys")}, "keys", 2},
+      {{"--data-dir", file("none/data")}, "none/data", 3},
   };
   for (const auto& [arguments, named, code] : cases) {
     CAPTURE(named);
-    Process start(Arguments(folder, arguments));
+    const bool elsewhere = arguments.front() == "--data-dir";
+    const std::vector<std::string> all = elsewhere ? arguments : Arguments(folder, arguments);
+    Process start(all);
     CHECK(start.Wait() == code);
     CHECK(Contains(start.text(), named));
-    std::vector<std::string> checked = Arguments(folder, arguments);
+    std::vector<std::string> checked = all;
     checked.emplace_back("--check-config");
     Process check(checked);
     CHECK(check.Wait() == code);
@@ -291,9 +371,10 @@ TEST_CASE("--check-config says of files what a start would say") {
   std::filesystem::permissions(file("keys"), std::filesystem::perms(0600));
   const std::filesystem::path fresh = folder.path() / "fresh";
   Process good({"--data-dir", fresh.string(), "--s3-credentials", file("keys"), "--s3-ca",
-                file("none.pem"), "--check-config"});
+                file("none.pem"), "--index-cache", file("keys/index"), "--check-config"});
   CHECK(good.Wait() == 0);
   CHECK(Contains(good.text(), "warning: " + file("none.pem")));
+  CHECK(Contains(good.text(), "warning: " + file("keys/index")));
   CHECK_FALSE(std::filesystem::exists(fresh));
 }
 

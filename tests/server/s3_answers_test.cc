@@ -165,8 +165,8 @@ TEST_CASE("refusals: code, reason, and what can be done") {
       Row{403, "QuotaExceeded", absl::StatusCode::kResourceExhausted, "S3_REFUSED",
           "QuotaExceeded"},
       Row{503, "SlowDown", absl::StatusCode::kUnavailable, "S3_UNAVAILABLE", "SlowDown"});
-  const absl::Status status =
-      ToStatus({row.status, {}, ""}, {row.code, "because"}, "s3://b/k", "h");
+  const absl::Status status = ToStatus({row.status, {}, ""}, {row.code, "because"}, "s3://b/k", "h",
+                                       KeySource::kEnvironment);
   CHECK_THAT(status, IsStatus(row.expected, {"s3://b/k", row.words}));
   CHECK(ReasonOf(status) == row.reason);
 }

@@ -338,6 +338,11 @@ TEST_CASE("s3: wrong keys, a wrong region, a missing bucket") {
   CHECK_THAT(FakeS3::Connect(options)->FirstKey("models", "", {}).status(),
              IsStatus(absl::StatusCode::kPermissionDenied,
                       {"s3://models", "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"}));
+  Options of_file = options;
+  of_file.credentials_file = "keys";
+  CHECK_THAT(FakeS3::Connect(of_file)->FirstKey("models", "", {}).status(),
+             IsStatus(absl::StatusCode::kPermissionDenied,
+                      {"aws_secret_access_key in the file of the server's s3-credentials"}));
   options.credentials.access_key_id = "nobody";
   CHECK_THAT(FakeS3::Connect(options)->FirstKey("models", "", {}).status(),
              IsStatus(absl::StatusCode::kPermissionDenied, {"InvalidAccessKeyId"}));

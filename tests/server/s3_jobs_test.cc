@@ -55,7 +55,11 @@ struct S3JobsFixture : GatedFixture {
 
 TEST_CASE_METHOD(S3JobsFixture,
                  "a job that failed as S3 was away keeps what it sent until it is resumed") {
+  const std::string staged = directory / "data/s3";
+  std::filesystem::create_directories(staged);  // as earlier versions made it
+  std::filesystem::permissions(staged, std::filesystem::perms(0755));
   const std::string name = FailInTheMiddle(503);
+  CHECK(std::filesystem::status(staged).permissions() == std::filesystem::perms(0700));
   if (GENERATE(false, true)) Start({.threads = 2});  // another server
   CHECK(server.State()["uploads"].size() == 1);
   REQUIRE(engine->service->Resume(name).ok());

@@ -20,13 +20,13 @@ TEST_CASE("parents") {
 
 TEST_CASE("directories are made below a root, and a file in the way is named") {
   const TemporaryDirectory directory;
-  REQUIRE(MakeDirectories(directory.path(), directory / "a/b/c").ok());
-  REQUIRE(MakeDirectories(directory.path(), directory / "a/b/d").ok());
-  REQUIRE(MakeDirectories(directory.path(), directory.path()).ok());
+  REQUIRE(MakeDirectories(directory.path(), directory / "a/b/c", kUserDirectory).ok());
+  REQUIRE(MakeDirectories(directory.path(), directory / "a/b/d", kUserDirectory).ok());
+  REQUIRE(MakeDirectories(directory.path(), directory.path(), kUserDirectory).ok());
   CHECK(ListTree(directory.path()) == Names{"a", "a/b", "a/b/c", "a/b/d"});
   WriteText(directory / "file", "x");
   for (const char* path : {"file", "file/below"}) {
-    CHECK_THAT(MakeDirectories(directory.path(), directory / path),
+    CHECK_THAT(MakeDirectories(directory.path(), directory / path, kUserDirectory),
                IsStatus(absl::StatusCode::kInvalidArgument, {directory / path, "a file"}));
   }
 }

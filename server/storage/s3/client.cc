@@ -181,7 +181,7 @@ absl::StatusOr<HttpAnswer> Client::Send(const Call& call, const std::stop_token&
       if (success) answer->status = error.code == "SlowDown" ? 503 : 500;
       passing = IsPassing(answer->status, error);
       retry_after = RetryAfterOf(*answer);
-      status = ToStatus(*answer, error, call.what(), endpoint_.authority);
+      status = ToStatus(*answer, error, call.what(), endpoint_.authority, KeySourceOf(options_));
     }
     if (!passing) return status;
     const auto now = hooks_.now();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "server/errors/invalid_field.h"
@@ -11,26 +12,37 @@
 namespace seedlm::server::s3 {
 namespace {
 
+// One of the keys, by the name that it has where they came from.
+std::string KeyName(std::string_view variable, KeySource keys) {
+  const std::string name(variable);
+  if (keys == KeySource::kEnvironment) return name + " of the server";
+  return absl::StrCat(
+      absl::AsciiStrToLower(name), " in the file of the server's ",
+      keys == KeySource::kCredentialsFile ? "s3-credentials" : "AWS_SHARED_CREDENTIALS_FILE");
+}
+
 // What a person can do about a code; empty: the server's own words must do.
-std::string_view WayOut(std::string_view code) {
+std::string WayOut(std::string_view code, KeySource keys) {
+  if (code == "InvalidAccessKeyId") return "check " + KeyName("AWS_ACCESS_KEY_ID", keys);
+  if (code == "SignatureDoesNotMatch") return "check " + KeyName("AWS_SECRET_ACCESS_KEY", keys);
+  if (code == "ExpiredToken" || code == "InvalidToken") {
+    return "renew " + KeyName("AWS_SESSION_TOKEN", keys) + " and restart it";
+  }
   struct Hint {
     std::string_view code, way_out;
   };
   static constexpr std::array kHints = {
-      Hint{"InvalidAccessKeyId", "check AWS_ACCESS_KEY_ID of the server"},
-      Hint{"SignatureDoesNotMatch", "check AWS_SECRET_ACCESS_KEY of the server"},
-      Hint{"ExpiredToken", "renew AWS_SESSION_TOKEN and restart the server"},
-      Hint{"InvalidToken", "renew AWS_SESSION_TOKEN and restart the server"},
       Hint{"RequestTimeTooSkewed", "set the server's clock"},
       Hint{"AccessDenied", "the policy must allow to list, write and delete there"},
       Hint{"NoSuchBucket", "create the bucket"},
-      Hint{"AuthorizationHeaderMalformed", "set AWS_REGION to the bucket's region"},
-      Hint{"PermanentRedirect", "set AWS_REGION to the bucket's region"},
-      Hint{"TemporaryRedirect", "set AWS_REGION to the bucket's region"},
-      Hint{"IllegalLocationConstraintException", "set AWS_REGION to the bucket's region"},
+      Hint{"AuthorizationHeaderMalformed", "set s3-region, or AWS_REGION, to the bucket's region"},
+      Hint{"PermanentRedirect", "set s3-region, or AWS_REGION, to the bucket's region"},
+      Hint{"TemporaryRedirect", "set s3-region, or AWS_REGION, to the bucket's region"},
+      Hint{"IllegalLocationConstraintException",
+           "set s3-region, or AWS_REGION, to the bucket's region"},
   };
   for (const Hint& hint : kHints) {
-    if (hint.code == code) return hint.way_out;
+    if (hint.code == code) return std::string(hint.way_out);
   }
   return "";
 }
@@ -86,7 +98,7 @@ std::optional<std::chrono::milliseconds> RetryAfterOf(const HttpAnswer& answer) 
 }
 
 absl::Status ToStatus(const HttpAnswer& answer, const ErrorAnswer& error, std::string_view what,
-                      std::string_view endpoint) {
+                      std::string_view endpoint, KeySource keys) {
   const absl::StatusCode code = CodeOf(answer.status, error.code);
   std::string message =
       absl::StrCat(std::string(what), ": ", std::string(endpoint), " answered ", answer.status);
@@ -96,8 +108,8 @@ absl::Status ToStatus(const HttpAnswer& answer, const ErrorAnswer& error, std::s
   if (region != answer.headers.end() && answer.status / 100 == 3) {
     absl::StrAppend(&message, "; the bucket is in ", Shown(region->second));
   }
-  if (const std::string_view way_out = WayOut(error.code); !way_out.empty()) {
-    absl::StrAppend(&message, "; ", std::string(way_out));
+  if (const std::string way_out = WayOut(error.code, keys); !way_out.empty()) {
+    absl::StrAppend(&message, "; ", way_out);
   }
   return WithReason(absl::Status(code, message), ReasonFor(code, error.code));
 }
