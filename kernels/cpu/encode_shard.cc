@@ -44,12 +44,14 @@ struct Loss {
 };
 
 // One block's loss over its first `count` weights; the others are padding.
-Loss BlockLoss(const codec::Profile& profile, const float* scale, const float* block, int64_t count,
+template <class S>
+Loss BlockLoss(const float* scale, const float* block, int64_t count,
                const codec::BlockCode& code) {
-  float decoded[codec::kMaxBlock];
-  codec::DecodeBlock(profile, code, scale, decoded);
+  float decoded[S::kBlock];
+  codec::DecodeBlock(S::profile(), code, scale, decoded);
   Loss loss;
-  for (int64_t c = 0; c < count; ++c) {
+  for (int c = 0; c < S::kBlock; ++c) {
+    if (c == count) break;
     const double w = block[c];
     const double error = w - double{decoded[c]};
     loss.squared_weights += w * w;
@@ -77,8 +79,7 @@ void PackRow(const float* scale, std::span<const Candidate> codes, const float* 
     words[b] = codec::PackWord(kProfile, code);
     if (level_bytes > 0) codec::PutLevelNibble(levels, b, code.level);
     if (best.error > 0 || best.remainder != 0) {
-      loss.Add(BlockLoss(kProfile, scale, blocks + b * kWidth,
-                         std::min(kWidth, columns - b * kWidth), code));
+      loss.Add(BlockLoss<S>(scale, blocks + b * kWidth, columns - b * kWidth, code));
     }
   }
   out.squared_error += loss.squared_error;
