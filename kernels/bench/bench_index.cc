@@ -4,7 +4,7 @@
 // searched; what a list costs. Gaussian weights, optimal fit, fitted levels. The codes of all
 // searches are compared first. JSON goes to stdout, a table to stderr.
 // Usage: bench_index [--commit ID] [--blocks N]   (N: blocks a round of the index, default 1000000,
-// about as many as a shard of bfloat16 has)
+// about as many as a worker is given of bfloat16 at a time)
 //
 // The floor of scoring: a (block, seed) pair is C P / 2 multiply-adds of 16-bit pairs and P of
 // float32, 12 + 3 for 4bit, over the lanes of a vector; where bytes are scored (3bit, VNNI), C P /
