@@ -1,27 +1,14 @@
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "kernels/codec/reference.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cpu/encode_shard.h"
+#include "kernels/search/per_profile.h"
 
 namespace seedlm::cpu {
 namespace {
-
-// The tables of one profile, built at the first call, shared by the process.
-const codec::ReferenceEncoder& EncoderFor(const codec::Profile& wanted) {
-  static std::mutex mutex;
-  static std::unique_ptr<const codec::ReferenceEncoder> encoders[codec::kProfiles.size()];
-  const std::lock_guard lock(mutex);
-  for (size_t i = 0; i < codec::kProfiles.size(); ++i) {
-    if (codec::kProfiles[i].name != wanted.name) continue;
-    if (!encoders[i]) encoders[i] = std::make_unique<codec::ReferenceEncoder>(codec::kProfiles[i]);
-    return *encoders[i];
-  }
-  return *encoders[0];
-}
 
 constexpr int64_t kBatchBlocks = 1024;
 
@@ -39,7 +26,7 @@ class ReferenceBackend : public backend::Backend {
         [](const Batch& batch, std::span<const Section> sections, const std::stop_token& stopped) {
           for (const Section& section : sections) {
             const backend::EncodeSpec& spec = *section.spec;
-            const codec::ReferenceEncoder& encoder = EncoderFor(spec.profile);
+            const auto& encoder = search::PerProfile<codec::ReferenceEncoder>(spec.profile);
             for (const uint32_t place : section.places) {
               if (stopped.stop_requested()) return absl::CancelledError("encoding was stopped");
               const float* block = batch.weights + place * static_cast<size_t>(spec.profile.block);

@@ -10,7 +10,8 @@
 
 namespace seedlm::search {
 
-// The process's T(profile) for one of codec::kProfiles, made at the first call. Thread-safe.
+// The process's T(profile) for one of codec::kProfiles, made at the first call and never destroyed:
+// a process that exits may still be searching. Thread-safe.
 // REQUIRES: a profile with the block and rank of one of them.
 template <typename T>
 const T& PerProfile(const codec::Profile& profile) {
@@ -18,7 +19,7 @@ const T& PerProfile(const codec::Profile& profile) {
     std::once_flag once;
     std::unique_ptr<const T> table;
   };
-  static std::array<Held, codec::kProfiles.size()> all;
+  static auto& all = *new std::array<Held, codec::kProfiles.size()>;
   size_t at = 0;
   for (size_t i = 0; i < all.size(); ++i) {
     const codec::Profile& known = codec::kProfiles[i];
