@@ -92,7 +92,9 @@ tidy: lint-deps
 format: lint-deps
 	git ls-files -z --cached --others --exclude-standard '*.h' '*.cc' '*.cpp' '*.cu' | xargs -0 clang-format -i
 
-asan tsan: deps
+asan: lint-deps
+tsan: deps
+asan tsan:
 	tests/run_lane.sh $@
 
 fuzz: lint-deps

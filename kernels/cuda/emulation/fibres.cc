@@ -13,7 +13,14 @@
 #include <random>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__)  // GCC
+#define SEEDLM_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)  // Clang
+#define SEEDLM_ASAN
+#endif
+#endif
+#ifdef SEEDLM_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -33,13 +40,13 @@ struct Stack {
 };
 
 void StartSwitch([[maybe_unused]] void** keep, [[maybe_unused]] const Stack& to) {
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef SEEDLM_ASAN
   __sanitizer_start_switch_fiber(keep, to.bottom, to.size);
 #endif
 }
 
 void FinishSwitch([[maybe_unused]] void* kept, [[maybe_unused]] Stack* from) {
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef SEEDLM_ASAN
   __sanitizer_finish_switch_fiber(kept, from == nullptr ? nullptr : &from->bottom,
                                   from == nullptr ? nullptr : &from->size);
 #endif
@@ -59,7 +66,7 @@ class StackMemory {
   void* get() const { return memory_; }
   // Forgets the frames of a fibre that was given up.
   void Clean() {
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef SEEDLM_ASAN
     __asan_unpoison_memory_region(memory_, kStackBytes);
 #endif
   }
