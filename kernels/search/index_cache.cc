@@ -96,10 +96,8 @@ absl::Status Failed(const std::string& path, const char* what) {
   return absl::UnavailableError(absl::StrCat(path, ": cannot ", what, ": ", std::strerror(errno)));
 }
 
-// Passes all lists of the file to `take`; only the checksum at the end tells whether they are good.
-template <typename Take>
-absl::Status ReadLists(const std::string& path, std::FILE* file, const CellIndex& index,
-                       const Take& take) {
+// Only the checksum at the end tells whether the lists are good.
+absl::Status ReadLists(const std::string& path, std::FILE* file, CellIndex& index) {
   const Header expected(index);
   Stream stream{file};
   Header header = expected;
@@ -125,7 +123,7 @@ absl::Status ReadLists(const std::string& path, std::FILE* file, const CellIndex
       return Refused(path, "the index cache is cut short");
     }
     if (!index.IsSound(begin, code)) return Refused(path, "the index cache is damaged");
-    take(key, begin, code);
+    index.Restore(index.Find(key), begin, code);
   }
   uint64_t sum = 0;
   if (std::fread(&sum, 1, sizeof sum, file) != sizeof sum || sum != stream.sum.value()) {
@@ -164,14 +162,7 @@ absl::Status LoadLists(const std::string& path, CellIndex& index) {
   }
   // Most reads are smaller than a page.
   std::setvbuf(file.get(), nullptr, _IOFBF, size_t{1} << 20);
-  // Once to check it, once to use it: a file that turns out damaged at its end leaves no trace.
-  absl::Status status = ReadLists(path, file.get(), index, [](auto&&...) {});
-  if (!status.ok()) return status;
-  std::rewind(file.get());
-  return ReadLists(path, file.get(), index,
-                   [&](uint64_t key, const uint16_t* begin, const std::vector<uint8_t>& code) {
-                     index.Restore(index.Find(key), begin, code);
-                   });
+  return ReadLists(path, file.get(), index);
 }
 
 absl::Status SaveLists(const CellIndex& index, const std::string& path,

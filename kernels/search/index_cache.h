@@ -21,8 +21,9 @@
 namespace seedlm::search {
 
 // Takes the lists of the file into the index, as many as its memory holds. Errors, each naming the
-// file: NOT_FOUND: there is none; DATA_LOSS: of another version, cut or damaged; no list of it is
-// used then; UNAVAILABLE: cannot be read.
+// file: NOT_FOUND: there is none; DATA_LOSS: of another version, cut or damaged; UNAVAILABLE:
+// cannot be read. REQUIRES: nobody else has the index yet, and nobody will after DATA_LOSS: it may
+// have some of a damaged file's lists, as only the file's end tells.
 absl::Status LoadLists(const std::string& path, CellIndex& index);
 
 // Writes all lists of the index, and the directory if need be. UNAVAILABLE, naming the file: it

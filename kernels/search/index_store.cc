@@ -63,10 +63,15 @@ CellIndex& IndexStore::At(const codec::Profile& profile, size_t resolution) {
   const std::lock_guard lock(mutex_);
   Held& held = indexes_[IndexOf(profile)][resolution];
   if (held.index == nullptr) {
-    held.index = std::make_unique<CellIndex>(profile, Resolutions(profile)[resolution],
-                                             bounds.margin(), budget_);
+    const auto renew = [&] {
+      held.index = nullptr;  // gives its memory back first
+      held.index = std::make_unique<CellIndex>(profile, Resolutions(profile)[resolution],
+                                               bounds.margin(), budget_);
+    };
+    renew();
     if (!cache_.empty() && !cache_failed_) {
       const absl::Status status = LoadLists(CachePath(*held.index), *held.index);
+      if (absl::IsDataLoss(status)) renew();
       if (!status.ok() && !absl::IsNotFound(status)) warning_ = std::string(status.message());
       // What cannot even be read is not written: one warning is enough.
       if (absl::IsUnavailable(status)) cache_failed_ = true;
