@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/codec/bitpack.h"
@@ -48,19 +49,16 @@ void Widen(WeightType type, std::span<const std::byte> bytes, std::span<float> w
 }
 
 absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights, int64_t first_row,
-                        int64_t row_count, std::vector<float>& blocks) {
+                        int64_t row_count, std::span<float> blocks) {
   const int64_t padded = profile.blocks_per_row(weights.columns) * profile.block;
   const int64_t row_bytes = weights.columns * ByteWidth(weights.type);
-  const size_t before = blocks.size();
-  blocks.resize(before + static_cast<size_t>(row_count * padded));
   for (int64_t r = 0; r < row_count; ++r) {
-    float* out = blocks.data() + before + r * padded;
+    float* out = blocks.data() + r * padded;
     Widen(weights.type,
           {weights.data + (first_row + r) * row_bytes, static_cast<size_t>(row_bytes)},
           {out, static_cast<size_t>(weights.columns)});
     if (const int64_t column = FirstNotFinite(out, weights.columns); column >= 0) {
       const char* what = std::isnan(out[column]) ? "NaN" : "infinite";
-      blocks.resize(before);
       return absl::InvalidArgumentError(absl::StrCat("row ", weights.first_row + first_row + r,
                                                      ", column ", column, ": weight is ", what));
     }
@@ -72,14 +70,10 @@ absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights
 absl::Status AddBlockNorms(const codec::Profile& profile, const WeightRows& weights,
                            codec::NormHistogram& histogram) {
   const int64_t per_row = profile.blocks_per_row(weights.columns);
-  std::vector<float> blocks;
+  std::vector<float> blocks(LoadedSize(profile, weights, 1));
   for (int64_t row = 0; row < weights.rows; ++row) {
-    blocks.clear();
     if (auto status = LoadBlocks(profile, weights, row, 1, blocks); !status.ok()) return status;
-    for (int64_t b = 0; b < per_row; ++b) {
-      histogram.Add(profile, &blocks[static_cast<size_t>(b * profile.block)],
-                    (weights.first_row + row) * per_row + b);
-    }
+    histogram.Add(profile, blocks.data(), (weights.first_row + row) * per_row, per_row);
   }
   return absl::OkStatus();
 }

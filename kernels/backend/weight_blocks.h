@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -22,12 +21,17 @@ absl::StatusOr<EncodedShard> EmptyPlanes(const ShardTask& shard);
 // bytes.size() == weights.size() * ByteWidth(type).
 void Widen(WeightType type, std::span<const std::byte> bytes, std::span<float> weights);
 
-// Widens rows [first_row, first_row + row_count) of `weights` and appends them to `blocks`, float32
+// Widens rows [first_row, first_row + row_count) of `weights` to `blocks`, float32
 // [row_count * blocks_per_row, profile.block], zero padded.
 // Errors: INVALID_ARGUMENT naming row and column (in the tensor) of the first weight that is NaN
-// or infinite; `blocks` is as it was then.
+// or infinite. REQUIRES: blocks.size() == LoadedSize(profile, weights, row_count).
 absl::Status LoadBlocks(const codec::Profile& profile, const WeightRows& weights, int64_t first_row,
-                        int64_t row_count, std::vector<float>& blocks);
+                        int64_t row_count, std::span<float> blocks);
+// Floats of so many rows as blocks.
+inline size_t LoadedSize(const codec::Profile& profile, const WeightRows& weights,
+                         int64_t row_count) {
+  return static_cast<size_t>(row_count * profile.blocks_per_row(weights.columns) * profile.block);
+}
 
 // Adds all blocks of `weights` to `histogram`, with their index in the tensor. Same errors as
 // LoadBlocks.

@@ -41,9 +41,9 @@ class NormHistogram {
 
   NormHistogram() { furthest_.fill(~uint64_t{0}); }
 
-  // `weights`: C floats, finite. `index`: of the block in its tensor, row * blocks_per_row + b.
-  // Zero blocks are not counted.
-  void Add(const Profile& profile, const float* weights, int64_t index);
+  // `weights`: [count, C] floats, finite. `index`: of the first of the blocks in its tensor,
+  // row * blocks_per_row + b. Zero blocks are not counted.
+  void Add(const Profile& profile, const float* weights, int64_t index, int64_t count = 1);
   void Merge(const NormHistogram& other);
 
   bool empty() const { return total_ == 0; }
@@ -56,6 +56,7 @@ class NormHistogram {
   static int BinOf(double squared_norm);
 
  private:
+  void Add(const Profile& profile, const float* weights, int64_t index, double squared_norm);
   void Keep(int bin, const KeptBlock& block);
 
   std::array<int64_t, kBins> counts_{};

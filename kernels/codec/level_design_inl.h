@@ -2,20 +2,27 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "kernels/codec/level_curve.h"
 #include "kernels/codec/level_design.h"
+#include "kernels/codec/squared_norms.h"
 
 namespace seedlm::codec {
 
 inline int NormHistogram::BinOf(double squared_norm) {
   constexpr double kQuarters[3] = {0x1.306fe0a31b715p-1, 0x1.6a09e667f3bcdp-1,
                                    0x1.ae89f995ad3adp-1};  // 2^(-3/4), 2^(-1/2), 2^(-1/4)
-  int exponent = 0;
-  const double mantissa = std::frexp(squared_norm, &exponent);  // [1/2, 1)
-  int quarter = 0;
-  while (quarter < 3 && mantissa >= kQuarters[quarter]) ++quarter;
+  // squared_norm = mantissa * 2^exponent; what is not a normal number is far outside the bins.
+  constexpr int kMantissaBits = 52, kHalf = 1022;
+  const auto bits = std::bit_cast<uint64_t>(squared_norm);
+  const int exponent = static_cast<int>(bits >> kMantissaBits & 0x7FF) - kHalf;
+  const uint64_t fraction = bits & ((uint64_t{1} << kMantissaBits) - 1);
+  const auto mantissa =  // [1/2, 1)
+      std::bit_cast<double>(uint64_t{kHalf} << kMantissaBits | fraction);
+  int quarter = 0;  // without branches: nobody can guess them
+  for (const double limit : kQuarters) quarter += mantissa >= limit;
   const int bin = 4 * (exponent - 1) + quarter;
   return std::clamp(bin, kFirstBin, kFirstBin + kBins - 1);
 }
@@ -32,11 +39,24 @@ inline uint64_t Hash(uint64_t x) {
 
 }  // namespace internal
 
-inline void NormHistogram::Add(const Profile& profile, const float* weights, int64_t index) {
-  double squared = 0;
-  for (int c = 0; c < profile.block; ++c) squared += double{weights[c]} * double{weights[c]};
-  if (!(squared > 0)) return;
-  const int bin = BinOf(squared);
+inline void NormHistogram::Add(const Profile& profile, const float* weights, int64_t index,
+                               int64_t count) {
+  constexpr int64_t kTogether = 64;
+  double squared[kTogether];
+  for (int64_t first = 0; first < count; first += kTogether) {
+    const int64_t some = std::min(kTogether, count - first);
+    const float* blocks = weights + first * profile.block;
+    SquaredNorms(profile, blocks, some, squared);
+    for (int64_t i = 0; i < some; ++i) {
+      Add(profile, blocks + i * profile.block, index + first + i, squared[i]);
+    }
+  }
+}
+
+inline void NormHistogram::Add(const Profile& profile, const float* weights, int64_t index,
+                               double squared_norm) {
+  if (!(squared_norm > 0)) return;
+  const int bin = BinOf(squared_norm);
   ++counts_[static_cast<size_t>(bin - kFirstBin)];
   ++total_;
   KeptBlock block{internal::Hash(static_cast<uint64_t>(index)), {}};

@@ -11,6 +11,7 @@
 #include "kernels/codec/block_code.h"
 #include "kernels/codec/seed_search.h"
 #include "kernels/codec/shape.h"
+#include "kernels/codec/squared_norms.h"
 
 namespace seedlm::cpu {
 namespace {
@@ -136,9 +137,14 @@ class Batches {
       room = std::max<int64_t>(1, batch_blocks_ / per_row);
     }
     const Part part{results_.size() - 1, row, std::min(room, shard.weights.rows - row), filled()};
-    absl::Status status =
-        status_.ok() ? backend::LoadBlocks(profile_, shard.weights, row, part.rows, blocks_)
-                     : status_;
+    absl::Status status = status_;
+    if (status.ok()) {
+      const size_t before = blocks_.size();
+      blocks_.resize(before + backend::LoadedSize(profile_, shard.weights, part.rows));
+      status = backend::LoadBlocks(profile_, shard.weights, row, part.rows,
+                                   std::span(blocks_).subspan(before));
+      if (!status.ok()) blocks_.resize(before);
+    }
     if (status.ok()) {
       parts_.push_back(part);
     } else {
@@ -165,6 +171,7 @@ class Batches {
   }
 
   absl::Status Encode() {
+    constexpr size_t kTogether = 64;  // blocks
     codes_.resize(filled());
     places_.clear();
     std::vector<size_t> ends;  // of the parts' places
@@ -173,14 +180,20 @@ class Batches {
       const bool wanted = results_[parts_[p].shard].ok();  // not of a shard with a bad row behind
       const Candidate of_zeros = ZeroBlockCode(spec);
       const size_t last = p + 1 < parts_.size() ? parts_[p + 1].first : filled();
-      for (size_t i = parts_[p].first; i < last; ++i) {
-        const float* block = &blocks_[i * width_];
-        if (!wanted || std::all_of(block, block + width_, [](float w) { return w == 0; })) {
-          codes_[i] = of_zeros;
-          continue;
+      for (size_t first = parts_[p].first; first < last; first += kTogether) {
+        const size_t count = std::min(kTogether, last - first);
+        double squared_norms[kTogether];
+        codec::SquaredNorms(profile_, &blocks_[first * width_], static_cast<int64_t>(count),
+                            squared_norms);
+        for (size_t i = 0; i < count; ++i) {
+          if (!wanted || squared_norms[i] == 0) {  // the least square of a float32 is 2^-298
+            codes_[first + i] = of_zeros;
+            continue;
+          }
+          places_.push_back(static_cast<uint32_t>(first + i));
+          codes_[first + i] =
+              codec::InitialCandidate(spec.fit, {&blocks_[(first + i) * width_], squared_norms[i]});
         }
-        places_.push_back(static_cast<uint32_t>(i));
-        codes_[i] = codec::InitialCandidate(spec.fit, codec::MakeTask(profile_, block));
       }
       ends.push_back(places_.size());
     }
@@ -217,8 +230,8 @@ class Batches {
   Results results_;      // of the shards that have begun
   std::vector<Part> parts_;
   std::vector<float> blocks_;
-  std::vector<uint32_t> places_;
   std::vector<Candidate> codes_;
+  std::vector<uint32_t> places_;
 };
 
 }  // namespace

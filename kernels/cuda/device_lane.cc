@@ -149,8 +149,9 @@ absl::Status DeviceLane::Collect(const Slot& slot, const ShardTask& shard,
   unsigned long long first_bad;
   std::memcpy(&first_bad, result + layout.first_bad, sizeof first_bad);
   if (first_bad != kAllFinite) {
-    std::vector<float> blocks;  // the CPU finds it again, and its words for it
+    std::vector<float> blocks(backend::LoadedSize(profile, weights, 1));
     const int64_t bad_row = row + static_cast<int64_t>(first_bad) / rows.columns;
+    // The CPU finds it again, and its words for it.
     absl::Status status = backend::LoadBlocks(profile, weights, bad_row, 1, blocks);
     if (status.ok()) return absl::InternalError("the device found a NaN that is not there");
     out = std::move(status);

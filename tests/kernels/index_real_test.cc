@@ -29,11 +29,10 @@ std::vector<float> BlocksOf(const format::SafetensorsFile& file, const format::T
                             const Profile& profile) {
   REQUIRE(tensor.dtype == format::DType::kF32);
   const std::vector<std::byte> bytes = format::BytesOf(file, tensor);
-  std::vector<float> blocks;
-  REQUIRE(backend::LoadBlocks(
-              profile, {backend::WeightType::kF32, tensor.shape[0], tensor.shape[1], bytes.data()},
-              0, tensor.shape[0], blocks)
-              .ok());
+  const backend::WeightRows rows{backend::WeightType::kF32, tensor.shape[0], tensor.shape[1],
+                                 bytes.data()};
+  std::vector<float> blocks(backend::LoadedSize(profile, rows, rows.rows));
+  REQUIRE(backend::LoadBlocks(profile, rows, 0, rows.rows, blocks).ok());
   return blocks;
 }
 

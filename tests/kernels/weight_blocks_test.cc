@@ -13,9 +13,9 @@ TEST_CASE("rows are widened and padded to whole blocks", "[weight_blocks]") {
   std::vector<uint16_t> half(2 * 10);
   for (size_t i = 0; i < half.size(); ++i) half[i] = codec::ToFloat16(static_cast<float>(i) + 0.5f);
   const WeightRows rows{WeightType::kF16, 2, 10, reinterpret_cast<const std::byte*>(half.data())};
-  std::vector<float> blocks;
+  REQUIRE(LoadedSize(codec::k4bit, rows, 1) == 16);
+  std::vector<float> blocks(16, 1.0f);
   REQUIRE(LoadBlocks(codec::k4bit, rows, 1, 1, blocks).ok());
-  REQUIRE(blocks.size() == 16);
   CHECK(blocks[0] == 10.5f);
   CHECK(blocks[9] == 19.5f);
   for (size_t i = 10; i < 16; ++i) CHECK(blocks[i] == 0.0f);
@@ -25,7 +25,7 @@ TEST_CASE("unaligned data is read", "[weight_blocks]") {
   std::vector<std::byte> bytes(1 + 8 * 4);
   const float weights[8] = {1, 2, 3, 4, 5, 6, 7, 8};
   std::copy_n(reinterpret_cast<const std::byte*>(weights), sizeof weights, bytes.begin() + 1);
-  std::vector<float> blocks;
+  std::vector<float> blocks(8);
   REQUIRE(LoadBlocks(codec::k4bit, {WeightType::kF32, 1, 8, bytes.data() + 1}, 0, 1, blocks).ok());
   CHECK(blocks == std::vector<float>(weights, weights + 8));
 }

@@ -58,7 +58,7 @@ class FakeBackend : public backend::Backend {
       ++shards;
       if (absl::Status status = before(weights, stop); !status.ok()) return status;
     }
-    std::vector<float> blocks;
+    std::vector<float> blocks(backend::LoadedSize(spec.profile, weights, weights.rows));
     absl::Status status = backend::LoadBlocks(spec.profile, weights, 0, weights.rows, blocks);
     if (!status.ok()) return status;
     const int64_t per_row = spec.profile.blocks_per_row(weights.columns);
