@@ -53,9 +53,9 @@ struct BackendUse {
   int workers = 0;  // pieces of work at a time; 0 if it is not available
 };
 
-// 4 MiB of the source, four times as much for kShardsTogether: half a million blocks of float32, a
-// million of bfloat16. The more, the more of them share the cells of the search's index. A row of
-// float32 may be as long (kMaxRowWeights), so no piece is larger. The search takes 6 times as much
+// 4 MiB of the source, eight times as much for kShardsTogether: a million blocks of float32, two of
+// bfloat16. The more, the more of them share the cells of the search's index. A row of float32 has
+// half of that at most (kMaxRowWeights), so no piece is larger. The search takes 6 times as much
 // for a while (kernels/cpu).
 inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 20;
 

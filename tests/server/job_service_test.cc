@@ -186,14 +186,14 @@ TEST_CASE_METHOD(ServiceFixture, "an estimate of memory goes by the pieces that 
     REQUIRE(job.ok());
     return job->estimate;
   };
-  const int64_t one = estimate(1, 2048, "cpu").memory_bytes;
-  const int64_t two = estimate(2, 2048, "cpu").memory_bytes;
+  const int64_t one = estimate(1, 4096, "cpu").memory_bytes;
+  const int64_t two = estimate(2, 4096, "cpu").memory_bytes;
   CHECK(one > kPieceBytes);
   CHECK(two - one > 4 * kPieceBytes);  // the search takes several times as much as it searches
   CHECK(two - one < 12 * kPieceBytes);
-  const int64_t eight = estimate(8, 2048, "cpu").memory_bytes;
-  CHECK(eight > two);
-  CHECK(estimate(20, 2048, "cpu").memory_bytes == eight);  // eight shards: no more run at a time
+  CHECK(estimate(8, 4096, "cpu").memory_bytes > two);
+  // Eight shards: no more run at a time.
+  CHECK(estimate(20, 2048, "cpu").memory_bytes == estimate(8, 2048, "cpu").memory_bytes);
   CHECK(estimate(1, 64, "cpu").memory_bytes < one);
   CHECK(estimate(1, 64, "cpu").index_bytes == backend::ReadIndexUsage().limit);
   CHECK(estimate(1, 64, "reference").index_bytes == 0);
