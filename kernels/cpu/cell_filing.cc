@@ -6,8 +6,9 @@ namespace seedlm::cpu {
 
 using search::CellIndex;
 
-void CellFiling::Clear() {
+void CellFiling::Clear(size_t count) {
   filed_.clear();
+  filed_.reserve(count);
   visits_.clear();
 }
 

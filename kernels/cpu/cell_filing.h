@@ -9,6 +9,7 @@
 #include "kernels/codec/profile.h"
 #include "kernels/cpu/encode_shard.h"
 #include "kernels/cpu/exhaustive_search.h"
+#include "kernels/cpu/kept_memory.h"
 #include "kernels/cpu/search_kernels.h"
 #include "kernels/search/cell_index.h"
 
@@ -33,7 +34,8 @@ class CellFiling {
   CellFiling(const SearchKernels& kernels, const codec::Profile& profile, search::CellIndex& index)
       : kernels_(kernels), profile_(profile), index_(index) {}
 
-  void Clear();
+  // Forgets what was added; `count` blocks and no more come now.
+  void Clear(size_t count);
   // Files blocks of `batch`. Those that no list can help, because their norms are outside `scanned`
   // or their cells are too many, are appended to `rest`.
   void Add(const Batch& batch, std::span<const uint32_t> places, const NormRange& scanned,
@@ -50,7 +52,7 @@ class CellFiling {
   const SearchKernels& kernels_;
   const codec::Profile profile_;
   search::CellIndex& index_;
-  std::vector<uint64_t> filed_, sorting_;  // cell << 32 | place
+  KeptVector<uint64_t> filed_, sorting_;  // cell << 32 | place
   std::vector<Visit> visits_;
 };
 

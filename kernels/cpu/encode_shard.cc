@@ -12,6 +12,7 @@
 #include "kernels/codec/seed_search.h"
 #include "kernels/codec/shape.h"
 #include "kernels/codec/squared_norms.h"
+#include "kernels/cpu/kept_memory.h"
 
 namespace seedlm::cpu {
 namespace {
@@ -174,6 +175,7 @@ class Batches {
     constexpr size_t kTogether = 64;  // blocks
     codes_.resize(filled());
     places_.clear();
+    places_.reserve(filled());
     std::vector<size_t> ends;  // of the parts' places
     for (size_t p = 0; p < parts_.size(); ++p) {
       const EncodeSpec& spec = *shards_[parts_[p].shard].spec;
@@ -229,9 +231,9 @@ class Batches {
   absl::Status status_;  // of the first batch that failed
   Results results_;      // of the shards that have begun
   std::vector<Part> parts_;
-  std::vector<float> blocks_;
-  std::vector<Candidate> codes_;
-  std::vector<uint32_t> places_;
+  KeptVector<float> blocks_;
+  KeptVector<Candidate> codes_;
+  KeptVector<uint32_t> places_;
 };
 
 }  // namespace

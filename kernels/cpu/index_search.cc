@@ -70,7 +70,9 @@ absl::Status IndexSearch::Run(const Batch& batch, std::span<const Section> secti
   sections_ = sections;
   section_ends_.clear();
   rest_.clear();
-  filing_.Clear();
+  size_t count = 0;
+  for (const Section& section : sections) count += section.places.size();
+  filing_.Clear(count);
   for (const auto& [spec, places] : sections) {
     section_ends_.push_back(places.back() + 1);
     filing_.Add(batch, places, ScannedNorms(*spec), rest_);
