@@ -110,9 +110,11 @@ class Reader {
 // and summed on a thread of its own while the last one is sent: two messages, never more.
 class ChunkFeed {
  public:
-  ChunkFeed(const LocalFile& file, int64_t offset)
+  // `after`: bytes of the files that are sent after this one.
+  ChunkFeed(const LocalFile& file, int64_t offset, int64_t after)
       : file_(file),
         offset_(offset),
+        after_(after),
         in_(file.path),
         reader_([this](const std::stop_token& stop) { Run(stop); }) {}
 
@@ -152,6 +154,7 @@ class ChunkFeed {
 
   absl::Status Fill(v1::WriteArtifactRequest& request, bool first) {
     request.set_resource_name(first ? file_.resource : "");
+    request.set_bytes_to_come(first ? std::max<int64_t>(0, file_.size - offset_) + after_ : 0);
     const int64_t wanted =
         std::clamp<int64_t>(file_.size - offset_, 0, static_cast<int64_t>(kChunkBytes));
     request.mutable_data()->resize(static_cast<size_t>(wanted));
@@ -167,6 +170,7 @@ class ChunkFeed {
 
   const LocalFile& file_;
   int64_t offset_;  // of the next chunk to be read; the thread's own
+  const int64_t after_;
   const Reader in_;
   std::array<v1::WriteArtifactRequest, 2> requests_;
   std::mutex mutex_;
@@ -185,13 +189,14 @@ class Uploader {
         stub_(v1::ArtifactService::NewStub(context.channel)),
         meter_(context, total) {}
 
-  absl::Status Send(const LocalFile& file);
+  // `after`: bytes of the files that are sent after this one.
+  absl::Status Send(const LocalFile& file, int64_t after);
 
  private:
   absl::StatusOr<v1::QueryWriteStatusResponse> Query(const LocalFile& file);
-  absl::Status WriteFrom(const LocalFile& file, int64_t offset);
+  absl::Status WriteFrom(const LocalFile& file, int64_t offset, int64_t after);
   absl::Status WriteChunks(grpc::ClientWriter<v1::WriteArtifactRequest>& stream,
-                           const LocalFile& file, int64_t offset, Watchdog& watchdog);
+                           const LocalFile& file, ChunkFeed& feed, Watchdog& watchdog);
 
   const TransferContext& context_;
   std::unique_ptr<v1::ArtifactService::Stub> stub_;
@@ -212,7 +217,7 @@ absl::StatusOr<v1::QueryWriteStatusResponse> Uploader::Query(const LocalFile& fi
   return status;
 }
 
-absl::Status Uploader::Send(const LocalFile& file) {
+absl::Status Uploader::Send(const LocalFile& file, int64_t after) {
   const int64_t before = meter_.done();
   int failed = 0;
   int damaged = 0;
@@ -227,7 +232,7 @@ absl::Status Uploader::Send(const LocalFile& file) {
       // It grows, by us or by another process that uploads the same: patience begins anew.
       if (there > committed) failed = 0;
       committed = there;
-      status = WriteFrom(file, there);
+      status = WriteFrom(file, there, after);
       if (status.ok()) return status;
     }
     // Ask again where to go on; a second wrong checksum is no accident.
@@ -241,8 +246,7 @@ absl::Status Uploader::Send(const LocalFile& file) {
 }
 
 absl::Status Uploader::WriteChunks(grpc::ClientWriter<v1::WriteArtifactRequest>& stream,
-                                   const LocalFile& file, int64_t offset, Watchdog& watchdog) {
-  ChunkFeed feed(file, offset);
+                                   const LocalFile& file, ChunkFeed& feed, Watchdog& watchdog) {
   while (true) {
     const auto request = feed.Next();
     if (!request.ok()) return request.status();
@@ -253,7 +257,7 @@ absl::Status Uploader::WriteChunks(grpc::ClientWriter<v1::WriteArtifactRequest>&
   }
 }
 
-absl::Status Uploader::WriteFrom(const LocalFile& file, int64_t offset) {
+absl::Status Uploader::WriteFrom(const LocalFile& file, int64_t offset, int64_t after) {
   grpc::ClientContext context;
   const std::stop_callback cancel(context_.stop, [&context] { context.TryCancel(); });
   const auto give_up = [&context] { context.TryCancel(); };
@@ -262,7 +266,8 @@ absl::Status Uploader::WriteFrom(const LocalFile& file, int64_t offset) {
   bool silent = false;
   {
     Watchdog watchdog(context_.silence, give_up);
-    const absl::Status local = WriteChunks(*stream, file, offset, watchdog);
+    ChunkFeed feed(file, offset, after);
+    const absl::Status local = WriteChunks(*stream, file, feed, watchdog);
     silent = watchdog.barked();
     if (!local.ok()) {
       context.TryCancel();
@@ -307,9 +312,11 @@ absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const st
   UploadedArtifact artifact{absl::StrCat("artifacts/", all.HexDigest().substr(0, kIdDigits)),
                             local->is_directory};
   Uploader uploader(context, total);
+  int64_t after = total;
   for (LocalFile& file : local->files) {
     file.resource = absl::StrCat(artifact.name, "/files/", file.relative);
-    if (absl::Status status = uploader.Send(file); !status.ok()) return status;
+    after -= file.size;
+    if (absl::Status status = uploader.Send(file, after); !status.ok()) return status;
   }
   return artifact;
 }

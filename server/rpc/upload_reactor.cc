@@ -167,11 +167,12 @@ absl::StatusOr<bool> UploadReactor::TakeChunk(const v1::WriteArtifactRequest& re
 absl::Status UploadReactor::OpenFile(const v1::WriteArtifactRequest& request) {
   const absl::StatusOr<ArtifactFile> file = ParseArtifactFileName(request.resource_name());
   if (!file.ok()) return file.status();
+  if (request.bytes_to_come() < 0) return InvalidField("bytes_to_come", "is negative");
   absl::StatusOr<Upload> upload = parts_.store->OpenUpload(*file);
   if (!upload.ok()) return upload.status();
   upload_.emplace(*std::move(upload));
   resource_name_ = request.resource_name();
-  return absl::OkStatus();
+  return upload_->CheckRoom(request.bytes_to_come());
 }
 
 absl::Status UploadReactor::Broken() const {

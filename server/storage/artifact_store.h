@@ -80,6 +80,10 @@ class Upload {
 
   int64_t committed_size() const { return size_; }
 
+  // RESOURCE_EXHAUSTED, with both numbers: the disk, or the owner (reason OWNER_BYTES), has no room
+  // for so many bytes more. Then a file of which nothing has arrived leaves no trace.
+  absl::Status CheckRoom(int64_t bytes) const;
+
   // Appends a chunk, wholly or not at all. Errors: INVALID_ARGUMENT (over kMaxChunkBytes),
   // OUT_OF_RANGE (`offset` is not the committed size), DATA_LOSS (`crc32c` is not that of the
   // data), RESOURCE_EXHAUSTED (disk full).

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/checksum/crc32c.h"
 #include "kernels/format/atomic_file.h"
+#include "kernels/format/file_io.h"
 #include "kernels/format/page_cache.h"
 #include "server/errors/reason.h"
 #include "server/storage/artifact_store.h"
@@ -59,6 +60,15 @@ Upload::~Upload() { Close(); }
 
 void Upload::Close() {
   if (store_ != nullptr) std::exchange(store_, nullptr)->Close(file_);
+}
+
+absl::Status Upload::CheckRoom(int64_t bytes) const {
+  absl::Status status = store_->CheckRoom(bytes);
+  if (status.ok()) {
+    status = format::CheckRoom(fd_.get(), file_.path, static_cast<uint64_t>(bytes));
+  }
+  if (!status.ok() && size_ == 0) (void)unlink(store_->PartialPath(file_).c_str());
+  return status;
 }
 
 absl::Status Upload::Append(int64_t offset, std::string_view data, uint32_t crc32c) {

@@ -65,9 +65,10 @@ class FakeArtifacts : public v1::ArtifactService::Service {
  public:
   enum class Fault { kNone, kBreak, kFlip, kStall, kBusy };
   std::vector<Fault> faults;
-  std::string content;     // what has arrived, or what is read
-  size_t whole_calls = 0;  // streams that were opened
-  size_t grows_by = 0;     // while busy: what the other process uploads between two queries
+  std::string content;           // what has arrived, or what is read
+  size_t whole_calls = 0;        // streams that were opened
+  size_t grows_by = 0;           // while busy: what the other process uploads between two queries
+  std::vector<int64_t> to_come;  // what each message said will come
   bool complete = false;
 
   grpc::Status QueryWriteStatus(grpc::ServerContext*, const v1::QueryWriteStatusRequest*,
@@ -88,6 +89,7 @@ class FakeArtifacts : public v1::ArtifactService::Service {
     if (fault == Fault::kStall) return Stall(*context);
     v1::WriteArtifactRequest request;
     while (reader->Read(&request)) {
+      to_come.push_back(request.bytes_to_come());
       if (fault == Fault::kFlip || request.crc32c() != checksum::Crc32c(request.data())) {
         return RpcError(grpc::StatusCode::DATA_LOSS, "a chunk is damaged", "CHECKSUM_MISMATCH");
       }

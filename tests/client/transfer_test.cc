@@ -129,6 +129,21 @@ TEST_CASE("the rate of an upload leaves out what was there") {
   CHECK(service.whole_calls == 0);
 }
 
+TEST_CASE("an upload says with its first message how much is to come, of all files") {
+  const ScratchDirectory scratch;
+  fs::create_directory(scratch / "model");
+  fs::rename(Source(scratch), scratch / "model/m.safetensors");
+  scratch.Write("model/notes.txt", std::string(1000, 'x'));
+  const auto size = static_cast<int64_t>(fs::file_size(scratch / "model/m.safetensors"));
+  FakeArtifacts service;
+  service.faults = {Fault::kBreak};
+  ServiceHost host(service);
+  REQUIRE(Upload(Context(host), scratch / "model").ok());
+  REQUIRE(service.to_come.size() == 2);
+  CHECK(service.to_come[0] == size + 1000);
+  CHECK(service.to_come[1] == 1000);  // when it goes on, behind all of the first file
+}
+
 TEST_CASE("a name that the server would refuse is refused before anything is sent") {
   const ScratchDirectory scratch;
   fs::create_directory(scratch / "model");

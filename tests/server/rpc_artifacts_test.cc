@@ -109,6 +109,31 @@ TEST_CASE("files of any size come back as they went") {
   }
 }
 
+TEST_CASE("an upload that has no room is refused before it fills the disk") {
+  RpcFixture fixture([](ServerOptions& options) { options.max_owner_bytes = 1'000'000; });
+  v1::WriteArtifactRequest first = Chunk(kResource, 0, Data(100));
+  const auto refused = [&](int64_t to_come) {
+    first.set_bytes_to_come(to_come);
+    return Send(fixture, {first});
+  };
+  CHECK(refused(-1).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  const grpc::Status owner = refused(1'000'001);
+  CHECK(owner.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(Explain(owner).info.reason() == "OWNER_BYTES");
+  v1::QueryWriteStatusResponse status;
+  CHECK(fixture.Query(kResource, &status).error_code() == grpc::StatusCode::NOT_FOUND);
+  CHECK(refused(1'000'000).error_code() == grpc::StatusCode::INVALID_ARGUMENT);  // no finish
+  CHECK(Committed(fixture) == 100);
+
+  RpcFixture unlimited;
+  first.set_bytes_to_come(int64_t{1} << 60);
+  const grpc::Status disk = Send(unlimited, {first});
+  CHECK(disk.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(disk.error_message().find("needs 1152921504606846976 bytes, the disk has ") !=
+        std::string::npos);
+  CHECK(unlimited.Query(kResource, &status).error_code() == grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_CASE("an upload goes on where a broken stream left it") {
   RpcFixture fixture;
   const std::string data = Data(300'000);
