@@ -4,7 +4,7 @@
 #
 #   docker/install-deps.sh [--build-only | --hardware | --s3]
 #
-# --build-only leaves out what only lint and fuzzing need; --hardware is that and the tools of
+# --build-only leaves out what only lint, fuzzing and the asan lane need; --hardware is that and the tools of
 # `make hardware` (Yosys, a solver), --s3 that and the S3 server of `make test-s3`. Asks
 # nothing; does nothing (no network) when all is there. Uses sudo when it is not run by root. The CUDA toolkit is optional and not installed
 # here.

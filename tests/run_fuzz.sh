@@ -9,7 +9,11 @@ seconds=${1:-60}
 some=${2:-.}
 cd "$(dirname "$0")/.."
 
-cmake --preset asan
+configure() {
+  cmake --preset asan &&
+    grep -q '^SEEDLM_SANITIZE:[A-Z]*=.' build/asan/CMakeCache.txt
+}
+configure || configure  # CMake forgets the preset where the compiler of an older cache was another
 mapfile -t programs < <(grep -E "$some" build/asan/tests/fuzz/fuzz_programs.txt)
 if [[ ${#programs[@]} -eq 0 ]]; then
   echo "run_fuzz.sh: no fuzz program matches $some" >&2

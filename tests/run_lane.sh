@@ -8,7 +8,11 @@ lane=${1:?usage: tests/run_lane.sh asan|tsan [REGEX]}
 some=${2:-.}
 cd "$(dirname "$0")/.."
 
-cmake --preset "$lane"
+configure() {
+  cmake --preset "$lane" &&
+    grep -q '^SEEDLM_SANITIZE:[A-Z]*=.' build/"$lane"/CMakeCache.txt
+}
+configure || configure  # CMake forgets the preset where the compiler of an older cache was another
 # A test of a lane is a program of the same name as its target (seedlm_test in CMakeLists.txt).
 mapfile -t targets < <(ctest --preset "$lane" -N -R "$some" | sed -n 's/^ *Test *#[0-9]*: //p')
 if [[ ${#targets[@]} -eq 0 ]]; then

@@ -3,7 +3,7 @@
 // way and with the lists there; what a block costs in seeds fetched, pairs scored and codes
 // searched; what a list costs. Gaussian weights, optimal fit, fitted levels. The codes of all
 // searches are compared first. JSON goes to stdout, a table to stderr.
-// Usage: bench_index [--commit ID] [--blocks N]   (N: blocks a round of the index, default 1000000,
+// Usage: bench_index [--commit ID] [--blocks N]   (N: blocks a round of the index, default 2000000,
 // about as many as a worker is given of bfloat16 at a time)
 //
 // The floor of scoring: a (block, seed) pair is C P / 2 multiply-adds of 16-bit pairs and P of
@@ -212,7 +212,7 @@ ordered_json RunProfile(const codec::Profile& profile, int blocks) {
 
 int main(int argc, char** argv) {
   std::string commit = "unknown";
-  int blocks = 1'000'000;
+  int blocks = 2'000'000;  // about as many as a worker has at a time
   for (int i = 1; i < argc; i += 2) {
     const std::string flag = argv[i];
     if (i + 1 < argc && flag == "--commit") {

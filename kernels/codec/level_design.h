@@ -56,7 +56,7 @@ class NormHistogram {
   static int BinOf(double squared_norm);
 
  private:
-  void Add(const Profile& profile, const float* weights, int64_t index, double squared_norm);
+  void AddBlock(const Profile& profile, const float* weights, int64_t index, double squared_norm);
   void Keep(int bin, const KeptBlock& block);
 
   std::array<int64_t, kBins> counts_{};

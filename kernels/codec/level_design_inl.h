@@ -48,13 +48,13 @@ inline void NormHistogram::Add(const Profile& profile, const float* weights, int
     const float* blocks = weights + first * profile.block;
     SquaredNorms(profile, blocks, some, squared);
     for (int64_t i = 0; i < some; ++i) {
-      Add(profile, blocks + i * profile.block, index + first + i, squared[i]);
+      AddBlock(profile, blocks + i * profile.block, index + first + i, squared[i]);
     }
   }
 }
 
-inline void NormHistogram::Add(const Profile& profile, const float* weights, int64_t index,
-                               double squared_norm) {
+inline void NormHistogram::AddBlock(const Profile& profile, const float* weights, int64_t index,
+                                    double squared_norm) {
   if (!(squared_norm > 0)) return;
   const int bin = BinOf(squared_norm);
   ++counts_[static_cast<size_t>(bin - kFirstBin)];

@@ -93,10 +93,11 @@ class SimdBackend : public backend::Backend {
 }  // namespace
 
 int64_t EncodeBytes(const codec::Profile& profile, int64_t blocks) {
-  // Of a block in a batch: its weights as float32, its best code (16), and what vectors that grow
-  // have at most: its place (12), its cell, twice for sorting (24 and 16), a visit of its own (72),
-  // a place among the rest (12).
-  const int64_t block_bytes = profile.block * static_cast<int64_t>(sizeof(float)) + 152;
+  // Of a block in a batch: its weights as float32, its best code (16), its place (4), its cell,
+  // twice for sorting (8 and 8), all in KeptMemory; and what vectors that grow have at most: a
+  // visit of its own (72), a place among the rest (12).
+  const int64_t kept = profile.block * static_cast<int64_t>(sizeof(float)) + 36;
+  const int64_t block_bytes = kept + kept / 4 + 84;
   // Whatever the batch: rows and scores of up to 65,535 seeds, items of a cell, lists being built.
   constexpr int64_t kFixed = int64_t{32} << 20;
   return kFixed + std::min(blocks, kIndexBatch) * block_bytes;

@@ -18,7 +18,7 @@ struct SharedIndex {
   std::shared_ptr<search::IndexStore> store;
 
   static SharedIndex& Get() {
-    static SharedIndex shared;
+    static auto& shared = *new SharedIndex;  // never destroyed, as what it holds may be in use
     return shared;
   }
   std::shared_ptr<search::IndexStore> Use() {

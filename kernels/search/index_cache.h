@@ -7,8 +7,8 @@
 //            the code of the seeds, as in CellIndex::List
 //   end      checksum of all before: u64
 // A file is complete and checked before it has its name, and is replaced by a rename: two processes
-// that share it see one or the other whole file. A file that is of another version, cut, or damaged
-// is refused as a whole.
+// that share it see one or the other whole file. Of a file that is of another version, cut, or
+// damaged nothing is used: IndexStore throws away the index that read it.
 #pragma once
 
 #include <cstdint>

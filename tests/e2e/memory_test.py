@@ -26,7 +26,7 @@ PEAK = 512 << 20
 PEAK_RESTORING = 128 << 20            # on one thread, whatever the machine
 SEARCHED = (2048, 16384)              # of F16, all searched: 4 M blocks, enough for lists of the index
 INDEX = 1 << 30                       # the default of --index-memory
-MANY_SHARDS = (2048, 16384)           # of F16: of 64 MiB two workers have 16 each at first
+MANY_SHARDS = (4096, 16384)           # of F16: of 128 MiB two workers have 32 each at first
 SMALL = (64, 64)                      # of F16
 FEW_BLOCKS = (64, 4096)               # for scans of all seeds
 

@@ -89,7 +89,7 @@ TEST_CASE_METHOD(CacheTest, "lists come back as they were") {
   CHECK(part.lists() > 0);
 }
 
-TEST_CASE_METHOD(CacheTest, "a cache that is missing, cut or damaged is refused whole") {
+TEST_CASE_METHOD(CacheTest, "a cache that is missing, cut or damaged is refused") {
   const Resolution resolution = WithCoding(GENERATE(Coding::kPlain, Coding::kGaps));
   CellIndex index(codec::k4bit, resolution, kMargin, budget_);
   Fill(index);
@@ -181,6 +181,21 @@ TEST_CASE_METHOD(CacheTest, "a store warns once of a damaged cache and replaces 
     CHECK(other.TakeWarning().empty());
     Fill(other.At(codec::k4bit, 0));
     CHECK(other.Save().ok());
+  }
+  for (const auto place : {fs::file_size(file) / 2, fs::file_size(file) - 1}) {
+    const std::string path = file.string();
+    std::fstream bytes(path, std::ios::in | std::ios::out | std::ios::binary);
+    const auto flip = [&] {
+      bytes.seekg(static_cast<std::streamoff>(place));
+      const char byte = static_cast<char>(bytes.get() ^ 4);
+      bytes.seekp(static_cast<std::streamoff>(place));
+      bytes.put(byte).flush();
+    };
+    flip();
+    IndexStore spoilt(1 << 20, cache);
+    CHECK(spoilt.At(codec::k4bit, 0).lists() == 0);
+    CHECK(spoilt.TakeWarning().find(path) != std::string::npos);
+    flip();
   }
   IndexStore store(1 << 20, cache);
   CHECK(store.At(codec::k4bit, 0).lists() == 20);

@@ -1,10 +1,16 @@
 #include "kernels/backend/weight_blocks.h"
 
+#include <algorithm>
+#include <bit>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <limits>
+#include <random>
 #include <vector>
 
 #include "kernels/codec/narrow.h"
+#include "kernels/codec/seed_search.h"
+#include "kernels/codec/squared_norms.h"
 
 namespace seedlm::backend {
 namespace {
@@ -56,6 +62,69 @@ TEST_CASE("the histogram counts nonzero blocks by their norm", "[weight_blocks]"
     total += histogram.count(codec::NormHistogram::kFirstBin + k);
   }
   CHECK(total == 2);
+}
+
+TEST_CASE("a long row is added block by block", "[weight_blocks]") {
+  constexpr int64_t kBlocks = 200;
+  std::mt19937 bits(3);
+  for (const codec::Profile& profile : codec::kProfiles) {
+    std::vector<float> weights(static_cast<size_t>(2 * kBlocks * profile.block));
+    // Norms of a few bins, so that not all blocks of a bin are kept.
+    for (float& w : weights) w = static_cast<float>(bits() % 1000 + 1) * 1e-3f;
+    const WeightRows rows{WeightType::kF32, 2, kBlocks * profile.block,
+                          reinterpret_cast<const std::byte*>(weights.data()), 5};
+    codec::NormHistogram histogram, one_by_one;
+    REQUIRE(AddBlockNorms(profile, rows, histogram).ok());
+    for (int64_t b = 0; b < 2 * kBlocks; ++b) {
+      one_by_one.Add(profile, &weights[static_cast<size_t>(b * profile.block)], 5 * kBlocks + b);
+    }
+    size_t most = 0;
+    for (int k = 0; k < codec::NormHistogram::kBins; ++k) {
+      const int bin = codec::NormHistogram::kFirstBin + k;
+      REQUIRE(histogram.count(bin) == one_by_one.count(bin));
+      const auto& kept = histogram.kept(bin);
+      const auto& expected = one_by_one.kept(bin);
+      REQUIRE(kept.size() == expected.size());
+      for (size_t i = 0; i < kept.size(); ++i) {
+        REQUIRE(kept[i].hash == expected[i].hash);
+        REQUIRE(kept[i].weights == expected[i].weights);
+      }
+      most = std::max(most, static_cast<size_t>(histogram.count(bin)));
+    }
+    CHECK(most > codec::NormHistogram::kKept);
+  }
+}
+
+TEST_CASE("norms of many blocks have the bits of one block's", "[weight_blocks]") {
+  std::mt19937 bits(4);
+  for (const codec::Profile& profile : codec::kProfiles) {
+    std::vector<float> weights(static_cast<size_t>(20 * profile.block));
+    for (float& w : weights) {  // of all sizes
+      w = std::ldexp(static_cast<float>(bits()) - 2e9f, static_cast<int>(bits() % 200) - 150);
+    }
+    for (int64_t count = 0; count <= 20; ++count) {
+      std::vector<double> squared(static_cast<size_t>(count));
+      codec::SquaredNorms(profile, weights.data(), count, squared.data());
+      for (size_t i = 0; i < squared.size(); ++i) {
+        const codec::BlockTask task =
+            codec::MakeTask(profile, &weights[i * static_cast<size_t>(profile.block)]);
+        REQUIRE(std::bit_cast<uint64_t>(squared[i]) == std::bit_cast<uint64_t>(task.squared_norm));
+      }
+    }
+  }
+}
+
+TEST_CASE("bins of norms are exact at their borders", "[weight_blocks]") {
+  for (int k = -40; k <= 40; ++k) {
+    // floor(8 log2(norm)) by the eighth power of the norm, which for whole k is a power of two.
+    const double border = std::exp2(k / 4.0);
+    const int at = codec::NormHistogram::BinOf(border * (1 + 1e-15));
+    CHECK(at == k);
+    CHECK(codec::NormHistogram::BinOf(border * (1 - 1e-15)) == k - 1);
+  }
+  CHECK(codec::NormHistogram::BinOf(5e-324) == codec::NormHistogram::kFirstBin);
+  CHECK(codec::NormHistogram::BinOf(1.7e308) ==
+        codec::NormHistogram::kFirstBin + codec::NormHistogram::kBins - 1);
 }
 
 }  // namespace

@@ -79,7 +79,7 @@ TEST_CASE("a worker is given several shards at a time, and fewer towards the end
       CHECK(taken <= last);
       last = taken;
     }
-    CHECK(taken <= (workers == 1 ? 40 : 10));
+    CHECK(taken <= (workers == 1 ? kShardsTogether * 10 : 10));
   }
 }
 

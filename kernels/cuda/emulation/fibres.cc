@@ -13,13 +13,6 @@
 #include <random>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)  // GCC
-#define SEEDLM_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)  // Clang
-#define SEEDLM_ASAN
-#endif
-#endif
 #ifdef SEEDLM_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
