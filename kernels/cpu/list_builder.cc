@@ -1,5 +1,6 @@
 #include "kernels/cpu/list_builder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <vector>
@@ -19,21 +20,42 @@ constexpr int kGroup = 4;  // centres that are scanned together
 }  // namespace
 
 // A list pays where its cell has more blocks than it costs scans: in this batch, or where enough
-// are to come. Threads that begin at the same time begin at different cells, so that they do not
-// build the same lists.
-absl::Status ListBuilder::Build(std::span<const CellFiling::Visit> visits, std::stop_token stop) {
+// are to come.
+std::vector<ListBuilder::Wanted> ListBuilder::ListsThatPay(
+    std::span<const CellFiling::Visit> visits) const {
   constexpr double kSaved = 0.85;  // of a scan, by a list
   const double pays = index_.resolution().list_scans() / kSaved;
   const bool more_to_come = static_cast<double>(spec_.blocks_to_come) >=
                             pays * static_cast<double>(index_.resolution().cells);
+  std::vector<Wanted> wanted;
+  for (size_t v = 0; v < visits.size();) {
+    const uint32_t cell = visits[v].cell;
+    size_t blocks = 0;  // of all visits of the cell
+    for (; v < visits.size() && visits[v].cell == cell; ++v) blocks += visits[v].count();
+    if (index_.list(cell) != nullptr) continue;
+    if (more_to_come || static_cast<double>(blocks) >= pays) wanted.push_back({blocks, cell});
+  }
+  return wanted;
+}
+
+// Where memory is short, the cells that have most blocks: of this batch, and most likely of those
+// to come. Threads that begin at the same time begin at different cells, so that they do not build
+// the same lists.
+absl::Status ListBuilder::Build(std::span<const CellFiling::Visit> visits, std::stop_token stop) {
+  std::vector<Wanted> wanted = ListsThatPay(visits);
+  if (const auto room = static_cast<size_t>(index_.room()); wanted.size() > room) {
+    std::nth_element(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(room),
+                     wanted.end(),
+                     [](const Wanted& a, const Wanted& b) { return a.blocks > b.blocks; });
+    wanted.resize(room);
+  }
   std::vector<uint32_t> cells;
-  const size_t offset = visits.empty() ? 0 : index_.NextStart() % visits.size();
-  for (size_t v = 0; v < visits.size(); ++v) {
-    const CellFiling::Visit& visit = visits[(v + offset) % visits.size()];
-    if (index_.list(visit.cell) != nullptr) continue;
-    if (static_cast<double>(visit.count()) < pays && !more_to_come) continue;
+  const size_t offset = wanted.empty() ? 0 : index_.NextStart() % wanted.size();
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const uint32_t cell = wanted[(i + offset) % wanted.size()].cell;
+    if (index_.list(cell) != nullptr) continue;
     if (!index_.HasRoom()) break;
-    cells.push_back(visit.cell);
+    cells.push_back(cell);
     if (cells.size() < kGroup) continue;
     if (stop.stop_requested()) return absl::CancelledError("encoding was stopped");
     BuildSome(cells);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <stop_token>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "kernels/backend/shard.h"
@@ -21,12 +22,18 @@ class ListBuilder {
               search::CellIndex& index)
       : kernels_(kernels), spec_(spec), index_(index) {}
 
-  // Builds the lists of the cells where they pay, while there is memory. CANCELLED after `stop`.
+  // Builds the lists of the cells where they pay, as far as there is memory. CANCELLED after
+  // `stop`.
   absl::Status Build(std::span<const CellFiling::Visit> visits, std::stop_token stop);
 
   int64_t built() const { return built_; }
 
  private:
+  struct Wanted {
+    size_t blocks;
+    uint32_t cell;
+  };
+  std::vector<Wanted> ListsThatPay(std::span<const CellFiling::Visit> visits) const;
   void BuildSome(std::span<const uint32_t> cells);
 
   const SearchKernels& kernels_;

@@ -123,8 +123,9 @@ class CellIndex {
   }
   int64_t lists() const { return lists_; }
 
-  // Whether another list would fit into memory.
+  // Whether another list would fit into memory, and about how many.
   bool HasRoom() const { return budget_.left() >= room_for_; }
+  int64_t room() const { return budget_.left() / resolution_.list_bytes(); }
   // Makes a list of all seeds with x <= end(), unless it has appeared meanwhile or there is no
   // memory. x[i] is of seeds[i]; others may be among them, too, and zeros, which are no seeds.
   void Publish(uint32_t cell, std::span<const float> x, std::span<const uint32_t> seeds);

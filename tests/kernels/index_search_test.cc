@@ -233,6 +233,26 @@ TEST_CASE("a list that is too short, or missing, is no error") {
   CHECK(Compare(kernels, spec, few, weights).exhaustive > 100);
 }
 
+TEST_CASE("where memory is short the cells with most blocks get the lists") {
+  const Profile& profile = codec::k4bit;
+  const SearchKernels kernels = KernelsFor(SupportedTargets().front());
+  std::vector<float> weights = testing::MakeWeights(Kind::kGaussian, 400 * 8, 5);
+  for (size_t i = 0; i < 100; ++i) {  // every fourth block in one of two directions
+    const size_t from = 8 * (i % 2), at = 32 * (i + 1) - 8;
+    for (size_t c = 0; c < 8; ++c) {
+      weights[at + c] = weights[from + c] * (1 + 0.003f * static_cast<float>(i));
+    }
+  }
+  const backend::EncodeSpec spec{profile, Fit::kOptimal,
+                                 LevelsFor(profile, ScaleRule::kFitted, weights), int64_t{1} << 40};
+  const search::Resolution resolution{2, 0.6, 6'660, 7000, 3200};
+  search::MemoryBudget budget(resolution.list_bytes() * 9 / 4);  // two
+  search::CellIndex index(profile, resolution, search::BoundTable::For(profile).margin(), budget);
+  REQUIRE(index.room() == 2);
+  CHECK(Compare(kernels, spec, index, weights).exhaustive <= 300);
+  CHECK(index.lists() == 2);
+}
+
 TEST_CASE("a stop request ends a search through the index") {
   const auto backend = *MakeSimdBackend("", std::make_shared<search::IndexStore>());
   const std::vector<float> weights = testing::MakeWeights(Kind::kGaussian, 64 * 64, 2);
