@@ -11,6 +11,7 @@
 #include "kernels/backend/weight_blocks.h"
 #include "kernels/format/packed_tensor.h"
 #include "kernels/registry/registry.h"
+#include "server/scheduler/policy.h"
 #include "tests/kernels/read_tensor.h"
 #include "tests/server/engine_fixture.h"
 #include "tests/server/file_size_limit.h"
@@ -134,7 +135,8 @@ TEST_CASE_METHOD(EngineFixture, "shards are handed out together as far as the ba
   CHECK(calls(1, 1 << 20, 2 * kBlocks) == 6);
   CHECK(calls(1, 1 << 20, 2 * kBlocks - 1) == 12);  // a shard is not cut for it
   CHECK(calls(1, 1 << 20, 12 * kBlocks) == 1);
-  CHECK(calls(1, 64 * 64, 12 * kBlocks) == 3);  // 4 full shards each
+  static_assert(kShardsTogether == 8);
+  CHECK(calls(1, 64 * 64, 12 * kBlocks) == 2);  // 8 full shards, and the rest
   CHECK(calls(2, 1 << 20, 12 * kBlocks) == 5);  // 6, 3, 1, 1, 1
 }
 
