@@ -123,7 +123,7 @@ class Memory(EndToEnd):
         """Where the search takes most, and the index little."""
         source, target = self.path("in.safetensors"), self.path("out.safetensors")
         for bits, search, shape, tensors in (
-                ("4", "index", MANY_SHARDS, 1), ("3", "index", MANY_SHARDS, 1),
+                ("4", "index", MANY_SHARDS, 1), ("3", "index", SEARCHED, 1),
                 ("4", "index", SMALL, 2048), ("2", "auto", FEW_BLOCKS, 1),
                 ("4", "exhaustive", FEW_BLOCKS, 1)):
             random_checkpoint(source, shape, tensors)

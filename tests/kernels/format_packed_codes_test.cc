@@ -62,7 +62,7 @@ TEST_CASE("pieces give every code once, in order") {
       int64_t next = first * blocks;
       int64_t wrong = 0;
       const absl::Status status =
-          ReadCodes(tensor, first, rows - first, [&](const CodePiece& piece) {
+          ReadCodes(tensor, first, rows - first, [&, blocks = blocks](const CodePiece& piece) {
             const CodeRange& range = piece.range();
             CHECK(range.rows * range.blocks <= kPieceBlocks);
             CHECK(piece.ends_row() == (range.end_block() == blocks));

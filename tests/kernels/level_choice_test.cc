@@ -53,7 +53,7 @@ TEST_CASE("fitted levels are never worse than powers of two", "[level_choice]") 
                           reinterpret_cast<const std::byte*>(weights.data())};
     codec::NormHistogram histogram;
     REQUIRE(AddBlockNorms(profile, rows, histogram).ok());
-    const auto choose = [&](ScaleRule rule) {
+    const auto choose = [&, &profile = profile](ScaleRule rule) {
       return *ChooseLevels(*backend, profile, Fit::kOptimal, rule, histogram, {});
     };
     const codec::LevelTable fitted = choose(ScaleRule::kFitted);
