@@ -33,7 +33,8 @@ class SourceLocator {
       : artifacts_(artifacts), roots_(roots), s3_(s3) {}
 
   // Opens the source, plans, and checks the target; asks the S3 server for an s3:// one. Reads
-  // headers only. `id`: of the job. `patience`: with that server.
+  // headers only. Where both are wrong, the target's error is told. `id`: of the job. `patience`:
+  // with that server.
   // Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ALREADY_EXISTS, FAILED_PRECONDITION,
   // UNIMPLEMENTED, UNAVAILABLE (the S3 server), each naming the thing.
   absl::StatusOr<std::unique_ptr<const PlannedJob>> Plan(const JobRequest& request,

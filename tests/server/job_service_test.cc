@@ -325,6 +325,51 @@ TEST_CASE_METHOD(ServiceFixture, "what cannot succeed is refused at once, by nam
   CHECK(engine->service->Create(good, "", true).ok());
 }
 
+TEST_CASE_METHOD(ServiceFixture, "a result that could not be fetched is refused, naming the file") {
+  fs::create_directory(directory / "model");
+  fs::copy(directory / "in.safetensors", directory / "model/model.safetensors");
+  JobRequest request = Request("model", "");
+  request.destination = {true, "", false};
+  CHECK(engine->service->Create(request, "", true).ok());
+  const std::string name = "notes (1).txt";
+  WriteText(directory / ("model/" + name), "x");
+  const absl::Status refused = Refusal(request);
+  CHECK_THAT(refused, IsInvalidField("job.destination"));
+  CHECK_THAT(refused, IsStatus(Code::kInvalidArgument, {name, "rename it"}));
+  CHECK(DetailsOf(refused)["file"] == name);
+  CHECK(engine->service->Create(Request("model", "o"), "", true).ok());  // on disk it has its name
+}
+
+TEST_CASE_METHOD(ServiceFixture,
+                 "what is wrong with the output is told before the source is there") {
+  WriteText(directory / "out/there", "x");
+  REQUIRE(mkfifo((directory / "out/pipe").c_str(), 0600) == 0);
+  before = Outputs();
+  JobRequest request = Request("", "new");
+  request.source = {"artifacts/to-come", ""};
+  CHECK(DetailsOf(Refusal(request))["field"] == "job.source.artifact");
+  struct Case {
+    std::string destination;
+    Code code;
+    std::string reason;
+  };
+  const Case cases[] = {
+      {Uri("out/there"), Code::kAlreadyExists, "OUTPUT_EXISTS"},
+      {Uri("out/pipe"), Code::kInvalidArgument, "FIELD_INVALID"},
+      {Uri("out/" + std::string(250, 'n')), Code::kInvalidArgument, "FIELD_INVALID"},
+      {Uri("none/new"), Code::kNotFound, ""},
+      {"s3://bucket/key", Code::kFailedPrecondition, "S3_NOT_CONFIGURED"},
+  };
+  for (const Case& c : cases) {
+    INFO(c.destination);
+    request.destination.uri = c.destination;
+    const absl::Status refused = Refusal(request);
+    CHECK_THAT(refused, IsStatus(c.code, {}));
+    CHECK(ReasonOf(refused) == c.reason);
+    CHECK(DetailsOf(refused)["field"] != "job.source.artifact");
+  }
+}
+
 TEST_CASE_METHOD(ServiceFixture, "a file of the source that is a link out of the root is refused") {
   const TemporaryDirectory elsewhere;
   WriteText(elsewhere / "secret", "s");
