@@ -155,6 +155,10 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
   return target;
 }
 
+absl::Status SourceLocator::CheckSourceStays(const JobRequest& request) const {
+  return request.source.artifact.empty() ? absl::OkStatus() : SourcePath(request).status();
+}
+
 absl::Status SourceLocator::CheckRoom(const JobRecord& job, bool resumed) const {
   if (!TakesRoom(job.request.destination)) return absl::OkStatus();
   return artifacts_.Of(job.request.owner)

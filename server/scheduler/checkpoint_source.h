@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -47,6 +48,11 @@ class SourceLocator {
   // The target alone, without opening the source; for removing what a killed server left.
   // `directory` is not known and stays false.
   absl::StatusOr<SinkTarget> Target(const JobRequest& request, std::string_view id) const;
+
+  [[nodiscard]] std::unique_lock<std::mutex> HoldArtifacts() const { return artifacts_.Hold(); }
+
+  // NOT_FOUND: the artifact that the job reads has gone since it was opened.
+  absl::Status CheckSourceStays(const JobRequest& request) const;
 
   // Whether what the job will write below the data directory, a result or what is staged for S3,
   // has room among its owner's bytes.
