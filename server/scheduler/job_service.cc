@@ -184,7 +184,8 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_
   Progress progress;
   progress.weights_total = job->estimate.weights;
   job = parts_.store->Update(name, {JobState::kQueued, progress, {}, {}, std::string(etag)});
-  if (absl::IsFailedPrecondition(job.status())) return Get(name);  // resumed by somebody else
+  const bool moved = absl::IsFailedPrecondition(job.status()) && ReasonOf(job.status()).empty();
+  if (moved) return Get(name);  // resumed by somebody else
   if (!job.ok()) return job;
   Reach(parts_.fault_point, "resume.queued");
   // If the server began to stop a moment ago: the next start runs it.
@@ -197,9 +198,6 @@ absl::Status JobService::Delete(std::string_view name, std::string_view etag, st
   absl::StatusOr<JobRecord> job = Get(name);
   if (!job.ok()) return job.status();
   job = parts_.store->BeginDelete(name, etag);
-  if (absl::IsFailedPrecondition(job.status())) {
-    return WithReason(job.status(), "JOB_NOT_ENDED");
-  }
   if (!job.ok()) return job.status();
   LogDeletion(parts_.log, name, job->request.owner, by);  // nobody sees it any more
   Reach(parts_.fault_point, "delete.begun");
