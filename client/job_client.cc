@@ -129,10 +129,12 @@ absl::Status JobClient::CheckBeforeUpload(v1::Job job, const std::stop_token& st
   v1::CreateJobRequest request;
   request.set_validate_only(true);
   *request.mutable_job() = std::move(job);
-  // The source is looked for when all is checked that does not depend on it.
+  // A source that is not there is told last, when nothing else is wrong that can be known.
   request.mutable_job()->mutable_source()->set_artifact("artifacts/" + RandomId());
   const absl::Status status = CreateJob(request, stop).status();
-  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+  const bool of_source =
+      absl::IsNotFound(status) && ErrorDetails(status)["field"] == "job.source.artifact";
+  return of_source ? absl::OkStatus() : status;
 }
 
 absl::StatusOr<v1::Job> JobClient::GetJob(const std::string& name, const std::stop_token& stop) {

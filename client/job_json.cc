@@ -140,7 +140,8 @@ Json ToJson(const v1::Job& job) {
     const absl::Status error = FromProto(job.error(), job.name());
     json["error"] = {{"code", absl::StatusCodeToString(error.code())},
                      {"reason", ErrorReason(error)},
-                     {"message", job.error().message()}};
+                     {"message", job.error().message()},
+                     {"metadata", ErrorDetails(error)}};
   }
   if (!job.output_artifact().empty()) json["output_artifact"] = job.output_artifact();
   json["output_file_count"] = job.output_file_count();

@@ -19,13 +19,19 @@ namespace {
 
 using format::kReasonPayload;
 constexpr char kRetryPayload[] = "seedlm/retry_ms";
+constexpr char kDetailPayloadPrefix[] = "seedlm/detail/";
 constexpr int64_t kLongestDelaySeconds = 86'400;  // bytes from outside: no overflow
 
 absl::Status Convert(const google::rpc::Status& from, absl::StatusCode code, std::string message) {
   absl::Status status(code, message);
   for (const auto& detail : from.details()) {
     google::rpc::ErrorInfo info;
-    if (detail.UnpackTo(&info)) status.SetPayload(kReasonPayload, absl::Cord(info.reason()));
+    if (detail.UnpackTo(&info)) {
+      status.SetPayload(kReasonPayload, absl::Cord(info.reason()));
+      for (const auto& [key, value] : info.metadata()) {
+        status.SetPayload(absl::StrCat(kDetailPayloadPrefix, key), absl::Cord(value));
+      }
+    }
     google::rpc::RetryInfo retry;
     if (detail.UnpackTo(&retry)) {
       const auto& delay = retry.retry_delay();
@@ -78,6 +84,16 @@ absl::Status FromProto(const google::rpc::Status& status, const std::string& thi
 std::string ErrorReason(const absl::Status& status) {
   const auto payload = status.GetPayload(kReasonPayload);
   return payload.has_value() ? std::string(*payload) : std::string();
+}
+
+std::map<std::string, std::string> ErrorDetails(const absl::Status& status) {
+  std::map<std::string, std::string> details;
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& value) {
+    if (absl::ConsumePrefix(&url, kDetailPayloadPrefix)) {
+      details.emplace(std::string(url), std::string(value));
+    }
+  });
+  return details;
 }
 
 std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status) {

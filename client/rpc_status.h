@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -16,9 +17,9 @@ class Status;
 
 namespace seedlm::client {
 
-// The same code and message; the ErrorInfo reason and the delay of RetryInfo, if there are such, as
-// payloads. A server that cannot be reached is named with `address` and the way out. UNAVAILABLE
-// also for a call that gRPC cancelled: the server has ended, or we have.
+// The same code and message; reason and metadata of ErrorInfo and the delay of RetryInfo, if there
+// are such, as payloads. A server that cannot be reached is named with `address` and the way out.
+// UNAVAILABLE also for a call that gRPC cancelled: the server has ended, or we have.
 absl::Status FromRpc(const grpc::Status& status, const std::string& address);
 
 // A job's error, `thing` in front of the message.
@@ -26,6 +27,9 @@ absl::Status FromProto(const google::rpc::Status& status, const std::string& thi
 
 // The ErrorInfo reason ("OUTPUT_EXISTS") of a status made above, or "".
 std::string ErrorReason(const absl::Status& status);
+
+// The ErrorInfo metadata of one ({"field", "job.source.artifact"}).
+std::map<std::string, std::string> ErrorDetails(const absl::Status& status);
 
 // When the server wants the same request again (RetryInfo); nothing if it did not say.
 std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status);

@@ -11,8 +11,9 @@
 
 namespace seedlm::client {
 
-// A server sends something on every stream at least every 15 s, if only a keep-alive: three times
-// that without a message, and the stream is dead though the connection may live.
+// A server sends something on every stream at least every 15 s by default, and every 30 s whatever
+// it is told, if only a keep-alive: 45 s without a message, and the stream is dead though the
+// connection may live.
 inline constexpr std::chrono::milliseconds kSilence{45'000};
 
 // Calls `on_silence` once, on a thread of its own, when Feed was not called for `limit`. After the

@@ -40,7 +40,6 @@ constexpr Row kByReason[] = {
     {"OWNER_WATCHES", "end other watches first"},
     {"QUEUE_FULL", "see seedlm list, or try again later"},
     {"SERVER_DRAINING", "try again when it is back"},
-    {"METHOD_UNIMPLEMENTED", "see the limits in README.md"},
     {"OVERRIDE_UNIMPLEMENTED", "see the limits in README.md"},
     {"NOT_IMPLEMENTED", "see the limits in README.md"},
 };

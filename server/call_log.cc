@@ -13,7 +13,6 @@ bool ConcernsOperator(const EndedCall& call) {
   switch (call.code) {
     case kInternal:
     case kUnknown:
-    case kDataLoss:
     case kUnauthenticated:
       return true;
     case kResourceExhausted:  // the limits have reasons, a full disk has none
@@ -23,7 +22,7 @@ bool ConcernsOperator(const EndedCall& call) {
     default:
       break;
   }
-  return call.reason == "STORE_BUSY" ||
+  return call.reason.starts_with("STORE_") ||
          (call.reason.starts_with("S3_") && call.reason != "S3_NOT_CONFIGURED");
 }
 

@@ -232,6 +232,7 @@ int Run(ServerOptions options) {
 
   int signal = 0;
   while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) ReloadTokens(**server);
+  sigdelset(&signals, SIGHUP);                      // of no use any more, and no reason to end
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends it at once
   spdlog::info("draining after signal {}", signal);
   (*server)->Shutdown(options.drain_grace);

@@ -62,8 +62,10 @@ std::vector<Setting> MakeSettings() {
        "limit"},
       {"upload-idle", "Doors", Duration(FIELD(upload_idle), milliseconds(10), hours(1)),
        "An upload on which nothing comes for so long is ended; what arrived is kept"},
-      {"watch-keep-alive", "Doors", Duration(FIELD(watch_keep_alive), milliseconds(1), hours(1)),
-       "A WatchJob stream says something at least so often"},
+      {"watch-keep-alive", "Doors", Duration(FIELD(watch_keep_alive), milliseconds(1), seconds(30)),
+       "A WatchJob stream says something at least so often; seedlm takes one that is silent for 45 "
+       "s "
+       "for lost"},
 
       // ---- Where it keeps things.
       {"data-dir", "Storage", Text(FIELD(data_dir), "DIR"),
@@ -90,7 +92,7 @@ std::vector<Setting> MakeSettings() {
       {"s3-profile", "Storage", Text(FIELD(s3.profile), "NAME"), "Whose keys of that file",
        "AWS_PROFILE, or default"},
       {"s3-addressing", "Storage", Choice(FIELD(s3_addressing), {"auto", "path", "virtual-host"}),
-       "ENDPOINT/BUCKET or BUCKET.ENDPOINT; auto: by path, but for Amazon's endpoints"},
+       "ENDPOINT/BUCKET or BUCKET.ENDPOINT; auto: by path where an endpoint is set"},
       {"s3-ca", "Storage", Text(FIELD(s3.ca_bundle), "FILE"),
        "PEM: who may vouch for the S3 server", "AWS_CA_BUNDLE, or the system's"},
       {"s3-part-size", "Storage", Size(FIELD(s3_transfer.part_bytes), 5 * kMiB, kGiB),
@@ -102,7 +104,8 @@ std::vector<Setting> MakeSettings() {
 
       // ---- How it works.
       {"threads", "Work", Integer(FIELD(threads), "threads", 0, 4096),
-       "Worker threads; 0: one for each hardware thread"},
+       "Worker threads; 0: one for each hardware thread. VerifyArtifact takes all cores, whatever "
+       "this is"},
       {"backend", "Work", Text(FIELD(backend), "NAME"),
        "What jobs run on that do not choose one; `seedlm devices` lists them"},
       {"search", "Work", Choice(FIELD(search), {"auto", "exhaustive", "index"}),
@@ -206,7 +209,8 @@ std::string PrintSettings() {
       "whole list. Sizes are `\"512MiB\"` (bytes, KiB, MiB, GiB, TiB), durations `\"15s\"` (ms, s, "
       "min,\n"
       "h, d). `--print-config` prints the file that belongs to a command line, and checks it;\n"
-      "`--check-config` opens the files that it names, too, and says what a start would say.\n";
+      "`--check-config` opens the files that it names, too, and says what a start would say, but\n"
+      "for what the moment decides: the database and its schema, ports that are taken, room.\n";
   std::string group;
   for (const Setting& setting : Settings()) {
     if (setting.group != group) {

@@ -68,13 +68,13 @@ absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view text, const std::s
     }
     if (words.size() != 3) return wrong("is not of the form DIGEST OWNER ROLE");
     if (!IsOwnerName(words[1])) {
-      return wrong(absl::StrCat("'", format::Printable(words[1]),
-                                "' is no owner: up to 64 letters, digits, '.', '_' and '-'"));
+      return wrong(
+          "its second field is no owner: up to 64 letters, digits, '.', '_' and '-', the first no "
+          "'.'");
     }
     const std::optional<Role> role = RoleOf(words[2]);
     if (!role.has_value()) {
-      return wrong(
-          absl::StrCat("'", format::Printable(words[2]), "' is no role: readonly, user or admin"));
+      return wrong("its third field is no role: readonly, user or admin");
     }
     if (const auto [it, fresh] = lines.emplace(*digest, number); !fresh) {
       return wrong(absl::StrCat("has the token of line ", it->second, " again"));

@@ -30,8 +30,8 @@ inline constexpr size_t kMaxTokens = 10'000;
 // Immutable, thread-safe.
 class TokenTable {
  public:
-  // INVALID_ARGUMENT "FILE:LINE: ..", which never shows a first field: it may be a token that
-  // somebody wrote there by mistake. A table without a token is an error, too.
+  // INVALID_ARGUMENT "FILE:LINE: ..", which names a field by its place and never shows its text: it
+  // may be a token that somebody wrote there by mistake. A table without a token is an error, too.
   static absl::StatusOr<TokenTable> Parse(std::string_view text, const std::string& file);
 
   // Takes the same time whichever token it is, and whether it is one: all digests are compared,

@@ -118,9 +118,7 @@ absl::Status CheckSound(Database& database) {
   if (!row.ok()) return row.status();
   const std::string answer = *row ? check->Text(0) : "no answer";
   if (answer == "ok") return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat(database.path(), ": the job database is damaged (", answer,
-                   "): restore it, or move it away to start with an empty one"));
+  return Damaged(absl::StrCat(database.path(), ": ", answer));
 }
 
 // The schema version; 0 for an empty file.

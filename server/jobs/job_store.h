@@ -56,8 +56,8 @@ struct JobUpdate {
 };
 
 // Every change is on disk when the call returns. Thread-safe. Every method may also answer
-// INTERNAL, RESOURCE_EXHAUSTED (disk full) or UNAVAILABLE (STORE_BUSY: another program has locked
-// it) naming the store.
+// INTERNAL, RESOURCE_EXHAUSTED (disk full), UNAVAILABLE (STORE_BUSY: another program has locked it)
+// or FAILED_PRECONDITION (STORE_DAMAGED) naming the store.
 class JobStore {
  public:
   virtual ~JobStore() = default;
@@ -114,8 +114,8 @@ class JobStore {
   // ---- Deletion, in two steps: files can only go in between.
 
   // Takes the job and all that belongs to it out of the store, but for its record, which
-  // Deletions gives until EndDelete. NOT_FOUND; ABORTED as CheckEtag; FAILED_PRECONDITION if it has
-  // not ended.
+  // Deletions gives until EndDelete. NOT_FOUND; ABORTED as CheckEtag; FAILED_PRECONDITION
+  // (JOB_NOT_ENDED).
   virtual absl::StatusOr<JobRecord> BeginDelete(std::string_view name, std::string_view etag) = 0;
   virtual absl::Status EndDelete(std::string_view name) = 0;
   virtual absl::StatusOr<std::vector<JobRecord>> Deletions() = 0;

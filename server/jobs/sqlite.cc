@@ -41,10 +41,7 @@ absl::Status ToStatus(int code, sqlite3* database, const std::string& path) {
       return absl::OkStatus();
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-      return absl::FailedPreconditionError(
-          absl::StrCat(message,
-                       "; the job database is damaged: restore it, or move it away to start "
-                       "with an empty one"));
+      return Damaged(message);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return WithRetryAfter(
@@ -70,6 +67,14 @@ absl::Status ToStatus(int code, sqlite3* database, const std::string& path) {
 }
 
 }  // namespace
+
+absl::Status Damaged(const std::string& what) {
+  return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                        what,
+                        "; the job database is damaged: restore it, or move it away to start "
+                        "with an empty one")),
+                    "STORE_DAMAGED");
+}
 
 Statement::Statement(Statement&& other) noexcept
     : statement_(std::exchange(other.statement_, nullptr)),

@@ -21,6 +21,10 @@ namespace seedlm::server {
 inline constexpr char kMakeRoom[] =
     "; make room on its disk: seedlm artifacts delete needs none itself";
 
+// FAILED_PRECONDITION, reason STORE_DAMAGED: "WHAT; the job database is damaged: ..", with the way
+// out for whoever keeps it.
+absl::Status Damaged(const std::string& what);
+
 // A prepared statement in use. Values are bound in order; columns count from 0. Returned to its
 // Database (reset) when it goes out of scope, which must be before the next Prepare of the same
 // SQL.

@@ -43,14 +43,13 @@ absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(
       new SqliteJobStore(*std::move(database), std::move(clock)));
 }
 
+absl::Status SqliteJobStore::Unreadable(const absl::Status& why, const absl::AlphaNum& job) const {
+  return Damaged(absl::StrCat(database_.path(), ": job ", job, ": ", why.message()));
+}
+
 absl::StatusOr<SqliteJobStore::Row> SqliteJobStore::ReadRow(const Statement& statement) const {
   absl::StatusOr<JobRecord> job = JobFromJson(statement.Text(3));
-  if (!job.ok()) {
-    return absl::InternalError(
-        absl::StrCat(database_.path(), ": job ", statement.Int(0), ": ", job.status().message(),
-                     "; the job database is damaged: restore it, or move it away to start with an "
-                     "empty one"));
-  }
+  if (!job.ok()) return Unreadable(job.status(), statement.Int(0));
   job->state = static_cast<JobState>(statement.Int(1));
   job->last_sequence = statement.Int(2);
   return Row{statement.Int(0), *std::move(job)};
@@ -308,7 +307,7 @@ absl::StatusOr<std::vector<JobEvent>> SqliteJobStore::ReadEvents(std::string_vie
     if (!found.ok()) return found.status();
     if (!*found) return events;
     absl::StatusOr<JobEvent> event = EventFromJson(select->Text(2));
-    if (!event.ok()) return event.status();
+    if (!event.ok()) return Unreadable(event.status(), cursor->id);
     event->sequence = select->Int(0);
     event->time_ns = select->Int(1);
     events.push_back(*std::move(event));

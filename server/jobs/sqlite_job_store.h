@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "server/errors/fault_point.h"
 #include "server/jobs/job.h"
 #include "server/jobs/job_store.h"
@@ -67,6 +68,8 @@ class SqliteJobStore final : public JobStore {
       : clock_(std::move(clock)), database_(std::move(database)) {}
 
   // REQUIRES of all: mutex_ is held.
+  // What is stored of the job, by row or name, cannot be read.
+  absl::Status Unreadable(const absl::Status& why, const absl::AlphaNum& job) const;
   absl::StatusOr<Row> ReadRow(const Statement& statement) const;
   absl::StatusOr<Row> Find(std::string_view name);
   absl::StatusOr<std::optional<JobRecord>> FindByRequest(const RequestKey& key);

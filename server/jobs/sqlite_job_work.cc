@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/errors/reason.h"
 #include "server/jobs/job_json.h"
 #include "server/jobs/sqlite_job_store.h"
 
@@ -28,7 +29,7 @@ absl::StatusOr<JobWork> SqliteJobStore::ReadWork(std::string_view name) {
   work.identity = WorkIdentity{select->Text(0), select->Text(1)};
   if (const std::string text = select->Text(2); !text.empty()) {
     absl::StatusOr<Publication> publication = PublicationFromJson(text);
-    if (!publication.ok()) return publication.status();
+    if (!publication.ok()) return Unreadable(publication.status(), cursor->id);
     work.publication = *std::move(publication);
   }
   absl::Status status = ReadLevels(cursor->id, work);
@@ -47,7 +48,7 @@ absl::Status SqliteJobStore::ReadLevels(int64_t job, JobWork& work) {
     const absl::StatusOr<bool> found = select->Step();
     if (!found.ok() || !*found) return found.status();
     const absl::StatusOr<codec::LevelTable> levels = LevelsFromJson(select->Text(1));
-    if (!levels.ok()) return levels.status();
+    if (!levels.ok()) return Unreadable(levels.status(), job);
     work.levels.emplace(select->Int(0), *levels);
   }
 }
@@ -205,8 +206,10 @@ absl::StatusOr<JobRecord> SqliteJobStore::BeginDelete(std::string_view name,
   if (!row.ok()) return row.status();
   if (absl::Status status = CheckEtag(row->job, etag); !status.ok()) return status;
   if (!HasEnded(row->job.state)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        row->job.name, " is ", std::string(Name(row->job.state)), "; cancel it first"));
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat(
+            row->job.name, " is ", std::string(Name(row->job.state)), "; cancel it first")),
+        "JOB_NOT_ENDED");
   }
   absl::StatusOr<Statement> insert =
       database_.Prepare("INSERT INTO deletions (name, record) VALUES (?, ?)");
@@ -232,7 +235,7 @@ absl::Status SqliteJobStore::EndDelete(std::string_view name) {
 
 absl::StatusOr<std::vector<JobRecord>> SqliteJobStore::Deletions() {
   const std::lock_guard lock(mutex_);
-  absl::StatusOr<Statement> select = database_.Prepare("SELECT record FROM deletions");
+  absl::StatusOr<Statement> select = database_.Prepare("SELECT record, name FROM deletions");
   if (!select.ok()) return select.status();
   std::vector<JobRecord> jobs;
   while (true) {
@@ -240,7 +243,7 @@ absl::StatusOr<std::vector<JobRecord>> SqliteJobStore::Deletions() {
     if (!found.ok()) return found.status();
     if (!*found) return jobs;
     absl::StatusOr<JobRecord> job = JobFromJson(select->Text(0));
-    if (!job.ok()) return job.status();
+    if (!job.ok()) return Unreadable(job.status(), select->Text(1));
     jobs.push_back(*std::move(job));
   }
 }

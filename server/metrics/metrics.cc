@@ -190,7 +190,7 @@ std::string PrintMetrics() {
       "the\n"
       "server starts: those without labels, by state or phase, and the calls of a code that "
       "alerts\n"
-      "are about (INTERNAL, UNKNOWN, DATA_LOSS). Other series begin with their first event, so "
+      "are about (INTERNAL, UNKNOWN). Other series begin with their first event, so "
       "what\n"
       "watches them with increase() or rate() misses that one. No label comes from a client, so "
       "the\n"

@@ -105,7 +105,7 @@ void BeginCallsAtZero(MetricSink& sink) {
                            v1::WriteArtifactRequest::descriptor()->file()}) {
     const google::protobuf::ServiceDescriptor* service = file->service(0);
     for (int i = 0; i < service->method_count(); ++i) {
-      for (const char* code : {"INTERNAL", "UNKNOWN", "DATA_LOSS"}) {
+      for (const char* code : {"INTERNAL", "UNKNOWN"}) {
         sink.Add(Metric::kRpcCalls, {service->method(i)->name(), code}, 0);
       }
     }

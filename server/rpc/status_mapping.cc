@@ -78,11 +78,4 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   return {static_cast<grpc::StatusCode>(proto.code()), proto.message(), proto.SerializeAsString()};
 }
 
-absl::Status MethodUnimplemented(std::string_view method, std::string_view way_out) {
-  return WithReason(
-      absl::UnimplementedError(std::string(method) +
-                               " is not available in this version: " + std::string(way_out)),
-      "METHOD_UNIMPLEMENTED", {{"method", method}});
-}
-
 }  // namespace seedlm::server

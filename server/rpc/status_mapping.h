@@ -21,9 +21,6 @@ google::rpc::Status ToProtoStatus(const absl::Status& status);
 // The same, in grpc-status-details-bin.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// UNIMPLEMENTED "METHOD is not available in this version: WAY_OUT", reason METHOD_UNIMPLEMENTED.
-absl::Status MethodUnimplemented(std::string_view method, std::string_view way_out);
-
 // `text` cut to `limit` bytes, invalid UTF-8 replaced by '?': protobuf strings must be UTF-8, and
 // file names and messages of the system need not be.
 std::string ValidUtf8(std::string_view text, size_t limit = std::string_view::npos);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -127,11 +128,12 @@ absl::Status ArtifactService::DeleteUnneeded(std::string_view owner, std::string
                                              bool keep_resumable, std::string_view by) {
   const absl::StatusOr<std::string> id = ParseArtifactName(name, "name");
   if (!id.ok()) return id.status();
+  std::unique_lock held = parts_.artifacts->Hold();
   const absl::StatusOr<std::optional<std::string>> job =
       parts_.jobs->NeededBy(owner, name, keep_resumable);
   if (!job.ok()) return job.status();
   if (!job->has_value()) {
-    absl::Status status = parts_.artifacts->Of(owner).Delete(*id);
+    absl::Status status = parts_.artifacts->Of(owner).Delete(*id, std::move(held));
     if (status.ok()) LogDeletion(parts_.log, name, owner, by);
     return status;
   }

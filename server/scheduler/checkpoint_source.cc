@@ -5,9 +5,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/format/text.h"
 #include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
 #include "server/scheduler/policy.h"
+#include "server/storage/artifact_name.h"
 
 namespace seedlm::server {
 namespace {
@@ -35,12 +37,30 @@ bool TakesRoom(const JobDestination& destination) {
   return destination.managed || destination.at_s3();
 }
 
-// FIELD_INVALID where a field's value is wrong and nobody has said why in a word.
+// With the field: FIELD_INVALID where its value is wrong and nobody has said why in a word; of a
+// thing that is not there, where it was looked for.
 absl::Status ForField(absl::Status status, std::string_view field) {
   if (absl::IsInvalidArgument(status) && ReasonOf(status).empty()) {
     return WithReason(std::move(status), "FIELD_INVALID", {{"field", field}});
   }
+  if (absl::IsNotFound(status)) {
+    return WithDetails(std::move(status), {{"field", std::string(field)}});
+  }
   return status;
+}
+
+// What a result could not be fetched with: its files have the names of the source's.
+absl::Status CheckFetchable(const format::OutputPaths& paths) {
+  for (const std::string& path : paths) {
+    const std::string problem = ArtifactPathProblem(path);
+    if (problem.empty()) continue;
+    return WithReason(absl::InvalidArgumentError(absl::StrCat(
+                          "job.destination: the file '", format::Printable(path),
+                          "' of the source could not be fetched from a managed result, as ",
+                          problem, "; rename it, or name a uri for the output")),
+                      "FIELD_INVALID", {{"field", "job.destination"}, {"file", path}});
+  }
+  return absl::OkStatus();
 }
 
 // A reason where the code alone says too little.
@@ -58,7 +78,11 @@ absl::StatusOr<std::string> SourceLocator::SourcePath(const JobRequest& request)
   if (source.artifact.empty() == source.uri.empty()) {
     return InvalidField("job.source", "name an artifact or a uri, and not both");
   }
-  if (source.uri.empty()) return artifacts_.Of(request.owner).CheckpointPath(source.artifact);
+  if (source.uri.empty()) {
+    absl::StatusOr<std::string> path = artifacts_.Of(request.owner).CheckpointPath(source.artifact);
+    if (!path.ok()) return ForField(path.status(), "job.source.artifact");
+    return path;
+  }
   absl::StatusOr<std::string> path = roots_.ResolveUri(source.uri);
   if (!path.ok()) return ForField(path.status(), "job.source.uri");
   if (absl::Status status = CheckLinks(*path); !status.ok()) return status;
@@ -131,6 +155,10 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
   return target;
 }
 
+absl::Status SourceLocator::CheckSourceStays(const JobRequest& request) const {
+  return request.source.artifact.empty() ? absl::OkStatus() : SourcePath(request).status();
+}
+
 absl::Status SourceLocator::CheckRoom(const JobRecord& job, bool resumed) const {
   if (!TakesRoom(job.request.destination)) return absl::OkStatus();
   return artifacts_.Of(job.request.owner)
@@ -160,12 +188,18 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(
     const JobRequest& request, std::string_view id, const S3Patience& patience) const {
   absl::StatusOr<SinkTarget> target = Target(request, id);
   if (!target.ok()) return target.status();
-  if (!target->result && !target->s3.has_value()) {
+  if (!target->in_data_dir()) {
     // Others may write around it: its name may lead elsewhere by the time it is written.
-    if (absl::Status status = PinParent(*target); !status.ok()) return status;
+    absl::Status status = PinParent(*target);
+    if (!status.ok()) return ForField(status, "job.destination.uri");
   }
   absl::StatusOr<format::Checkpoint> checkpoint = OpenSource(request);
-  if (!checkpoint.ok()) return checkpoint.status();
+  if (!checkpoint.ok()) {
+    // What is wrong with the target is said first: a client asks before it uploads the source.
+    absl::Status status =
+        target->s3.has_value() ? s3_.Check(*target, patience) : CheckTargetAlone(*target);
+    return status.ok() ? checkpoint.status() : ForField(status, "job.destination.uri");
+  }
 
   auto planned = std::make_unique<PlannedJob>();
   planned->checkpoint = *std::move(checkpoint);
@@ -187,6 +221,8 @@ absl::StatusOr<std::unique_ptr<const PlannedJob>> SourceLocator::Plan(
   status = to.s3.has_value() ? s3_.Check(to, patience)
                              : CheckTarget(to, planned->checkpoint.path, PathsOf(planned->plan));
   if (!status.ok()) return ForField(status, "job.destination.uri");
+  if (to.result) status = CheckFetchable(PathsOf(planned->plan));
+  if (!status.ok()) return status;
   return planned;
 }
 

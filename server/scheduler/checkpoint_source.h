@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -33,7 +34,8 @@ class SourceLocator {
       : artifacts_(artifacts), roots_(roots), s3_(s3) {}
 
   // Opens the source, plans, and checks the target; asks the S3 server for an s3:// one. Reads
-  // headers only. `id`: of the job. `patience`: with that server.
+  // headers only. Where both are wrong, the target's error is told. `id`: of the job. `patience`:
+  // with that server.
   // Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ALREADY_EXISTS, FAILED_PRECONDITION,
   // UNIMPLEMENTED, UNAVAILABLE (the S3 server), each naming the thing.
   absl::StatusOr<std::unique_ptr<const PlannedJob>> Plan(const JobRequest& request,
@@ -46,6 +48,11 @@ class SourceLocator {
   // The target alone, without opening the source; for removing what a killed server left.
   // `directory` is not known and stays false.
   absl::StatusOr<SinkTarget> Target(const JobRequest& request, std::string_view id) const;
+
+  [[nodiscard]] std::unique_lock<std::mutex> HoldArtifacts() const { return artifacts_.Hold(); }
+
+  // NOT_FOUND: the artifact that the job reads has gone since it was opened.
+  absl::Status CheckSourceStays(const JobRequest& request) const;
 
   // Whether what the job will write below the data directory, a result or what is staged for S3,
   // has room among its owner's bytes.

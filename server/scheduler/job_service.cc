@@ -4,6 +4,7 @@
 #include <spdlog/logger.h>
 
 #include <array>
+#include <mutex>
 #include <span>
 #include <utility>
 
@@ -104,7 +105,9 @@ absl::StatusOr<JobRecord> JobService::CreateStored(const JobRequest& request,
   if (!job.ok()) return job.status();
   if (!asker.still_wants()) return absl::CancelledError("the client has gone: no job was made");
   Reach(parts_.fault_point, "create.checked");
-  const std::lock_guard lock(room_mutex_);
+  // Until it is queued: two jobs do not both fit into the same room.
+  const std::unique_lock held = parts_.locator->HoldArtifacts();
+  if (absl::Status there = parts_.locator->CheckSourceStays(request); !there.ok()) return there;
   if (absl::Status room = parts_.locator->CheckRoom(*job, false); !room.ok()) return room;
   absl::StatusOr<InsertResult> inserted = parts_.store->Insert(*job, key);
   if (!inserted.ok()) return inserted.status();
@@ -176,12 +179,13 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_
   absl::StatusOr<Scheduler::Place> place = parts_.scheduler->AdmitJob(job->request.owner);
   if (!place.ok()) return place.status();
   if (parts_.scheduler->stopping()) return Stopping();
-  const std::lock_guard lock(room_mutex_);
+  const std::unique_lock held = parts_.locator->HoldArtifacts();
   if (absl::Status room = parts_.locator->CheckRoom(*job, true); !room.ok()) return room;
   Progress progress;
   progress.weights_total = job->estimate.weights;
   job = parts_.store->Update(name, {JobState::kQueued, progress, {}, {}, std::string(etag)});
-  if (absl::IsFailedPrecondition(job.status())) return Get(name);  // resumed by somebody else
+  const bool moved = absl::IsFailedPrecondition(job.status()) && ReasonOf(job.status()).empty();
+  if (moved) return Get(name);  // resumed by somebody else
   if (!job.ok()) return job;
   Reach(parts_.fault_point, "resume.queued");
   // If the server began to stop a moment ago: the next start runs it.
@@ -194,9 +198,6 @@ absl::Status JobService::Delete(std::string_view name, std::string_view etag, st
   absl::StatusOr<JobRecord> job = Get(name);
   if (!job.ok()) return job.status();
   job = parts_.store->BeginDelete(name, etag);
-  if (absl::IsFailedPrecondition(job.status())) {
-    return WithReason(job.status(), "JOB_NOT_ENDED");
-  }
   if (!job.ok()) return job.status();
   LogDeletion(parts_.log, name, job->request.owner, by);  // nobody sees it any more
   Reach(parts_.fault_point, "delete.begun");

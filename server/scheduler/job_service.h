@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -103,8 +102,6 @@ class JobService {
                                   const std::stop_token& stop);
 
   const Parts parts_;
-  // From the look for room to the run that takes it: two jobs do not both fit into the same.
-  std::mutex room_mutex_;
 };
 
 }  // namespace seedlm::server

@@ -192,7 +192,7 @@ absl::Status ArtifactStore::Charge(int64_t bytes) {
   return status;
 }
 
-absl::Status ArtifactStore::Delete(std::string_view id) {
+absl::Status ArtifactStore::Delete(std::string_view id, std::unique_lock<std::mutex> held) {
   const std::string name = absl::StrCat("artifacts/", std::string(id));
   {
     // With the lock: no upload opens a file of it between the look and the renaming.
@@ -216,6 +216,7 @@ absl::Status ArtifactStore::Delete(std::string_view id) {
       return absl::NotFoundError(absl::StrCat(name, ": no such artifact"));
     }
   }
+  held = {};
   Reach(fault_point_, "artifact.gone");
   // It is gone; room is made afterwards. Readers that are open keep what they read.
   for (const std::string& parent : {folders_.artifacts(), folders_.uploads()}) {

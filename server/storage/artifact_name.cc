@@ -36,8 +36,9 @@ absl::Status Malformed(std::string_view name, std::string_view field, std::strin
                     "FIELD_INVALID", {{"field", field}});
 }
 
-// What is wrong with a file's path; empty if nothing is.
-std::string PathProblem(std::string_view path) {
+}  // namespace
+
+std::string ArtifactPathProblem(std::string_view path) {
   if (path.size() > kMaxPathBytes)
     return absl::StrCat("the path is over ", kMaxPathBytes, " bytes");
   const bool characters_ok = std::all_of(path.begin(), path.end(), [](char c) {
@@ -54,8 +55,6 @@ std::string PathProblem(std::string_view path) {
   }
   return "";
 }
-
-}  // namespace
 
 absl::StatusOr<std::string> ParseArtifactName(std::string_view name, std::string_view field) {
   if (name.starts_with(kPrefix) && IsId(name.substr(kPrefix.size()))) {
@@ -75,7 +74,7 @@ absl::StatusOr<ArtifactFile> ParseArtifactFileName(std::string_view resource_nam
   absl::StatusOr<std::string> id = ParseArtifactName(resource_name.substr(0, files), kField);
   if (!id.ok()) return id.status();
   const std::string_view path = resource_name.substr(files + kFiles.size());
-  if (const std::string problem = PathProblem(path); !problem.empty()) {
+  if (const std::string problem = ArtifactPathProblem(path); !problem.empty()) {
     return Malformed(resource_name, kField, problem);
   }
   return ArtifactFile{*std::move(id), std::string(path)};

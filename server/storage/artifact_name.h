@@ -24,6 +24,9 @@ absl::StatusOr<std::string> ParseArtifactName(std::string_view name, std::string
 // saying what is wrong.
 absl::StatusOr<ArtifactFile> ParseArtifactFileName(std::string_view resource_name);
 
+// What keeps `path` from being a file's in an artifact, for people; empty: nothing.
+std::string ArtifactPathProblem(std::string_view path);
+
 // ABORTED, reason UPLOAD_BUSY, to be tried again: "NAME: WHY; retry later".
 absl::Status UploadBusy(std::string_view name, std::string_view why);
 

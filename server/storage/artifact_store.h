@@ -179,8 +179,9 @@ class ArtifactStore {
   absl::StatusOr<int64_t> LastWritten(std::string_view id) const;
   // All of it, finished or arriving. Errors: NOT_FOUND; ABORTED (UPLOAD_BUSY: a stream writes into
   // it); FAILED_PRECONDITION (ARTIFACT_IN_USE: reserved for a job's result). Whether a job reads it
-  // is for the caller to know.
-  absl::Status Delete(std::string_view id);
+  // is for the caller to know; what keeps jobs from it meanwhile, `held`, is let go once it has its
+  // name no more, before its room is made.
+  absl::Status Delete(std::string_view id, std::unique_lock<std::mutex> held = {});
   // Makes the room that a killed server's Delete did not come to make. At the start.
   void SweepDeleted() const;
 

@@ -40,6 +40,10 @@ class ArtifactStores {
   // ids of uploads are the clients' choice.
   std::optional<std::string> Holder(std::string_view id, std::string_view first);
 
+  // Held from the last look at what a job needs (its source, room) until it is stored, and from the
+  // look whether a job needs an artifact until that is deleted.
+  [[nodiscard]] std::unique_lock<std::mutex> Hold() { return std::unique_lock(hold_mutex_); }
+
   // ArtifactStore::SweepDeleted for all that there are.
   void SweepDeleted();
 
@@ -51,6 +55,7 @@ class ArtifactStores {
   const ArtifactStore::Warn warn_;
   const int64_t max_owner_bytes_;
   const FaultPoint fault_point_;
+  std::mutex hold_mutex_;  // taken before any other
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<ArtifactStore>, std::less<>> stores_;  // guarded by mutex_
 };

@@ -50,6 +50,14 @@ absl::Status CheckNameLength(const SinkTarget& target) {
                                       "name"));
 }
 
+absl::Status CheckName(const SinkTarget& target) {
+  const std::string name = NameOf(target);
+  if (name.size() < 2 || name.back() == '/') {
+    return Invalid(target, "names no file or directory to write");
+  }
+  return CheckNameLength(target);
+}
+
 absl::Status CheckParent(const std::string& parent) {
   struct stat info {};
   if (stat(parent.c_str(), &info) != 0) return format::ErrnoToStatus(errno, parent, "write into");
@@ -60,7 +68,18 @@ absl::Status CheckParent(const std::string& parent) {
   return absl::OkStatus();
 }
 
-// Something has the final name.
+// Something has the final name: whether anything may take its place.
+absl::Status CheckMayGo(const SinkTarget& target, mode_t mode) {
+  if (!S_ISDIR(mode) && !S_ISREG(mode)) return Invalid(target, "is no regular file");
+  if (target.overwrite) return absl::OkStatus();
+  return WithReason(
+      absl::AlreadyExistsError(absl::StrCat(format::Printable(target.path),
+                                            ": already exists; remove it, choose another output, "
+                                            "or ask for it to be overwritten")),
+      "OUTPUT_EXISTS");
+}
+
+// Whether this output may.
 absl::Status CheckExisting(const SinkTarget& target, mode_t mode,
                            const format::OutputPaths& replacements) {
   if (S_ISDIR(mode) && !target.directory) {
@@ -73,16 +92,22 @@ absl::Status CheckExisting(const SinkTarget& target, mode_t mode,
                    "is not a directory, but the source is one, so the output is one too: name "
                    "another");
   }
-  if (!S_ISDIR(mode) && !S_ISREG(mode)) return Invalid(target, "is no regular file");
-  if (!target.overwrite) {
-    return WithReason(
-        absl::AlreadyExistsError(absl::StrCat(format::Printable(target.path),
-                                              ": already exists; remove it, choose another output, "
-                                              "or ask for it to be overwritten")),
-        "OUTPUT_EXISTS");
-  }
-  if (!target.directory || target.result) return absl::OkStatus();
+  absl::Status status = CheckMayGo(target, mode);
+  if (!status.ok() || !target.directory || target.result) return status;
   return format::CheckReplaceable(target.path, {replacements});
+}
+
+// `check_existing` is asked with the mode of what has the final name.
+template <typename CheckMode>
+absl::Status CheckPlace(const SinkTarget& target, const CheckMode& check_existing) {
+  struct stat info {};
+  if (lstat(target.path.c_str(), &info) == 0) {
+    absl::Status status = check_existing(info.st_mode);
+    if (!status.ok()) return ForPeople(target, status);
+  } else if (errno != ENOENT) {
+    return ForPeople(target, format::ErrnoToStatus(errno, target.path, "write"));
+  }
+  return ForPeople(target, CheckParent(ParentOf(target.path)));
 }
 
 // After a death between the two halves of RenameReplacing.
@@ -113,25 +138,20 @@ std::string StagingPath(const SinkTarget& target) {
 
 absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
                          const format::OutputPaths& replacements) {
+  if (absl::Status status = CheckName(target); !status.ok()) return status;
   const std::string name = NameOf(target);
-  if (name.size() < 2 || name.back() == '/') {
-    return Invalid(target, "names no file or directory to write");
-  }
-  if (absl::Status status = CheckNameLength(target); !status.ok()) return status;
   if (name == source || IsInside(source, name)) {
     return Invalid(target, "is the source, or holds it; choose another output");
   }
   if (IsInside(name, source)) {
     return Invalid(target, "lies inside of the source; choose another output");
   }
-  struct stat info {};
-  if (lstat(target.path.c_str(), &info) == 0) {
-    absl::Status status = CheckExisting(target, info.st_mode, replacements);
-    if (!status.ok()) return ForPeople(target, status);
-  } else if (errno != ENOENT) {
-    return ForPeople(target, format::ErrnoToStatus(errno, target.path, "write"));
-  }
-  return ForPeople(target, CheckParent(ParentOf(target.path)));
+  return CheckPlace(target, [&](mode_t mode) { return CheckExisting(target, mode, replacements); });
+}
+
+absl::Status CheckTargetAlone(const SinkTarget& target) {
+  if (absl::Status status = CheckName(target); !status.ok()) return status;
+  return CheckPlace(target, [&](mode_t mode) { return CheckMayGo(target, mode); });
 }
 
 absl::Status PinParent(SinkTarget& target) {

@@ -58,6 +58,9 @@ std::string StagingPath(const SinkTarget& target);
 absl::Status CheckTarget(const SinkTarget& target, std::string_view source,
                          const format::OutputPaths& replacements);
 
+// The part of it that no source can change: the name, what has it already, the parent directory.
+absl::Status CheckTargetAlone(const SinkTarget& target);
+
 // FAILED_PRECONDITION if what has the name of the staging directory is no directory of this
 // process's user, but perhaps a link to one: others may write into the output's parent, too.
 // Nothing there is OK.

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -22,13 +23,15 @@ namespace seedlm::client {
 
 // A status as the server sends it.
 inline grpc::Status RpcError(grpc::StatusCode code, const std::string& message,
-                             const std::string& reason, int retry_nanos = -1) {
+                             const std::string& reason, int retry_nanos = -1,
+                             const std::map<std::string, std::string>& metadata = {}) {
   google::rpc::Status status;
   status.set_code(code);
   status.set_message(message);
   google::rpc::ErrorInfo info;
   info.set_domain("seedlm");
   info.set_reason(reason);
+  info.mutable_metadata()->insert(metadata.begin(), metadata.end());
   status.add_details()->PackFrom(info);
   if (retry_nanos >= 0) {
     google::rpc::RetryInfo retry;

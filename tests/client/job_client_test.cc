@@ -137,6 +137,23 @@ TEST_CASE("a full disk is not asked again") {
   CHECK(service.calls == 1);
 }
 
+TEST_CASE("before an upload only the source may be missing") {
+  FakeJobs service;
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  const auto check = [&](const std::string& reason, const std::string& field) {
+    service.on_call = [=](grpc::ServerContext&, int) {
+      return RpcError(grpc::StatusCode::NOT_FOUND, "not there", reason, -1, {{"field", field}});
+    };
+    return client.CheckBeforeUpload({}, {});
+  };
+  CHECK(check("NOT_FOUND", "job.source.artifact").ok());
+  CHECK(absl::IsNotFound(check("NOT_FOUND", "job.destination.uri")));
+  CHECK(absl::IsNotFound(check("S3_BUCKET_MISSING", "job.destination.uri")));
+  service.on_call = [](grpc::ServerContext&, int) { return grpc::Status::OK; };
+  CHECK(client.CheckBeforeUpload({}, {}).ok());
+}
+
 v1::JobEvent Event(int64_t sequence, v1::JobState state) {
   v1::JobEvent event;
   event.set_sequence(sequence);

@@ -6,6 +6,8 @@
 #include <set>
 #include <string>
 
+#include "google/rpc/error_details.pb.h"
+
 namespace seedlm::client {
 namespace {
 
@@ -25,6 +27,24 @@ TEST_CASE("every limit that a server tells is printed") {
     CAPTURE(name);
     CHECK((others.contains(name) ? json : json["limits"]).contains(name));
   }
+}
+
+TEST_CASE("the error of a job is printed with what it is about") {
+  v1::Job job;
+  job.mutable_error()->set_code(3);
+  job.mutable_error()->set_message("NaN");
+  google::rpc::ErrorInfo info;
+  info.set_reason("WEIGHT_NOT_FINITE");
+  (*info.mutable_metadata())["tensor"] = "w";
+  (*info.mutable_metadata())["row"] = "7";
+  job.mutable_error()->add_details()->PackFrom(info);
+  CHECK(ToJson(job)["error"] ==
+        nlohmann::ordered_json{{"code", "INVALID_ARGUMENT"},
+                               {"reason", "WEIGHT_NOT_FINITE"},
+                               {"message", "NaN"},
+                               {"metadata", {{"row", "7"}, {"tensor", "w"}}}});
+  job.mutable_error()->clear_details();
+  CHECK(ToJson(job)["error"]["metadata"] == nlohmann::ordered_json::object());
 }
 
 }  // namespace

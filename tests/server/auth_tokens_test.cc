@@ -62,6 +62,9 @@ TEST_CASE("a line that is wrong is named, and never shown: it may hold a token")
       {digest + " b/ob user", "no owner"},
       {digest + " " + std::string(65, 'b') + " user", "no owner"},
       {digest + " bob root", "no role"},
+      {digest + " bob " + secret, "third field is no role"},
+      {digest + " " + secret + "= user", "second field is no owner"},
+      {digest + " bob user " + secret, "DIGEST OWNER ROLE"},
       {ToHex(DigestOf("a")) + " bob user", "line 1 again"},
   };
   for (const Row& row : rows) {

@@ -31,11 +31,13 @@ TEST_CASE("calls that fail for a cause of the server's concern its operator, mis
       {Code::kUnavailable, "S3_UNAVAILABLE", true},
       {Code::kFailedPrecondition, "S3_NOT_CONFIGURED", false},
       {Code::kUnavailable, "STORE_BUSY", true},
+      {Code::kFailedPrecondition, "STORE_DAMAGED", true},
       {Code::kUnavailable, "SERVER_DRAINING", false},
       {Code::kInternal, "IO_FAILED", true},
       {Code::kUnauthenticated, "TOKEN_INVALID", true},
       {Code::kInvalidArgument, "FIELD_INVALID", false},
       {Code::kNotFound, "NOT_FOUND", false},
+      {Code::kDataLoss, "CHECKSUM_MISMATCH", false},  // of what the client sent
       {Code::kCancelled, "CANCELLED", false},
   };
   for (const Row& row : rows) {

@@ -17,6 +17,7 @@
 
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
+#include "server/scheduler/artifact_service.h"
 #include "server/scheduler/job_service.h"
 #include "server/scheduler/s3_leftovers.h"
 #include "server/scheduler/scheduler.h"
@@ -73,6 +74,8 @@ class Engine {
         options);
     service = std::make_unique<JobService>(JobService::Parts{
         store.get(), &events, scheduler.get(), &locator_, make_publisher, fault_point});
+    artifact_service =
+        std::make_unique<ArtifactService>(ArtifactService::Parts{&stores_, store.get(), &locator_});
   }
 
   // The job when it has ended. Fails the test after a minute.
@@ -122,6 +125,7 @@ class Engine {
  public:
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<JobService> service;
+  std::unique_ptr<ArtifactService> artifact_service;
 };
 
 // A directory with an engine that can be stopped and started again.

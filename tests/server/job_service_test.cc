@@ -6,6 +6,8 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <functional>
+#include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "server/errors/reason.h"
 #include "server/scheduler/policy.h"
 #include "tests/server/engine_fixture.h"
+#include "tests/server/flaky_job_store.h"
 #include "tests/server/status_matcher.h"
 
 namespace seedlm::server {
@@ -323,6 +326,111 @@ TEST_CASE_METHOD(ServiceFixture, "what cannot succeed is refused at once, by nam
     CHECK_THAT(Refusal(request), IsStatus(c.code, c.words));
   }
   CHECK(engine->service->Create(good, "", true).ok());
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a result that could not be fetched is refused, naming the file") {
+  fs::create_directory(directory / "model");
+  fs::copy(directory / "in.safetensors", directory / "model/model.safetensors");
+  JobRequest request = Request("model", "");
+  request.destination = {true, "", false};
+  CHECK(engine->service->Create(request, "", true).ok());
+  const std::string name = "notes (1).txt";
+  WriteText(directory / ("model/" + name), "x");
+  const absl::Status refused = Refusal(request);
+  CHECK_THAT(refused, IsInvalidField("job.destination"));
+  CHECK_THAT(refused, IsStatus(Code::kInvalidArgument, {name, "rename it"}));
+  CHECK(DetailsOf(refused)["file"] == name);
+  CHECK(engine->service->Create(Request("model", "o"), "", true).ok());  // on disk it has its name
+}
+
+TEST_CASE_METHOD(ServiceFixture,
+                 "what is wrong with the output is told before the source is there") {
+  WriteText(directory / "out/there", "x");
+  REQUIRE(mkfifo((directory / "out/pipe").c_str(), 0600) == 0);
+  before = Outputs();
+  JobRequest request = Request("", "new");
+  request.source = {"artifacts/to-come", ""};
+  CHECK(DetailsOf(Refusal(request))["field"] == "job.source.artifact");
+  struct Case {
+    std::string destination;
+    Code code;
+    std::string reason;
+  };
+  const Case cases[] = {
+      {Uri("out/there"), Code::kAlreadyExists, "OUTPUT_EXISTS"},
+      {Uri("out/pipe"), Code::kInvalidArgument, "FIELD_INVALID"},
+      {Uri("out/" + std::string(250, 'n')), Code::kInvalidArgument, "FIELD_INVALID"},
+      {Uri("none/new"), Code::kNotFound, ""},
+      {"s3://bucket/key", Code::kFailedPrecondition, "S3_NOT_CONFIGURED"},
+  };
+  for (const Case& c : cases) {
+    INFO(c.destination);
+    request.destination.uri = c.destination;
+    const absl::Status refused = Refusal(request);
+    CHECK_THAT(refused, IsStatus(c.code, {}));
+    CHECK(ReasonOf(refused) == c.reason);
+    CHECK(DetailsOf(refused)["field"] != "job.source.artifact");
+  }
+}
+
+// An artifact with a checkpoint in it.
+void PutArtifact(const TemporaryDirectory& directory, const std::string& id) {
+  fs::create_directories(directory / ("data/artifacts/" + id));
+  fs::copy(directory / "in.safetensors", directory / ("data/artifacts/" + id + "/m.safetensors"));
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a job whose source is deleted as it is made is not made") {
+  fault_point = [this](std::string_view step) {
+    if (step == "create.checked") {
+      CHECK(engine->artifact_service->Delete("", "artifacts/up").ok());
+    }
+  };
+  Compose();
+  PutArtifact(directory, "up");
+  JobRequest request = Request("", "o");
+  request.source = {"artifacts/up", ""};
+  CHECK_THAT(engine->service->Create(request, "", false).status(),
+             IsStatus(Code::kNotFound, {"artifacts/up"}));
+  CHECK(engine->service->List({})->jobs.empty());
+}
+
+// Calls back between the question whether a job needs an artifact and what follows from the answer.
+class AskedJobStore : public FlakyJobStore {
+ public:
+  AskedJobStore(std::unique_ptr<JobStore> store, std::function<void()> after)
+      : FlakyJobStore(std::move(store), std::make_shared<std::atomic<int>>(0)),
+        after_(std::move(after)) {}
+  absl::StatusOr<std::optional<std::string>> NeededBy(std::string_view owner,
+                                                      std::string_view artifact,
+                                                      bool resumable) override {
+    auto answer = FlakyJobStore::NeededBy(owner, artifact, resumable);
+    after_();
+    return answer;
+  }
+
+ private:
+  const std::function<void()> after_;
+};
+
+TEST_CASE_METHOD(ServiceFixture, "no job is made of an artifact that is being deleted") {
+  std::jthread creator;
+  std::promise<absl::Status> created;
+  std::future<absl::Status> outcome = created.get_future();
+  wrap_store = [&](std::unique_ptr<JobStore> store) {
+    return std::make_unique<AskedJobStore>(std::move(store), [&] {
+      creator = std::jthread([&] {
+        JobRequest request = Request("", "o");
+        request.source = {"artifacts/up", ""};
+        created.set_value(engine->service->Create(request, "", false).status());
+      });
+      outcome.wait_for(std::chrono::milliseconds(300));  // it would be made by then, if it could
+    });
+  };
+  Compose();
+  PutArtifact(directory, "up");
+  CHECK(engine->artifact_service->Delete("", "artifacts/up").ok());
+  CHECK_THAT(outcome.get(), IsStatus(Code::kNotFound, {"artifacts/up"}));
+  CHECK(engine->service->List({})->jobs.empty());
 }
 
 TEST_CASE_METHOD(ServiceFixture, "a file of the source that is a link out of the root is refused") {

@@ -99,13 +99,6 @@ TEST_CASE("text is cut between characters") {
   CHECK(ValidUtf8("a\xE2\x82\xAC", 4) == "a\xE2\x82\xAC");
 }
 
-TEST_CASE("a method that is not there says so, and what to do") {
-  const absl::Status status = MethodUnimplemented("ResumeJob", "create the job again");
-  CHECK(absl::IsUnimplemented(status));
-  CHECK(status.message() == "ResumeJob is not available in this version: create the job again");
-  CHECK(ReasonOf(status) == "METHOD_UNIMPLEMENTED");
-}
-
 TEST_CASE("exceptions become statuses at the edge") {
   CHECK(Guarded([] { return absl::OkStatus(); }).ok());
   const auto out_of_memory = []() -> absl::Status { throw std::bad_alloc(); };

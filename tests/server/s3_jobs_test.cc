@@ -228,6 +228,18 @@ TEST_CASE_METHOD(S3JobsFixture, "one failure of S3 that passes is not worth a wa
   CHECK(WarningsOf(*engine, name).empty());
 }
 
+TEST_CASE_METHOD(S3JobsFixture, "a bucket that is not there is told before the source is") {
+  Start();
+  JobRequest request = ToS3("a");
+  request.source = {"artifacts/to-come", ""};
+  CHECK(DetailsOf(engine->service->Create(request, "", true).status())["field"] ==
+        "job.source.artifact");
+  request.destination.uri = "s3://no-such-bucket/a";
+  const absl::Status missing = engine->service->Create(request, "", true).status();
+  CHECK(ReasonOf(missing) == "S3_BUCKET_MISSING");
+  CHECK(DetailsOf(missing)["field"] == "job.destination.uri");
+}
+
 TEST_CASE_METHOD(S3JobsFixture,
                  "who asks for a job and gives up is not waited for by the S3 check") {
   s3.stall_timeout = std::chrono::seconds(20);

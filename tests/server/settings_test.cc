@@ -33,7 +33,7 @@ ServerOptions Unusual() {
   const absl::Status status = ApplyConfig(R"(
 listen = ["127.0.0.1:1", "unix:/run/a \"b\"\\c.sock"]
 insecure = true
-watch-keep-alive = "90s"
+watch-keep-alive = "20s"
 data-dir = "/srv/größer"
 storage-root = ['/a # b', '/c']
 threads = 7
@@ -77,7 +77,7 @@ TEST_CASE("a file sets every setting, and what it leaves out stays") {
   const ServerOptions options = Unusual();
   CHECK(options.listen == std::vector<std::string>{"127.0.0.1:1", "unix:/run/a \"b\"\\c.sock"});
   CHECK(options.insecure);
-  CHECK(options.watch_keep_alive == milliseconds(90'000));
+  CHECK(options.watch_keep_alive == milliseconds(20'000));
   CHECK(options.data_dir == "/srv/größer");
   CHECK(options.storage_roots == std::vector<std::string>{"/a # b", "/c"});
   CHECK(options.threads == 7);
@@ -162,6 +162,8 @@ TEST_CASE("what is wrong in a flag is told with its name and what is allowed") {
   CHECK(FlagRefusal("drain-grace", "-5s").starts_with("--drain-grace -5s: \"-5s\" is no duration"));
   CHECK(FlagRefusal("insecure", "maybe") == "--insecure maybe: is neither true nor false");
   CHECK(FlagRefusal("threads", "4").empty());
+  CHECK(FlagRefusal("watch-keep-alive", "30s").empty());
+  CHECK_FALSE(FlagRefusal("watch-keep-alive", "31s").empty());  // clients give up after 45 s
   CHECK(FlagRefusal("index-cache", "").empty());
 }
 

@@ -394,8 +394,9 @@ TEST_CASE_METHOD(StoreFixture, "a damaged store is refused and left alone") {
   SECTION("in its pages") { damaged.replace(4096, damaged.size() / 2, damaged.size() / 2, '\x55'); }
   SECTION("cut") { damaged.resize(damaged.size() / 2); }
   WriteText(path(), damaged);
-  CHECK_THAT(OpenStatus(path()),
-             IsStatus(absl::StatusCode::kFailedPrecondition, {path(), "damaged"}));
+  const absl::Status refused = OpenStatus(path());
+  CHECK_THAT(refused, IsStatus(absl::StatusCode::kFailedPrecondition, {path(), "damaged"}));
+  CHECK(ReasonOf(refused) == "STORE_DAMAGED");
   CHECK(ReadText(path()) == damaged);
 }
 
@@ -406,12 +407,24 @@ TEST_CASE_METHOD(StoreFixture, "a record that is no record any more is refused b
   Execute(path(), "UPDATE jobs SET record = substr(record, 1, 20) WHERE name = 'jobs/b'");
   const std::string before = ReadText(path());
   Reopen();  // its pages are sound
-  CHECK_THAT(store_->Unfinished().status(),
-             IsStatus(absl::StatusCode::kInternal, {path(), "job 2", "damaged", "restore it"}));
-  CHECK_THAT(store_->List({}).status(), IsStatus(absl::StatusCode::kInternal, {path(), "job 2"}));
+  for (const absl::Status& status :
+       {store_->Unfinished().status(), store_->List({}).status(), store_->Get("jobs/b").status(),
+        store_->BeginDelete("jobs/b", "").status()}) {
+    CHECK_THAT(status, IsStatus(absl::StatusCode::kFailedPrecondition,
+                                {path(), "job 2", "damaged", "restore it"}));
+    CHECK(ReasonOf(status) == "STORE_DAMAGED");
+  }
   CHECK(store_->Get("jobs/a").ok());
   store_.reset();
   CHECK(ReadText(path()) == before);
+}
+
+TEST_CASE_METHOD(StoreFixture, "an event that cannot be read is of a damaged store, too") {
+  Add("jobs/a");
+  Execute(path(), "UPDATE events SET body = '{'");
+  const absl::Status status = store_->ReadEvents("jobs/a", 0, 10).status();
+  CHECK_THAT(status, IsStatus(absl::StatusCode::kFailedPrecondition, {path(), "job 1"}));
+  CHECK(ReasonOf(status) == "STORE_DAMAGED");
 }
 
 TEST_CASE("another program's database is refused and left alone") {
