@@ -92,7 +92,7 @@ class CellIndex {
   struct List {
     uint32_t bytes;             // of code
     uint16_t begin[kBins + 1];  // of each bin, and the number of seeds (also behind the last bin)
-    uint8_t code[2];            // as many as there are
+    uint8_t code[1];            // as many as there are
 
     int size() const { return begin[kBins]; }
   };
