@@ -28,10 +28,11 @@ ExitCode ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kOk:
       return kOk;
     case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kUnimplemented:
       return kInvalidInput;
+    case absl::StatusCode::kFailedPrecondition:
+      return ErrorReason(status) == "STORE_DAMAGED" ? kStorage : kInvalidInput;
     case absl::StatusCode::kNotFound:
       return kNotFound;
     case absl::StatusCode::kAlreadyExists:

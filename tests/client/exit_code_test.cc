@@ -71,6 +71,12 @@ TEST_CASE("a job that has changed is no busy server") {
   CHECK(ExitCodeFor(FromRpc(stale, "s")) == kInvalidInput);
 }
 
+TEST_CASE("a damaged database is no invalid input") {
+  const grpc::Status damaged =
+      RpcError(grpc::StatusCode::FAILED_PRECONDITION, "jobs.sqlite is damaged", "STORE_DAMAGED");
+  CHECK(ExitCodeFor(FromRpc(damaged, "s")) == kStorage);
+}
+
 TEST_CASE("help lists every exit code") {
   const std::string help(kExitCodesHelp);
   for (const int code : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 70, 130}) {
