@@ -81,23 +81,25 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
 }
 
 std::string ToText(const CompressSummary& s) {
-  const double ratio =
-      s.output_bytes > 0 ? static_cast<double>(s.input_bytes) / static_cast<double>(s.output_bytes)
-                         : 0;
+  const auto before = static_cast<double>(s.input_bytes);
+  const auto after = static_cast<double>(s.output_bytes);
+  const bool larger = after > before;  // a file that is little but headers
+  const double least = larger ? before : after;
+  const double ratio = least > 0 ? (larger ? after : before) / least : 0;
   const std::string error =
       s.relative_error ? absl::StrFormat("%.4f", *s.relative_error) : "unknown: see seedlm verify";
   const std::string copied =
       s.copied_bytes > 0 ? absl::StrCat(", of it ", FormatBytes(s.copied_bytes), " copied files")
                          : "";
   return absl::StrFormat(
-      "%s: %s -> %s: %s%s (%.2f times smaller)\n"
+      "%s: %s -> %s: %s%s (%.2f times %s)\n"
       "tensors compressed: %d, %s -> %s, %.3f bits a weight\n"
       "relative error %s\n"
       "%s, %s\n",
       Printable(s.input), FormatBytes(s.input_bytes), Printable(s.output),
-      FormatBytes(s.output_bytes), copied, ratio, s.tensors, FormatBytes(s.tensor_bytes),
-      FormatBytes(s.packed_bytes), s.bits_per_weight, error, FormatDuration(s.seconds),
-      FormatRate(s.weights_per_second));
+      FormatBytes(s.output_bytes), copied, ratio, larger ? "larger" : "smaller", s.tensors,
+      FormatBytes(s.tensor_bytes), FormatBytes(s.packed_bytes), s.bits_per_weight, error,
+      FormatDuration(s.seconds), FormatRate(s.weights_per_second));
 }
 
 nlohmann::ordered_json ToJson(const CompressSummary& s) {

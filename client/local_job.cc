@@ -105,6 +105,11 @@ class LocalJob {
     }
     // What succeeded is not there any more, or this command would not run.
     if (of_another_request || (job.ok() && job->state() == v1::JOB_STATE_SUCCEEDED)) {
+      if (of_another_request) {
+        PrintNote(
+            "begins anew: what an earlier run did with other options, or of another input, is "
+            "given up");
+      }
       if (absl::Status status = Forget(); !status.ok()) return status;
       job = jobs_.CreateJob(request_, interrupt_.token());
     }

@@ -47,7 +47,9 @@ constexpr Row kByReason[] = {
 // By a part of the message, where the code says too little.
 constexpr Row kByText[] = {
     {"is not available here", "see seedlm devices, or use --backend auto"},
-    {"nothing to compress", "name tensors with --include, or see seedlm estimate"},
+    {"nothing to compress",
+     "name other tensors with --include; seedlm estimate --include '*' lists all"},
+    {"there is nothing to resume", "see seedlm fetch"},
     {"pattern '", "correct the pattern"},
     {"a pattern is empty", "correct the pattern"},
     {"no compressed tensor", "give the output of seedlm compress"},
@@ -62,8 +64,7 @@ constexpr Row kByText[] = {
 
 // What a message calls things that have an option here.
 std::string WithOptions(absl::string_view message) {
-  return absl::StrReplaceAll(message, {{"ask for it to be overwritten", "use --force"},
-                                       {"choose tensors with include patterns", "use --include"}});
+  return absl::StrReplaceAll(message, {{"ask for it to be overwritten", "use --force"}});
 }
 
 std::string_view ByCode(const absl::Status& status) {

@@ -122,20 +122,24 @@ absl::Status CheckUncompressed(const Checkpoint& checkpoint) {
   return absl::OkStatus();
 }
 
+// With the most frequent reasons: that no pattern matches is rarely all there is to say.
 absl::Status NothingToCompress(const Checkpoint& checkpoint,
                                const std::vector<PlannedTensor>& tensors) {
+  constexpr size_t kMostReasons = 3;
   std::map<std::string_view, size_t> counts;
   for (const PlannedTensor& tensor : tensors) ++counts[tensor.why_not];
-  const auto most =
-      std::max_element(counts.begin(), counts.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  const std::string reason =
-      most == counts.end()
-          ? "it has no tensors"
-          : Cat("of ", tensors.size(), " tensors, ", most->second,
-                " are left out because: ", most->first, "; choose tensors with include patterns");
+  std::vector<std::pair<std::string_view, size_t>> reasons(counts.begin(), counts.end());
+  std::stable_sort(reasons.begin(), reasons.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::string text = reasons.empty() ? "it has no tensors"
+                                     : Cat("all ", tensors.size(), " tensors are left out: ");
+  for (size_t i = 0; i < std::min(reasons.size(), kMostReasons); ++i) {
+    const auto& [reason, count] = reasons[i];
+    text += Cat(i == 0 ? "" : ", ", count, " (", reason, ")");
+  }
+  if (reasons.size() > kMostReasons) text += " and others";
   return absl::InvalidArgumentError(
-      Cat(Printable(checkpoint.path), ": nothing to compress: ", reason));
+      Cat(Printable(checkpoint.path), ": nothing to compress: ", text));
 }
 
 // No plane may have the name of a tensor of the checkpoint, in whichever file.

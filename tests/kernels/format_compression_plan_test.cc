@@ -148,7 +148,7 @@ TEST_CASE("plans that cannot be are refused") {
   CHECK_THAT(file.Refusal(options), Catch::Contains("pattern 're:('"));
   options.include = {"b"};
   CHECK_THAT(file.Refusal(options),
-             Catch::Contains("nothing to compress: of 3 tensors, 1 are left out because: "));
+             Catch::Contains("nothing to compress: all 3 tensors are left out: "));
   options.include = {"a.weight", "c.*"};
   CHECK_THAT(file.Refusal(options),
              Catch::Contains("no tensor's name matches the include pattern 'c.*'; it must match "
@@ -169,12 +169,12 @@ TEST_CASE("plans that cannot be are refused") {
   CHECK_THAT(file.Refusal(options), Catch::Contains("its plane"));
 }
 
-TEST_CASE("the most frequent reason is given when nothing is left") {
+TEST_CASE("the most frequent reasons are given when nothing is left") {
   const SingleFile file({Zeros("a.bias", DType::kF32, {64, 64}),
                          Zeros("b.bias", DType::kF32, {64, 64}),
                          Zeros("c.weight", DType::kF32, {5})});
-  CHECK_THAT(file.Refusal(), Catch::Contains("of 3 tensors, 2 are left out because: name does not "
-                                             "end in .weight"));
+  CHECK_THAT(file.Refusal(), Catch::Contains("all 3 tensors are left out: 2 (name does not end in "
+                                             ".weight), 1 (is 1-D, not 2-D)"));
   const SingleFile empty({});
   CHECK_THAT(empty.Refusal(), Catch::Contains("it has no tensors"));
 }

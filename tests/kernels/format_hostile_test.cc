@@ -217,7 +217,7 @@ constexpr Case kCompressions[] = {
      "of the two"},
     {"compressed_already.safetensors", ": is compressed already; decompress it first"},
     {"tensors_none.safetensors", ": nothing to compress: it has no tensors"},
-    {"tensors_unsuitable.safetensors", ": nothing to compress: of 1 tensors, 1 are left out.."},
+    {"tensors_unsuitable.safetensors", ": nothing to compress: all 1 tensors are left out: .."},
 };
 
 constexpr Case kDecompressions[] = {
