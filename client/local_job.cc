@@ -107,8 +107,7 @@ class LocalJob {
     if (of_another_request || (job.ok() && job->state() == v1::JOB_STATE_SUCCEEDED)) {
       if (of_another_request) {
         PrintNote(
-            "begins anew: what an earlier run did with other options, or of another input, is "
-            "given up");
+            "other options or another input: begins anew, and what an earlier run did is lost");
       }
       if (absl::Status status = Forget(); !status.ok()) return status;
       job = jobs_.CreateJob(request_, interrupt_.token());

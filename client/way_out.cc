@@ -47,8 +47,7 @@ constexpr Row kByReason[] = {
 // By a part of the message, where the code says too little.
 constexpr Row kByText[] = {
     {"is not available here", "see seedlm devices, or use --backend auto"},
-    {"nothing to compress",
-     "name other tensors with --include; seedlm estimate --include '*' lists all"},
+    {"nothing to compress", "name others with --include; seedlm inspect lists all"},
     {"there is nothing to resume", "see seedlm fetch"},
     {"pattern '", "correct the pattern"},
     {"a pattern is empty", "correct the pattern"},

@@ -63,9 +63,8 @@ std::vector<Setting> MakeSettings() {
       {"upload-idle", "Doors", Duration(FIELD(upload_idle), milliseconds(10), hours(1)),
        "An upload on which nothing comes for so long is ended; what arrived is kept"},
       {"watch-keep-alive", "Doors", Duration(FIELD(watch_keep_alive), milliseconds(1), seconds(30)),
-       "A WatchJob stream says something at least so often; seedlm takes one that is silent for 45 "
-       "s "
-       "for lost"},
+       "A WatchJob stream says something at least so often; seedlm takes one that is silent for "
+       "45 s for lost"},
 
       // ---- Where it keeps things.
       {"data-dir", "Storage", Text(FIELD(data_dir), "DIR"),

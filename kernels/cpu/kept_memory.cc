@@ -34,11 +34,11 @@ std::byte* Map(size_t size) {
 }
 
 // Contents may go. False: the system cannot take such memory.
-bool MarkFree(std::byte* memory, size_t size) {
+bool MarkFree([[maybe_unused]] std::byte* memory, [[maybe_unused]] size_t size) {
 #ifdef MADV_FREE
   return ::madvise(memory, size, MADV_FREE) == 0;
 #else
-  return memory == nullptr && size > 0;
+  return false;
 #endif
 }
 

@@ -172,7 +172,8 @@ absl::Status UploadReactor::OpenFile(const v1::WriteArtifactRequest& request) {
   if (!upload.ok()) return upload.status();
   upload_.emplace(*std::move(upload));
   resource_name_ = request.resource_name();
-  return upload_->CheckRoom(request.bytes_to_come());
+  return request.bytes_to_come() == 0 ? absl::OkStatus()
+                                      : upload_->CheckRoom(request.bytes_to_come());
 }
 
 absl::Status UploadReactor::Broken() const {

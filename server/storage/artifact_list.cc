@@ -56,7 +56,7 @@ std::string IdOfPath(const std::string& path) {
 }
 
 absl::Status CheckLimit(int64_t used, int64_t more, int64_t limit) {
-  if (used + more <= limit) return absl::OkStatus();
+  if (more <= limit - used) return absl::OkStatus();  // `more` may be anything
   return WithReason(absl::ResourceExhaustedError(
                         absl::StrCat("artifacts of this owner have ", used,
                                      " bytes, with what its jobs will make and keep, and ", more,
@@ -169,7 +169,7 @@ absl::Status ArtifactStore::CheckRoomLocked(int64_t bytes) {
   if (max_bytes_ == 0) return absl::OkStatus();
   const auto age = std::chrono::steady_clock::now() - measured_;
   if (measured_ == std::chrono::steady_clock::time_point() || age > kMeasureAgain ||
-      (used_bytes_ + bytes > max_bytes_ && age > kMeasureBeforeRefusing)) {
+      (bytes > max_bytes_ - used_bytes_ && age > kMeasureBeforeRefusing)) {
     const absl::StatusOr<int64_t> used = MeasureLocked("");
     if (!used.ok()) return used.status();
     used_bytes_ = *used;

@@ -73,5 +73,14 @@ TEST_CASE("an end that is no success has its exit code") {
   CHECK(ReportEnd(failed, "jobs/1") == kInternal);
 }
 
+TEST_CASE("an output that is larger than its source is not called smaller") {
+  CompressSummary summary;
+  summary.input_bytes = 100;
+  summary.output_bytes = 250;
+  CHECK(absl::StrContains(ToText(summary), "(2.50 times larger)"));
+  std::swap(summary.input_bytes, summary.output_bytes);
+  CHECK(absl::StrContains(ToText(summary), "(2.50 times smaller)"));
+}
+
 }  // namespace
 }  // namespace seedlm::client

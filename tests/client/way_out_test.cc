@@ -43,7 +43,7 @@ TEST_CASE("what has an option is told by its option") {
         "s3://b/o: already exists; choose another prefix, or use --force");
   CHECK(absl::StrContains(
       WithWayOut(absl::InvalidArgumentError("m: nothing to compress: it has no tensors")),
-      "it has no tensors; name other tensors with --include"));
+      "it has no tensors; name others with --include"));
   CHECK(absl::StrContains(
       WithWayOut(absl::FailedPreconditionError("jobs/1 has SUCCEEDED: there is nothing to resume")),
       "; see seedlm fetch"));

@@ -87,6 +87,7 @@ class GoingOn(EndToEnd):
         _, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
         self.assertNotIn("goes on", err)
+        self.assertEqual(err.count("seedlm: other options or another input: begins anew, "), 1, err)
         self.assertEqual(read(self.path("out")), self.expected("--scale", "pow2"))
 
     def test_a_command_that_is_refused_gives_nothing_up(self):

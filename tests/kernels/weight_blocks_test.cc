@@ -116,8 +116,7 @@ TEST_CASE("norms of many blocks have the bits of one block's", "[weight_blocks]"
 
 TEST_CASE("bins of norms are exact at their borders", "[weight_blocks]") {
   for (int k = -40; k <= 40; ++k) {
-    // floor(8 log2(norm)) by the eighth power of the norm, which for whole k is a power of two.
-    const double border = std::exp2(k / 4.0);
+    const double border = std::exp2(k / 4.0);  // the square of the norm 2^(k/8)
     const int at = codec::NormHistogram::BinOf(border * (1 + 1e-15));
     CHECK(at == k);
     CHECK(codec::NormHistogram::BinOf(border * (1 - 1e-15)) == k - 1);

@@ -117,6 +117,7 @@ TEST_CASE("an upload that has no room is refused before it fills the disk") {
     return Send(fixture, {first});
   };
   CHECK(refused(-1).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  CHECK(Explain(refused(std::numeric_limits<int64_t>::max())).info.reason() == "OWNER_BYTES");
   const grpc::Status owner = refused(1'000'001);
   CHECK(owner.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
   CHECK(Explain(owner).info.reason() == "OWNER_BYTES");
