@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "kernels/cpu/pack_inl.h"
 #include "kernels/cpu/scan_inl.h"
 #include "kernels/cpu/search_kernels.h"
 #include "kernels/cpu/turn_inl.h"
@@ -218,10 +219,10 @@ inline int KeepNear(const float* scores, const uint32_t* seeds, int count, float
   size_t found = 0;
   for (int at = 0; at < count; at += kLanes) {
     const V score = hn::Load(d, scores + at);
-    const auto near = hn::Ge(score, least);
-    hn::StoreU(hn::Compress(hn::Sub(one, score), near), d, x + found);
-    hn::StoreU(hn::Compress(hn::LoadU(du, seeds + at), hn::RebindMask(du, near)), du, kept + found);
-    found += hn::CountTrue(d, near);
+    const Packer<D> near(hn::Ge(score, least));
+    hn::StoreU(near(d, hn::Sub(one, score)), d, x + found);
+    hn::StoreU(near(du, hn::LoadU(du, seeds + at)), du, kept + found);
+    found += near.count();
   }
   return static_cast<int>(found);
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "hwy/highway.h"
+#include "kernels/cpu/pack_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace seedlm::cpu {
@@ -44,8 +45,9 @@ inline void DecodeGaps(const uint16_t* begin, const uint8_t* code, int count, ui
       sum = hn::Add(sum, hn::ShiftLeftLanes<2>(d, sum));
       sum = hn::Add(sum, hn::ShiftLeftLanes<4>(d, sum));
       sum = hn::Add(sum, hn::BitCast(d, before));
-      hn::StoreU(hn::Compress(sum, hn::Not(empty)), d, seeds + at);
-      at += kEight - static_cast<int>(hn::CountTrue(d, empty));
+      const Packer<decltype(d)> full(hn::Not(empty));
+      hn::StoreU(full(d, sum), d, seeds + at);
+      at += static_cast<int>(full.count());
     }
     last = hn::ExtractLane(sum, kEight - 1);
 #endif

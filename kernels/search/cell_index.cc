@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace seedlm::search {
 namespace {
@@ -100,46 +101,68 @@ uint32_t CellIndex::Find(uint64_t key) {
   return kNoCell;
 }
 
-namespace {
-
 // What Publish works with; a thread's own.
-struct Workshop {
-  std::vector<uint8_t> bin_of;  // of an entry
-  std::vector<uint8_t>
-      marks;  // [65536], 1 + the bin of a seed that is in the list; zeros between uses
+struct CellIndex::Workshop {
+  std::vector<uint8_t> bin_of;  // of an entry, or of a seed that is in the list: [65536]
   std::vector<uint16_t> seeds;  // by bin
+
+  // For gaps.
+  std::vector<uint64_t> in_list;   // [1024], a bit a seed; zeros between uses
+  std::vector<uint8_t> bin_codes;  // with room for each bin's code
   std::vector<uint8_t> code;
 };
 
-// Codes the seeds of each bin, which ascend.
-void EncodeGaps(const uint16_t* begin, int bins, const std::vector<uint16_t>& seeds,
-                std::vector<uint8_t>& code) {
-  code.resize(seeds.size() + static_cast<size_t>(bins) * (1 << 16) / 255);
-  uint8_t* out = code.data();
-  for (int b = 0; b < bins; ++b) {
-    uint32_t last = 0;
-    for (size_t i = begin[b]; i < begin[b + 1]; ++i) {
-      uint32_t gap = seeds[i] - last;
-      for (; gap > 255; gap -= 255) *out++ = 0;
-      *out++ = static_cast<uint8_t>(gap);
-      last = seeds[i];
+namespace {
+
+// The code of a bin of gaps as it grows.
+struct GapWriter {
+  uint8_t* out = nullptr;
+  uint32_t last = 0;
+
+  // Bytes that `seeds` take at most: a byte each, those that count 255, and what Add writes behind.
+  static size_t Room(uint32_t seeds) { return seeds + (size_t{1} << 16) / 255 + sizeof(uint64_t); }
+
+  // REQUIRES: seed > last. Without a branch but for rare ones: one gap in eight is above 255.
+  void Add(uint32_t seed) {
+    uint32_t gap = seed - last;
+    last = seed;
+    for (constexpr uint32_t kSeven = 7 * 255; gap > kSeven; gap -= kSeven, out += 7) {
+      std::memset(out, 0, 7);
     }
+    const uint32_t zeros = (gap - 1) * 0x8081u >> 23;  // (gap - 1) / 255
+    const uint64_t eight = static_cast<uint64_t>(gap - 255 * zeros) << (8 * zeros);
+    std::memcpy(out, &eight, sizeof eight);
+    out += zeros + 1;
   }
-  code.resize(static_cast<size_t>(out - code.data()));
-}
+};
 
 }  // namespace
 
 void CellIndex::Publish(uint32_t cell, std::span<const float> x, std::span<const uint32_t> seeds) {
   if (list(cell) != nullptr) return;
-  thread_local Workshop shop;
-  shop.bin_of.resize(x.size());
-  uint32_t count[kBins + 1] = {};  // the last: beyond the list's end
-  const float grain = static_cast<float>(grain_);
+  thread_local Workshop workshop;
+  return coding_ == Coding::kPlain ? PublishPlain(cell, x, seeds, workshop)
+                                   : PublishGaps(cell, x, seeds, workshop);
+}
+
+// The bin of an entry; kBins: it is beyond the list's end, or no seed. `bins`: bin_.
+inline int CellIndex::BinOf(float x, uint32_t seed, float grain, const uint8_t* bins) {
+  const float at = std::max(x * grain, 0.0f);
+  return at < kGrains && seed != 0 ? bins[static_cast<size_t>(at)] : kBins;
+}
+
+// Pointers are local here and below: for all that the compiler knows, a byte that is stored may be
+// part of a vector.
+void CellIndex::PublishPlain(uint32_t cell, std::span<const float> x,
+                             std::span<const uint32_t> seeds, Workshop& workshop) {
+  const uint8_t* const bins = bin_.data();
+  const auto grain = static_cast<float>(grain_);
+  workshop.bin_of.resize(x.size());
+  uint8_t* const bin_of = workshop.bin_of.data();
+  uint32_t count[kBins + 1] = {};
   for (size_t i = 0; i < x.size(); ++i) {
-    const float at = std::max(x[i] * grain, 0.0f);
-    const int bin = at < kGrains && seeds[i] != 0 ? bin_[static_cast<size_t>(at)] : kBins;
-    shop.bin_of[i] = static_cast<uint8_t>(bin);
+    const int bin = BinOf(x[i], seeds[i], grain, bins);
+    bin_of[i] = static_cast<uint8_t>(bin);
     ++count[bin];
   }
   uint16_t begin[kBins + 1];
@@ -150,33 +173,56 @@ void CellIndex::Publish(uint32_t cell, std::span<const float> x, std::span<const
     next[b] = sum;
     sum += count[b];
   }
-  shop.seeds.resize(sum);
-  if (coding_ == Coding::kPlain) {
-    for (size_t i = 0; i < x.size(); ++i) {
-      shop.seeds[next[shop.bin_of[i]]++] = static_cast<uint16_t>(seeds[i]);
-    }
-    Install(cell, begin,
-            {reinterpret_cast<const uint8_t*>(shop.seeds.data()), begin[kBins] * sizeof(uint16_t)});
-    return;
-  }
-  // Ascending: over all seeds, those that are marked.
-  shop.marks.resize(1 << 16);
+  workshop.seeds.resize(sum);
+  uint16_t* const by_bin = workshop.seeds.data();
   for (size_t i = 0; i < x.size(); ++i) {
-    if (shop.bin_of[i] < kBins) shop.marks[seeds[i]] = static_cast<uint8_t>(shop.bin_of[i] + 1);
+    by_bin[next[bin_of[i]]++] = static_cast<uint16_t>(seeds[i]);
   }
-  for (size_t first = 0; first < shop.marks.size(); first += sizeof(uint64_t)) {
-    uint64_t eight;
-    std::memcpy(&eight, &shop.marks[first], sizeof eight);
-    for (; eight != 0;) {
-      const size_t place = static_cast<size_t>(std::countr_zero(eight)) / 8;
-      const uint8_t mark = static_cast<uint8_t>(eight >> (8 * place));
-      shop.seeds[next[mark - 1]++] = static_cast<uint16_t>(first + place);
-      eight &= ~(uint64_t{0xFF} << (8 * place));
+  Install(cell, begin, {reinterpret_cast<const uint8_t*>(by_bin), begin[kBins] * sizeof(uint16_t)});
+}
+
+// Seeds come in no order, and each bin's are to ascend: all are marked, then walked through.
+void CellIndex::PublishGaps(uint32_t cell, std::span<const float> x,
+                            std::span<const uint32_t> seeds, Workshop& workshop) {
+  constexpr size_t kWords = (1 << 16) / 64;
+  const uint8_t* const bins = bin_.data();
+  const auto grain = static_cast<float>(grain_);
+  workshop.bin_of.resize(1 << 16);
+  workshop.in_list.resize(kWords);
+  uint8_t* const bin_of = workshop.bin_of.data();  // of a seed
+  uint64_t* const in_list = workshop.in_list.data();
+  uint32_t count[kBins + 1] = {};
+  for (size_t i = 0; i < x.size(); ++i) {
+    const uint32_t seed = seeds[i];
+    const int bin = BinOf(x[i], seed, grain, bins);
+    ++count[bin];
+    if (bin == kBins) continue;
+    bin_of[seed] = static_cast<uint8_t>(bin);
+    in_list[seed / 64] |= uint64_t{1} << seed % 64;
+  }
+  uint16_t begin[kBins + 1];
+  size_t room[kBins + 1];
+  begin[0] = 0;
+  room[0] = 0;
+  for (int b = 0; b < kBins; ++b) {
+    begin[b + 1] = static_cast<uint16_t>(begin[b] + count[b]);
+    room[b + 1] = room[b] + (b < bins_ ? GapWriter::Room(count[b]) : 0);
+  }
+  workshop.bin_codes.resize(std::max(workshop.bin_codes.size(), room[kBins]));
+  uint8_t* const codes = workshop.bin_codes.data();
+  GapWriter writers[kBins];
+  for (int b = 0; b < bins_; ++b) writers[b].out = codes + room[b];
+  for (size_t word = 0; word < kWords; ++word) {
+    for (uint64_t bits = std::exchange(in_list[word], 0); bits != 0; bits &= bits - 1) {
+      const size_t seed = word * 64 + static_cast<size_t>(std::countr_zero(bits));
+      writers[bin_of[seed]].Add(static_cast<uint32_t>(seed));
     }
-    std::memset(&shop.marks[first], 0, sizeof eight);
   }
-  EncodeGaps(begin, bins_, shop.seeds, shop.code);
-  Install(cell, begin, shop.code);
+  workshop.code.clear();
+  for (int b = 0; b < bins_; ++b) {
+    workshop.code.insert(workshop.code.end(), codes + room[b], writers[b].out);
+  }
+  Install(cell, begin, workshop.code);
 }
 
 void CellIndex::Restore(uint32_t cell, const uint16_t* begin, std::span<const uint8_t> code) {

@@ -67,8 +67,8 @@ struct Resolution {
   // Whether lists are long enough for a byte a seed.
   bool dense() const { return entries >= 8192; }
   // What a list costs to build, in exhaustive scans of a block: the scores of all seeds and a look
-  // through them, and each seed's way into the list. 3 at 4bit, 10 at 3bit.
-  double list_scans() const { return 1.5 + entries * 0.00085; }
+  // through them, and each seed's way into the list. 2 at 4bit, 4 at 3bit.
+  double list_scans() const { return 1.8 + entries * 0.0002; }
   // Of a list, about.
   int64_t list_bytes() const { return 160 + (dense() ? entries * 9 / 8 : entries * 2); }
 };
@@ -172,6 +172,13 @@ class CellIndex {
     std::atomic<const List*> list{nullptr};
   };
 
+  struct Workshop;
+
+  void PublishPlain(uint32_t cell, std::span<const float> x, std::span<const uint32_t> seeds,
+                    Workshop& workshop);
+  void PublishGaps(uint32_t cell, std::span<const float> x, std::span<const uint32_t> seeds,
+                   Workshop& workshop);
+  static int BinOf(float x, uint32_t seed, float grain, const uint8_t* bins);
   void Install(uint32_t cell, const uint16_t* begin, std::span<const uint8_t> code);
   // Memory for a list with so many bytes of code, taken from the budget, or null.
   List* Allocate(size_t bytes);

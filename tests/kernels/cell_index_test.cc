@@ -182,6 +182,37 @@ TEST_CASE("the front of a list holds every seed that can matter") {
   CHECK(index.Need(0.5, 0.3) > 1);  // more than a right angle: every seed
 }
 
+TEST_CASE("gaps of any length come back as the seeds they were") {
+  const codec::Profile& profile = codec::k4bit;
+  MemoryBudget budget(1 << 24);
+  const Resolution resolution{2, 0.9, 1000, 20000, 3000};
+  CellIndex index(profile, resolution, BoundTable::For(profile).margin(), budget);
+  REQUIRE(index.coding() == CellIndex::Coding::kGaps);
+  uint64_t key = 0;
+  // Around what a byte holds, what is written at once, and the end of the seeds.
+  for (const uint32_t gap : {1u, 254u, 255u, 256u, 510u, 511u, 1785u, 1786u, 2040u, 2041u, 2295u,
+                             2296u, 21845u, 65535u}) {
+    CAPTURE(gap);
+    std::vector<float> x;
+    std::vector<uint32_t> seeds;
+    for (uint32_t seed = gap; seed <= profile.seed_count(); seed += gap) {
+      x.push_back(0.01f);  // all in one bin
+      seeds.push_back(seed);
+    }
+    std::reverse(seeds.begin(), seeds.end());
+    const uint32_t cell = index.Find(++key);
+    index.Publish(cell, x, seeds);
+    const CellIndex::List* list = index.list(cell);
+    REQUIRE(list != nullptr);
+    REQUIRE(list->size() == static_cast<int>(seeds.size()));
+    CHECK(index.IsSound(list->begin, {list->code, list->bytes}));
+    std::vector<uint16_t> back(seeds.size());
+    index.Seeds(*list, list->size(), back.data());
+    std::reverse(seeds.begin(), seeds.end());
+    CHECK(std::equal(back.begin(), back.end(), seeds.begin()));
+  }
+}
+
 TEST_CASE("lists stop where the memory ends") {
   MemoryBudget budget(2000);
   {

@@ -7,6 +7,8 @@
 #include <random>
 #include <vector>
 
+#include "kernels/search/bound_table.h"
+#include "kernels/search/cache_aligned.h"
 #include "kernels/search/cell_index.h"
 #include "kernels/search/lattice.h"
 #include "tests/kernels/test_weights.h"
@@ -92,6 +94,38 @@ TEST_CASE("gaps are decoded alike by every instruction set, to any count") {
       wrong += decoded[count] != 0xFFFF;  // nothing behind
     }
     CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("seeds near a centre are kept in their order by every instruction set") {
+  std::mt19937 random(5);
+  search::AlignedFloats scores(search::kChunk);
+  std::vector<uint32_t> seeds(scores.size());
+  std::iota(seeds.begin(), seeds.end(), 7u);
+  for (const double share : {0.0, 0.02, 0.5, 1.0}) {  // of them, that are near
+    std::bernoulli_distribution near(share);
+    for (float& score : scores) {
+      score = std::uniform_real_distribution<float>(0, 0.5f)(random) + (near(random) ? 0.5f : 0);
+    }
+    std::vector<float> x;
+    std::vector<uint32_t> kept;
+    for (size_t i = 0; i < scores.size(); ++i) {
+      if (scores[i] < 0.5f) continue;
+      x.push_back(1.0f - scores[i]);
+      kept.push_back(seeds[i]);
+    }
+    for (const std::string& name : SupportedTargets()) {
+      CAPTURE(name, share);
+      std::vector<float> found_x(scores.size() + 16);
+      std::vector<uint32_t> found(scores.size() + 16);
+      const int count = KernelsFor(name).keep(scores.data(), seeds.data(), search::kChunk, 0.5f,
+                                              found_x.data(), found.data());
+      REQUIRE(count == static_cast<int>(kept.size()));
+      found_x.resize(kept.size());
+      found.resize(kept.size());
+      CHECK(found_x == x);
+      CHECK(found == kept);
+    }
   }
 }
 
