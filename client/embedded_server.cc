@@ -104,6 +104,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedServer>> StartIn(Home home,
   server_options.storage_roots = {"/"};
   server_options.threads = options.threads;
   server_options.search = options.search;
+  server_options.memory = options.memory;
   server_options.index_memory = options.index_memory;
   if (options.index_cache) server_options.index_cache = server::DefaultIndexCache();
   server_options.cancel_on_shutdown = true;
@@ -111,6 +112,9 @@ absl::StatusOr<std::unique_ptr<EmbeddedServer>> StartIn(Home home,
   if (!server.ok()) {
     home.set_stays(true);  // somebody else's, perhaps
     return server.status();
+  }
+  if (const std::string& warning = (*server)->memory_warning(); !warning.empty()) {
+    PrintNote(warning);
   }
   return std::make_unique<InProcessServer>(std::move(home), *std::move(server));
 }

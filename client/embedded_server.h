@@ -30,6 +30,7 @@ class EmbeddedServer {
   struct Options {
     int threads = 0;                      // workers of every backend; 0: one a core
     std::string search = "auto";          // as the server's --search
+    int64_t memory = 0;                   // as the server's --memory; what is cut down is a note
     int64_t index_memory = kIndexMemory;  // as the server's --index-memory
     bool index_cache = false;             // keep the index in the user's cache directory
     // What belongs together: a server that is given the same key finds the jobs of one that was

@@ -82,6 +82,13 @@ void AddEngineOptions(Command& command, EngineOptions& options) {
            "index: always that. The bytes are the same. Default auto. A server uses its own")
       .OneOf({"auto", "exhaustive", "index"});
   command
+      .Add(
+          "--memory", options.memory,
+          "Memory for work here, such as 4GiB: the index, and what the threads hold; where it is "
+          "short there are fewer of them, and the bytes are the same. Default 0: three quarters of "
+          "the machine's, or the container's. A server uses its own")
+      .Bytes(kMaxIndexMemory);
+  command
       .Add("--index-memory", options.index_memory,
            "Memory for the search's index here, such as 512MiB; 0: none. Default 1GiB. A server "
            "uses its own")
@@ -92,6 +99,7 @@ std::string GivenOptions(const EngineOptions& options) {
   std::vector<std::string> given;
   if (options.threads) given.emplace_back("--threads");
   if (options.search) given.emplace_back("--search");
+  if (options.memory) given.emplace_back("--memory");
   if (options.index_memory) given.emplace_back("--index-memory");
   return absl::StrJoin(given, ", ");
 }

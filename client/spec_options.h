@@ -53,10 +53,11 @@ void AddLabels(const std::vector<std::string>& labels,
 struct EngineOptions {
   std::optional<int> threads;           // 0: all
   std::optional<std::string> search;    // "auto"
+  std::optional<int64_t> memory;        // bytes; 0: three quarters of the machine's
   std::optional<int64_t> index_memory;  // bytes; 0: no index
 };
 
-// Adds --threads, --search, --index-memory. REQUIRES: `options` outlives the parsing.
+// Adds --threads, --search, --memory, --index-memory. REQUIRES: `options` outlives the parsing.
 void AddEngineOptions(Command& command, EngineOptions& options);
 
 // The names of those that were given, as in "--threads, --search", or "".

@@ -50,6 +50,9 @@ struct ServerOptions {
   std::string backend = "auto";  // what jobs that ask for "auto" run on
   // "auto": by what is expected to be fastest; "exhaustive": no index; "index": lists at once.
   std::string search = "auto";
+  // Bytes for work: what the workers hold, and the index. 0: three quarters of what the machine
+  // gives.
+  int64_t memory = 0;
   int64_t index_memory = int64_t{1} << 30;   // bytes for the lists of the cell index; 0: no index
   std::string index_cache;                   // directory that keeps them for later; empty: none
   int max_active_jobs = 1000;                // waiting and running, over that RESOURCE_EXHAUSTED

@@ -28,6 +28,7 @@
 #include "server/listen_address.h"
 #include "server/live_metrics.h"
 #include "server/log/rarely.h"
+#include "server/machine_memory.h"
 #include "server/metrics/prometheus_metrics.h"
 #include "server/rpc/artifact_rpc.h"
 #include "server/rpc/call_metrics.h"
@@ -47,6 +48,7 @@
 #include "server/storage/rename_publisher.h"
 #include "server/storage/s3_destination.h"
 #include "server/storage/storage_roots.h"
+#include "server/work_memory.h"
 #include "spdlog/logger.h"
 
 namespace seedlm::server {
@@ -197,6 +199,8 @@ struct Server::Parts {
   std::unique_ptr<CompressionRpc> compression_rpc;
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
+  std::string memory_warning;
+  int64_t work_bytes = 0;  // at most
   std::atomic<bool> draining = false;
   Rarely refusals{std::chrono::minutes(1)};
   CallLog call_log{log};
@@ -225,11 +229,18 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
     return RenamePublisher::Make(target);
   };
 
-  backend::SetIndexOptions(IndexOptionsOf(options));
+  absl::StatusOr<WorkMemory> memory = PlanWorkMemory(options, MachineMemory());
+  if (!memory.ok()) return memory.status();
+  memory_warning = memory->warning;
+  work_bytes = memory->plan.bytes;
+  backend::IndexOptions index = IndexOptionsOf(options);
+  index.memory = memory->plan.index;
+  backend::SetIndexOptions(index);
   const BackendDoor backends = MakeDoor(options.backend);
   if (const auto preferred = backends.open("auto"); !preferred.ok()) return preferred.status();
   SchedulerOptions scheduling;
-  scheduling.threads = options.threads;
+  scheduling.threads = memory->plan.workers;
+  scheduling.shards_together = memory->plan.shards_together;
   scheduling.cancel_on_shutdown = options.cancel_on_shutdown;
   scheduling.max_active_jobs = options.max_active_jobs;
   scheduling.max_owner_jobs = OwnerJobs(options);
@@ -430,7 +441,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (absl::Status status = parts.Listen(*std::move(sockets), options); !status.ok()) return status;
   if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;
   for (const std::string& warning : WarningsOf(options)) parts.Warn(warning);
-  parts.Inform(StartLine(options, {parts.scheduler->threads(),
+  if (!parts.memory_warning.empty()) parts.Warn(parts.memory_warning);
+  parts.Inform(StartLine(options, {parts.scheduler->threads(), parts.work_bytes,
                                    parts.tokens == nullptr ? 0 : parts.tokens->Table()->size(),
                                    parts.s3->endpoint()}));
   return server;
@@ -439,6 +451,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
 
 const std::vector<std::string>& Server::addresses() const { return parts_->addresses; }
+
+const std::string& Server::memory_warning() const { return parts_->memory_warning; }
 
 std::string Server::metrics_address() const {
   return parts_->metrics_endpoint == nullptr ? "" : parts_->metrics_endpoint->address();

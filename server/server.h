@@ -29,6 +29,9 @@ class Server {
   // The addresses that the server listens on, ports filled in, in the order of the options.
   const std::vector<std::string>& addresses() const;
 
+  // What there is less of than the options ask for, as memory is short (WorkMemory); "": nothing.
+  const std::string& memory_warning() const;
+
   // HOST:PORT of the metrics, the port filled in; empty: there are none.
   std::string metrics_address() const;
 

@@ -79,13 +79,13 @@ std::vector<std::string> WarningsOf(const ServerOptions& options) {
 
 std::string StartLine(const ServerOptions& options, const StartFacts& facts) {
   const std::string roots = absl::StrJoin(options.storage_roots, " ");
-  return absl::StrCat("seedlm-server ", kVersion, ", process ", getpid(), ": data in ",
-                      options.data_dir, "; ", facts.threads,
-                      (facts.threads == 1 ? " thread" : " threads"), "; file:// ",
-                      roots.empty() ? "nowhere" : "below " + roots, "; s3:// ",
-                      facts.s3.empty() ? "nowhere, as there are no keys" : "at " + facts.s3, "; ",
-                      CallersOf(options, facts.tokens), "; TLS ", options.tls.on() ? "on" : "off",
-                      HasRemotePlaintext(options) ? ", PLAINTEXT IS OPEN TO THE NETWORK" : "");
+  return absl::StrCat(
+      "seedlm-server ", kVersion, ", process ", getpid(), ": data in ", options.data_dir, "; ",
+      facts.threads, (facts.threads == 1 ? " thread" : " threads"), ", up to ", facts.memory >> 20,
+      " MiB of memory for work; file:// ", roots.empty() ? "nowhere" : "below " + roots, "; s3:// ",
+      facts.s3.empty() ? "nowhere, as there are no keys" : "at " + facts.s3, "; ",
+      CallersOf(options, facts.tokens), "; TLS ", options.tls.on() ? "on" : "off",
+      HasRemotePlaintext(options) ? ", PLAINTEXT IS OPEN TO THE NETWORK" : "");
 }
 
 absl::Status ForStart(const absl::Status& status, const std::string& data_dir) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,12 @@ backend::IndexOptions IndexOptionsOf(const ServerOptions& options);
 // that cannot be kept. Looks at the machine, changes nothing.
 std::vector<std::string> WarningsOf(const ServerOptions& options);
 
-// One line: version, process, data directory, threads, storage roots, S3, who may call. `threads`:
-// of workers; `tokens`: how many there are; `s3`: the endpoint, empty without keys.
+// One line: version, process, data directory, threads and memory for work, storage roots, S3, who
+// may call. `threads`: of workers; `memory`: MemoryPlan::bytes; `tokens`: how many there are; `s3`:
+// the endpoint, empty without keys.
 struct StartFacts {
   int threads = 0;
+  int64_t memory = 0;
   size_t tokens = 0;
   std::string s3;
 };

@@ -76,6 +76,7 @@ absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
   if (!options.server.empty()) return Connect(options.server);
   auto session = StartEmbedded({.threads = options.engine.threads.value_or(0),
                                 .search = options.engine.search.value_or("auto"),
+                                .memory = options.engine.memory.value_or(0),
                                 .index_memory = options.engine.index_memory.value_or(kIndexMemory),
                                 .index_cache = true,
                                 .resume_key = ResumeKey(paths.out)});

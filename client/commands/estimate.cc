@@ -67,6 +67,7 @@ absl::StatusOr<Session> Start(const Options& options, bool on_server) {
   }
   return StartEmbedded({.threads = options.engine.threads.value_or(0),
                         .search = options.engine.search.value_or("auto"),
+                        .memory = options.engine.memory.value_or(0),
                         .index_memory = options.engine.index_memory.value_or(kIndexMemory)});
 }
 

@@ -113,13 +113,14 @@ struct PhaseShards {
     codes_a_byte = std::max(codes_a_byte, static_cast<double>(code_bytes) / row_bytes);
     blocks_a_byte = std::max(blocks_a_byte, static_cast<double>(blocks) / row_bytes);
   }
-  // `work`: bytes that a worker takes for so many blocks, beside their source and codes.
+  // `most`: bytes of the source that a worker has, unless a shard is larger. `work`: bytes that it
+  // takes for so many blocks, beside their source and codes.
   template <typename Work>
-  int64_t AtATime(int64_t workers, int64_t shard_bytes, const Work& work) const {
+  int64_t AtATime(int64_t workers, int64_t most, const Work& work) const {
     const int64_t at_once = std::min(workers, count);
     if (at_once == 0) return 0;
     const int64_t share = source_bytes / at_once + 1;
-    const int64_t bytes = std::max(largest, std::min(share, kShardsTogether * shard_bytes));
+    const int64_t bytes = std::max(largest, std::min(share, most));
     const auto times = [bytes](double a_byte) {
       return static_cast<int64_t>(std::ceil(static_cast<double>(bytes) * a_byte));
     };
@@ -152,8 +153,9 @@ void SetMemory(const PlannedJob& job, const WorkShape& shape, Estimate& estimate
     levels.Add(1, kHistogramBytes + search(kKeptBlocks).call);
     shards.Add(run, CodeBytes(profile, columns), profile.blocks_per_row(columns));
   }
-  const int64_t shard_bytes = shape.shard_weights * static_cast<int64_t>(sizeof(float));
-  const int64_t streamed = shards.AtATime(shape.workers, shard_bytes, [&](int64_t blocks) {
+  const int64_t together =
+      shape.shards_together * shape.shard_weights * static_cast<int64_t>(sizeof(float));
+  const int64_t streamed = shards.AtATime(shape.workers, together, [&](int64_t blocks) {
     return kBuffer + search(blocks).call;  // with the last shard the planes are summed
   });
   const int64_t pieces = std::max(measured.AtATime(shape.workers) + levels.AtATime(shape.workers),

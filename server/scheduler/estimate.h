@@ -11,9 +11,10 @@ namespace seedlm::server {
 
 // Who does the work.
 struct WorkShape {
-  std::string backend;        // its name
-  int workers = 1;            // pieces at a time
-  int64_t shard_weights = 0;  // SchedulerOptions
+  std::string backend;          // its name
+  int workers = 1;              // pieces at a time
+  int64_t shard_weights = 0;    // SchedulerOptions
+  int64_t shards_together = 0;  // SchedulerOptions
 };
 
 // All but the seconds.

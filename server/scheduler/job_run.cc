@@ -96,9 +96,9 @@ Work JobRun::TakeMeasureLocked() {
 Work JobRun::TakeStreamLocked() {
   if (cursor_ < tensors_.size()) {
     if (!stream_begin_.has_value()) stream_begin_ = std::chrono::steady_clock::now();
-    int64_t bytes_left =
-        StreamPieceBytes(bytes_to_hand_out_, context_.workers,
-                         context_.shard_weights * static_cast<int64_t>(sizeof(float)));
+    int64_t bytes_left = StreamPieceBytes(
+        bytes_to_hand_out_, context_.workers,
+        context_.shards_together * context_.shard_weights * static_cast<int64_t>(sizeof(float)));
     int64_t blocks_left = backend_->BlocksTogether(job_.request.spec.profile);
     std::vector<TakenShard> taken;
     while (cursor_ < tensors_.size()) {

@@ -28,6 +28,7 @@
 #include "server/log/rarely.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/checkpoint_source.h"
+#include "server/scheduler/policy.h"
 #include "server/scheduler/rate_table.h"
 #include "server/scheduler/tensor_run.h"
 #include "server/scheduler/work_identity.h"
@@ -54,6 +55,7 @@ struct RunContext {
       open_backend;
   int64_t shard_weights = 0;
   int64_t workers = 1;
+  int64_t shards_together = kShardsTogether;
   std::chrono::milliseconds commit_interval{0};  // see WorkLog
   int64_t weights_to_come = 0;                   // see SchedulerOptions
   PublisherFactory make_publisher;

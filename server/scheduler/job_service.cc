@@ -56,9 +56,9 @@ absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std
   JobRecord job;
   job.name = "jobs/" + id;
   job.request = request;
-  job.estimate =
-      EstimateOf(**planned, {std::string((*backend)->name()), parts_.scheduler->threads(),
-                             parts_.scheduler->shard_weights()});
+  job.estimate = EstimateOf(
+      **planned, {std::string((*backend)->name()), parts_.scheduler->threads(),
+                  parts_.scheduler->shard_weights(), parts_.scheduler->shards_together()});
   job.estimate.seconds = parts_.scheduler->EstimateSeconds((*backend)->name(), request.spec.profile,
                                                            request.spec.fit, job.estimate.weights);
   job.progress.weights_total = job.estimate.weights;

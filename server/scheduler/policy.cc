@@ -27,8 +27,8 @@ std::optional<size_t> PickJob(std::span<const JobView> jobs) {
   return best;
 }
 
-int64_t StreamPieceBytes(int64_t left, int64_t workers, int64_t shard_bytes) {
-  return std::min(left / std::max<int64_t>(1, workers), kShardsTogether * shard_bytes);
+int64_t StreamPieceBytes(int64_t left, int64_t workers, int64_t most) {
+  return std::min(left / std::max<int64_t>(1, workers), most);
 }
 
 Pieces RowPieces(int64_t rows, int64_t columns, int64_t weights) {

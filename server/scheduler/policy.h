@@ -35,13 +35,14 @@ struct Pieces {
 };
 
 // A worker is given as many shards at a time, of one tensor or several, as fill this many full
-// ones: they are searched together, which is faster.
+// ones, or fewer where memory is short (memory_plan.h): they are searched together, which is
+// faster.
 inline constexpr int64_t kShardsTogether = 8;
 
 // Source bytes of the shards that the next of `workers` is given, at least one shard, of a job that
 // has shards of `left` bytes to hand out: a few towards the end, so that no worker waits long for
-// another. `shard_bytes`: of a full shard.
-int64_t StreamPieceBytes(int64_t left, int64_t workers, int64_t shard_bytes);
+// another. `most`: of full shards together.
+int64_t StreamPieceBytes(int64_t left, int64_t workers, int64_t most);
 
 // A shard is whole rows, so one row may be all that a worker is given: 16 MiB as float32, half as
 // much as shards together.

@@ -96,6 +96,7 @@ absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
                            [this](std::string_view name) { return OpenBackend(name); },
                            options_.shard_weights,
                            threads_,
+                           options_.shards_together,
                            options_.commit_interval,
                            options_.weights_to_come,
                            parts_.make_publisher,

@@ -30,6 +30,7 @@
 #include "server/scheduler/checkpoint_source.h"
 #include "server/scheduler/job_run.h"
 #include "server/scheduler/owner_shares.h"
+#include "server/scheduler/policy.h"
 #include "server/scheduler/rate_table.h"
 #include "server/storage/rename_publisher.h"
 #include "server/workers/work_list.h"
@@ -65,6 +66,7 @@ inline constexpr int kWaitingThreads = 8;
 struct SchedulerOptions {
   int threads = 0;                               // 0: one for each hardware thread
   int64_t shard_weights = kDefaultShardWeights;  // of float32; of 16-bit types twice as many
+  int64_t shards_together = kShardsTogether;     // see MemoryPlan
   // What Shutdown does with jobs that have not ended: false leaves them for the next start, true
   // (embedded server) cancels them.
   bool cancel_on_shutdown = false;
@@ -146,6 +148,7 @@ class Scheduler : private WorkQueue {
   SchedulerLoad Load() const;
   int threads() const { return threads_; }
   int64_t shard_weights() const { return options_.shard_weights; }
+  int64_t shards_together() const { return options_.shards_together; }
   bool stopping() const;
   std::vector<BackendUse> Backends() const;
   // INVALID_ARGUMENT, FAILED_PRECONDITION as backend::OpenBackend.

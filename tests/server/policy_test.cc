@@ -67,19 +67,19 @@ TEST_CASE("rows of a piece: as many as the weights asked for hold, at least one,
 }
 
 TEST_CASE("a worker is given several shards at a time, and fewer towards the end") {
-  CHECK(StreamPieceBytes(1000, 2, 10) == kShardsTogether * 10);
-  CHECK(StreamPieceBytes(60, 2, 10) == 30);
-  CHECK(StreamPieceBytes(60, 8, 10) == 7);  // less than a shard: one
-  CHECK(StreamPieceBytes(0, 1, 10) == 0);
+  CHECK(StreamPieceBytes(1000, 2, 80) == 80);
+  CHECK(StreamPieceBytes(60, 2, 80) == 30);
+  CHECK(StreamPieceBytes(60, 8, 80) == 7);  // less than a shard: one
+  CHECK(StreamPieceBytes(0, 1, 80) == 0);
   // However large the job: several workers end with a shard each.
   for (const int64_t workers : {1, 2, 7}) {
     int64_t left = 100'000, taken = 0;
     for (int64_t last = std::numeric_limits<int64_t>::max(); left > 0; left -= taken) {
-      taken = std::min(left, std::max<int64_t>(10, StreamPieceBytes(left, workers, 10)));
+      taken = std::min(left, std::max<int64_t>(10, StreamPieceBytes(left, workers, 80)));
       CHECK(taken <= last);
       last = taken;
     }
-    CHECK(taken <= (workers == 1 ? kShardsTogether * 10 : 10));
+    CHECK(taken <= (workers == 1 ? 80 : 10));
   }
 }
 
