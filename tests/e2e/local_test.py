@@ -12,7 +12,7 @@ import time
 import unittest
 
 import harness
-from harness import (EXISTS, NOT_FOUND, EndToEnd, read, read_safetensors, run, slow_file,
+from harness import (EXISTS, INVALID, NOT_FOUND, EndToEnd, read, read_safetensors, run, slow_file,
                      small_directory, small_file, tree)
 
 PACKED = "layers.0.up.weight"
@@ -321,6 +321,18 @@ class Compress(EndToEnd):
             self.ok(run("compress", self.path("in.safetensors"), self.path(f"{threads}.safetensors"),
                         "--threads", threads))
         self.assertEqual(read(self.path("1.safetensors")), read(self.path("2.safetensors")))
+        # Nor do they depend on the memory that there is.
+        small = self.ok(run("compress", self.path("in.safetensors"), self.path("small.safetensors"),
+                            "--threads", 8, "--memory", "400MiB"))
+        self.assertRegex(small.err, r"1 of 8 threads, an index of \d+ MiB of 1024 MiB, "
+                                    "to stay within 400 MiB of memory")
+        self.assertEqual(read(self.path("1.safetensors")), read(self.path("small.safetensors")))
+
+    def test_too_little_memory_is_refused(self):
+        source = small_file(self.path("in.safetensors"))
+        self.fails(run("compress", source, self.path("out.safetensors"), "--memory", "100MiB"),
+                   INVALID, "memory", "100 MiB", "too little; one thread takes up to")
+        self.assertEqual(self.listing(), ["in.safetensors"])
 
 
 class Interrupts(EndToEnd):
