@@ -65,7 +65,8 @@ int64_t MachineMemory(const std::string& root) {
     if (fields.size() != 3 || !absl::StartsWith(fields[2], "/")) continue;
     const std::string mounts = root + "/sys/fs/cgroup";
     if (fields[0] == "0" && fields[1].empty()) {
-      least = std::min(least, LeastLimit(mounts, fields[2], "memory.max"));
+      least = std::min({least, LeastLimit(mounts, fields[2], "memory.max"),
+                        LeastLimit(mounts, fields[2], "memory.high")});
     } else if (absl::StrContains(absl::StrCat(",", fields[1], ","), ",memory,")) {
       least = std::min(least, LeastLimit(mounts + "/memory", fields[2], "memory.limit_in_bytes"));
     }

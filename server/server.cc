@@ -199,8 +199,7 @@ struct Server::Parts {
   std::unique_ptr<CompressionRpc> compression_rpc;
   std::unique_ptr<ArtifactRpc> artifact_rpc;
   std::vector<std::string> addresses;
-  std::string memory_warning;
-  int64_t work_bytes = 0;  // at most
+  WorkMemory memory;
   std::atomic<bool> draining = false;
   Rarely refusals{std::chrono::minutes(1)};
   CallLog call_log{log};
@@ -229,18 +228,14 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
     return RenamePublisher::Make(target);
   };
 
-  absl::StatusOr<WorkMemory> memory = PlanWorkMemory(options, MachineMemory());
-  if (!memory.ok()) return memory.status();
-  memory_warning = memory->warning;
-  work_bytes = memory->plan.bytes;
   backend::IndexOptions index = IndexOptionsOf(options);
-  index.memory = memory->plan.index;
+  index.memory = memory.plan.index;
   backend::SetIndexOptions(index);
   const BackendDoor backends = MakeDoor(options.backend);
   if (const auto preferred = backends.open("auto"); !preferred.ok()) return preferred.status();
   SchedulerOptions scheduling;
-  scheduling.threads = memory->plan.workers;
-  scheduling.shards_together = memory->plan.shards_together;
+  scheduling.threads = memory.plan.workers;
+  scheduling.shards_together = memory.plan.shards_together;
   scheduling.cancel_on_shutdown = options.cancel_on_shutdown;
   scheduling.max_active_jobs = options.max_active_jobs;
   scheduling.max_owner_jobs = OwnerJobs(options);
@@ -420,11 +415,14 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  absl::StatusOr<WorkMemory> memory = PlanWorkMemory(options, MachineMemory());
+  if (!memory.ok()) return memory.status();
   auto data_dir = DataDir::Open(options.data_dir);
   if (!data_dir.ok()) return ForStart(data_dir.status(), options.data_dir);
   std::unique_ptr<Server> server(
       new Server(std::make_unique<Parts>(*std::move(data_dir), options)));
   Parts& parts = *server->parts_;
+  parts.memory = *std::move(memory);
   if (absl::Status status = parts.OpenDoor(options); !status.ok()) return status;
   if (absl::Status status = parts.Compose(options); !status.ok()) return status;
   auto sockets = OpenSockets(options.listen);
@@ -441,8 +439,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (absl::Status status = parts.Listen(*std::move(sockets), options); !status.ok()) return status;
   if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;
   for (const std::string& warning : WarningsOf(options)) parts.Warn(warning);
-  if (!parts.memory_warning.empty()) parts.Warn(parts.memory_warning);
-  parts.Inform(StartLine(options, {parts.scheduler->threads(), parts.work_bytes,
+  if (!parts.memory.warning.empty()) parts.Warn(parts.memory.warning);
+  parts.Inform(StartLine(options, {parts.scheduler->threads(), parts.memory.plan.bytes,
                                    parts.tokens == nullptr ? 0 : parts.tokens->Table()->size(),
                                    parts.s3->endpoint()}));
   return server;
@@ -452,7 +450,7 @@ Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
 
 const std::vector<std::string>& Server::addresses() const { return parts_->addresses; }
 
-const std::string& Server::memory_warning() const { return parts_->memory_warning; }
+const std::string& Server::memory_warning() const { return parts_->memory.warning; }
 
 std::string Server::metrics_address() const {
   return parts_->metrics_endpoint == nullptr ? "" : parts_->metrics_endpoint->address();

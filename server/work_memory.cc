@@ -23,13 +23,18 @@ absl::StatusOr<WorkMemory> PlanWorkMemory(const ServerOptions& options, int64_t 
   }
   const absl::StatusOr<MemoryPlan> plan = PlanMemory(wanted);
   if (!plan.ok() && chosen) {
-    return absl::InvalidArgumentError(absl::StrCat("memory: ", plan.status().message()));
+    return absl::InvalidArgumentError(absl::StrCat("--memory: ", plan.status().message()));
   }
   if (!plan.ok()) {
     return WorkMemory{LeastPlan(), absl::StrCat(plan.status().message(),
                                                 ": work is as small as it can be, and may fail")};
   }
   WorkMemory memory{*plan, plan->Shortfall(wanted)};
+  if (chosen && machine_bytes > 0 && wanted.bytes > machine_bytes) {
+    memory.warning = absl::StrCat("--memory is ", wanted.bytes >> 20, " MiB, this machine gives ",
+                                  machine_bytes >> 20, " MiB");
+    return memory;
+  }
   if (!memory.warning.empty()) {
     absl::StrAppend(
         &memory.warning, ", to stay within ", wanted.bytes >> 20, " MiB of memory",

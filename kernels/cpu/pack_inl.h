@@ -18,6 +18,14 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/lane_order.h"
 
+// Whether Compress is good as it is.
+#undef SEEDLM_PACKS
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#define SEEDLM_PACKS 1
+#else
+#define SEEDLM_PACKS 0
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
@@ -28,6 +36,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 // with AVX-512. What comes behind them is arbitrary.
 template <class D>
 class Packer {
+#if !SEEDLM_PACKS
+  static_assert(hn::MaxLanes(D()) <= 8);                                 // lanes in the table
+  static_assert(sizeof(hn::TFromD<D>) > 2 || sizeof(hn::Vec<D>) <= 16);  // bytes stay in 128 bits
+#endif
+
  public:
   HWY_INLINE explicit Packer(hn::Mask<D> mask);
   HWY_INLINE size_t count() const { return count_; }
@@ -36,7 +49,7 @@ class Packer {
   HWY_INLINE hn::Vec<To> operator()(To d, hn::Vec<To> v) const;
 
  private:
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if SEEDLM_PACKS
   hn::Mask<D> mask_;
 #else
   using Order = hn::RebindToUnsigned<D>;
@@ -45,7 +58,7 @@ class Packer {
   size_t count_;
 };
 
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if SEEDLM_PACKS
 
 template <class D>
 HWY_INLINE Packer<D>::Packer(hn::Mask<D> mask) : mask_(mask), count_(hn::CountTrue(D(), mask)) {}

@@ -106,9 +106,10 @@ struct CellIndex::Workshop {
   std::vector<uint8_t> bin_of;  // of an entry, or of a seed that is in the list: [65536]
   std::vector<uint16_t> seeds;  // by bin
 
-  // For gaps.
+  // For gaps. The first two are as large as they can have to be: nothing may throw while in_list
+  // has bits.
   std::vector<uint64_t> in_list;   // [1024], a bit a seed; zeros between uses
-  std::vector<uint8_t> bin_codes;  // with room for each bin's code
+  std::vector<uint8_t> bin_codes;  // of each bin, with room for it
   std::vector<uint8_t> code;
 };
 
@@ -122,7 +123,8 @@ struct GapWriter {
   // Bytes that `seeds` take at most: a byte each, those that count 255, and what Add writes behind.
   static size_t Room(uint32_t seeds) { return seeds + (size_t{1} << 16) / 255 + sizeof(uint64_t); }
 
-  // REQUIRES: seed > last. Without a branch but for rare ones: one gap in eight is above 255.
+  // REQUIRES: seed > last. One gap in eight is above 255: a branch for those would often be
+  // mispredicted, one for gaps that are above 7 * 255 is not.
   void Add(uint32_t seed) {
     uint32_t gap = seed - last;
     last = seed;
@@ -187,7 +189,9 @@ void CellIndex::PublishGaps(uint32_t cell, std::span<const float> x,
   constexpr size_t kWords = (1 << 16) / 64;
   const uint8_t* const bins = bin_.data();
   const auto grain = static_cast<float>(grain_);
-  workshop.bin_of.resize(1 << 16);
+  constexpr uint32_t kSeeds = 1 << 16;
+  workshop.bin_of.resize(std::max<size_t>(workshop.bin_of.size(), kSeeds));
+  workshop.bin_codes.resize(kSeeds + kBins * GapWriter::Room(0));
   workshop.in_list.resize(kWords);
   uint8_t* const bin_of = workshop.bin_of.data();  // of a seed
   uint64_t* const in_list = workshop.in_list.data();
@@ -208,7 +212,6 @@ void CellIndex::PublishGaps(uint32_t cell, std::span<const float> x,
     begin[b + 1] = static_cast<uint16_t>(begin[b] + count[b]);
     room[b + 1] = room[b] + (b < bins_ ? GapWriter::Room(count[b]) : 0);
   }
-  workshop.bin_codes.resize(std::max(workshop.bin_codes.size(), room[kBins]));
   uint8_t* const codes = workshop.bin_codes.data();
   GapWriter writers[kBins];
   for (int b = 0; b < bins_; ++b) writers[b].out = codes + room[b];

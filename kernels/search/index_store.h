@@ -36,9 +36,8 @@ struct IndexState {
 };
 
 // Blocks' worth of exhaustive scans that `work` costs with a resolution. The model counts scored
-// (block, seed) pairs. A list costs three scans at 4bit and ten at 3bit: a scan and a half, and so
-// much for each seed that goes into it; a seed of a list is fetched once for all blocks of its cell
-// that are in the batch.
+// (block, seed) pairs. What a list costs: Resolution::list_scans; a seed of a list is fetched once
+// for all blocks of its cell that are in the batch.
 double ModelCost(const Resolution& resolution, const Workload& work, const IndexState& state);
 
 // The cell indexes of all profiles under one memory budget. Thread-safe.

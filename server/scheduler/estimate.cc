@@ -101,15 +101,15 @@ struct PhasePieces {
 struct PhaseShards {
   int64_t count = 0;
   int64_t source_bytes = 0;
-  int64_t largest = 0;  // of them, in bytes of the source
+  int64_t largest = 0;  // of them, in bytes of the source, here and above padded to whole blocks
   // The most that a byte of the source brings with it.
   double codes_a_byte = 0, blocks_a_byte = 0;
 
   void Add(const TensorRun& run, int64_t code_bytes, int64_t blocks) {
-    const auto row_bytes = static_cast<double>(run.source_row_bytes());
+    const auto row_bytes = static_cast<double>(run.padded_row_bytes());
     count += run.shards();
-    source_bytes += run.rows() * run.source_row_bytes();
-    largest = std::max(largest, run.shard_rows() * run.source_row_bytes());
+    source_bytes += run.rows() * run.padded_row_bytes();
+    largest = std::max(largest, run.shard_rows() * run.padded_row_bytes());
     codes_a_byte = std::max(codes_a_byte, static_cast<double>(code_bytes) / row_bytes);
     blocks_a_byte = std::max(blocks_a_byte, static_cast<double>(blocks) / row_bytes);
   }

@@ -6,15 +6,16 @@
 
 #include "server/jobs/job.h"
 #include "server/scheduler/checkpoint_source.h"
+#include "server/scheduler/policy.h"
 
 namespace seedlm::server {
 
 // Who does the work.
 struct WorkShape {
-  std::string backend;          // its name
-  int workers = 1;              // pieces at a time
-  int64_t shard_weights = 0;    // SchedulerOptions
-  int64_t shards_together = 0;  // SchedulerOptions
+  std::string backend;                        // its name
+  int workers = 1;                            // pieces at a time
+  int64_t shard_weights = 0;                  // SchedulerOptions
+  int64_t shards_together = kShardsTogether;  // SchedulerOptions
 };
 
 // All but the seconds.

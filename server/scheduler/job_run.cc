@@ -105,7 +105,7 @@ Work JobRun::TakeStreamLocked() {
       TensorRun& tensor = *tensors_[cursor_];
       const int64_t rows = tensor.next_shard_rows();
       const int64_t bytes = rows * tensor.source_row_bytes();
-      bytes_left -= std::max(bytes, kLeastShardBytes);
+      bytes_left -= std::max(rows * tensor.padded_row_bytes(), kLeastShardBytes);
       blocks_left -= rows * tensor.spec().profile.blocks_per_row(tensor.columns());
       if (!taken.empty() && (bytes_left < 0 || blocks_left < 0)) break;
       bytes_to_hand_out_ -= bytes;
@@ -130,7 +130,7 @@ Work JobRun::Guarded(std::function<absl::Status()> piece) {
       if (!stop_.stop_requested()) status = piece();
     } catch (const std::bad_alloc&) {
       status = absl::ResourceExhaustedError(
-          absl::StrCat(name(), ": out of memory; run fewer threads or free some"));
+          absl::StrCat(name(), ": out of memory; lower --memory or --threads, or free some"));
     } catch (const std::exception& e) {
       status = absl::InternalError(absl::StrCat(name(), ": ", e.what()));
     }

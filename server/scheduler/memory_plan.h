@@ -1,4 +1,4 @@
-// How the memory that work may take is shared out, so that its sum stays within one number: pure.
+// How the memory that work may take is shared out, so that its sum stays within one number.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +23,15 @@ struct MemoryPlan {
   int64_t bytes = 0;            // that all of it takes, at most
 
   // What is less than was wanted, for people: "8 of 64 threads, an index of 256 MiB of 1 GiB".
-  // Empty: nothing is. Shards together cost speed alone, a tenth at most, and are not told.
+  // Empty: nothing is. Shards together are not told: they cost some speed (kIndexBatch of the CPU's
+  // search).
   std::string Shortfall(const MemoryWanted& wanted) const;
 };
 
-// Fewer shards are searched together first, then the index is smaller, down to a quarter, then
-// there are fewer workers. The bytes of a job do not depend on any of it. RESOURCE_EXHAUSTED: not
-// even one worker without an index has room; the message says how much that takes.
+// Fewer shards are searched together first, then the index is smaller, down to a quarter of the
+// memory, then there are fewer workers. The bytes of a job do not depend on any of it.
+// RESOURCE_EXHAUSTED: not even one worker without an index has room; the message says how much that
+// takes.
 absl::StatusOr<MemoryPlan> PlanMemory(const MemoryWanted& wanted);
 
 // One worker, a shard at a time, no index.

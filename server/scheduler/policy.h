@@ -34,6 +34,10 @@ struct Pieces {
   int64_t length(int64_t piece) const { return piece + 1 < count() ? size : total - begin(piece); }
 };
 
+// A shard: 4 MiB of the source, its rows padded to whole blocks. What the search takes beside it:
+// cpu::EncodeBytes.
+inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 20;
+
 // A worker is given as many shards at a time, of one tensor or several, as fill this many full
 // ones, or fewer where memory is short (memory_plan.h): they are searched together, which is
 // faster.
@@ -44,8 +48,8 @@ inline constexpr int64_t kShardsTogether = 8;
 // another. `most`: of full shards together.
 int64_t StreamPieceBytes(int64_t left, int64_t workers, int64_t most);
 
-// A shard is whole rows, so one row may be all that a worker is given: 16 MiB as float32, half as
-// much as shards together.
+// A shard is whole rows, so one row may be all that a worker is given: 16 MiB as float32, as much
+// as four shards.
 inline constexpr int64_t kMaxRowWeights = int64_t{4} << 20;
 
 // What else a checkpoint may have, for GetCapabilities; the format room refuses more.

@@ -87,20 +87,21 @@ absl::StatusOr<Scheduler::Place> Scheduler::AdmitJob(std::string_view owner) {
 }
 
 absl::Status Scheduler::Enqueue(const JobRecord& job, Place place) {
-  const RunContext context{parts_.store,
-                           parts_.events,
-                           parts_.locator,
-                           &rates_,
-                           parts_.log.get(),
-                           parts_.metrics,
-                           [this](std::string_view name) { return OpenBackend(name); },
-                           options_.shard_weights,
-                           threads_,
-                           options_.shards_together,
-                           options_.commit_interval,
-                           options_.weights_to_come,
-                           parts_.make_publisher,
-                           parts_.fault_point};
+  const RunContext context{
+      .store = parts_.store,
+      .events = parts_.events,
+      .locator = parts_.locator,
+      .rates = &rates_,
+      .log = parts_.log.get(),
+      .metrics = parts_.metrics,
+      .open_backend = [this](std::string_view name) { return OpenBackend(name); },
+      .shard_weights = options_.shard_weights,
+      .workers = threads_,
+      .shards_together = options_.shards_together,
+      .commit_interval = options_.commit_interval,
+      .weights_to_come = options_.weights_to_come,
+      .make_publisher = parts_.make_publisher,
+      .fault_point = parts_.fault_point};
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) {

@@ -54,12 +54,6 @@ struct BackendUse {
   int workers = 0;  // pieces of work at a time; 0 if it is not available
 };
 
-// 4 MiB of the source, eight times as much for kShardsTogether: a million blocks of float32, two of
-// bfloat16. The more, the more of them share the cells of the search's index. A row of float32 has
-// half of that at most (kMaxRowWeights), so no piece is larger. What the search takes
-// beside it: cpu::EncodeBytes.
-inline constexpr int64_t kDefaultShardWeights = int64_t{1} << 20;
-
 // Beside the workers: jobs that wait for another machine, to begin or to publish, at a time.
 inline constexpr int kWaitingThreads = 8;
 

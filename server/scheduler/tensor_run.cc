@@ -25,11 +25,16 @@ TensorRun::TensorRun(int64_t id, const format::PlannedTensor& tensor,
       file_(&file),
       spec_{options.profile, options.fit, {}, weights_to_come / options.profile.block},
       measures_(RowPieces(rows(), columns(), kMeasureWeights)),
-      shards_(RowPieces(rows(), source_row_bytes(),
+      shards_(RowPieces(rows(), padded_row_bytes(),
                         shard_weights * static_cast<int64_t>(sizeof(float)))) {}
 
 int64_t TensorRun::source_row_bytes() const {
   return rows() == 0 ? 0 : static_cast<int64_t>(info().byte_size()) / rows();
+}
+
+int64_t TensorRun::padded_row_bytes() const {
+  const int64_t padded = spec_.profile.blocks_per_row(columns()) * spec_.profile.block;
+  return padded * format::BitWidth(info().dtype) / 8;
 }
 
 int64_t TensorRun::packed_row_bytes() const {

@@ -46,6 +46,8 @@ class TensorRun {
   int64_t shard_rows() const { return shards_.size; }      // at most
   int64_t measure_rows() const { return measures_.size; }  // at most
   int64_t source_row_bytes() const;
+  // As it is worked on: padded to whole blocks. A row of one weight is a block all the same.
+  int64_t padded_row_bytes() const;
   int64_t packed_row_bytes() const;  // in the planes of words and levels
 
   // ---- First pass: norms.

@@ -21,7 +21,7 @@ namespace seedlm::server {
 namespace {
 
 // Of what is hashed below: to be counted up when pieces are cut, or outputs written, differently.
-constexpr int kLayoutVersion = 2;
+constexpr int kLayoutVersion = 3;
 constexpr int64_t kNanoseconds = 1'000'000'000;
 
 // "PATH\tBYTES\tMODIFIED_NS\tINODE": a path may hold anything else but '\n', which is replaced.

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import itertools
 import json
 import os
 import shutil
@@ -512,6 +513,26 @@ class Look(EndToEnd):
         self.assertRegex(text, r"copied +0 B in 0 files")
         self.assertRegex(text, r"memory, at most +[\d.]+ MB")
         self.assertEqual(self.listing(), ["c.safetensors", "in.safetensors"])
+
+    def test_estimates_stay_within_the_memory_that_is_given(self):
+        shapes = {"F32": [(64, 4 << 20), (1 << 20, 1), (1 << 20, 13), (8192, 8192)],
+                  "BF16": [(64, 4 << 20), (1 << 20, 1), (1 << 20, 9), (8192, 8192)]}
+        for dtype, width in (("F32", 4), ("BF16", 2)):
+            tensors = {f"{i}.weight": (dtype, shape, width * shape[0] * shape[1])
+                       for i, shape in enumerate(shapes[dtype])}
+            head = harness.header(tensors)
+            source = self.path(dtype + ".safetensors")
+            with open(source, "wb") as f:
+                f.write(head)
+                f.truncate(len(head) + sum(t[2] for t in tensors.values()))
+            for name in tensors:
+                for bits, memory in itertools.product((2, 3, 4, 4.5), (512, 2048, 65536)):
+                    estimate = self.ok(run("estimate", source, "--include", name, "--bits", bits,
+                                           "--threads", 64, "--memory", f"{memory}MiB",
+                                           "--json")).json()
+                    with self.subTest(dtype=dtype, name=name, bits=bits, memory=memory):
+                        self.assertLessEqual(estimate["memory_bytes"] + estimate["index_bytes"],
+                                             memory << 20)
 
     def test_estimate_counts_what_is_copied(self):
         os.mkdir(self.path("in"))

@@ -213,6 +213,52 @@ TEST_CASE("gaps of any length come back as the seeds they were") {
   }
 }
 
+TEST_CASE("bins of gaps keep to themselves, one list after the other") {
+  const codec::Profile& profile = codec::k4bit;
+  MemoryBudget budget(1 << 24);
+  const Resolution resolution{2, 0.9, 1000, 20000, 3000};
+  CellIndex index(profile, resolution, BoundTable::For(profile).margin(), budget);
+  CellIndex plain(profile, {2, 0.9, 1000, 4000, 3000}, BoundTable::For(profile).margin(), budget);
+  REQUIRE(index.coding() == CellIndex::Coding::kGaps);
+  REQUIRE(plain.coding() == CellIndex::Coding::kPlain);
+  std::mt19937 bits(3);
+  uint64_t key = 0;
+  // Of every so many seeds one: bins that are full, and ones of a late seed alone.
+  for (const uint32_t every : {1u, 2u, 300u, 9000u, 40000u, 1u}) {
+    CAPTURE(every);
+    std::vector<float> x;
+    std::vector<uint32_t> seeds;
+    for (uint32_t seed = 1; seed <= profile.seed_count(); ++seed) {
+      if (seed % every != 0 && seed != profile.seed_count()) continue;
+      seeds.push_back(seed);
+      x.push_back(std::uniform_real_distribution<float>(
+          0, 1.2f * static_cast<float>(index.end()))(bits));  // some beyond the end
+    }
+    std::vector<std::set<uint32_t>> expected(CellIndex::kBins);
+    size_t inside = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const auto grain = static_cast<size_t>(x[i] * static_cast<float>(index.grain()));
+      if (grain >= CellIndex::kGrains) continue;
+      expected[index.bin_of()[grain]].insert(seeds[i]);
+      ++inside;
+    }
+    const uint32_t cell = index.Find(++key);
+    index.Publish(cell, x, seeds);
+    plain.Publish(plain.Find(key), x, seeds);  // with the same memory to work in
+    const CellIndex::List* list = index.list(cell);
+    REQUIRE(list != nullptr);
+    REQUIRE(list->size() == static_cast<int>(inside));
+    CHECK(index.IsSound(list->begin, {list->code, list->bytes}));
+    std::vector<uint16_t> back(inside);
+    index.Seeds(*list, list->size(), back.data());
+    for (size_t b = 0; b < CellIndex::kBins; ++b) {
+      const std::set<uint32_t> bin(back.begin() + list->begin[b],
+                                   back.begin() + list->begin[b + 1]);
+      CHECK(bin == expected[b]);
+    }
+  }
+}
+
 TEST_CASE("lists stop where the memory ends") {
   MemoryBudget budget(2000);
   {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "server/machine_memory.h"
 #include "server/scheduler/policy.h"
@@ -29,7 +30,7 @@ TEST_CASE("with enough memory work is as large as it was wanted") {
   CHECK(plan->Shortfall(wanted).empty());
 }
 
-TEST_CASE("whatever the memory, the plan stays within it, and more of it never gives less") {
+TEST_CASE("whatever the memory, the plan stays within it, and more of it gives no fewer workers") {
   const int workers = GENERATE(1, 2, 16, 192);
   const int64_t index = GENERATE(int64_t{0}, kGiB, 8 * kGiB);
   MemoryPlan before{};
@@ -39,18 +40,20 @@ TEST_CASE("whatever the memory, the plan stays within it, and more of it never g
     const auto plan = PlanMemory(wanted);
     if (!plan.ok()) {
       CHECK(before.bytes == 0);  // never again, once there was room
-      CHECK_THAT(plan.status(), IsStatus(absl::StatusCode::kResourceExhausted, {"too little; one thread"}));
+      CHECK_THAT(plan.status(),
+                 IsStatus(absl::StatusCode::kResourceExhausted, {"too little; one thread"}));
       CHECK(bytes < LeastPlan().bytes);
       continue;
     }
     CHECK(plan->bytes <= bytes);
-    CHECK(plan->bytes > plan->index);
-    CHECK(plan->workers >= std::max(1, before.workers));
-    CHECK(plan->workers <= workers);
-    CHECK(plan->index <= index);
-    CHECK(plan->shards_together >= 1);
-    CHECK(plan->shards_together <= kShardsTogether);
-    CHECK(plan->Shortfall(wanted).empty() == (plan->workers == workers && plan->index == index));
+    CHECK(plan->workers >= before.workers);
+    // As many workers as before: the index is no smaller, and with the same one no less together.
+    if (plan->workers == before.workers) CHECK(plan->index >= before.index);
+    if (plan->workers == before.workers && plan->index == before.index) {
+      CHECK(plan->shards_together >= before.shards_together);
+    }
+    // Nothing is left idle that would do for more.
+    if (plan->index < index) CHECK(plan->bytes == bytes);
     before = *plan;
   }
   CHECK(before.workers == workers);
@@ -66,6 +69,20 @@ TEST_CASE("memory that is short costs shards together first, then index, then th
   CHECK(plan(kGiB).workers < 16);
   CHECK(plan(kGiB).Shortfall({kGiB, kGiB, 16}).find(" of 16 threads, an index of ") !=
         std::string::npos);
+}
+
+TEST_CASE("the least that is enough") {
+  const int64_t least = LeastPlan().bytes;
+  CHECK_FALSE(PlanMemory({least - 1, 0, 8}).ok());
+  for (const int64_t more : {0, 1}) {
+    const auto plan = PlanMemory({least + more, kGiB, 8});
+    REQUIRE(plan.ok());
+    CHECK(plan->workers == 1);
+    CHECK(plan->index == more);
+  }
+  const auto all = PlanMemory({std::numeric_limits<int64_t>::max(), int64_t{1} << 40, 4096});
+  REQUIRE(all.ok());
+  CHECK(all->workers == 4096);
 }
 
 TEST_CASE("a server's options say how much, or the machine does") {
@@ -98,10 +115,12 @@ TEST_CASE("a server's options say how much, or the machine does") {
   }
   SECTION("the options win") {
     options.memory = 16 * kGiB;
-    const auto memory = PlanWorkMemory(options, kGiB);
+    const auto memory = PlanWorkMemory(options, 32 * kGiB);
     REQUIRE(memory.ok());
     CHECK(memory->plan.workers == 8);
     CHECK(memory->warning.empty());
+    CHECK(PlanWorkMemory(options, kGiB)->warning ==
+          "--memory is 16384 MiB, this machine gives 1024 MiB");
   }
   SECTION("an index that is not wanted takes nothing") {
     options.search = "exhaustive";
@@ -111,7 +130,8 @@ TEST_CASE("a server's options say how much, or the machine does") {
   SECTION("the options say too little") {
     options.memory = 100 * kMiB;
     CHECK_THAT(PlanWorkMemory(options, kGiB).status(),
-               IsStatus(absl::StatusCode::kInvalidArgument, {"memory: 100 MiB of memory are too little; one thread"}));
+               IsStatus(absl::StatusCode::kInvalidArgument,
+                        {"--memory: 100 MiB of memory are too little; one thread"}));
   }
 }
 
@@ -141,6 +161,8 @@ TEST_CASE("a machine gives what it has, or what its control groups leave") {
     CHECK(MachineMemory(machine.root()) == 2 * kGiB);
     machine.Write("/sys/fs/cgroup/system.slice/seedlm.service/memory.max", "1073741824\n");
     CHECK(MachineMemory(machine.root()) == kGiB);
+    machine.Write("/sys/fs/cgroup/system.slice/seedlm.service/memory.high", "536870912\n");
+    CHECK(MachineMemory(machine.root()) == 512 * kMiB);
   }
   SECTION("in a container, whose own group is the root it sees") {
     machine.Write("/proc/self/cgroup", "0::/docker/0123\n");
