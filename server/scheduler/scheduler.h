@@ -60,7 +60,6 @@ inline constexpr int kWaitingThreads = 8;
 struct SchedulerOptions {
   int threads = 0;                               // 0: one for each hardware thread
   int64_t shard_weights = kDefaultShardWeights;  // of float32; of 16-bit types twice as many
-  int64_t shards_together = kShardsTogether;     // see MemoryPlan
   // What Shutdown does with jobs that have not ended: false leaves them for the next start, true
   // (embedded server) cancels them.
   bool cancel_on_shutdown = false;
@@ -72,7 +71,8 @@ struct SchedulerOptions {
   std::chrono::milliseconds store_patience{3000};
   // How long finished pieces that are small may wait to be recorded together; see WorkLog.
   std::chrono::milliseconds commit_interval{100};
-  int64_t weights_to_come = 0;  // what a search may count on; 0: those of its job
+  int64_t weights_to_come = 0;                // what a search may count on; 0: those of its job
+  int64_t shards_together = kShardsTogether;  // see MemoryPlan
 };
 inline constexpr std::chrono::milliseconds kMaxStoreRetry{5000};
 

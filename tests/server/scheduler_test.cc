@@ -138,6 +138,14 @@ TEST_CASE_METHOD(EngineFixture, "shards are handed out together as far as the ba
   static_assert(kShardsTogether == 8);
   CHECK(calls(1, 64 * 64, 12 * kBlocks) == 2);  // 8 full shards, and the rest
   CHECK(calls(2, 1 << 20, 12 * kBlocks) == 5);  // 6, 3, 1, 1, 1
+  // Where memory is short, fewer.
+  fake->blocks_together = 12 * kBlocks;
+  fake->calls = 0;
+  SchedulerOptions options{1, 64 * 64, false};
+  options.shards_together = 3;
+  Start(options);
+  CHECK(Run(Request("in.safetensors", "o")).state == JobState::kSucceeded);
+  CHECK(fake->calls.load() == 4);
 }
 
 TEST_CASE_METHOD(EngineFixture, "a job that succeeded says what it made") {
