@@ -160,7 +160,9 @@ class Remote(EndToEnd):
             skipped = status["estimate"]["skipped_count"]
             self.assertEqual(jobs[0]["estimate"]["skipped_count"], skipped)
             self.assertNotIn("skipped", jobs[0]["estimate"])
-            self.assertIn(job, self.ok(server.run("list", "--state", "SUCCEEDED")).out)
+            listed = self.ok(server.run("list", "--state", "SUCCEEDED")).out
+            self.assertIn(job, listed)
+            self.assertRegex(listed, r" 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)\n")  # seconds are enough
             self.assertNotIn(job, self.ok(server.run("list", "--state", "FAILED")).out)
             self.assertIn("relative error", self.ok(server.run("watch", job)).out)
 
