@@ -22,6 +22,9 @@ absl::Status CheckListen(const std::string& text, const ServerOptions& options) 
 absl::Status CheckMetrics(const std::string& text, bool insecure) {
   if (text.empty()) return absl::OkStatus();
   const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+  if (HasPortTooLarge(text)) {
+    return absl::InvalidArgumentError(absl::StrCat("--metrics ", text, ": ports go to 65535"));
+  }
   if (!address.ok() || address->is_unix) {
     return absl::InvalidArgumentError(
         absl::StrCat("--metrics ", text, " is not of the form HOST:PORT or [IPV6]:PORT"));
