@@ -119,7 +119,7 @@ std::vector<Setting> MakeSettings() {
        "the same. Calls have bounds of their own, above. 0: three quarters of what the machine "
        "has, or "
        "the control group that the server is in"},
-      {"index-memory", "Work", Size(FIELD(index_memory), 0, 1024 * kGiB),
+      {"index-memory", "Work", Size(FIELD(index_memory), 0, 1024 * kGiB, kMiB),
        "Memory for the index of the search, at most; 0: no index, and a slower search"},
       {"index-cache", "Work", Text(FIELD(index_cache), "DIR"),
        "Where the index is kept from one start to the next; empty: nowhere",
