@@ -115,4 +115,8 @@ std::string WithWayOut(const absl::Status& status) {
   return absl::StrCat(message, "; ", std::string(way_out));
 }
 
+absl::string_view WithoutWayOut(absl::string_view message) {
+  return message.substr(0, message.find("; "));
+}
+
 }  // namespace seedlm::client

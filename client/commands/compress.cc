@@ -16,6 +16,7 @@
 #include "client/rpc_status.h"
 #include "client/session.h"
 #include "client/transfer.h"
+#include "client/way_out.h"
 #include "kernels/format/checkpoint.h"
 
 namespace seedlm::client {
@@ -113,9 +114,9 @@ absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const P
 
 // The watch ended before the job did, which the server goes on with.
 absl::Status LostSight(const absl::Status& why, const std::string& job) {
-  absl::Status named(why.code(),
-                     absl::StrCat(why.message(), "; ", job, " goes on there: seedlm wait ", job,
-                                  ", then seedlm fetch ", job, " OUT"));
+  absl::Status named(why.code(), absl::StrCat(WithoutWayOut(why.message()), "; ", job,
+                                              " goes on where its server runs: seedlm wait ", job,
+                                              ", then seedlm fetch ", job, " OUT"));
   why.ForEachPayload(
       [&](absl::string_view url, const absl::Cord& value) { named.SetPayload(url, value); });
   return named;

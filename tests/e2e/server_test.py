@@ -302,6 +302,9 @@ class Remote(EndToEnd):
             self.assertEqual(watcher.returncode, harness.UNAVAILABLE, err)
             self.assertIn("seedlm: lost the server (", err)
             self.assertIn("trying again for 1 s", err)
+            for line in err.splitlines():  # what a person could do is said at the end alone
+                self.assertEqual("; " in line, line.startswith("seedlm: error: "), err)
+            self.assertIn(f"; given up after 1 s: {job} goes on where its server runs", err)
 
     def test_a_job_that_fails_says_why(self):
         dtype, shape, data = harness.tensor("F32", (64, 96), 3)
