@@ -24,7 +24,7 @@ constexpr Row kByReason[] = {
     {"BACKEND_UNAVAILABLE", "see seedlm devices, or use --backend auto"},
     {"BACKEND_LOST", "resume it when the server has been started again, or use --backend auto"},
     {"OUTSIDE_STORAGE_ROOT", "choose a path below a --storage-root of the server"},
-    {"OUTPUT_EXISTS", "use --force to replace it"},
+    {"OUTPUT_EXISTS", "choose another output, or remove it first"},
     {"REQUEST_ID_REUSED", "choose another --request-id"},
     {"UPLOAD_UNFINISHED", "submit it again"},
     {"SOURCE_CHANGED", "submit it again"},

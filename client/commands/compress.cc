@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
@@ -40,11 +41,13 @@ struct Paths {
   bool is_directory = false;
 };
 
-// The files of OUT, which are those of IN, if they are to replace a directory.
+// The files of OUT, which are those of IN, if they are to replace a directory, or could.
 absl::StatusOr<format::NewOutput> ContentsOf(const Paths& paths, bool force) {
   format::NewOutput output;
-  if (!paths.is_directory || !force) return output;
+  std::error_code error;
+  if (!paths.is_directory || !std::filesystem::exists(paths.out, error)) return output;
   const auto checkpoint = format::Checkpoint::Open(paths.in);
+  if (!checkpoint.ok() && !force) return output;
   if (!checkpoint.ok()) return checkpoint.status();
   for (const auto& file : checkpoint->files) output.paths.insert(file.relative_path);
   output.paths.insert(checkpoint->other_files.begin(), checkpoint->other_files.end());
