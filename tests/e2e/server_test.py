@@ -164,7 +164,11 @@ class Remote(EndToEnd):
             self.assertIn(job, listed)
             self.assertRegex(listed, r" 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)\n")  # seconds are enough
             self.assertNotIn(job, self.ok(server.run("list", "--state", "FAILED")).out)
-            self.assertIn("relative error", self.ok(server.run("watch", job)).out)
+            watched = self.ok(server.run("watch", job)).out.splitlines()
+            self.assertIn("relative error", watched[0])
+            # The last line, also where nobody looks at a bar: state, time, what came out.
+            self.assertRegex(watched[-1], rf"^{job}  SUCCEEDED  [\d.]+ s, [\d.]+( [kM])? weights/s, "
+                                          rf"[\d.]+ kB in {status['output_artifact']}, relative error 0\.1\d+$")
 
     def test_artifacts_are_listed_verified_and_deleted(self):
         source = small_file(self.path("in.safetensors"))
@@ -247,6 +251,7 @@ class Remote(EndToEnd):
                                      "reference")).out.strip()
             self.fails(server.run("delete", job), INVALID, job, "cancel")
             self.ok(server.run("cancel", job))
+            self.assertRegex(server.run("watch", job).out, rf"(?m)^{job}  CANCELLED  .* of 131 k weights done$")
             self.assertIn(f"seedlm resume {job}",
                           self.fails(server.run("wait", job), CANCELLED, job).err)
             self.assertIn("QUEUED", self.ok(server.run("resume", job)).out)
