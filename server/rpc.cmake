@@ -6,7 +6,7 @@ seedlm_room(seedlm_server
           work_memory.cc
   PUBLIC seedlm_admission seedlm_auth seedlm_config seedlm_rpc absl::status absl::statusor gRPC::grpc++
          spdlog::spdlog
-  PRIVATE seedlm_metrics seedlm_registry seedlm_jobs seedlm_scheduler seedlm_storage absl::strings
+  PRIVATE seedlm_log seedlm_metrics seedlm_registry seedlm_jobs seedlm_scheduler seedlm_storage absl::strings
           gRPC::grpc++_reflection)
 add_executable(seedlm-server main.cc)
 target_include_directories(seedlm-server PRIVATE ${PROJECT_SOURCE_DIR})

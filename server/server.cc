@@ -330,7 +330,11 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
   }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(std::make_unique<CallMetricsFactory>(
-      metrics, [this](const EndedCall& call) { call_log.Ended(call); }));
+      metrics, [this](const EndedCall& call) { call_log.Ended(call); },
+      [this](const grpc::ServerContextBase& context) {
+        const absl::StatusOr<Caller> caller = door->Admit(context, Right::kRead);
+        return caller.ok() ? caller->owner : std::string();
+      }));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.RegisterService(compression_rpc.get());
   builder.RegisterService(artifact_rpc.get());
