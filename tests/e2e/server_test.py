@@ -180,7 +180,8 @@ class Remote(EndToEnd):
             self.assertTrue(all(a["size"] > 0 and a["arriving_files"] == 0 for a in listed))
             result = next(a["name"] for a in listed if a["job"])
             upload = next(a["name"] for a in listed if not a["job"])
-            self.assertIn(result, self.ok(server.run("artifacts", "list")).out)
+            listed = self.ok(server.run("artifacts", "list")).out
+            self.assertRegex(listed, rf"(?m)^{result} .* 20\d\d-\d\d-\d\dT\S+  {job}$")
             checked = self.ok(server.run("artifacts", "verify", result, "--json")).json()
             self.assertEqual((checked["ok"], checked["compared"], checked["problems"]),
                              (True, True, []))
