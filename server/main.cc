@@ -162,10 +162,13 @@ int Print(const std::string& text) {
   return Fail(kExitCannotStart, absl::InternalError("cannot write to stdout"));
 }
 
-void ReloadTokens(Server& server) {
-  const absl::Status status = server.ReloadTokens();  // which says what it has read
-  if (!status.ok()) {
-    spdlog::warn("tokens stay as they were: {}", std::string(status.message()));
+void Reload(Server& server) {
+  const absl::Status tokens = server.ReloadTokens();  // which says what it has read
+  if (!tokens.ok()) {
+    spdlog::warn("tokens stay as they were: {}", std::string(tokens.message()));
+  }
+  if (const absl::Status keys = server.ReloadS3Keys(); !keys.ok()) {
+    spdlog::warn("the keys of S3 stay as they were: {}", std::string(keys.message()));
   }
 }
 
@@ -231,7 +234,7 @@ int Run(ServerOptions options) {
   }
 
   int signal = 0;
-  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) ReloadTokens(**server);
+  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) Reload(**server);
   sigdelset(&signals, SIGHUP);                      // of no use any more, and no reason to end
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends it at once
   spdlog::info("draining after signal {}", signal);

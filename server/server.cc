@@ -464,6 +464,8 @@ absl::Status Server::ReloadTokens() {
   return parts_->tokens == nullptr ? absl::OkStatus() : parts_->tokens->Reload();
 }
 
+absl::Status Server::ReloadS3Keys() { return parts_->s3->ReloadKeys(); }
+
 std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return parts_->grpc_server->InProcessChannel(grpc::ChannelArguments());
 }

@@ -38,6 +38,9 @@ class Server {
   // Reads the token file now. On an error, which names the file, the tokens stay as they were.
   absl::Status ReloadTokens();
 
+  // Reads the file of S3's keys now, if there is one; else as ReloadTokens.
+  absl::Status ReloadS3Keys();
+
   // A channel without a socket. Must not be used after Shutdown.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 

@@ -84,8 +84,8 @@ std::vector<Setting> MakeSettings() {
        "AWS_REGION, AWS_DEFAULT_REGION, or us-east-1"},
       {"s3-credentials", "Storage", Text(FIELD(s3.credentials_file), "FILE"),
        "The keys, as the tools of AWS keep them: [PROFILE], aws_access_key_id, "
-       "aws_secret_access_key, aws_session_token; read at the start, and refused where others may "
-       "read it. Keys are no settings",
+       "aws_secret_access_key, aws_session_token; read again when it changes and on SIGHUP, and "
+       "refused where others may read it. Keys are no settings",
        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or "
        "AWS_SHARED_CREDENTIALS_FILE"},
       {"s3-profile", "Storage", Text(FIELD(s3.profile), "NAME"), "Whose keys of that file",
