@@ -88,6 +88,19 @@ TEST_CASE("an address that is taken says so") {
   CHECK(CheckFree(*ParseListenAddress(text)).ok());
 }
 
+TEST_CASE("all that is wrong with options is told, not the first alone") {
+  ServerOptions options;
+  options.threads = -1;
+  options.listen = {"127.0.0.1:7433", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:7433", "7433"};
+  const std::vector<absl::Status> faults = FaultsOf(options);
+  REQUIRE(faults.size() == 4);
+  CHECK(faults[0].message() == "--data-dir is missing");
+  CHECK(faults[1].message().find("--threads: ") == 0);
+  CHECK(faults[2].message().find("'7433'") != std::string::npos);
+  CHECK(faults[3].message() == "--listen 127.0.0.1:7433 is given twice: leave one out");
+  CHECK(CheckOptions(options) == faults[0]);
+}
+
 TEST_CASE("options are checked before anything is touched") {
   ServerOptions good;
   good.data_dir = "/nowhere";
