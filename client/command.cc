@@ -38,7 +38,7 @@ Option Option::NotNegative() {
   return *this;
 }
 
-Option Option::Bytes(int64_t most) {
+Option Option::Bytes(int64_t least, int64_t most) {
   const CLI::AsNumberWithUnit parse(kSizes);
   const auto to_number = [parse](std::string& text) {
     const std::string given = text;
@@ -50,7 +50,14 @@ Option Option::Bytes(int64_t most) {
   };
   option_->type_name("BYTES")
       ->transform(CLI::Validator(to_number, "KiB, MiB, GiB, TiB"))
-      ->check(CLI::Range(int64_t{0}, most));
+      ->check(CLI::Range(int64_t{0}, most))
+      ->check([least](const std::string& text) {
+        int64_t bytes = 0;
+        const bool fits = CLI::detail::lexical_cast(text, bytes) && (bytes == 0 || bytes >= least);
+        return fits ? std::string()
+                    : text + " bytes are too few, and a number without a unit is of bytes; give " +
+                          "0, or such as 512MiB";
+      });
   return *this;
 }
 

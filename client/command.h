@@ -31,7 +31,8 @@ class Option {
   Option OneOf(std::vector<std::string> values);  // in any case; the value becomes the one listed
   Option Range(int64_t least, int64_t most);
   Option NotNegative();
-  Option Bytes(int64_t most);  // 0 to `most`, also as "512MiB": powers of two by their own names
+  // 0, or `least` to `most`, also as "512MiB": powers of two by their own names.
+  Option Bytes(int64_t least, int64_t most);
   // `problem` says what is wrong with a value; "" if nothing is.
   Option Check(std::function<std::string(const std::string& value)> problem);
   Option Needs(const Option& other);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/rpc_status.h"
+#include "client/way_out.h"
 #include "seedlm/v1/compression_service.grpc.pb.h"
 
 namespace seedlm::client {
@@ -44,6 +45,20 @@ bool IsCancelled(v1::JobState state) { return state == v1::JOB_STATE_CANCELLED; 
 bool GoesOn(v1::JobState state) {
   return state == v1::JOB_STATE_QUEUED || state == v1::JOB_STATE_RUNNING ||
          state == v1::JOB_STATE_SUCCEEDED;
+}
+
+// The end of a watch whose server stayed away.
+absl::Status GivenUp(const absl::Status& why, const std::string& name,
+                     std::chrono::milliseconds patience) {
+  if (!absl::IsUnavailable(why)) return why;
+  absl::Status status(
+      why.code(),
+      absl::StrFormat("%s; given up after %d s: %s goes on where its server runs, and seedlm watch "
+                      "%s follows it again",
+                      WithoutWayOut(why.message()),
+                      std::chrono::ceil<std::chrono::seconds>(patience).count(), name, name));
+  why.ForEachPayload([&](const auto& url, const auto& value) { status.SetPayload(url, value); });
+  return status;
 }
 
 absl::Status WithNote(const absl::Status& status, const std::string& note) {
@@ -201,8 +216,7 @@ absl::Status JobClient::WatchOnce(const v1::WatchJobRequest& request, std::stop_
   }
   absl::Status status = FromRpc(stream->Finish(), address_);
   if (status.ok() || !watchdog.barked() || stop.stop_requested()) return status;
-  return absl::UnavailableError(
-      absl::StrCat(request.name(), ": ", address_, " sends nothing any more; watch it again"));
+  return absl::UnavailableError(absl::StrCat(address_, ": sends nothing any more"));
 }
 
 absl::Status JobClient::WatchJob(const std::string& name, std::stop_token stop,
@@ -231,9 +245,13 @@ absl::Status JobClient::WatchJob(const std::string& name, std::stop_token stop,
     if (++failed == 1) lost = now;
     const auto delay = NextDelay(patience_.stream, status, failed, UniformRandom());
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(lost + link.patience - now);
-    if (!delay || left <= left.zero()) return status;
+    if (!delay) return status;
+    if (left <= left.zero()) return GivenUp(status, name, link.patience);
     if (failed == 1) {
-      tell(absl::StrFormat("lost the server (%s), trying again for %d s", status.message(),
+      // Without what a person could do: it is being done.
+      tell(absl::StrFormat("%s (%s), trying again for %d s",
+                           absl::IsUnavailable(status) ? "lost the server" : "not watched for now",
+                           WithoutWayOut(status.message()),
                            std::chrono::ceil<std::chrono::seconds>(left).count()));
     }
     if (!PauseUnlessStopped(*stub_->channel, std::min(*delay, left), stop)) return Interrupted();

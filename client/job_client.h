@@ -74,7 +74,8 @@ class JobClient {
 
   // Calls `on_event` for every event until the job has ended. A stream that broke, or on which
   // nothing came for `silence`, is carried on after the last event seen, until the server has been
-  // away for link.patience. CANCELLED soon after `stop`: the job goes on.
+  // away for link.patience; the error says then that the job goes on, and how to follow it.
+  // CANCELLED soon after `stop`: the job goes on.
   absl::Status WatchJob(const std::string& name, std::stop_token stop,
                         const std::function<void(const v1::JobEvent&)>& on_event,
                         const WatchLink& link = {});

@@ -37,6 +37,7 @@ void AddProgress(Json& json, const v1::Progress& progress) {
   json["current_tensor"] = progress.current_tensor();
   json["phase"] = PhaseName(progress.phase());
   json["phase_fraction"] = progress.phase_fraction();
+  json["weights_kept"] = progress.weights_kept();
 }
 
 Json SpecJson(const v1::CompressionSpec& spec) {

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -41,6 +42,22 @@ std::optional<double> OverallError(const std::vector<v1::TensorResult>& results)
   return weights > 0 ? std::sqrt(error / weights) : 0;
 }
 
+// Of what this attempt did.
+double RateOf(int64_t weights, int64_t kept, double seconds) {
+  return seconds > 0 ? static_cast<double>(weights - kept) / seconds : 0;
+}
+
+// "12 s, 1.25 M weights/s, 4 M of 12 M weights were kept from before".
+std::string TimeText(double seconds, double rate, int64_t kept, int64_t weights) {
+  std::string text = FormatDuration(seconds);
+  if (kept < weights || weights == 0) absl::StrAppend(&text, ", ", FormatRate(rate));
+  if (kept > 0) {
+    absl::StrAppend(&text, ", ", FormatCount(kept), " of ", FormatCount(weights),
+                    " weights were kept from before");
+  }
+  return text;
+}
+
 }  // namespace
 
 absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::string& output,
@@ -74,9 +91,9 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
   }
   summary.relative_error = OverallError(followed.tensors);
   summary.seconds = RunSeconds(followed.job);
-  if (summary.seconds > 0) {
-    summary.weights_per_second = static_cast<double>(summary.weights) / summary.seconds;
-  }
+  summary.weights_kept =
+      std::clamp<int64_t>(followed.job.progress().weights_kept(), 0, summary.weights);
+  summary.weights_per_second = RateOf(summary.weights, summary.weights_kept, summary.seconds);
   return summary;
 }
 
@@ -95,11 +112,11 @@ std::string ToText(const CompressSummary& s) {
       "%s: %s -> %s: %s%s (%.2f times %s)\n"
       "tensors compressed: %d, %s -> %s, %.3f bits a weight\n"
       "relative error %s\n"
-      "%s, %s\n",
+      "%s\n",
       Printable(s.input), FormatBytes(s.input_bytes), Printable(s.output),
       FormatBytes(s.output_bytes), copied, ratio, larger ? "larger" : "smaller", s.tensors,
       FormatBytes(s.tensor_bytes), FormatBytes(s.packed_bytes), s.bits_per_weight, error,
-      FormatDuration(s.seconds), FormatRate(s.weights_per_second));
+      TimeText(s.seconds, s.weights_per_second, s.weights_kept, s.weights));
 }
 
 nlohmann::ordered_json ToJson(const CompressSummary& s) {
@@ -114,11 +131,19 @@ nlohmann::ordered_json ToJson(const CompressSummary& s) {
                                  {"bits_per_weight", s.bits_per_weight},
                                  {"relative_error", nullptr},
                                  {"seconds", s.seconds},
+                                 {"weights_kept", s.weights_kept},
                                  {"weights_per_second", s.weights_per_second}};
   if (s.relative_error) json["relative_error"] = *s.relative_error;
   json["tensors"] = nlohmann::ordered_json::array();
   for (const auto& result : s.results) json["tensors"].push_back(ToJson(result));
   return json;
+}
+
+std::string ShareDone(const v1::Progress& progress) {
+  if (progress.weights_done() == 0 || progress.weights_total() == 0) return "";
+  return absl::StrFormat(", %.0f %% of the weights",
+                         100 * static_cast<double>(progress.weights_done()) /
+                             static_cast<double>(progress.weights_total()));
 }
 
 bool MayBeResumed(const v1::Job& job) {
@@ -136,6 +161,35 @@ ExitCode ReportEnd(const v1::Job& job, const std::string& thing) {
                            " lets it go on where it stopped"));
   }
   return job.state() == v1::JOB_STATE_FAILED ? ExitCodeForFailedJob(end) : ExitCodeFor(end);
+}
+
+std::string EndLine(const Followed& followed) {
+  const v1::Job& job = followed.job;
+  const v1::Progress& progress = job.progress();
+  const double seconds = RunSeconds(job);
+  std::string line = absl::StrCat(job.name(), "  ", StateName(job.state()), "  ");
+  if (job.state() != v1::JOB_STATE_SUCCEEDED) {
+    return absl::StrCat(line, FormatDuration(seconds), ", ",
+                        FormatPercent(static_cast<double>(progress.weights_done()),
+                                      static_cast<double>(progress.weights_total())),
+                        " of ", FormatCount(progress.weights_total()), " weights done");
+  }
+  const int64_t kept = std::clamp<int64_t>(progress.weights_kept(), 0, progress.weights_done());
+  absl::StrAppend(&line, TimeText(seconds, RateOf(progress.weights_done(), kept, seconds), kept,
+                                  progress.weights_done()));
+  uint64_t bytes = 0;
+  for (const auto& file : job.output_files()) bytes += static_cast<uint64_t>(file.size());
+  // Where not all files are told the sum would be wrong.
+  if (job.output_file_count() == job.output_files_size()) {
+    absl::StrAppend(&line, ", ", FormatBytes(bytes));
+  }
+  const std::string& place =
+      job.output_artifact().empty() ? job.destination().uri() : job.output_artifact();
+  absl::StrAppend(&line, " in ", Printable(place, std::string::npos));
+  if (const auto error = OverallError(followed.tensors); error && !followed.tensors.empty()) {
+    absl::StrAppend(&line, absl::StrFormat(", relative error %.4f", *error));
+  }
+  return line;
 }
 
 std::string ToText(const v1::Job& job) {

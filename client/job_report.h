@@ -26,8 +26,9 @@ struct CompressSummary {
   double bits_per_weight = 0;  // of codes, without the 80 bytes of levels and shape
   // Over all compressed tensors; nothing if the server is too old to say.
   std::optional<double> relative_error{};
-  double seconds = 0;  // that the job ran
-  double weights_per_second = 0;
+  double seconds = 0;             // that the job ran, its last attempt
+  int64_t weights_kept = 0;       // that an earlier attempt had encoded
+  double weights_per_second = 0;  // of those that this one did
   std::vector<v1::TensorResult> results;
   std::vector<std::string> notes{};  // for stderr: NotesOf the input
 };
@@ -39,11 +40,17 @@ absl::StatusOr<CompressSummary> Summarize(const std::string& input, const std::s
 std::string ToText(const CompressSummary& summary);
 nlohmann::ordered_json ToJson(const CompressSummary& summary);
 
+// ", 43 % of the weights"; empty if nothing is known to be done.
+std::string ShareDone(const v1::Progress& progress);
+
 // Whether to go on may help: not if the request or its source is wrong.
 bool MayBeResumed(const v1::Job& job);
 
 // Prints why a job did not succeed; kOk and nothing if it did. `thing` names the job.
 ExitCode ReportEnd(const v1::Job& job, const std::string& thing);
+
+// A line for the end of a watch, without its end: state, time, and what came out.
+std::string EndLine(const Followed& followed);
 
 // Lines for `status`.
 std::string ToText(const v1::Job& job);

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "client/job_report.h"
 #include "client/leftovers.h"
 #include "client/output.h"
@@ -17,14 +16,6 @@ namespace {
 
 constexpr char kRequestId[] = "compress";  // one job a server: the key is the output
 constexpr size_t kKeyDigits = 32;
-
-// ", 43 % of the weights"; empty if nothing is known to be done.
-std::string ShareDone(const v1::Progress& progress) {
-  if (progress.weights_done() == 0 || progress.weights_total() == 0) return "";
-  return absl::StrFormat(", %.0f %% of the weights",
-                         100 * static_cast<double>(progress.weights_done()) /
-                             static_cast<double>(progress.weights_total()));
-}
 
 class LocalJob {
  public:

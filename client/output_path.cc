@@ -48,7 +48,7 @@ absl::Status CheckOverlap(const std::string& in, const std::string& out) {
   return absl::OkStatus();
 }
 
-// Something has the name, and --force was given.
+// Something has the name: whether --force lets it be replaced.
 absl::Status CheckReplacing(const std::string& out, bool is_directory, bool directory_there,
                             const format::NewOutput& output) {
   std::error_code error;
@@ -128,10 +128,6 @@ absl::Status CheckOutput(const std::string& in, const std::string& out, bool out
           out, ": is a directory, but the output is a file; give ", out, "/ to put it in there");
       return force ? absl::InvalidArgumentError(message) : absl::AlreadyExistsError(message);
     }
-    if (!force) {
-      return absl::AlreadyExistsError(
-          absl::StrCat(out, ": exists already; use --force to replace it"));
-    }
   }
   if (out_is_directory && existing == fs::file_type::not_found &&
       absl::EndsWith(out, ".safetensors")) {
@@ -142,9 +138,15 @@ absl::Status CheckOutput(const std::string& in, const std::string& out, bool out
     if (absl::Status status = CheckOverlap(in, out); !status.ok()) return status;
   }
   if (existing != fs::file_type::not_found) {
-    absl::Status status =
+    const absl::Status status =
         CheckReplacing(out, out_is_directory, fs::is_directory(out, error), output);
-    if (!status.ok()) return status;
+    if (force && !status.ok()) return status;
+    // --force is advised only where it would help.
+    if (!force) {
+      return absl::AlreadyExistsError(
+          status.ok() ? absl::StrCat(out, ": exists already; use --force to replace it")
+                      : std::string(status.message()));
+    }
   }
   return CheckParent(out);
 }

@@ -53,6 +53,26 @@ absl::string_view WithoutNoise(absl::string_view text) {
   return absl::StripPrefix(text, kAll);
 }
 
+// What to do about a token is known here only, and whose it is: the server's words are the same
+// for all that is wrong with one.
+std::string OfToken(const absl::Status& status, const std::string& address) {
+  const std::string reason = ErrorReason(status);
+  if (reason == "TOKEN_MISSING") {
+    return absl::StrCat(address, ": wants a token, and none was sent; set SEEDLM_TOKEN to yours");
+  }
+  if (reason == "TOKEN_INVALID") {
+    return absl::StrCat(
+        address,
+        ": does not know the token in SEEDLM_TOKEN; set it to one that the server's "
+        "--tokens file lists");
+  }
+  if (reason == "ROLE_FORBIDS") {
+    return absl::StrCat(address, ": ", status.message(),
+                        "; set SEEDLM_TOKEN to a token of another role");
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::Status FromRpc(const grpc::Status& status, const std::string& address) {
@@ -72,7 +92,9 @@ absl::Status FromRpc(const grpc::Status& status, const std::string& address) {
     code = absl::StatusCode::kUnavailable;
     message = absl::StrCat(address, ": stopped in the middle of a call; try again");
   }
-  return Convert(details, code, std::move(message));
+  absl::Status converted = Convert(details, code, std::move(message));
+  const std::string of_token = OfToken(converted, address);
+  return of_token.empty() ? converted : Convert(details, code, of_token);
 }
 
 absl::Status FromProto(const google::rpc::Status& status, const std::string& thing) {

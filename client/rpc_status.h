@@ -18,7 +18,8 @@ class Status;
 namespace seedlm::client {
 
 // The same code and message; reason and metadata of ErrorInfo and the delay of RetryInfo, if there
-// are such, as payloads. A server that cannot be reached is named with `address` and the way out.
+// are such, as payloads. A server that cannot be reached, or lets nobody in without another token,
+// is named with `address` and the way out.
 // UNAVAILABLE also for a call that gRPC cancelled: the server has ended, or we have.
 absl::Status FromRpc(const grpc::Status& status, const std::string& address);
 

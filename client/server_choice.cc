@@ -4,8 +4,10 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace seedlm::client {
@@ -24,6 +26,17 @@ bool IsLocalHost(const std::string& host) {
 }
 
 bool IsUnix(std::string_view address) { return address.starts_with("unix:"); }
+
+// "HOST:70000": gRPC would say that it is no address.
+bool HasPortTooLarge(std::string_view address) {
+  constexpr int64_t kMaxPort = 65535;
+  const size_t colon = address.rfind(':');
+  if (IsUnix(address) || colon == std::string_view::npos) return false;
+  const std::string port(address.substr(colon + 1));
+  const bool digits = !port.empty() && port.find_first_not_of("0123456789") == std::string::npos;
+  int64_t number = 0;
+  return digits && (!absl::SimpleAtoi(port, &number) || number > kMaxPort);
+}
 
 }  // namespace
 
@@ -47,6 +60,10 @@ absl::Status CheckServerChoice(const ServerChoice& choice) {
   if (has_scheme) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--server ", choice.address, ": an address has no scheme; give HOST:PORT or unix:PATH"));
+  }
+  if (HasPortTooLarge(choice.address)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--server ", choice.address, ": ports go to 65535; give the server's"));
   }
   if (choice.certificate.empty() != choice.key.empty()) {
     const bool no_key = choice.key.empty();

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
+constexpr int64_t kMinIndexMemory = int64_t{1} << 20;  // but for 0
 constexpr int64_t kMaxIndexMemory = int64_t{1} << 40;
 
 constexpr int kMaxPriority = 100;  // and -100: those of Job.priority
@@ -87,12 +88,12 @@ void AddEngineOptions(Command& command, EngineOptions& options) {
           "Memory for work here, such as 4GiB: the index, and what the threads hold; where it is "
           "short there are fewer of them, and the bytes are the same. Default 0: three quarters of "
           "the machine's, or the container's. A server uses its own")
-      .Bytes(kMaxIndexMemory);
+      .Bytes(0, kMaxIndexMemory);
   command
       .Add("--index-memory", options.index_memory,
            "Memory for the search's index here, such as 512MiB; 0: none. Default 1GiB. A server "
            "uses its own")
-      .Bytes(kMaxIndexMemory);
+      .Bytes(kMinIndexMemory, kMaxIndexMemory);
 }
 
 std::string GivenOptions(const EngineOptions& options) {

@@ -24,10 +24,7 @@ constexpr Row kByReason[] = {
     {"BACKEND_UNAVAILABLE", "see seedlm devices, or use --backend auto"},
     {"BACKEND_LOST", "resume it when the server has been started again, or use --backend auto"},
     {"OUTSIDE_STORAGE_ROOT", "choose a path below a --storage-root of the server"},
-    {"TOKEN_MISSING", "set SEEDLM_TOKEN"},
-    {"TOKEN_INVALID", "set SEEDLM_TOKEN to one that the server's --tokens file lists"},
-    {"ROLE_FORBIDS", "use a token with another role"},
-    {"OUTPUT_EXISTS", "use --force to replace it"},
+    {"OUTPUT_EXISTS", "choose another output, or remove it first"},
     {"REQUEST_ID_REUSED", "choose another --request-id"},
     {"UPLOAD_UNFINISHED", "submit it again"},
     {"SOURCE_CHANGED", "submit it again"},
@@ -116,6 +113,10 @@ std::string WithWayOut(const absl::Status& status) {
   if (absl::StrContains(message, "; ")) return message;
   const std::string_view way_out = WayOut(status);
   return absl::StrCat(message, "; ", std::string(way_out));
+}
+
+absl::string_view WithoutWayOut(absl::string_view message) {
+  return message.substr(0, message.find("; "));
 }
 
 }  // namespace seedlm::client

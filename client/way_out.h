@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace seedlm::client {
 
@@ -11,5 +12,8 @@ namespace seedlm::client {
 // Messages come from many rooms and from other versions of the server: only here is it known what a
 // person at this command line can do.
 std::string WithWayOut(const absl::Status& status);
+
+// A message up to its way out.
+absl::string_view WithoutWayOut(absl::string_view message);
 
 }  // namespace seedlm::client

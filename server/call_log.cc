@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "server/log/log_scope.h"
 
 namespace seedlm::server {
 
@@ -37,6 +38,7 @@ void CallLog::Ended(const EndedCall& call) {
   if (!times.has_value()) return;
   const std::string more =
       *times > 1 ? absl::StrCat("; ", *times, " such calls since this was told last") : "";
+  const LogScope scope({{"owner", call.owner}});
   log_->warn("{} from {} ended with {}: {}{}", call.method, call.peer, call.reason, call.message,
              more);
 }

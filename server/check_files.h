@@ -4,15 +4,20 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "server/config.h"
 
 namespace seedlm::server {
 
+struct FilesCheck {
+  std::vector<absl::Status> faults;   // of which Server::Start would tell the first
+  std::vector<std::string> warnings;  // what it would warn of
+};
+
 // Opens certificates, keys, tokens, S3 credentials, storage roots and the backend, looks whether
-// the data directory and the directories of Unix sockets can be written to, and changes nothing.
-// The answer is what Server::Start would warn of. Errors: its own, of these and of CheckOptions.
+// the data directory and the directories of Unix sockets can be written to, and leaves everything
+// as it was. Faults: the errors of these, and those of FaultsOf.
 // What depends on the moment (addresses, who holds the data directory, room) is not looked at.
-absl::StatusOr<std::vector<std::string>> CheckFiles(const ServerOptions& options);
+FilesCheck CheckFiles(const ServerOptions& options);
 
 }  // namespace seedlm::server

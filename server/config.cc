@@ -1,6 +1,8 @@
 #include "server/config.h"
 
 #include <cstdlib>
+#include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/listen_address.h"
@@ -19,9 +21,25 @@ absl::Status CheckListen(const std::string& text, const ServerOptions& options) 
                    "and --tls-key, use 127.0.0.1 or unix:PATH, or allow it with --insecure"));
 }
 
+// The second could not be bound.
+absl::Status CheckListenTwice(const std::vector<std::string>& texts) {
+  std::set<std::string> known;
+  for (const std::string& text : texts) {
+    const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+    if (!address.ok() || (!address->is_unix && address->port == 0)) continue;  // 0: any free one
+    if (known.insert(address->ToString()).second) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen ", text, " is given twice: leave one out"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMetrics(const std::string& text, bool insecure) {
   if (text.empty()) return absl::OkStatus();
   const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+  if (HasPortTooLarge(text)) {
+    return absl::InvalidArgumentError(absl::StrCat("--metrics ", text, ": ports go to 65535"));
+  }
   if (!address.ok() || address->is_unix) {
     return absl::InvalidArgumentError(
         absl::StrCat("--metrics ", text, " is not of the form HOST:PORT or [IPV6]:PORT"));
@@ -51,19 +69,27 @@ std::string DefaultIndexCache() {
   return home != nullptr && home[0] == '/' ? absl::StrCat(home, "/.cache/seedlm") : "";
 }
 
-absl::Status CheckOptions(const ServerOptions& options) {
-  if (options.data_dir.empty()) return absl::InvalidArgumentError("--data-dir is missing");
+std::vector<absl::Status> FaultsOf(const ServerOptions& options) {
+  std::vector<absl::Status> faults;
+  const auto add = [&faults](absl::Status status) {
+    if (!status.ok()) faults.push_back(std::move(status));
+  };
+  if (options.data_dir.empty()) add(absl::InvalidArgumentError("--data-dir is missing"));
   for (const Setting& setting : Settings()) {
     const absl::Status status = setting.type->Check(options);
-    if (!status.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("--", setting.name, ": ", status.message()));
-    }
+    if (status.ok()) continue;
+    add(absl::InvalidArgumentError(absl::StrCat("--", setting.name, ": ", status.message())));
   }
-  if (absl::Status status = CheckTls(options.tls); !status.ok()) return status;
-  for (const std::string& text : options.listen) {
-    if (absl::Status status = CheckListen(text, options); !status.ok()) return status;
-  }
-  return CheckMetrics(options.metrics, options.insecure);
+  add(CheckTls(options.tls));
+  for (const std::string& text : options.listen) add(CheckListen(text, options));
+  add(CheckListenTwice(options.listen));
+  add(CheckMetrics(options.metrics, options.insecure));
+  return faults;
+}
+
+absl::Status CheckOptions(const ServerOptions& options) {
+  const std::vector<absl::Status> faults = FaultsOf(options);
+  return faults.empty() ? absl::OkStatus() : faults.front();
 }
 
 }  // namespace seedlm::server

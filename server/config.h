@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -74,6 +75,7 @@ struct ServerOptions {
   FaultPoint fault_point;
 
   // What the program does with a server; Server itself does not look at these.
+  std::map<std::string, std::string> places;    // "FILE:LINE" of the settings that a file gave
   std::string log_format = "text";              // of `log`, or "json"
   std::string log_level = "info";               // of `log`
   std::chrono::milliseconds drain_grace{2000};  // of Shutdown after a signal
@@ -86,5 +88,7 @@ std::string DefaultIndexCache();
 // setting (settings.h) does not allow, options that do not go together.
 // Errors: INVALID_ARGUMENT naming the option.
 absl::Status CheckOptions(const ServerOptions& options);
+// The same, and all that is wrong, in the order in which CheckOptions looks.
+std::vector<absl::Status> FaultsOf(const ServerOptions& options);
 
 }  // namespace seedlm::server

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/settings.h"
@@ -20,6 +21,10 @@ constexpr std::streamsize kMaxFileBytes = 1 << 20;
 absl::Status At(const std::string& file, const toml::source_region& place,
                 const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(file, ":", place.begin.line, ": ", what));
+}
+
+absl::Status FirstOf(const std::vector<absl::Status>& faults) {
+  return faults.empty() ? absl::OkStatus() : faults.front();
 }
 
 // Levenshtein's distance.
@@ -79,35 +84,37 @@ absl::Status ApplyEntry(std::string_view key, const toml::source_region& place,
   if (setting == nullptr) return At(file, place, UnknownKey(key));
   const absl::StatusOr<RawValue> value = ToRaw(node);
   const absl::Status status = value.ok() ? setting->type->Assign(*value, options) : value.status();
+  if (status.ok()) options.places[setting->name] = absl::StrCat(file, ":", place.begin.line);
   if (status.ok()) return status;
   return At(file, place, absl::StrCat(setting->name, ": ", status.message()));
 }
 
 }  // namespace
 
-absl::Status ApplyConfig(std::string_view toml, const std::string& file, ServerOptions& options) {
+std::vector<absl::Status> ApplyAllOfConfig(std::string_view toml, const std::string& file,
+                                           ServerOptions& options) {
   toml::table table;
   try {
     table = toml::parse(toml, file);
   } catch (const toml::parse_error& error) {
-    return At(file, error.source(), std::string(error.description()));
+    return {At(file, error.source(), std::string(error.description()))};
   }
-  // In the order of the file, which the table has not kept: the first fault is the one that is
-  // told.
+  // In the order of the file, which the table has not kept.
   std::vector<toml::table::const_iterator> entries;
   for (auto entry = table.cbegin(); entry != table.cend(); ++entry) entries.push_back(entry);
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
     return a->first.source().begin < b->first.source().begin;
   });
+  std::vector<absl::Status> faults;
   for (const auto& entry : entries) {
     absl::Status status =
         ApplyEntry(entry->first.str(), entry->first.source(), entry->second, file, options);
-    if (!status.ok()) return status;
+    if (!status.ok()) faults.push_back(std::move(status));
   }
-  return absl::OkStatus();
+  return faults;
 }
 
-absl::Status ApplyConfigFile(const std::string& file, ServerOptions& options) {
+std::vector<absl::Status> ApplyAllOfConfigFile(const std::string& file, ServerOptions& options) {
   std::ifstream stream(file, std::ios::binary);
   std::string text;
   if (stream) {
@@ -116,13 +123,21 @@ absl::Status ApplyConfigFile(const std::string& file, ServerOptions& options) {
     text.resize(static_cast<size_t>(stream.gcount()));
   }
   if (!stream.is_open() || stream.bad() || (stream.fail() && !stream.eof())) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("--config ", file));
+    return {absl::ErrnoToStatus(errno, absl::StrCat("--config ", file))};
   }
   if (text.size() > static_cast<size_t>(kMaxFileBytes)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--config ", file, ": is larger than ", ShowSize(kMaxFileBytes)));
+    return {absl::InvalidArgumentError(
+        absl::StrCat("--config ", file, ": is larger than ", ShowSize(kMaxFileBytes)))};
   }
-  return ApplyConfig(text, file, options);
+  return ApplyAllOfConfig(text, file, options);
+}
+
+absl::Status ApplyConfig(std::string_view toml, const std::string& file, ServerOptions& options) {
+  return FirstOf(ApplyAllOfConfig(toml, file, options));
+}
+
+absl::Status ApplyConfigFile(const std::string& file, ServerOptions& options) {
+  return FirstOf(ApplyAllOfConfigFile(file, options));
 }
 
 }  // namespace seedlm::server

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::string_view kUnix = "unix:";
 constexpr size_t kMaxUnixPathBytes = sizeof(sockaddr_un::sun_path) - 1;
+constexpr uint32_t kMaxPort = 65535;
 
 class Socket {
  public:
@@ -40,6 +42,11 @@ absl::Status Malformed(std::string_view text) {
   return absl::InvalidArgumentError(
       absl::StrCat("listen address '", std::string(text),
                    "' is not of the form HOST:PORT, [IPV6]:PORT or unix:PATH"));
+}
+
+absl::Status PortTooLarge(std::string_view text) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("listen address '", std::string(text), "': ports go to ", kMaxPort));
 }
 
 absl::Status CannotListen(const ListenAddress& address, std::string_view reason) {
@@ -86,6 +93,16 @@ std::string ListenAddress::ToString() const {
   return absl::StrCat(host, ":", port);
 }
 
+bool HasPortTooLarge(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (text.starts_with(kUnix) || colon == std::string_view::npos) return false;
+  std::string_view port = text.substr(colon + 1);
+  if (port.empty() || port.find_first_not_of("0123456789") != std::string_view::npos) return false;
+  port.remove_prefix(std::min(port.find_first_not_of('0'), port.size()));
+  uint32_t number = 0;
+  return port.size() > 5 || (absl::SimpleAtoi(std::string(port), &number) && number > kMaxPort);
+}
+
 absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
   ListenAddress address;
   if (text.starts_with(kUnix)) {
@@ -101,10 +118,9 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
   }
   const size_t colon = text.rfind(':');
   uint32_t port = 0;
-  if (colon == std::string_view::npos || colon == 0 ||
-      !absl::SimpleAtoi(std::string(text.substr(colon + 1)), &port) || port > 65535) {
-    return Malformed(text);
-  }
+  if (colon == std::string_view::npos || colon == 0) return Malformed(text);
+  if (HasPortTooLarge(text)) return PortTooLarge(text);
+  if (!absl::SimpleAtoi(std::string(text.substr(colon + 1)), &port)) return Malformed(text);
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);

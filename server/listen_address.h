@@ -22,8 +22,12 @@ struct ListenAddress {
   std::string ToString() const;
 };
 
-// Errors: INVALID_ARGUMENT naming `text` and the expected form; a Unix path over 107 bytes.
+// Errors: INVALID_ARGUMENT naming `text` and the expected form; a port over 65535, a Unix path over
+// 107 bytes.
 absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text);
+
+// Whether `text` ends in a port that is a number, and over 65535.
+bool HasPortTooLarge(std::string_view text);
 
 // Of a Unix socket what does not depend on the moment: its directory is there and can be written
 // to, and nothing but a socket has its name. FAILED_PRECONDITION otherwise, as CheckFree.

@@ -26,6 +26,7 @@
 #include "server/log/log_format.h"
 #include "server/metrics/metrics.h"
 #include "server/server.h"
+#include "server/setting_place.h"
 #include "server/settings.h"
 #include "spdlog/spdlog.h"
 
@@ -79,7 +80,7 @@ void Describe(CLI::App& app, Arguments& arguments) {
       "--check-config", arguments.check_config,
       "Checks the settings and opens the files that they name, as a start would, and ends: "
       "certificates, tokens, S3 credentials, storage roots; and whether the backend, the data "
-      "directory and the directories of Unix sockets are usable");
+      "directory and the directories of Unix sockets are usable. Tells all that is wrong");
   app.add_flag("--print-settings", arguments.print_settings,
                "Prints the table of settings as Markdown, and ends");
   app.add_flag("--print-metrics", arguments.print_metrics,
@@ -109,19 +110,21 @@ void Describe(CLI::App& app, Arguments& arguments) {
   app.footer(kFooter);
 }
 
-// Defaults, the environment (S3), the file, the flags: the later win.
-absl::StatusOr<ServerOptions> MakeOptions(const Arguments& arguments) {
+// Defaults, the environment (S3), the file, the flags: the later win. All that is wrong goes to
+// `faults`; what is right is in the answer all the same.
+ServerOptions MakeOptions(const Arguments& arguments, std::vector<absl::Status>& faults) {
   ServerOptions options = seedlm::server::DefaultOptions();
   options.s3 = seedlm::server::s3::FromEnvironment(
       options.s3, [](const char* name) { return static_cast<const char*>(std::getenv(name)); });
   if (!arguments.config.empty()) {
-    absl::Status status = seedlm::server::ApplyConfigFile(arguments.config, options);
-    if (!status.ok()) return status;
+    faults = seedlm::server::ApplyAllOfConfigFile(arguments.config, options);
   }
   for (const auto& [setting, texts] : arguments.flags) {
     if (texts.empty()) continue;
-    absl::Status status = AssignFlag(*setting, texts, options);
-    if (!status.ok()) return status;
+    if (absl::Status status = AssignFlag(*setting, texts, options); !status.ok()) {
+      faults.push_back(std::move(status));
+    }
+    options.places.erase(setting->name);
   }
   return options;
 }
@@ -162,10 +165,13 @@ int Print(const std::string& text) {
   return Fail(kExitCannotStart, absl::InternalError("cannot write to stdout"));
 }
 
-void ReloadTokens(Server& server) {
-  const absl::Status status = server.ReloadTokens();  // which says what it has read
-  if (!status.ok()) {
-    spdlog::warn("tokens stay as they were: {}", std::string(status.message()));
+void Reload(Server& server) {
+  const absl::Status tokens = server.ReloadTokens();  // which says what it has read
+  if (!tokens.ok()) {
+    spdlog::warn("tokens stay as they were: {}", std::string(tokens.message()));
+  }
+  if (const absl::Status keys = server.ReloadS3Keys(); !keys.ok()) {
+    spdlog::warn("the keys of S3 stay as they were: {}", std::string(keys.message()));
   }
 }
 
@@ -195,17 +201,27 @@ void RaiseDescriptorLimit() {
 }
 
 // The exit code of a start that cannot be.
-int CannotStart(const absl::Status& status) {
-  return Fail(absl::IsInvalidArgument(status) ? kExitUsage : kExitCannotStart, status);
+int CannotStart(const ServerOptions& options, const absl::Status& status) {
+  return Fail(absl::IsInvalidArgument(status) ? kExitUsage : kExitCannotStart,
+              absl::Status(status.code(),
+                           seedlm::server::WithSetting(options, std::string(status.message()))));
 }
 
-int CheckConfig(const ServerOptions& options) {
-  const absl::StatusOr<std::vector<std::string>> warnings = seedlm::server::CheckFiles(options);
-  if (!warnings.ok()) return CannotStart(warnings.status());
-  for (const std::string& warning : *warnings) {
+// Tells all that is wrong, `faults` first. The exit code is that of the first, as a start ends with
+// that.
+int CheckConfig(const ServerOptions& options, const std::vector<absl::Status>& faults) {
+  int exit_code = 0;
+  for (const absl::Status& fault : faults) exit_code = Fail(kExitUsage, fault);
+  const seedlm::server::FilesCheck check = seedlm::server::CheckFiles(options);
+  for (const absl::Status& fault : check.faults) {
+    const int code = CannotStart(options, fault);
+    exit_code = exit_code == 0 ? code : exit_code;
+  }
+  for (const std::string& warning : check.warnings) {
     std::fprintf(stderr, "seedlm-server: warning: %s\n", warning.c_str());
   }
-  return Print("the settings are right, and what they name can serve\n");
+  return exit_code != 0 ? exit_code
+                        : Print("the settings are right, and what they name can serve\n");
 }
 
 int Run(ServerOptions options) {
@@ -223,7 +239,7 @@ int Run(ServerOptions options) {
   RaiseDescriptorLimit();
 
   auto server = Server::Start(options);
-  if (!server.ok()) return CannotStart(server.status());
+  if (!server.ok()) return CannotStart(options, server.status());
   g_ready = true;
   spdlog::info("listening on {}", absl::StrJoin((*server)->addresses(), " "));
   if (const std::string metrics = (*server)->metrics_address(); !metrics.empty()) {
@@ -231,7 +247,7 @@ int Run(ServerOptions options) {
   }
 
   int signal = 0;
-  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) ReloadTokens(**server);
+  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) Reload(**server);
   sigdelset(&signals, SIGHUP);                      // of no use any more, and no reason to end
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends it at once
   spdlog::info("draining after signal {}", signal);
@@ -255,21 +271,21 @@ int main(int argc, char** argv) {
   if (arguments.print_settings) return Print(seedlm::server::PrintSettings());
   if (arguments.print_metrics) return Print(seedlm::server::PrintMetrics());
   if (arguments.hash_token) return HashToken();
-  absl::StatusOr<ServerOptions> options = MakeOptions(arguments);
-  if (!options.ok()) return Fail(kExitUsage, options.status());
+  std::vector<absl::Status> faults;
+  ServerOptions options = MakeOptions(arguments, faults);
+  if (!faults.empty() && !arguments.check_config) return Fail(kExitUsage, faults.front());
   if (!arguments.check_health.empty()) {
-    const absl::Status health =
-        seedlm::server::CheckHealth({.address = arguments.check_health,
-                                     .ca = arguments.tls_ca,
-                                     .certificate = options->tls.certificate,
-                                     .key = options->tls.key});
+    const absl::Status health = seedlm::server::CheckHealth({.address = arguments.check_health,
+                                                             .ca = arguments.tls_ca,
+                                                             .certificate = options.tls.certificate,
+                                                             .key = options.tls.key});
     return health.ok() ? Print("SERVING\n") : Fail(kExitUnhealthy, health);
   }
-  AddDefaultListen(*options);
-  if (arguments.check_config) return CheckConfig(*options);
-  if (!arguments.print_config) return Run(*std::move(options));
-  ServerOptions checked = *options;
+  AddDefaultListen(options);
+  if (arguments.check_config) return CheckConfig(options, faults);
+  if (!arguments.print_config) return Run(std::move(options));
+  ServerOptions checked = options;
   if (checked.data_dir.empty()) checked.data_dir = ".";  // a template may leave it open
   if (absl::Status status = CheckOptions(checked); !status.ok()) return Fail(kExitUsage, status);
-  return Print(PrintConfig(*options));
+  return Print(PrintConfig(options));
 }

@@ -21,6 +21,7 @@
 #include "server/admission/owner_gate.h"
 #include "server/auth/tls_mirror.h"
 #include "server/auth/token_file.h"
+#include "server/awaited_roots.h"
 #include "server/call_log.h"
 #include "server/credentials.h"
 #include "server/jobs/job_events.h"
@@ -330,7 +331,11 @@ absl::Status Server::Parts::Listen(std::vector<ListenSocket> sockets,
   }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(std::make_unique<CallMetricsFactory>(
-      metrics, [this](const EndedCall& call) { call_log.Ended(call); }));
+      metrics, [this](const EndedCall& call) { call_log.Ended(call); },
+      [this](const grpc::ServerContextBase& context) {
+        const absl::StatusOr<Caller> caller = door->Admit(context, Right::kRead);
+        return caller.ok() ? caller->owner : std::string();
+      }));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.RegisterService(compression_rpc.get());
   builder.RegisterService(artifact_rpc.get());
@@ -427,6 +432,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (absl::Status status = parts.Compose(options); !status.ok()) return status;
   auto sockets = OpenSockets(options.listen);
   if (!sockets.ok()) return sockets.status();
+  if (absl::Status status = CheckRootsOfJobs(*parts.store, *parts.roots); !status.ok()) {
+    return status;
+  }
   // Before any call can come in: Start takes up what the store holds.
   if (absl::Status status = parts.scheduler->Start(); !status.ok()) {
     return ForStart(status, options.data_dir);
@@ -459,6 +467,8 @@ std::string Server::metrics_address() const {
 absl::Status Server::ReloadTokens() {
   return parts_->tokens == nullptr ? absl::OkStatus() : parts_->tokens->Reload();
 }
+
+absl::Status Server::ReloadS3Keys() { return parts_->s3->ReloadKeys(); }
 
 std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return parts_->grpc_server->InProcessChannel(grpc::ChannelArguments());

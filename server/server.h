@@ -19,7 +19,8 @@ class Server {
   // Opens the data directory, takes up the jobs that an earlier server left, listens.
   // Errors, each naming the thing at fault: INVALID_ARGUMENT (options), FAILED_PRECONDITION (an
   // address in use, a data directory held by another server or damaged, a backend that is not
-  // available here), NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (data directory, roots).
+  // available here, a root that jobs wait for and that is not mounted), NOT_FOUND,
+  // PERMISSION_DENIED, RESOURCE_EXHAUSTED (data directory, roots).
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
   // Shuts down at once.
   ~Server();
@@ -37,6 +38,9 @@ class Server {
 
   // Reads the token file now. On an error, which names the file, the tokens stay as they were.
   absl::Status ReloadTokens();
+
+  // Reads the file of S3's keys now, if there is one; else as ReloadTokens.
+  absl::Status ReloadS3Keys();
 
   // A channel without a socket. Must not be used after Shutdown.
   std::shared_ptr<grpc::Channel> InProcessChannel();

@@ -124,10 +124,12 @@ class YesOrNoType final : public Typed<bool> {
 template <class T>
 class NumberType : public Typed<T> {
  public:
-  NumberType(FieldOf<T> field, int64_t min, int64_t max)
-      : Typed<T>(std::move(field)), min_(min), max_(max) {}
+  // `least`: of what is not 0.
+  NumberType(FieldOf<T> field, int64_t min, int64_t max, int64_t least = 0)
+      : Typed<T>(std::move(field)), min_(min), max_(max), least_(least) {}
   std::string allowed() const override {
-    return absl::StrCat(ShowNumber(min_), " .. ", ShowNumber(max_));
+    if (least_ == 0) return absl::StrCat(ShowNumber(min_), " .. ", ShowNumber(max_));
+    return absl::StrCat("0, ", ShowNumber(least_), " .. ", ShowNumber(max_));
   }
   absl::Status Assign(const RawValue& value, ServerOptions& options) const override {
     const absl::StatusOr<int64_t> number = NumberOf(value);
@@ -145,14 +147,17 @@ class NumberType : public Typed<T> {
   static int64_t CountOf(int64_t value) { return value; }
   virtual std::string ShowNumber(int64_t value) const = 0;
   virtual absl::StatusOr<int64_t> NumberOf(const RawValue& value) const = 0;
+  virtual std::string too_little_hint() const { return ""; }
 
  private:
   using Rep = std::conditional_t<std::is_same_v<T, int>, int, int64_t>;
   absl::Status CheckNumber(int64_t number) const {
-    if (number >= min_ && number <= max_) return absl::OkStatus();
-    return Refuse(absl::StrCat(ShowNumber(number), " is outside ", allowed()));
+    const bool too_little = number > 0 && number < least_;
+    if (number >= min_ && number <= max_ && !too_little) return absl::OkStatus();
+    return Refuse(absl::StrCat(ShowNumber(number), " is outside ", allowed(),
+                               too_little ? too_little_hint() : ""));
   }
-  const int64_t min_, max_;
+  const int64_t min_, max_, least_;
 };
 
 template <class T>
@@ -204,6 +209,9 @@ class SizeType final : public NumberType<int64_t> {
 
  protected:
   std::string ShowNumber(int64_t value) const override { return ShowSize(value); }
+  std::string too_little_hint() const override {
+    return ": without a unit a number is of bytes; write such as \"512MiB\"";
+  }
   absl::StatusOr<int64_t> NumberOf(const RawValue& value) const override {
     if (const int64_t* bytes = std::get_if<int64_t>(&value)) return *bytes;
     if (const std::string* text = std::get_if<std::string>(&value)) return ParseSize(*text);
@@ -322,8 +330,9 @@ std::shared_ptr<const SettingType> Integer(FieldOf<int64_t> field, std::string u
                                            int64_t max) {
   return std::make_shared<IntegerType<int64_t>>(std::move(field), std::move(unit), min, max);
 }
-std::shared_ptr<const SettingType> Size(FieldOf<int64_t> field, int64_t min, int64_t max) {
-  return std::make_shared<SizeType>(std::move(field), min, max);
+std::shared_ptr<const SettingType> Size(FieldOf<int64_t> field, int64_t min, int64_t max,
+                                        int64_t least) {
+  return std::make_shared<SizeType>(std::move(field), min, max, least);
 }
 std::shared_ptr<const SettingType> Duration(FieldOf<std::chrono::milliseconds> field,
                                             std::chrono::milliseconds min,

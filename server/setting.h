@@ -61,8 +61,10 @@ std::shared_ptr<const SettingType> YesOrNo(FieldOf<bool> field);
 std::shared_ptr<const SettingType> Integer(FieldOf<int> field, std::string unit, int min, int max);
 std::shared_ptr<const SettingType> Integer(FieldOf<int64_t> field, std::string unit, int64_t min,
                                            int64_t max);
-// Bytes, a number or a text with KiB, MiB, GiB or TiB.
-std::shared_ptr<const SettingType> Size(FieldOf<int64_t> field, int64_t min, int64_t max);
+// Bytes, a number or a text with KiB, MiB, GiB or TiB. `least`: of what is not 0; a smaller one is
+// mostly a unit that was forgotten.
+std::shared_ptr<const SettingType> Size(FieldOf<int64_t> field, int64_t min, int64_t max,
+                                        int64_t least = 0);
 // A text with ms, s, min, h or d.
 std::shared_ptr<const SettingType> Duration(FieldOf<std::chrono::milliseconds> field,
                                             std::chrono::milliseconds min,

@@ -84,8 +84,8 @@ std::vector<Setting> MakeSettings() {
        "AWS_REGION, AWS_DEFAULT_REGION, or us-east-1"},
       {"s3-credentials", "Storage", Text(FIELD(s3.credentials_file), "FILE"),
        "The keys, as the tools of AWS keep them: [PROFILE], aws_access_key_id, "
-       "aws_secret_access_key, aws_session_token; read at the start, and refused where others may "
-       "read it. Keys are no settings",
+       "aws_secret_access_key, aws_session_token; read again when it changes and on SIGHUP, and "
+       "refused where others may read it. Keys are no settings",
        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or "
        "AWS_SHARED_CREDENTIALS_FILE"},
       {"s3-profile", "Storage", Text(FIELD(s3.profile), "NAME"), "Whose keys of that file",
@@ -119,7 +119,7 @@ std::vector<Setting> MakeSettings() {
        "the same. Calls have bounds of their own, above. 0: three quarters of what the machine "
        "has, or "
        "the control group that the server is in"},
-      {"index-memory", "Work", Size(FIELD(index_memory), 0, 1024 * kGiB),
+      {"index-memory", "Work", Size(FIELD(index_memory), 0, 1024 * kGiB, kMiB),
        "Memory for the index of the search, at most; 0: no index, and a slower search"},
       {"index-cache", "Work", Text(FIELD(index_cache), "DIR"),
        "Where the index is kept from one start to the next; empty: nowhere",

@@ -1,12 +1,17 @@
 // seedlm artifacts: what a server keeps, and how to be rid of it.
+#include <google/protobuf/util/time_util.h>
+
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/artifact_client.h"
 #include "client/commands/commands.h"
 #include "client/job_json.h"
+#include "client/local_time.h"
 #include "client/output.h"
 #include "client/session.h"
 #include "client/table.h"
@@ -24,18 +29,29 @@ struct Options {
 };
 
 std::string TextList(const std::vector<v1::Artifact>& artifacts) {
-  Table table({{"ARTIFACT"},
-               {"FILES", Align::kRight},
-               {"SIZE", Align::kRight},
-               {"ARRIVING", Align::kRight},
-               {"MADE BY"}});
+  const bool owners =
+      std::any_of(artifacts.begin(), artifacts.end(),
+                  [](const v1::Artifact& artifact) { return !artifact.owner().empty(); });
+  std::vector<Column> columns{{"ARTIFACT"},
+                              {"FILES", Align::kRight},
+                              {"SIZE", Align::kRight},
+                              {"ARRIVING", Align::kRight},
+                              {"CREATED"},
+                              {"MADE BY"}};
+  if (owners) columns.push_back({"OWNER"});
+  Table table(std::move(columns));
   for (const v1::Artifact& artifact : artifacts) {
-    table.AddRow({artifact.name(), absl::StrCat(artifact.file_count()),
-                  FormatBytes(static_cast<uint64_t>(artifact.size())),
-                  artifact.arriving_files() > 0
-                      ? FormatBytes(static_cast<uint64_t>(artifact.arriving_bytes()))
-                      : "",
-                  artifact.job().empty() ? "an upload" : artifact.job()});
+    std::vector<std::string> row{
+        artifact.name(),
+        absl::StrCat(artifact.file_count()),
+        FormatBytes(static_cast<uint64_t>(artifact.size())),
+        artifact.arriving_files() > 0
+            ? FormatBytes(static_cast<uint64_t>(artifact.arriving_bytes()))
+            : "",
+        artifact.has_create_time() ? FormatTime(artifact.create_time()) : "",
+        artifact.job().empty() ? "an upload" : artifact.job()};
+    if (owners) row.push_back(artifact.owner());
+    table.AddRow(std::move(row));
   }
   return table.Render();
 }
@@ -43,10 +59,15 @@ std::string TextList(const std::vector<v1::Artifact>& artifacts) {
 nlohmann::ordered_json ToJson(const v1::Artifact& artifact) {
   nlohmann::ordered_json json = {{"name", artifact.name()},
                                  {"job", artifact.job()},
+                                 {"owner", artifact.owner()},
+                                 {"create_time", nullptr},
                                  {"size", artifact.size()},
                                  {"file_count", artifact.file_count()},
                                  {"arriving_files", artifact.arriving_files()},
                                  {"arriving_bytes", artifact.arriving_bytes()}};
+  if (artifact.has_create_time()) {
+    json["create_time"] = google::protobuf::util::TimeUtil::ToString(artifact.create_time());
+  }
   json["files"] = nlohmann::ordered_json::array();
   for (const v1::OutputFile& file : artifact.files()) {
     json["files"].push_back(

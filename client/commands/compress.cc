@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
@@ -16,6 +17,7 @@
 #include "client/rpc_status.h"
 #include "client/session.h"
 #include "client/transfer.h"
+#include "client/way_out.h"
 #include "kernels/format/checkpoint.h"
 
 namespace seedlm::client {
@@ -39,11 +41,13 @@ struct Paths {
   bool is_directory = false;
 };
 
-// The files of OUT, which are those of IN, if they are to replace a directory.
+// The files of OUT, which are those of IN, if they are to replace a directory, or could.
 absl::StatusOr<format::NewOutput> ContentsOf(const Paths& paths, bool force) {
   format::NewOutput output;
-  if (!paths.is_directory || !force) return output;
+  std::error_code error;
+  if (!paths.is_directory || !std::filesystem::exists(paths.out, error)) return output;
   const auto checkpoint = format::Checkpoint::Open(paths.in);
+  if (!checkpoint.ok() && !force) return output;
   if (!checkpoint.ok()) return checkpoint.status();
   for (const auto& file : checkpoint->files) output.paths.insert(file.relative_path);
   output.paths.insert(checkpoint->other_files.begin(), checkpoint->other_files.end());
@@ -113,9 +117,9 @@ absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const P
 
 // The watch ended before the job did, which the server goes on with.
 absl::Status LostSight(const absl::Status& why, const std::string& job) {
-  absl::Status named(why.code(),
-                     absl::StrCat(why.message(), "; ", job, " goes on there: seedlm wait ", job,
-                                  ", then seedlm fetch ", job, " OUT"));
+  absl::Status named(why.code(), absl::StrCat(WithoutWayOut(why.message()), "; ", job,
+                                              " goes on where its server runs: seedlm wait ", job,
+                                              ", then seedlm fetch ", job, " OUT"));
   why.ForEachPayload(
       [&](absl::string_view url, const absl::Cord& value) { named.SetPayload(url, value); });
   return named;

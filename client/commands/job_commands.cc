@@ -106,6 +106,7 @@ absl::StatusOr<ExitCode> Follow(JobClient& jobs, const std::string& name,
   if (!followed.ok()) return followed.status();
   if (!print_end && ReaderLeft() && !HasEnded(followed->job.state())) return kOk;
   if (print_end) PrintOut(JsonLine(ToJson(followed->job)));
+  if (options.show_tensors && !options.json) PrintOut(EndLine(*followed) + "\n");
   return ReportEnd(followed->job, name);
 }
 
@@ -143,8 +144,16 @@ void AddCancel(Command& app) {
 
 void AddResume(Command& app) {
   AddChange(app, {"resume", "Let a failed or cancelled job go on where it stopped"},
-            [](JobClient& jobs, const Options& options, const std::stop_token& stop) {
-              return NameAndState(jobs.ResumeJob(options.job, options.etag, stop), options.json);
+            [](JobClient& jobs, const Options& options,
+               const std::stop_token& stop) -> absl::StatusOr<std::string> {
+              const auto before = jobs.GetJob(options.job, stop);
+              if (!before.ok()) return before.status();
+              const auto job = jobs.ResumeJob(options.job, options.etag, stop);
+              const std::string share = ShareDone(before->progress());
+              if (job.ok() && job->attempt() > before->attempt() && !share.empty()) {
+                PrintNote(absl::StrCat(job->name(), ": goes on with what is kept", share));
+              }
+              return NameAndState(job, options.json);
             });
 }
 

@@ -1,5 +1,3 @@
-#include <google/protobuf/util/time_util.h>
-
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,6 +7,7 @@
 
 #include "client/commands/commands.h"
 #include "client/job_json.h"
+#include "client/local_time.h"
 #include "client/output.h"
 #include "client/session.h"
 #include "client/spec_options.h"
@@ -54,7 +53,7 @@ std::string TextList(const std::vector<v1::Job>& jobs) {
                                  FormatPercent(static_cast<double>(job.progress().weights_done()),
                                                static_cast<double>(job.progress().weights_total())),
                                  FormatCount(job.progress().weights_total()),
-                                 google::protobuf::util::TimeUtil::ToString(job.create_time())};
+                                 FormatTime(job.create_time())};
     if (owners) row.push_back(job.owner());
     table.AddRow(std::move(row));
   }

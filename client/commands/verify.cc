@@ -26,6 +26,8 @@ struct Options {
 };
 
 std::string ToText(const verify::VerifyReport& report, bool with_outputs) {
+  const std::string identical = FormatIdentical(static_cast<int64_t>(report.passed_through.size()));
+  if (report.tensors.empty()) return "no compressed tensor could be compared\n" + identical;
   std::vector<Column> columns = {
       {"TENSOR"}, {"SHAPE"}, {"RELATIVE ERROR", Align::kRight}, {"MAX ERROR", Align::kRight}};
   if (with_outputs) columns.push_back({"OUTPUT ERROR", Align::kRight});
@@ -43,7 +45,7 @@ std::string ToText(const verify::VerifyReport& report, bool with_outputs) {
   add({"all", "", absl::StrFormat("%.4f", report.relative_error()),
        absl::StrFormat("%.4g", report.max_error())},
       "");
-  return table.Render() + FormatIdentical(static_cast<int64_t>(report.passed_through.size()));
+  return table.Render() + identical;
 }
 
 nlohmann::ordered_json ToJson(const verify::VerifyReport& report) {
@@ -60,11 +62,29 @@ nlohmann::ordered_json ToJson(const verify::VerifyReport& report) {
     json["tensors"].back()["output_error"] = tensor.output_error();
     json["tensors"].back()["samples"] = tensor.samples;
   }
-  json["relative_error"] = report.relative_error();
-  json["max_error"] = report.max_error();
+  json["relative_error"] = nullptr;  // of nothing there is none
+  json["max_error"] = nullptr;
+  if (!report.tensors.empty()) {
+    json["relative_error"] = report.relative_error();
+    json["max_error"] = report.max_error();
+  }
   json["passed_through"] = report.passed_through;
   json["problems"] = report.problems;
   return json;
+}
+
+// A problem with its way out. What the two checkpoints do not have in common is no damage: mostly
+// the original is another one.
+std::string WithWayOut(const std::string& problem) {
+  if (absl::StrContains(problem, "; ")) return problem;
+  for (const char* of_two :
+       {"in the original", "those of the original", "is missing from the compressed checkpoint"}) {
+    if (!absl::StrContains(problem, of_two)) continue;
+    return absl::StrCat(problem,
+                        "; likely the original is another one: give the one that was compressed, "
+                        "or compress this one");
+  }
+  return absl::StrCat(problem, "; compress it again");
 }
 
 // The original must not be compressed itself: nothing of it has its name then.
@@ -134,9 +154,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
                            report->unused_activations.front(), "'"));
   }
   for (const std::string& problem : report->problems) {
-    const bool has_way_out = absl::StrContains(problem, "; ");
-    PrintError(
-        absl::StrCat(options.compressed, ": ", problem, has_way_out ? "" : "; compress it again"));
+    PrintError(absl::StrCat(options.compressed, ": ", WithWayOut(problem)));
   }
   return report->problems.empty() ? kOk : kCheckFailed;
 }

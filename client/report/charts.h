@@ -47,7 +47,7 @@ struct Totals {
   int64_t output_bytes = 0;  // estimated until the job has ended
   double bits_per_weight = 0;
   double device_seconds = 0;
-  double run_seconds = 0;  // from the first start to the end
+  double run_seconds = 0;  // of the last attempt
 };
 Totals Sum(const JobHistory& history);
 

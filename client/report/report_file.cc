@@ -34,12 +34,12 @@ absl::StatusOr<std::string> ReportPath(const std::string& given, bool force,
     return absl::InvalidArgumentError(
         absl::StrCat(*path, ": is no place for the report: it is of ", place, "; choose another"));
   }
-  if (absl::Status status = CheckOutput("", *path, false, force, {}); !status.ok()) return status;
   std::error_code error;
-  if (std::filesystem::exists(*path, error) && !MayBeReport(*path)) {
+  if (std::filesystem::is_regular_file(*path, error) && !MayBeReport(*path)) {
     return absl::FailedPreconditionError(absl::StrCat(
         *path, ": is no report, so none replaces it; choose another name, or remove it first"));
   }
+  if (absl::Status status = CheckOutput("", *path, false, force, {}); !status.ok()) return status;
   return path;
 }
 

@@ -47,7 +47,9 @@ std::string Tiles(const JobHistory& history, const Totals& totals) {
   }
   if (totals.run_seconds > 0) {
     tiles += Tile("time", FormatDuration(totals.run_seconds),
-                  FormatRate(static_cast<double>(totals.weights) / totals.run_seconds));
+                  FormatRate(static_cast<double>(std::max<int64_t>(
+                                 totals.weights - job.progress().weights_kept(), 0)) /
+                             totals.run_seconds));
   }
   return tiles + "</div>\n";
 }

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/format/atomic_file.h"
@@ -92,23 +93,33 @@ absl::StatusOr<std::string> ReadPemFile(const std::string& path) {
   return format::ReadSmallFile(path, kMaxPemBytes);
 }
 
-absl::StatusOr<std::vector<std::string>> CheckTlsFiles(const TlsFiles& files) {
+std::vector<absl::Status> TlsFaults(const TlsFiles& files) {
+  std::vector<absl::Status> faults;
+  const auto add = [&faults](absl::Status status) {
+    if (!status.ok()) faults.push_back(std::move(status));
+  };
   const auto certificate = ReadCertificate(files.certificate, "--tls-cert");
-  if (!certificate.ok()) return certificate.status();
+  add(certificate.status());
   const auto key = ReadKey(files.key);
-  if (!key.ok()) return key.status();
-  const bool match = X509_check_private_key(certificate->get(), key->get()) == 1;
-  ERR_clear_error();
-  if (!match) {
-    return Wrong(files.key, absl::StrCat("is not the key of the certificate in ",
-                                         format::Printable(files.certificate)));
+  add(key.status());
+  if (certificate.ok() && key.ok()) {
+    const bool match = X509_check_private_key(certificate->get(), key->get()) == 1;
+    ERR_clear_error();
+    if (!match) {
+      add(Wrong(files.key, absl::StrCat("is not the key of the certificate in ",
+                                        format::Printable(files.certificate))));
+    }
   }
-  if (absl::Status status = CheckTime(files.certificate, certificate->get()); !status.ok()) {
-    return status;
-  }
+  if (certificate.ok()) add(CheckTime(files.certificate, certificate->get()));
   if (!files.client_ca.empty()) {
-    const auto authority = ReadCertificate(files.client_ca, "--tls-client-ca");
-    if (!authority.ok()) return authority.status();
+    add(ReadCertificate(files.client_ca, "--tls-client-ca").status());
+  }
+  return faults;
+}
+
+absl::StatusOr<std::vector<std::string>> CheckTlsFiles(const TlsFiles& files) {
+  if (const std::vector<absl::Status> faults = TlsFaults(files); !faults.empty()) {
+    return faults.front();
   }
   std::vector<std::string> warnings;
   struct stat info {};

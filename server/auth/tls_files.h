@@ -28,5 +28,7 @@ absl::StatusOr<std::string> ReadPemFile(const std::string& path);
 // key that is not that of the certificate); FAILED_PRECONDITION (the certificate has expired, or is
 // not valid yet).
 absl::StatusOr<std::vector<std::string>> CheckTlsFiles(const TlsFiles& files);
+// All of these errors, not the first alone.
+std::vector<absl::Status> TlsFaults(const TlsFiles& files);
 
 }  // namespace seedlm::server

@@ -103,13 +103,14 @@ struct Progress {
   int64_t shards_done = 0;
   int64_t shards_total = 0;
   int64_t bytes_written = 0;
-  double weights_per_second = 0;  // since the first shard was begun
+  double weights_per_second = 0;  // of this attempt, since its first shard was begun
   double eta_seconds = 0;         // 0: unknown
   std::string current_tensor;
   int tensors_done = 0;
   int tensors_total = 0;
   JobPhase phase = JobPhase::kNone;
   double phase_fraction = 0;  // of the phase that is done, 0 .. 1
+  int64_t weights_kept = 0;   // of weights_done, those that an earlier attempt encoded
 };
 
 // Why a job FAILED. `code` is kOk for all other states.

@@ -21,7 +21,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Estimate, weights, input_bytes, 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Progress, weights_done, weights_total, shards_done,
                                                 shards_total, bytes_written, weights_per_second,
                                                 eta_seconds, current_tensor, tensors_done,
-                                                tensors_total)
+                                                tensors_total, weights_kept)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(OutputFile, path, size, sha256)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TensorResult, name, rows, columns, relative_error,
                                                 max_error, bits_per_weight, seconds, backend,

@@ -38,9 +38,14 @@ std::string ReasonOf(const grpc::Status& status, const std::string& code) {
 // One call. gRPC owns it and calls it on one thread at a time.
 class CallMetrics final : public grpc::experimental::Interceptor {
  public:
-  CallMetrics(MetricSink& sink, const OnEndedCall& failed, grpc::experimental::ServerRpcInfo* info,
-              std::string_view method)
-      : sink_(sink), failed_(failed), info_(info), method_(method), begin_(steady_clock::now()) {
+  CallMetrics(MetricSink& sink, const OnEndedCall& failed, const OwnerOfCall& owner_of,
+              grpc::experimental::ServerRpcInfo* info, std::string_view method)
+      : sink_(sink),
+        failed_(failed),
+        owner_of_(owner_of),
+        info_(info),
+        method_(method),
+        begin_(steady_clock::now()) {
     sink_.Add(Metric::kRpcInFlight, {method_}, 1);
   }
   ~CallMetrics() override {
@@ -86,11 +91,13 @@ class CallMetrics final : public grpc::experimental::Interceptor {
     if (status.error_details().empty()) return;
     const auto code = static_cast<absl::StatusCode>(status.error_code());
     failed_({std::string(method_), info_->server_context()->peer(), code,
-             ReasonOf(status, absl::StatusCodeToString(code)), status.error_message()});
+             ReasonOf(status, absl::StatusCodeToString(code)), status.error_message(),
+             owner_of_(*info_->server_context())});
   }
 
   MetricSink& sink_;
   const OnEndedCall& failed_;
+  const OwnerOfCall& owner_of_;
   grpc::experimental::ServerRpcInfo* const info_;  // gRPC's, for as long as this
   const std::string_view method_;                  // of the descriptor, which lives for ever
   const steady_clock::time_point begin_;
@@ -121,7 +128,7 @@ grpc::experimental::Interceptor* CallMetricsFactory::CreateServerInterceptor(
   // Only methods that exist: a name that a client made up would be a series for ever.
   const auto* method = google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
   if (method == nullptr) return nullptr;
-  return new CallMetrics(sink_, failed_, info, method->name());
+  return new CallMetrics(sink_, failed_, owner_of_, info, method->name());
 }
 
 }  // namespace seedlm::server

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "grpcpp/server_context.h"
 #include "grpcpp/support/server_interceptor.h"
 #include "server/metrics/metrics.h"
 
@@ -19,21 +20,26 @@ struct EndedCall {
   absl::StatusCode code = absl::StatusCode::kUnknown;
   std::string reason;  // ErrorInfo.reason
   std::string message;
+  std::string owner = {};  // whose token it had; empty: none, or it is not known
 };
 using OnEndedCall = std::function<void(const EndedCall& call)>;
+// Whose a call is, of EndedCall::owner.
+using OwnerOfCall = std::function<std::string(const grpc::ServerContextBase& context)>;
 
 // For ServerBuilder::experimental().SetInterceptorCreators. `sink` must outlive the server.
 class CallMetricsFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
   explicit CallMetricsFactory(
-      MetricSink& sink, OnEndedCall failed = [](const EndedCall&) {})
-      : sink_(sink), failed_(std::move(failed)) {}
+      MetricSink& sink, OnEndedCall failed = [](const EndedCall&) {},
+      OwnerOfCall owner_of = [](const grpc::ServerContextBase&) { return std::string(); })
+      : sink_(sink), failed_(std::move(failed)), owner_of_(std::move(owner_of)) {}
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override;
 
  private:
   MetricSink& sink_;
   const OnEndedCall failed_;
+  const OwnerOfCall owner_of_;
 };
 
 // Calls of every method that end with a code for which an operator is woken (docker/alerts.yml).

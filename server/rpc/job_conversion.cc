@@ -196,6 +196,7 @@ v1::Progress ToProto(const Progress& progress) {
   proto.set_tensors_total(progress.tensors_total);
   proto.set_phase(ToProto(progress.phase));
   proto.set_phase_fraction(progress.phase_fraction);
+  proto.set_weights_kept(progress.weights_kept);
   return proto;
 }
 

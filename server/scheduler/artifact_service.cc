@@ -33,6 +33,26 @@ absl::StatusOr<std::optional<JobRecord>> MakerOf(JobStore& jobs, std::string_vie
   return std::optional<JobRecord>(*std::move(job));
 }
 
+struct Place {
+  std::string owner;
+  std::string id;
+};
+
+// The last artifact of the page before: "artifacts/ID", or "OWNER/artifacts/ID" of all owners.
+absl::StatusOr<Place> LastOf(const std::optional<std::string>& owner, std::string_view token) {
+  Place last{owner.value_or(""), ""};
+  if (token.empty()) return last;
+  if (!owner) {
+    const size_t slash = std::min(token.find('/'), token.size());
+    last.owner = std::string(token.substr(0, slash));
+    token.remove_prefix(std::min(slash + 1, token.size()));
+  }
+  absl::StatusOr<std::string> id = ParseArtifactName(token, "page_token");
+  if (!id.ok()) return InvalidField("page_token", "is not one that was given; start without it");
+  last.id = *std::move(id);
+  return last;
+}
+
 // Files that are not what the job recorded.
 absl::Status CheckSums(const JobRecord& job, const std::string& directory,
                        const std::stop_token& stop, ArtifactCheck& check) {
@@ -75,14 +95,21 @@ absl::StatusOr<ArtifactRecord> ArtifactService::Describe(std::string_view owner,
   record.name = absl::StrCat(kPrefix, id);
   record.arriving_files = content->arriving_files;
   record.arriving_bytes = content->arriving_bytes;
+  record.owner = std::string(owner);
   std::map<std::string, std::string, std::less<>> sums;
   if (content->is_result) {
     const auto job = MakerOf(*parts_.jobs, owner, id);
     if (!job.ok()) return job.status();
     if (job->has_value()) {
       record.job = (*job)->name;
+      record.create_time_ns = (*job)->end_time_ns;
       for (const OutputFile& file : (*job)->output_files) sums[file.path] = file.sha256;
     }
+  }
+  if (record.create_time_ns == 0) {
+    const absl::StatusOr<int64_t> written = parts_.artifacts->Of(owner).LastWritten(id);
+    if (!written.ok()) return written.status();
+    record.create_time_ns = *written;
   }
   for (const ArtifactEntry& file : content->files) {
     record.files.push_back({file.path, file.size, sums[file.path]});
@@ -90,28 +117,29 @@ absl::StatusOr<ArtifactRecord> ArtifactService::Describe(std::string_view owner,
   return record;
 }
 
-absl::StatusOr<ArtifactPage> ArtifactService::List(std::string_view owner, int page_size,
-                                                   std::string_view page_token) {
+absl::StatusOr<ArtifactPage> ArtifactService::List(const std::optional<std::string>& owner,
+                                                   int page_size, std::string_view page_token) {
   if (page_size < 0) return InvalidField("page_size", "is negative");
-  // A token is the name of the last artifact of the page.
-  std::string after;
-  if (!page_token.empty()) {
-    absl::StatusOr<std::string> id = ParseArtifactName(page_token, "page_token");
-    if (!id.ok()) return InvalidField("page_token", "is not one that was given; start without it");
-    after = *std::move(id);
-  }
+  const absl::StatusOr<Place> last = LastOf(owner, page_token);
+  if (!last.ok()) return last.status();
   const auto size =
       static_cast<size_t>(page_size == 0 ? kDefaultPage : std::min(page_size, kMaxPage));
-  absl::StatusOr<std::vector<std::string>> ids =
-      parts_.artifacts->Of(owner).ListIds(after, size + 1);
-  if (!ids.ok()) return ids.status();
-  ArtifactPage page;
-  if (ids->size() > size) {
-    ids->resize(size);
-    page.next_page_token = absl::StrCat(kPrefix, ids->back());
+  std::vector<Place> places;
+  for (std::string& name : owner ? std::vector<std::string>{*owner} : parts_.artifacts->Owners()) {
+    if (name < last->owner || places.size() > size) continue;
+    absl::StatusOr<std::vector<std::string>> ids = parts_.artifacts->Of(name).ListIds(
+        name == last->owner ? last->id : "", size + 1 - places.size());
+    if (!ids.ok()) return ids.status();
+    for (std::string& id : *ids) places.push_back({name, std::move(id)});
   }
-  for (const std::string& id : *ids) {
-    absl::StatusOr<ArtifactRecord> record = Describe(owner, id);
+  ArtifactPage page;
+  if (places.size() > size) {
+    places.resize(size);
+    page.next_page_token = absl::StrCat(owner ? "" : absl::StrCat(places.back().owner, "/"),
+                                        kPrefix, places.back().id);
+  }
+  for (const Place& place : places) {
+    absl::StatusOr<ArtifactRecord> record = Describe(place.owner, place.id);
     if (absl::IsNotFound(record.status())) continue;  // deleted a moment ago
     if (!record.ok()) return record.status();
     page.artifacts.push_back(*std::move(record));

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -30,11 +31,13 @@ struct ArtifactRecord {
   std::vector<OutputFile> files;  // finished ones, by path; sums of results only
   int64_t arriving_files = 0;     // uploads that are not finished
   int64_t arriving_bytes = 0;
-  std::string job;  // "jobs/ID" that made it; empty: it was uploaded
+  std::string job;             // "jobs/ID" that made it; empty: it was uploaded
+  std::string owner;           // empty on a server without tokens
+  int64_t create_time_ns = 0;  // the end of its job; of an upload, when its last byte came
 };
 
 struct ArtifactPage {
-  std::vector<ArtifactRecord> artifacts;  // by id
+  std::vector<ArtifactRecord> artifacts;  // by owner and id
   std::string next_page_token;            // empty on the last page
 };
 
@@ -67,9 +70,9 @@ class ArtifactService {
   };
   explicit ArtifactService(Parts parts) : parts_(std::move(parts)) {}
 
-  // `page_size`: as JobQuery. `page_token`: the next_page_token before; INVALID_ARGUMENT for
-  // another.
-  absl::StatusOr<ArtifactPage> List(std::string_view owner, int page_size,
+  // `owner`: none: of all owners. `page_size`: as JobQuery. `page_token`: the next_page_token
+  // before, of the same owner or all; INVALID_ARGUMENT for another.
+  absl::StatusOr<ArtifactPage> List(const std::optional<std::string>& owner, int page_size,
                                     std::string_view page_token);
 
   // Errors: INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (ARTIFACT_IN_USE: a job

@@ -61,6 +61,7 @@ double JobRun::StreamSecondsLocked() const {
 
 Progress JobRun::ProgressLocked() const {
   Progress progress = progress_;
+  progress.weights_kept = weights_kept_;
   if (sink_ != nullptr) progress.bytes_written = sink_->bytes_written();
   progress.phase = phase_ == Phase::kMeasure  ? JobPhase::kMeasuring
                    : phase_ == Phase::kStream ? JobPhase::kEncoding

@@ -64,6 +64,7 @@ void JobRun::EndPublished(const Publication& publication) {
   const std::lock_guard lock(mutex_);
   output_files_ = publication.files;
   progress_.weights_done = progress_.weights_total;
+  weights_kept_ = progress_.weights_total;
   for (const OutputFile& file : output_files_) progress_.bytes_written += file.size;
   succeeded_ = true;
   phase_ = Phase::kDone;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -43,6 +44,16 @@ absl::Status CheckAccess(const std::string& path, int mode, const std::string& w
                          std::string_view action) {
   if (faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0) return absl::OkStatus();
   return format::ErrnoToStatus(errno, what, action);
+}
+
+// Whether a directory can be made in `parent`: permissions do not tell of /proc, or of a quota. The
+// one that is made goes at once. `action` on `what` is what cannot be done.
+absl::Status TryMakeIn(const std::string& parent, const std::string& what,
+                       std::string_view action) {
+  std::string name = parent + "/.seedlm-check-XXXXXX";
+  if (mkdtemp(name.data()) == nullptr) return format::ErrnoToStatus(errno, what, action);
+  (void)rmdir(name.c_str());
+  return absl::OkStatus();
 }
 
 absl::Status MakeDirectory(const std::string& path) {
@@ -88,8 +99,9 @@ absl::Status DataDir::Check(const std::string& path) {
   struct stat info {};
   if (stat(absolute->c_str(), &info) != 0) {
     const std::string parent = std::filesystem::path(*absolute).parent_path().string();
-    return errno == ENOENT ? CheckAccess(parent, W_OK | X_OK, *absolute, "create directory")
-                           : format::ErrnoToStatus(errno, *absolute, "create directory");
+    if (errno != ENOENT) return format::ErrnoToStatus(errno, *absolute, "create directory");
+    const absl::Status access = CheckAccess(parent, W_OK | X_OK, *absolute, "create directory");
+    return access.ok() ? TryMakeIn(parent, *absolute, "create directory") : access;
   }
   if (!S_ISDIR(info.st_mode)) return NoDirectory(*absolute);
   const std::string lock = *absolute + "/lock";
@@ -100,7 +112,7 @@ absl::Status DataDir::Check(const std::string& path) {
   if (status.ok() && stat(database.c_str(), &info) == 0) {
     status = CheckAccess(database, R_OK | W_OK, database, "open");
   }
-  return status;
+  return status.ok() ? TryMakeIn(*absolute, *absolute, "write into") : status;
 }
 
 absl::StatusOr<DataDir> DataDir::Open(const std::string& path) {

@@ -76,8 +76,13 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(
     return format::ErrnoToStatus(errno, data_dir.s3(), "chmod");
   }
   const std::vector<std::string> left = S3Ledger::Find(data_dir.s3());
+  if (absl::Status status = destination->OpenKeyFile(wanted); !status.ok()) return status;
+  s3::Client::Hooks hooks{.on_attempt = std::move(reports.request)};
+  if (destination->keys_ != nullptr) {
+    hooks.keys = [keys = destination->keys_.get()] { return keys->Keys(); };
+  }
   absl::StatusOr<std::unique_ptr<s3::Client>> client =
-      s3::Client::Create(*settled, {.on_attempt = std::move(reports.request)});
+      s3::Client::Create(*settled, std::move(hooks));
   if (!client.ok()) {
     destination->why_not_ = client.status();
     if (!left.empty()) {
@@ -100,6 +105,20 @@ absl::StatusOr<std::unique_ptr<S3Destination>> S3Destination::Open(
     }
   }
   return destination;
+}
+
+absl::Status S3Destination::OpenKeyFile(const s3::Options& options) {
+  const bool asked_for = !options.credentials_file.empty();
+  const std::string& file = asked_for ? options.credentials_file : options.shared_credentials_file;
+  if (file.empty()) return absl::OkStatus();
+  auto opened = S3KeyFile::Open(file, options.profile, {warn_, inform_});
+  if (opened.ok()) keys_ = *std::move(opened);
+  // Settle has warned of one that nobody asked for.
+  return asked_for ? opened.status() : absl::OkStatus();
+}
+
+absl::Status S3Destination::ReloadKeys() {
+  return keys_ == nullptr ? absl::OkStatus() : keys_->Reload();
 }
 
 absl::Status S3Destination::Check(const SinkTarget& target, const S3Patience& patience) const {

@@ -14,6 +14,7 @@
 #include "server/storage/data_dir.h"
 #include "server/storage/publisher.h"
 #include "server/storage/s3/client.h"
+#include "server/storage/s3_key_file.h"
 #include "server/storage/s3_sweeper.h"
 #include "server/storage/s3_transfer.h"
 #include "server/storage/sink_target.h"
@@ -57,6 +58,9 @@ class S3Destination {
   // FAILED_PRECONDITION (S3_NOT_CONFIGURED); else as S3Publisher::Check.
   absl::Status Check(const SinkTarget& target, const S3Patience& patience) const;
 
+  // Reads the file of keys now, if there is one (S3KeyFile::Reload).
+  absl::Status ReloadKeys();
+
   // Which server: "https://HOST[:PORT]"; empty where nothing is configured.
   std::string endpoint() const;
 
@@ -73,11 +77,14 @@ class S3Destination {
         transfer_(transfer),
         fault_point_(std::move(fault_point)) {}
 
+  absl::Status OpenKeyFile(const s3::Options& options);
+
   const std::string directory_;  // DATA_DIR/s3: ledgers
   const S3Transfer transfer_;
   const FaultPoint fault_point_;
   Warn warn_;
   Warn inform_;
+  std::unique_ptr<S3KeyFile> keys_;     // null: they do not change
   absl::Status why_not_;                // OK: it is configured
   std::unique_ptr<s3::Client> client_;  // null unless configured
   std::unique_ptr<S3Sweeper> sweeper_;

@@ -93,8 +93,17 @@ absl::Status CheckExisting(const SinkTarget& target, mode_t mode,
                    "another");
   }
   absl::Status status = CheckMayGo(target, mode);
-  if (!status.ok() || !target.directory || target.result) return status;
-  return format::CheckReplaceable(target.path, {replacements});
+  if (!target.directory || target.result) return status;
+  absl::Status replaceable = format::CheckReplaceable(target.path, {replacements});
+  if (status.ok() || replaceable.ok() || !absl::IsAlreadyExists(status)) {
+    return status.ok() ? replaceable : status;
+  }
+  // Nothing is advised that would be refused, too.
+  return WithReason(
+      absl::AlreadyExistsError(absl::StrCat(format::Printable(target.path),
+                                            ": already exists, and is more than an earlier output: "
+                                            "remove it, or choose another output")),
+      "OUTPUT_EXISTS");
 }
 
 // `check_existing` is asked with the mode of what has the final name.

@@ -198,12 +198,15 @@ TEST_CASE("a watch on which nothing ever comes ends, naming the server") {
                       {.patience = milliseconds(300),
                        .tell = [&](const std::string& line) { told.push_back(line); }});
   CHECK(absl::IsUnavailable(status));
-  CHECK(absl::StrContains(status.message(), "the fake"));
+  CHECK(status.message() ==
+        "the fake: sends nothing any more; given up after 1 s: jobs/1 goes on where its server "
+        "runs, and seedlm watch jobs/1 follows it again");
   CHECK(steady_clock::now() - start >= milliseconds(300));
   CHECK(service.calls > 1);
   REQUIRE(told.size() == 1);
   CHECK(absl::StrContains(told[0], "lost the server"));
   CHECK(absl::StrContains(told[0], "the fake"));
+  CHECK_FALSE(absl::StrContains(told[0], "watch"));  // it is being done
 }
 
 TEST_CASE("a watch says once that its server is lost, however often it asks, and that it is back") {

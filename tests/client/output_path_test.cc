@@ -42,6 +42,18 @@ TEST_CASE("what may be written") {
   CHECK(absl::IsAlreadyExists(exists));
   CHECK(exists.message() == file + ": exists already; use --force to replace it");
 
+  for (const bool force : {false, true}) {  // what --force would not help is no question of it
+    CHECK(absl::IsInvalidArgument(CheckOutput(in, in, false, force, {})));
+    const absl::Status within = CheckOutput(scratch / "photos", other, true, force, {});
+    CHECK_FALSE(absl::StrContains(within.message(), "--force"));
+    const absl::Status foreign = CheckOutput(in, scratch / "photos", true, force, {});
+    CHECK(absl::StrContains(foreign.message(), "photos: holds 'a.jpg'"));
+    CHECK_FALSE(absl::StrContains(foreign.message(), "--force"));
+    CHECK(absl::IsAlreadyExists(foreign) == !force);
+  }
+  CHECK(absl::StrContains(CheckOutput(in, scratch / "empty", true, false, {}).message(),
+                          "use --force"));
+
   const absl::Status same = CheckOutput(in, in, false, true, {});
   CHECK(absl::IsInvalidArgument(same));
   CHECK(absl::StartsWith(same.message(), in + ": is the input itself"));

@@ -60,6 +60,22 @@ TEST_CASE("RetryInfo comes along, within reason") {
   CHECK(RetryAfter(FromRpc(hostile, "a"))->count() > 0);
 }
 
+TEST_CASE("what is wrong with a token is told with the server and the variable") {
+  const auto told = [](grpc::StatusCode code, const std::string& reason) {
+    const absl::Status status =
+        FromRpc(grpc::Status(code, "its words", WithInfo(reason).SerializeAsString()), "gpu:7433");
+    CHECK(ErrorReason(status) == reason);
+    return std::string(status.message());
+  };
+  CHECK(told(grpc::StatusCode::UNAUTHENTICATED, "TOKEN_MISSING") ==
+        "gpu:7433: wants a token, and none was sent; set SEEDLM_TOKEN to yours");
+  CHECK(told(grpc::StatusCode::UNAUTHENTICATED, "TOKEN_INVALID") ==
+        "gpu:7433: does not know the token in SEEDLM_TOKEN; set it to one that the server's "
+        "--tokens file lists");
+  CHECK(told(grpc::StatusCode::PERMISSION_DENIED, "ROLE_FORBIDS") ==
+        "gpu:7433: its words; set SEEDLM_TOKEN to a token of another role");
+}
+
 TEST_CASE("details that are not a status are no reason") {
   const grpc::Status rpc(grpc::StatusCode::NOT_FOUND, "jobs/x: no such job", "\xFF\xFF garbage");
   const absl::Status status = FromRpc(rpc, "a");

@@ -46,6 +46,11 @@ TEST_CASE("what does not fit together is refused before anything is sent") {
   CHECK(CheckServerChoice({.address = "dns:///gpu:7433"}).ok());
   CHECK(CheckServerChoice({.address = "unix:///s"}).ok());
   CHECK(absl::StartsWith(message({.address = "http://gpu:7433"}), "--server http://gpu:7433: "));
+  CHECK(message({.address = "gpu:70000"}) ==
+        "--server gpu:70000: ports go to 65535; give the server's");
+  CHECK(absl::StrContains(message({.address = "gpu:99999999999999999999"}), "ports go to"));
+  CHECK(CheckServerChoice({.address = "gpu:65535"}).ok());
+  CHECK(CheckServerChoice({.address = "unix:/a:70000"}).ok());
   CHECK(absl::StartsWith(message({.certificate = "c"}), "--tls-cert: "));
   CHECK(absl::StartsWith(message({.key = "k"}), "--tls-key: "));
   for (const char* token : {"two words", "line\n", "caf\xC3\xA9", "\x7F"}) {

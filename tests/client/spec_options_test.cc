@@ -67,7 +67,8 @@ TEST_CASE("sizes are written as for the server") {
   };
   CHECK_FALSE(Parse("m").engine.index_memory.has_value());
   CHECK(memory("0") == 0);
-  CHECK(memory("1025") == 1025);
+  CHECK(memory("1048577") == 1048577);
+  CHECK(memory("1MiB") == int64_t{1} << 20);
   CHECK(memory("512MiB") == int64_t{512} << 20);
   CHECK(memory("2GiB") == int64_t{2} << 30);
 }
@@ -124,6 +125,11 @@ TEST_CASE("what is not known is refused by name") {
   CHECK(Parse("m --threads many").error.find("--threads") != std::string::npos);
   CHECK(Parse("m --index-memory 512MB").error.find("--index-memory") != std::string::npos);
   CHECK(Parse("m --index-memory 2TiB").error.find("--index-memory") != std::string::npos);
+  for (const char* unit_forgotten : {"10", "1048575", "1023KiB"}) {
+    const std::string error = Parse(std::string("m --index-memory ") + unit_forgotten).error;
+    CHECK(error.find("--index-memory: ") != std::string::npos);
+    CHECK(error.find("; give 0, or such as 512MiB") != std::string::npos);
+  }
   CHECK(Parse("m --index-memory -1").error.find("--index-memory") != std::string::npos);
   CHECK(Parse("m --priority 101").error.find("--priority") != std::string::npos);
   CHECK(Parse("m --label plain").error.find("'plain' is not KEY=VALUE") != std::string::npos);

@@ -168,8 +168,9 @@ class Tokens(EndToEnd):
         alice, bob, root = ({"SEEDLM_TOKEN": t} for t in (
             "token-of-alice-1", "token-of-bob-1234", "token-of-root-123"))
         with self.server("--tokens", self.path("tokens")) as server:
-            self.fails(server.run("list"), NOT_LET_IN, "token", "SEEDLM_TOKEN")
-            self.fails(server.run("list", env={"SEEDLM_TOKEN": "a-guess"}), NOT_LET_IN, "--tokens")
+            self.fails(server.run("list"), NOT_LET_IN, server.address, "none was sent", "SEEDLM_TOKEN")
+            self.fails(server.run("list", env={"SEEDLM_TOKEN": "a-guess"}), NOT_LET_IN, server.address,
+                       "does not know the token in SEEDLM_TOKEN", "--tokens")
             wrong = server.run("list", env={"SEEDLM_TOKEN": "two words"})
             self.fails(wrong, harness.INVALID, "SEEDLM_TOKEN")
             self.assertNotIn("two words", wrong.err)
@@ -178,7 +179,8 @@ class Tokens(EndToEnd):
             self.ok(server.run("fetch", job, self.path("out.safetensors"), env=alice))
             self.fails(server.run("status", job, env=bob), harness.NOT_FOUND, job)
             self.assertNotIn(job, self.ok(server.run("list", env=bob)).out)
-            self.fails(server.run("submit", source, env=bob), NOT_LET_IN, "readonly")
+            self.fails(server.run("submit", source, env=bob), NOT_LET_IN, server.address, "readonly",
+                       "SEEDLM_TOKEN")
             listed = self.ok(server.run("list", env=root)).out
             for word in ("OWNER", "alice"):
                 self.assertIn(word, listed)

@@ -77,7 +77,12 @@ class GoingOn(EndToEnd):
         out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
         self.assertIn("goes on where an earlier run", err)
-        self.assertEqual(len(json.loads(out)["tensors"]), 12)
+        summary = json.loads(out)
+        self.assertEqual(len(summary["tensors"]), 12)
+        # The rate is of what this run did.
+        self.assertGreaterEqual(summary["weights_kept"], 8 * 16 * 64)
+        self.assertAlmostEqual(summary["weights_per_second"],
+                               (summary["weights"] - summary["weights_kept"]) / summary["seconds"])
         self.assertEqual(read(self.path("out")), self.expected())
         self.assertEqual(self.listing(), ["expected", "in.safetensors", "out", "state"])
         self.assertEqual(os.listdir(os.path.join(self.state, "seedlm/compress")), [])
@@ -113,9 +118,10 @@ class GoingOn(EndToEnd):
 
     def finishes_what_is_there(self):
         process = self.compress()
-        _, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
         self.assertIn("goes on where an earlier run", err)
+        self.assertRegex(out, r"[\d.]+ k of 12\.3 k weights were kept from before\n")
         self.assertEqual(read(self.path("out")), self.expected())
         self.assertEqual(os.listdir(os.path.join(self.state, "seedlm/compress")), [])
 

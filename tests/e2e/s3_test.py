@@ -201,8 +201,21 @@ class S3Sink(EndToEnd):
         server = self.serve(*options, env=wrong)
         source = harness.small_file(self.path("in.safetensors"))
         self.ok(server.run("wait", self.submit(server, source)))
-        self.assertEqual(server.stop(), 0)
         self.assertTrue(self.objects())
+        # Keys that change are used without a restart; a file that is wrong changes nothing.
+        with open(keys) as file:
+            right = file.read()
+        kept = f"the keys of S3 stay as they were: {keys}:1".encode()
+        for text, code, told in ((right.replace(self.s3.secret_key, "another"), STORAGE, b"were read again"),
+                                 ("nonsense", STORAGE, kept), (right, harness.OK, kept)):
+            with open(keys, "w") as file:
+                file.write(text)
+            server.process.send_signal(signal.SIGHUP)
+            harness.wait_for(lambda: told in read(server.log_path))
+            harness.wait_for(lambda: server.run("submit", source, "--to", self.uri + "/again", "--force").code == code)
+        log = read(server.log_path).decode()
+        self.assertNotIn(self.s3.secret_key, log)
+        self.assertEqual(server.stop(), 0)
 
     @unittest.skipIf(REAL, "needs no S3 server at all")
     def test_a_file_of_keys_of_the_environment_stops_no_server(self):

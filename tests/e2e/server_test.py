@@ -160,9 +160,15 @@ class Remote(EndToEnd):
             skipped = status["estimate"]["skipped_count"]
             self.assertEqual(jobs[0]["estimate"]["skipped_count"], skipped)
             self.assertNotIn("skipped", jobs[0]["estimate"])
-            self.assertIn(job, self.ok(server.run("list", "--state", "SUCCEEDED")).out)
+            listed = self.ok(server.run("list", "--state", "SUCCEEDED")).out
+            self.assertIn(job, listed)
+            self.assertRegex(listed, r" 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)\n")  # seconds are enough
             self.assertNotIn(job, self.ok(server.run("list", "--state", "FAILED")).out)
-            self.assertIn("relative error", self.ok(server.run("watch", job)).out)
+            watched = self.ok(server.run("watch", job)).out.splitlines()
+            self.assertIn("relative error", watched[0])
+            # The last line, also where nobody looks at a bar: state, time, what came out.
+            self.assertRegex(watched[-1], rf"^{job}  SUCCEEDED  [\d.]+ s, [\d.]+( [kM])? weights/s, "
+                                          rf"[\d.]+ kB in {status['output_artifact']}, relative error 0\.1\d+$")
 
     def test_artifacts_are_listed_verified_and_deleted(self):
         source = small_file(self.path("in.safetensors"))
@@ -174,7 +180,8 @@ class Remote(EndToEnd):
             self.assertTrue(all(a["size"] > 0 and a["arriving_files"] == 0 for a in listed))
             result = next(a["name"] for a in listed if a["job"])
             upload = next(a["name"] for a in listed if not a["job"])
-            self.assertIn(result, self.ok(server.run("artifacts", "list")).out)
+            listed = self.ok(server.run("artifacts", "list")).out
+            self.assertRegex(listed, rf"(?m)^{result} .* 20\d\d-\d\d-\d\dT\S+  {job}$")
             checked = self.ok(server.run("artifacts", "verify", result, "--json")).json()
             self.assertEqual((checked["ok"], checked["compared"], checked["problems"]),
                              (True, True, []))
@@ -245,6 +252,7 @@ class Remote(EndToEnd):
                                      "reference")).out.strip()
             self.fails(server.run("delete", job), INVALID, job, "cancel")
             self.ok(server.run("cancel", job))
+            self.assertRegex(server.run("watch", job).out, rf"(?m)^{job}  CANCELLED  .* of 131 k weights done$")
             self.assertIn(f"seedlm resume {job}",
                           self.fails(server.run("wait", job), CANCELLED, job).err)
             self.assertIn("QUEUED", self.ok(server.run("resume", job)).out)
@@ -300,6 +308,9 @@ class Remote(EndToEnd):
             self.assertEqual(watcher.returncode, harness.UNAVAILABLE, err)
             self.assertIn("seedlm: lost the server (", err)
             self.assertIn("trying again for 1 s", err)
+            for line in err.splitlines():  # what a person could do is said at the end alone
+                self.assertEqual("; " in line, line.startswith("seedlm: error: "), err)
+            self.assertIn(f"; given up after 1 s: {job} goes on where its server runs", err)
 
     def test_a_job_that_fails_says_why(self):
         dtype, shape, data = harness.tensor("F32", (64, 96), 3)

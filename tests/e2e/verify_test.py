@@ -130,6 +130,22 @@ class Verify(EndToEnd):
         self.assertEqual(len(result.error_lines()), 1, str(result))
         self.assertIn("the original is not what was compressed", result.err)
 
+    def test_another_original_of_other_shapes_or_names(self):
+        """What is not damaged need not be compressed again, and of nothing there is no error."""
+        other = self.path("other.safetensors")
+        for name, shape in ((TENSOR, (64, 104)), ("of.another.model.weight", (64, 96))):
+            write_safetensors(other, {name: tensor("F32", shape, 1)})
+            result = run("verify", self.good, other)
+            self.assertEqual(result.code, CHECK_FAILED, str(result))
+            self.assertTrue(result.error_lines(), str(result))
+            for line in result.error_lines():
+                self.assertIn("; likely the original is another one: give the one that was compressed", line)
+            self.assertNotIn("compress it again", result.err)
+            self.assertNotIn("0.0000", result.out)
+            self.assertIn("no compressed tensor could be compared", result.out)
+            report = run("verify", self.good, other, "--json").json()
+            self.assertEqual((report["ok"], report["relative_error"]), (False, None))
+
     def test_the_wrong_arguments(self):
         self.fails(run("verify", self.source, self.source), INVALID, "in.safetensors",
                    "no compressed tensor")

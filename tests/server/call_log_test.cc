@@ -1,10 +1,14 @@
 #include "server/call_log.h"
 
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/ostream_sink.h>
 
 #include <catch2/catch.hpp>
+#include <mutex>
 #include <sstream>
 #include <string>
+
+#include "server/log/log_scope.h"
 
 namespace seedlm::server {
 namespace {
@@ -14,6 +18,19 @@ using Code = absl::StatusCode;
 EndedCall Call(Code code, const std::string& reason) {
   return {"CreateJob", "ipv4:127.0.0.1:9", code, reason, "why"};
 }
+
+// Keeps the fields of the last message.
+class FieldSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit FieldSink(LogFields& fields) : fields_(fields) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg&) override { fields_ = LogScope::Current(); }
+  void flush_() override {}
+
+ private:
+  LogFields& fields_;
+};
 
 TEST_CASE("calls that fail for a cause of the server's concern its operator, mistakes do not") {
   struct Row {
@@ -58,6 +75,14 @@ TEST_CASE("of a method and reason one call a minute is told, with who made it an
   CHECK(out.str() ==
         "warning CreateJob from ipv4:127.0.0.1:9 ended with TOKEN_INVALID: why\n"
         "warning CreateJob from ipv4:127.0.0.1:9 ended with TOKEN_MISSING: why\n");
+  // Whose it was is a field of the line.
+  EndedCall of_alice = Call(Code::kInternal, "IO_FAILED");
+  of_alice.owner = "alice";
+  LogFields fields;
+  CallLog(std::make_shared<spdlog::logger>("test", std::make_shared<FieldSink>(fields)))
+      .Ended(of_alice);
+  CHECK(fields == LogFields{{"owner", "alice"}});
+  CHECK(LogScope::Current().empty());
   CallLog(nullptr).Ended(Call(Code::kInternal, "IO_FAILED"));
 }
 

@@ -133,6 +133,8 @@ TEST_CASE_METHOD(ResumeFixture, "a cancelled job that is resumed runs what is mi
   CHECK(fake->shards == kShards - done);
   CHECK(job.progress.shards_done == kShards);
   CHECK(job.progress.weights_done == job.progress.weights_total);
+  CHECK((job.progress.weights_kept > 0) == (done > 0));
+  CHECK(job.progress.weights_kept < job.progress.weights_total);
   CHECK(Output() == Undisturbed());
   // No tensor is told of twice, none is missing, and their numbers are those of an undisturbed run.
   CHECK(TensorEvents(name) == std::vector<std::string>{"a.weight", "b.weight"});

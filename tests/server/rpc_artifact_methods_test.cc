@@ -85,6 +85,11 @@ TEST_CASE_METHOD(Fixture, "ListArtifacts: uploads, results, and what is arriving
     CHECK(std::is_sorted(all.begin(), all.end(),
                          [](const auto& a, const auto& b) { return a.name() < b.name(); }));
     for (const v1::Artifact& artifact : all) {
+      CHECK(artifact.owner().empty());
+      CHECK(artifact.create_time().seconds() > 1'700'000'000);
+      if (artifact.name() == job.output_artifact()) {
+        CHECK(artifact.create_time().seconds() == job.end_time().seconds());
+      }
       if (artifact.name() == "artifacts/half") {
         CHECK(artifact.file_count() == 0);
         CHECK(artifact.arriving_files() == 1);

@@ -125,13 +125,21 @@ class Client {
     v1::VerifyArtifactResponse response;
     return server_.artifacts().VerifyArtifact(&context, request, &response);
   }
-  std::vector<std::string> ListArtifacts() {
-    grpc::ClientContext context;
-    Sign(context);
-    v1::ListArtifactsResponse response;
-    REQUIRE(server_.artifacts().ListArtifacts(&context, {}, &response).ok());
+  // "OWNER: NAME".
+  std::vector<std::string> ListArtifacts(int page_size = 0) {
     std::vector<std::string> names;
-    for (const v1::Artifact& artifact : response.artifacts()) names.push_back(artifact.name());
+    v1::ListArtifactsRequest request;
+    request.set_page_size(page_size);
+    do {
+      grpc::ClientContext context;
+      Sign(context);
+      v1::ListArtifactsResponse response;
+      REQUIRE(server_.artifacts().ListArtifacts(&context, request, &response).ok());
+      for (const v1::Artifact& artifact : response.artifacts()) {
+        names.push_back(artifact.owner() + ": " + artifact.name());
+      }
+      request.set_page_token(response.next_page_token());
+    } while (!request.page_token().empty());
     return names;
   }
 
@@ -303,6 +311,15 @@ TEST_CASE("a foreign artifact is not there, and the same name is another one's o
 
   // Bob's own of the same name: nothing of Alice's shows, and nothing of it is touched.
   REQUIRE(bob.Upload(resource, "bob's").ok());
+  REQUIRE(bob.Upload("artifacts/another/files/x", "1").ok());
+  CHECK(bob.ListArtifacts() ==
+        std::vector<std::string>{"bob: artifacts/another", "bob: artifacts/model"});
+  CHECK(alice.ListArtifacts() == std::vector<std::string>{"alice: artifacts/model"});
+  for (const int page_size : {0, 1, 2, 3}) {  // an admin sees all
+    CHECK(root.ListArtifacts(page_size) == std::vector<std::string>{"alice: artifacts/model",
+                                                                    "bob: artifacts/another",
+                                                                    "bob: artifacts/model"});
+  }
   std::string read;
   CHECK(bob.Read(resource, &read).ok());
   CHECK(read == "bob's");

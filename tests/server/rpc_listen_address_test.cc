@@ -48,6 +48,19 @@ TEST_CASE("a Unix socket is local, and its path is short") {
   CHECK(std::string(too_long.status().message()).find("107 bytes") != std::string::npos);
 }
 
+TEST_CASE("a port that is too large is told as that") {
+  for (const std::string text : {"127.0.0.1:65536", "[::1]:99999999999999999999"}) {
+    INFO(text);
+    const std::string told(ParseListenAddress(text).status().message());
+    CHECK(told == "listen address '" + text + "': ports go to 65535");
+  }
+  CHECK(ParseListenAddress("127.0.0.1:0000065535").ok());
+  ServerOptions options;
+  options.data_dir = "/d";
+  options.metrics = "127.0.0.1:70000";
+  CHECK(CheckOptions(options).message() == "--metrics 127.0.0.1:70000: ports go to 65535");
+}
+
 TEST_CASE("what is no address is refused by name") {
   for (const std::string text : {"", ":7433", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
                                  "127.0.0.1:-1", "127.0.0.1:x", "::1:7433", "[]:1", "unix:"}) {
@@ -73,6 +86,19 @@ TEST_CASE("an address that is taken says so") {
   CHECK(std::string(taken.message()).find(text + ": Address already in use") != std::string::npos);
   close(fd);
   CHECK(CheckFree(*ParseListenAddress(text)).ok());
+}
+
+TEST_CASE("all that is wrong with options is told, not the first alone") {
+  ServerOptions options;
+  options.threads = -1;
+  options.listen = {"127.0.0.1:7433", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:7433", "7433"};
+  const std::vector<absl::Status> faults = FaultsOf(options);
+  REQUIRE(faults.size() == 4);
+  CHECK(faults[0].message() == "--data-dir is missing");
+  CHECK(faults[1].message().find("--threads: ") == 0);
+  CHECK(faults[2].message().find("'7433'") != std::string::npos);
+  CHECK(faults[3].message() == "--listen 127.0.0.1:7433 is given twice: leave one out");
+  CHECK(CheckOptions(options) == faults[0]);
 }
 
 TEST_CASE("options are checked before anything is touched") {

@@ -3,8 +3,13 @@
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
 
+#include "server/storage/s3_key_file.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -70,6 +75,43 @@ TEST_CASE("a file that others may read or change is refused") {
     CHECK_THAT(ReadS3Credentials(file, "default").status(),
                IsStatus(Code::kFailedPrecondition, {file, "chmod 600"}));
   }
+}
+
+TEST_CASE("a file of keys that has changed is read again, one that is wrong changes nothing") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "keys";
+  const auto write = [&path](const std::string& id) {
+    std::ofstream(path) << "[default]\naws_access_key_id=" << id << "\naws_secret_access_key=s\n";
+    REQUIRE(chmod(path.c_str(), 0600) == 0);
+  };
+  std::vector<std::string> warnings, news;
+  const S3KeyFile::Reports reports{
+      [&warnings](const std::string& message) { warnings.push_back(message); },
+      [&news](const std::string& message) { news.push_back(message); }};
+  CHECK_THAT(S3KeyFile::Open(path, "default", reports).status(), IsStatus(Code::kNotFound, {path}));
+  write("AKIFIRST");
+  const auto file = S3KeyFile::Open(path, "default", reports).value();
+  CHECK(file->Keys().access_key_id == "AKIFIRST");
+  CHECK(news.empty());
+
+  write("AKISECOND");
+  std::this_thread::sleep_for(std::chrono::milliseconds(1050));  // it is looked at once a second
+  CHECK(file->Keys().access_key_id == "AKISECOND");
+  CHECK(news == std::vector<std::string>{path + ": the keys of S3 were read again"});
+
+  write("AKITHIRD");
+  CHECK(file->Reload() == absl::OkStatus());  // SIGHUP
+  CHECK(file->Keys().access_key_id == "AKITHIRD");
+
+  REQUIRE(chmod(path.c_str(), 0644) == 0);
+  CHECK_THAT(file->Reload(), IsStatus(Code::kFailedPrecondition, {path, "chmod 600"}));
+  std::ofstream(path) << "aws_access_key_id AKIWRONG\n";
+  std::this_thread::sleep_for(std::chrono::milliseconds(1050));
+  CHECK(file->Keys().access_key_id == "AKITHIRD");
+  CHECK(file->Keys().access_key_id == "AKITHIRD");
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0].find("the keys of S3 stay as they were: " + path) == 0);
+  CHECK(warnings[0].find("AKI") == std::string::npos);
 }
 
 }  // namespace

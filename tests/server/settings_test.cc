@@ -38,7 +38,7 @@ data-dir = "/srv/größer"
 storage-root = ['/a # b', '/c']
 threads = 7
 backend = "cpu"
-index-memory = 1025
+index-memory = 1048577
 index-cache = "/var/cache"
 max-jobs = 12
 drain-grace = "250ms"
@@ -81,7 +81,7 @@ TEST_CASE("a file sets every setting, and what it leaves out stays") {
   CHECK(options.data_dir == "/srv/größer");
   CHECK(options.storage_roots == std::vector<std::string>{"/a # b", "/c"});
   CHECK(options.threads == 7);
-  CHECK(options.index_memory == 1025);
+  CHECK(options.index_memory == 1048577);
   CHECK(options.max_active_jobs == 12);
   CHECK(options.drain_grace == milliseconds(250));
   CHECK(options.metrics == "127.0.0.1:9464");
@@ -129,7 +129,12 @@ TEST_CASE("what is wrong in a file is told with its line and what is allowed") {
           Case{"drain-grace = 2",
                "seedlm.toml:1: drain-grace: is an integer, and must be a duration such as \"15s\""},
           Case{"drain-grace = \"6min\"", "seedlm.toml:1: drain-grace: 6min is outside 0s .. 5min"},
-          Case{"index-memory = \"2TiB\"", "seedlm.toml:1: index-memory: 2TiB is outside 0 .. 1TiB"},
+          Case{"index-memory = \"2TiB\"",
+               "seedlm.toml:1: index-memory: 2TiB is outside 0, 1MiB .. 1TiB"},
+          Case{
+              "index-memory = 10",
+              "seedlm.toml:1: index-memory: 10 is outside 0, 1MiB .. 1TiB: without a unit a number "
+              "is of bytes; write such as \"512MiB\""},
           Case{
               "log-level = \"loud\"",
               "seedlm.toml:1: log-level: \"loud\" is none of trace | debug | info | warn | error | "

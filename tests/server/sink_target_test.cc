@@ -118,6 +118,10 @@ TEST_CASE_METHOD(Fixture, "a directory that holds anything else is not replaced,
     for (const std::string& path : c.other) WriteText(directory / ("out/" + path), "x");
     CHECK_THAT(Check(Over(Directory("out")), source),
                IsStatus(Code::kFailedPrecondition, {directory / "out", "not overwritten", c.word}));
+    const absl::Status unasked = Check(Directory("out"), source);  // no advice that would not help
+    CHECK_THAT(unasked, IsStatus(Code::kAlreadyExists, {directory / "out", "choose another"}));
+    CHECK(unasked.message().find("overwritten") == std::string::npos);
+    CHECK(ReasonOf(unasked) == "OUTPUT_EXISTS");
   }
 }
 

@@ -129,8 +129,9 @@ absl::StatusOr<HttpAnswer> Client::SendOnce(const Call& call, const std::string&
   signable.headers.emplace_back("host", host);
   signable.headers.emplace_back("x-amz-content-sha256", payload_sha256);
   signable.headers.emplace_back("x-amz-date", time);
-  if (!options_.credentials.session_token.empty()) {
-    signable.headers.emplace_back("x-amz-security-token", options_.credentials.session_token);
+  const Credentials keys = hooks_.keys ? hooks_.keys() : options_.credentials;
+  if (!keys.session_token.empty()) {
+    signable.headers.emplace_back("x-amz-security-token", keys.session_token);
   }
 
   HttpRequest request;
@@ -138,8 +139,8 @@ absl::StatusOr<HttpAnswer> Client::SendOnce(const Call& call, const std::string&
   request.url = absl::StrCat(endpoint_.scheme, "://", host, signable.path);
   if (!call.query.empty()) absl::StrAppend(&request.url, "?", CanonicalQuery(call.query));
   request.headers = signable.headers;
-  request.headers.emplace_back("authorization", Authorization(signable, options_.credentials,
-                                                              {options_.region, "s3", time}));
+  request.headers.emplace_back("authorization",
+                               Authorization(signable, keys, {options_.region, "s3", time}));
   request.body = call.body;
   request.max_answer = call.max_answer;
   request.fresh = call.repeated != nullptr;

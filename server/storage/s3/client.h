@@ -60,7 +60,9 @@ struct Attempt {
 // that are none), CANCELLED.
 class Client {
  public:
-  struct Hooks {  // time and chance; tests have their own
+  struct Hooks {  // keys that change; time and chance, of which tests have their own
+    // Asked for each request, on its thread; null: Options::credentials.
+    std::function<Credentials()> keys = nullptr;
     std::function<int64_t()> unix_seconds = SystemSeconds;
     std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
     // False if the stop came before the end.
