@@ -21,7 +21,6 @@
 #include "server/admission/owner_gate.h"
 #include "server/auth/tls_mirror.h"
 #include "server/auth/token_file.h"
-#include "server/awaited_roots.h"
 #include "server/call_log.h"
 #include "server/credentials.h"
 #include "server/jobs/job_events.h"
@@ -432,9 +431,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (absl::Status status = parts.Compose(options); !status.ok()) return status;
   auto sockets = OpenSockets(options.listen);
   if (!sockets.ok()) return sockets.status();
-  if (absl::Status status = CheckRootsOfJobs(*parts.store, *parts.roots); !status.ok()) {
-    return status;
-  }
   // Before any call can come in: Start takes up what the store holds.
   if (absl::Status status = parts.scheduler->Start(); !status.ok()) {
     return ForStart(status, options.data_dir);

@@ -19,8 +19,7 @@ class Server {
   // Opens the data directory, takes up the jobs that an earlier server left, listens.
   // Errors, each naming the thing at fault: INVALID_ARGUMENT (options), FAILED_PRECONDITION (an
   // address in use, a data directory held by another server or damaged, a backend that is not
-  // available here, a root that jobs wait for and that is not mounted), NOT_FOUND,
-  // PERMISSION_DENIED, RESOURCE_EXHAUSTED (data directory, roots).
+  // available here), NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (data directory, roots).
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
   // Shuts down at once.
   ~Server();

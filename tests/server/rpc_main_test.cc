@@ -125,14 +125,13 @@ std::string AddressOf(Process& process) {
 }
 
 // A job that would run for minutes; its name.
-std::string StartSlowJob(const std::filesystem::path& directory,
-                         v1::CompressionService::Stub& stub) {
-  WriteCheckpoint(directory / "in.safetensors", SlowTensors());
+std::string StartSlowJob(const TemporaryFolder& folder, v1::CompressionService::Stub& stub) {
+  WriteCheckpoint(folder.path() / "in.safetensors", SlowTensors());
   v1::CreateJobRequest request;
   request.mutable_job()->mutable_source()->set_uri("file://" +
-                                                   (directory / "in.safetensors").string());
-  request.mutable_job()->mutable_destination()->set_uri("file://" +
-                                                        (directory / "out.safetensors").string());
+                                                   (folder.path() / "in.safetensors").string());
+  request.mutable_job()->mutable_destination()->set_uri(
+      "file://" + (folder.path() / "out.safetensors").string());
   request.mutable_job()->mutable_spec()->set_backend("reference");
   grpc::ClientContext context;
   v1::Job job;
@@ -194,7 +193,7 @@ TEST_CASE("a server runs until SIGTERM or SIGINT, and exits 0") {
     const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
     const auto stub = v1::CompressionService::NewStub(channel);
 
-    const std::string name = StartSlowJob(folder.path(), *stub);
+    const std::string name = StartSlowJob(folder, *stub);
     v1::WatchJobRequest watch;
     watch.set_name(name);
     grpc::ClientContext watch_context;
@@ -403,42 +402,6 @@ TEST_CASE("--check-config says of files what a start would say") {
   CHECK_FALSE(std::filesystem::exists(fresh));
 }
 
-TEST_CASE("a root that is not mounted yet keeps the server from starting, and no job fails") {
-  const TemporaryFolder folder;
-  const std::filesystem::path root = folder.path() / "models";
-  std::filesystem::create_directory(root);
-  const std::vector<std::string> arguments = Arguments(folder, {"--storage-root", root.string()});
-  std::string job;
-  {
-    Process first(arguments);
-    const auto stub = v1::CompressionService::NewStub(
-        grpc::CreateChannel(AddressOf(first), grpc::InsecureChannelCredentials()));
-    job = StartSlowJob(root, *stub);
-    first.Signal(SIGKILL);
-    CHECK(first.Wait() == -SIGKILL);
-  }
-  std::filesystem::rename(root, folder.path() / "device");
-  Process missing(arguments);
-  CHECK(missing.Wait() == 3);
-  CHECK(Contains(missing.text(), "seedlm-server: --storage-root: " + root.string() + ": "));
-  std::filesystem::create_directory(root);  // the mount point
-  Process empty(arguments);
-  CHECK(empty.Wait() == 3);
-  CHECK(Contains(empty.text(), "seedlm-server: --storage-root: " + root.string() +
-                                   ": is empty, and " + job + ","));
-  std::filesystem::remove(root);
-  std::filesystem::rename(folder.path() / "device", root);
-  Process again(arguments);
-  const auto stub = v1::CompressionService::NewStub(
-      grpc::CreateChannel(AddressOf(again), grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  v1::GetJobRequest request;
-  request.set_name(job);
-  v1::Job now;
-  REQUIRE(stub->GetJob(&context, request, &now).ok());
-  CHECK((now.state() == v1::JOB_STATE_RUNNING || now.state() == v1::JOB_STATE_QUEUED));
-}
-
 TEST_CASE("streams that were closed at the start are nobody's") {
   const TemporaryFolder folder;
   Process process(Arguments(folder), {0, 1, 2});
@@ -460,7 +423,7 @@ TEST_CASE("watchers need no threads of the server") {
   const auto channel = grpc::CreateChannel(AddressOf(process), grpc::InsecureChannelCredentials());
   const auto stub = v1::CompressionService::NewStub(channel);
   v1::WatchJobRequest request;
-  request.set_name(StartSlowJob(folder.path(), *stub));
+  request.set_name(StartSlowJob(folder, *stub));
 
   constexpr size_t kWatchers = 500;
   std::vector<grpc::ClientContext> contexts(kWatchers);
