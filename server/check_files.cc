@@ -12,10 +12,12 @@
 #include "server/auth/tls_files.h"
 #include "server/auth/token_file.h"
 #include "server/listen_address.h"
+#include "server/machine_memory.h"
 #include "server/start_report.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/s3_destination.h"
 #include "server/storage/storage_roots.h"
+#include "server/work_memory.h"
 
 namespace seedlm::server {
 namespace {
@@ -36,6 +38,7 @@ class Checker {
     check_.faults = FaultsOf(options_);
     if (!options_.data_dir.empty()) Add(DataDir::Check(options_.data_dir));
     check_.warnings = WarningsOf(options_);
+    CheckMemory();
     CheckTls();
     if (!options_.tokens.empty()) Add(TokenFile::Open(options_.tokens, {warn_}).status());
     CheckRoots();
@@ -54,6 +57,12 @@ class Checker {
     };
     if (std::any_of(check_.faults.begin(), check_.faults.end(), same)) return;
     check_.faults.push_back(status);
+  }
+
+  void CheckMemory() {
+    const absl::StatusOr<WorkMemory> memory = PlanWorkMemory(options_, MachineMemory());
+    if (!memory.ok()) return Add(memory.status());
+    if (!memory->warning.empty()) warn_(memory->warning);
   }
 
   void CheckTls() {

@@ -127,7 +127,7 @@ std::vector<MetricInfo> MakeMetrics() {
        "seedlm_index_limit_bytes",
        kGauge,
        {},
-       "What they may take: index-memory"},
+       "What they may take: index-memory, or less where memory is short"},
       {kDataDirFreeBytes,
        "seedlm_data_dir_free_bytes",
        kGauge,
