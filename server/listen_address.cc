@@ -120,7 +120,11 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
   uint32_t port = 0;
   if (colon == std::string_view::npos || colon == 0) return Malformed(text);
   if (HasPortTooLarge(text)) return PortTooLarge(text);
-  if (!absl::SimpleAtoi(std::string(text.substr(colon + 1)), &port)) return Malformed(text);
+  const std::string digits(text.substr(colon + 1));
+  if (digits.find_first_not_of("0123456789") != std::string::npos ||
+      !absl::SimpleAtoi(digits, &port)) {
+    return Malformed(text);
+  }
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);

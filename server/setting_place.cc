@@ -18,7 +18,7 @@ std::vector<std::pair<std::string, std::string>> PathsOf(const ServerOptions& op
       {"s3-credentials", options.s3.credentials_file},
   };
   for (const std::string& root : options.storage_roots) paths.emplace_back("storage-root", root);
-  paths.emplace_back("data-dir", options.data_dir);  // last: others may lie in it
+  paths.emplace_back("data-dir", options.data_dir);
   return paths;
 }
 
@@ -31,17 +31,21 @@ bool IsAbout(std::string_view message, const std::string& path) {
 }  // namespace
 
 std::string WithSetting(const ServerOptions& options, std::string_view message) {
+  // The longest path that fits: others may lie in a directory that is a setting's, too.
+  std::pair<std::string, std::string> setting;
   for (const auto& [name, path] : PathsOf(options)) {
     std::error_code error;
     std::string absolute = std::filesystem::absolute(path, error).lexically_normal().string();
     while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
     if (path.empty() || (!IsAbout(message, path) && !IsAbout(message, absolute))) continue;
-    const auto place = options.places.find(name);
-    return place == options.places.end()
-               ? absl::StrCat("--", name, ": ", std::string(message))
-               : absl::StrCat(place->second, ": ", name, ": ", std::string(message));
+    if (absolute.size() > setting.second.size()) setting = {name, absolute};
   }
-  return std::string(message);
+  const auto& name = setting.first;
+  if (name.empty()) return std::string(message);
+  const auto place = options.places.find(name);
+  return place == options.places.end()
+             ? absl::StrCat("--", name, ": ", std::string(message))
+             : absl::StrCat(place->second, ": ", name, ": ", std::string(message));
 }
 
 }  // namespace seedlm::server

@@ -73,16 +73,15 @@ nlohmann::ordered_json ToJson(const verify::VerifyReport& report) {
   return json;
 }
 
-// A problem with its way out. What the two checkpoints do not have in common is no damage: mostly
-// the original is another one.
+// A problem with its way out. Where the two checkpoints do not agree, either may be the cause.
 std::string WithWayOut(const std::string& problem) {
   if (absl::StrContains(problem, "; ")) return problem;
   for (const char* of_two :
        {"in the original", "those of the original", "is missing from the compressed checkpoint"}) {
     if (!absl::StrContains(problem, of_two)) continue;
     return absl::StrCat(problem,
-                        "; likely the original is another one: give the one that was compressed, "
-                        "or compress this one");
+                        "; it is damaged, or the original is another one: give the one that was "
+                        "compressed, or compress this one");
   }
   return absl::StrCat(problem, "; compress it again");
 }

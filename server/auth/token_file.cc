@@ -26,7 +26,7 @@ TokenFile::Stamp TokenFile::Look() const {
   struct stat info {};
   if (stat(path_.c_str(), &info) != 0) return {};
   return {static_cast<int64_t>(info.st_ino), info.st_size,
-          info.st_mtim.tv_sec * kNanosecondsPerSecond + info.st_mtim.tv_nsec};
+          info.st_ctim.tv_sec * kNanosecondsPerSecond + info.st_ctim.tv_nsec};
 }
 
 absl::Status TokenFile::Reload() {

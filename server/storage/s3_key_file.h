@@ -41,8 +41,7 @@ class S3KeyFile {
   struct Stamp {  // of what was read last
     int64_t inode = 0;
     int64_t size = 0;
-    int64_t time_ns = 0;
-    uint32_t mode = 0;
+    int64_t time_ns = 0;  // of the last change of content, owner or mode
     bool operator==(const Stamp&) const = default;
   };
   S3KeyFile(std::string path, std::string profile, Reports reports)

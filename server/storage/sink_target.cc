@@ -101,7 +101,7 @@ absl::Status CheckExisting(const SinkTarget& target, mode_t mode,
   // Nothing is advised that would be refused, too.
   return WithReason(
       absl::AlreadyExistsError(absl::StrCat(format::Printable(target.path),
-                                            ": already exists, and is more than an earlier output: "
+                                            ": already exists, and is more than an earlier output; "
                                             "remove it, or choose another output")),
       "OUTPUT_EXISTS");
 }

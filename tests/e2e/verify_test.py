@@ -139,7 +139,8 @@ class Verify(EndToEnd):
             self.assertEqual(result.code, CHECK_FAILED, str(result))
             self.assertTrue(result.error_lines(), str(result))
             for line in result.error_lines():
-                self.assertIn("; likely the original is another one: give the one that was compressed", line)
+                self.assertIn("; it is damaged, or the original is another one: give the one that "
+                              "was compressed", line)
             self.assertNotIn("compress it again", result.err)
             self.assertNotIn("0.0000", result.out)
             self.assertIn("no compressed tensor could be compared", result.out)

@@ -104,7 +104,7 @@ TEST_CASE("a million blocks through cells get the CPU's bytes", "[.][slow]") {
   const Emulated machine;
   const auto cpu = *cpu::MakeSimdBackend();
   for (const Profile& profile : {codec::k4bit, codec::k4_5bit}) {
-    const auto cuda = *MakeCudaBackend({SearchMethod::kCells, 5000, 2});
+    const auto cuda = *MakeCudaBackend({SearchMethod::kCells, 50'000, 2});
     std::vector<std::vector<float>> weights;
     std::vector<EncodeSpec> specs;
     int64_t blocks = 0;

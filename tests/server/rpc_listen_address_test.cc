@@ -63,6 +63,7 @@ TEST_CASE("a port that is too large is told as that") {
 
 TEST_CASE("what is no address is refused by name") {
   for (const std::string text : {"", ":7433", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+                                 "127.0.0.1:70000 ", "127.0.0.1:+70000", "127.0.0.1: 7433",
                                  "127.0.0.1:-1", "127.0.0.1:x", "::1:7433", "[]:1", "unix:"}) {
     const absl::Status status = ParseListenAddress(text).status();
     INFO(text);

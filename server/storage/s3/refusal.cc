@@ -26,7 +26,9 @@ std::string WayOut(std::string_view code, KeySource keys) {
   if (code == "InvalidAccessKeyId") return "check " + KeyName("AWS_ACCESS_KEY_ID", keys);
   if (code == "SignatureDoesNotMatch") return "check " + KeyName("AWS_SECRET_ACCESS_KEY", keys);
   if (code == "ExpiredToken" || code == "InvalidToken") {
-    return "renew " + KeyName("AWS_SESSION_TOKEN", keys) + " and restart it";
+    // A file is read again.
+    return "renew " + KeyName("AWS_SESSION_TOKEN", keys) +
+           (keys == KeySource::kEnvironment ? " and restart it" : "");
   }
   struct Hint {
     std::string_view code, way_out;
