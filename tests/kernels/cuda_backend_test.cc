@@ -2,8 +2,6 @@
 // devices, and what happens when a machine lacks something or fails.
 #include "kernels/cuda/cuda_backend.h"
 
-#include <algorithm>
-#include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <limits>
@@ -93,54 +91,6 @@ TEST_CASE("shards have the reference's bytes and sums", "[cuda][backend]") {
       // A row that is cut into pieces is summed by pieces.
       CHECK(got->squared_error == Approx(expected.squared_error).epsilon(1e-14));
       if (columns < kBatch * profile.block) CheckSame(got, expected);
-    }
-  }
-}
-
-// Shards of different sizes at once, from several threads, through batches that cut them elsewhere,
-// against the CPU's scan of all seeds.
-TEST_CASE("a million blocks through cells get the CPU's bytes", "[.][slow]") {
-  constexpr int64_t kShards = 16, kColumns = 8 * 96;
-  const Emulated machine;
-  const auto cpu = *cpu::MakeSimdBackend();
-  for (const Profile& profile : {codec::k4bit, codec::k4_5bit}) {
-    const auto cuda = *MakeCudaBackend({SearchMethod::kCells, 50'000, 2});
-    std::vector<std::vector<float>> weights;
-    std::vector<EncodeSpec> specs;
-    int64_t blocks = 0;
-    for (int64_t s = 0; s < kShards; ++s) {
-      const Kind kind = s % 2 == 0 ? Kind::kGaussian : Kind::kHeavyTailed;
-      const int64_t rows = (int64_t{1} << 16) / 96 + 1 + s;
-      weights.push_back(testing::MakeWeights(kind, static_cast<size_t>(rows * kColumns),
-                                             static_cast<unsigned>(s + 1)));
-      specs.push_back(
-          SpecFor(profile, Fit::kOptimal, ScaleRule::kFitted, Rows(weights.back(), kColumns)));
-      blocks += rows * profile.blocks_per_row(kColumns);
-    }
-    REQUIRE(blocks >= int64_t{1} << 20);
-    std::atomic<size_t> next = 0;
-    std::vector<std::string> wrong(weights.size());
-    {
-      std::vector<std::jthread> threads;
-      for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t) {
-        threads.emplace_back([&] {
-          for (size_t s; (s = next++) < weights.size();) {
-            const WeightRows rows = Rows(weights[s], kColumns);
-            const auto expected = cpu->Encode(specs[s], rows, {});
-            const auto got = cuda->Encode(specs[s], rows, {});
-            if (!expected.ok() || !got.ok()) {
-              wrong[s] = got.status().ToString();
-            } else if (got->words != expected->words || got->levels != expected->levels ||
-                       got->max_error != expected->max_error) {
-              wrong[s] = "other bytes";
-            }
-          }
-        });
-      }
-    }
-    for (size_t s = 0; s < wrong.size(); ++s) {
-      CAPTURE(profile.name, s);
-      CHECK(wrong[s].empty());
     }
   }
 }
