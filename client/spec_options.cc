@@ -88,7 +88,7 @@ void AddEngineOptions(Command& command, EngineOptions& options) {
           "Memory for work here, such as 4GiB: the index, and what the threads hold; where it is "
           "short there are fewer of them, and the bytes are the same. Default 0: three quarters of "
           "the machine's, or the container's. A server uses its own")
-      .Bytes(0, kMaxIndexMemory);
+      .Bytes(kMinIndexMemory, kMaxIndexMemory);
   command
       .Add("--index-memory", options.index_memory,
            "Memory for the search's index here, such as 512MiB; 0: none. Default 1GiB. A server "

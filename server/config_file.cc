@@ -23,8 +23,9 @@ absl::Status At(const std::string& file, const toml::source_region& place,
   return absl::InvalidArgumentError(absl::StrCat(file, ":", place.begin.line, ": ", what));
 }
 
-absl::Status FirstOf(const std::vector<absl::Status>& faults) {
-  return faults.empty() ? absl::OkStatus() : faults.front();
+absl::Status FirstOf(const absl::StatusOr<std::vector<absl::Status>>& faults) {
+  if (!faults.ok()) return faults.status();
+  return faults->empty() ? absl::OkStatus() : faults->front();
 }
 
 // Levenshtein's distance.
@@ -91,13 +92,14 @@ absl::Status ApplyEntry(std::string_view key, const toml::source_region& place,
 
 }  // namespace
 
-std::vector<absl::Status> ApplyAllOfConfig(std::string_view toml, const std::string& file,
-                                           ServerOptions& options) {
+absl::StatusOr<std::vector<absl::Status>> ApplyAllOfConfig(std::string_view toml,
+                                                           const std::string& file,
+                                                           ServerOptions& options) {
   toml::table table;
   try {
     table = toml::parse(toml, file);
   } catch (const toml::parse_error& error) {
-    return {At(file, error.source(), std::string(error.description()))};
+    return At(file, error.source(), std::string(error.description()));
   }
   // In the order of the file, which the table has not kept.
   std::vector<toml::table::const_iterator> entries;
@@ -114,7 +116,8 @@ std::vector<absl::Status> ApplyAllOfConfig(std::string_view toml, const std::str
   return faults;
 }
 
-std::vector<absl::Status> ApplyAllOfConfigFile(const std::string& file, ServerOptions& options) {
+absl::StatusOr<std::vector<absl::Status>> ApplyAllOfConfigFile(const std::string& file,
+                                                               ServerOptions& options) {
   std::ifstream stream(file, std::ios::binary);
   std::string text;
   if (stream) {
@@ -123,21 +126,17 @@ std::vector<absl::Status> ApplyAllOfConfigFile(const std::string& file, ServerOp
     text.resize(static_cast<size_t>(stream.gcount()));
   }
   if (!stream.is_open() || stream.bad() || (stream.fail() && !stream.eof())) {
-    return {absl::ErrnoToStatus(errno, absl::StrCat("--config ", file))};
+    return absl::ErrnoToStatus(errno, absl::StrCat("--config ", file));
   }
   if (text.size() > static_cast<size_t>(kMaxFileBytes)) {
-    return {absl::InvalidArgumentError(
-        absl::StrCat("--config ", file, ": is larger than ", ShowSize(kMaxFileBytes)))};
+    return absl::InvalidArgumentError(
+        absl::StrCat("--config ", file, ": is larger than ", ShowSize(kMaxFileBytes)));
   }
   return ApplyAllOfConfig(text, file, options);
 }
 
 absl::Status ApplyConfig(std::string_view toml, const std::string& file, ServerOptions& options) {
   return FirstOf(ApplyAllOfConfig(toml, file, options));
-}
-
-absl::Status ApplyConfigFile(const std::string& file, ServerOptions& options) {
-  return FirstOf(ApplyAllOfConfigFile(file, options));
 }
 
 }  // namespace seedlm::server

@@ -110,14 +110,18 @@ void Describe(CLI::App& app, Arguments& arguments) {
   app.footer(kFooter);
 }
 
-// Defaults, the environment (S3), the file, the flags: the later win. All that is wrong goes to
-// `faults`; what is right is in the answer all the same.
-ServerOptions MakeOptions(const Arguments& arguments, std::vector<absl::Status>& faults) {
+// Defaults, the environment (S3), the file, the flags: the later win. All that is wrong with
+// settings goes to `faults`; what is right is in the answer all the same. An error: the file cannot
+// be read, or is no TOML.
+absl::StatusOr<ServerOptions> MakeOptions(const Arguments& arguments,
+                                          std::vector<absl::Status>& faults) {
   ServerOptions options = seedlm::server::DefaultOptions();
   options.s3 = seedlm::server::s3::FromEnvironment(
       options.s3, [](const char* name) { return static_cast<const char*>(std::getenv(name)); });
   if (!arguments.config.empty()) {
-    faults = seedlm::server::ApplyAllOfConfigFile(arguments.config, options);
+    auto of_file = seedlm::server::ApplyAllOfConfigFile(arguments.config, options);
+    if (!of_file.ok()) return of_file.status();
+    faults = *std::move(of_file);
   }
   for (const auto& [setting, texts] : arguments.flags) {
     if (texts.empty()) continue;
@@ -272,7 +276,9 @@ int main(int argc, char** argv) {
   if (arguments.print_metrics) return Print(seedlm::server::PrintMetrics());
   if (arguments.hash_token) return HashToken();
   std::vector<absl::Status> faults;
-  ServerOptions options = MakeOptions(arguments, faults);
+  absl::StatusOr<ServerOptions> made = MakeOptions(arguments, faults);
+  if (!made.ok()) return Fail(kExitUsage, made.status());
+  ServerOptions& options = *made;
   if (!faults.empty() && !arguments.check_config) return Fail(kExitUsage, faults.front());
   if (!arguments.check_health.empty()) {
     const absl::Status health = seedlm::server::CheckHealth({.address = arguments.check_health,

@@ -111,7 +111,7 @@ std::vector<Setting> MakeSettings() {
        "auto: all seeds or the index, by what is expected to be fastest; exhaustive: no index; "
        "index: "
        "as for a job without end, so lists are built at once. The bytes are the same"},
-      {"memory", "Work", Size(FIELD(memory), 0, 1024 * kGiB),
+      {"memory", "Work", Size(FIELD(memory), 0, 1024 * kGiB, kMiB),
        "Memory for work, at most: the index, and what the workers hold; where that is too little "
        "for "
        "all of it there are fewer shards at a time, a smaller index, fewer workers, and the bytes "

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/config.h"
 #include "server/setting.h"
 
@@ -32,12 +33,14 @@ absl::Status AssignFlag(const Setting& setting, const std::vector<std::string>& 
 // INVALID_ARGUMENT "FILE:LINE: ..": not TOML, a key that is no setting, a wrong type, a value out
 // of range, with what is allowed; `options` is then partly assigned.
 absl::Status ApplyConfig(std::string_view toml, const std::string& file, ServerOptions& options);
-// The same, and all that is wrong, in the order of the lines; what is right is assigned.
-std::vector<absl::Status> ApplyAllOfConfig(std::string_view toml, const std::string& file,
-                                           ServerOptions& options);
-// The same for a file of at most 1 MiB. NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT.
-absl::Status ApplyConfigFile(const std::string& file, ServerOptions& options);
-std::vector<absl::Status> ApplyAllOfConfigFile(const std::string& file, ServerOptions& options);
+// The same, and all that is wrong with settings, in the order of the lines; what is right is
+// assigned. An error of its own: not TOML, so nothing is known.
+absl::StatusOr<std::vector<absl::Status>> ApplyAllOfConfig(std::string_view toml,
+                                                           const std::string& file,
+                                                           ServerOptions& options);
+// As the latter, for a file of at most 1 MiB. NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT.
+absl::StatusOr<std::vector<absl::Status>> ApplyAllOfConfigFile(const std::string& file,
+                                                               ServerOptions& options);
 
 // A TOML document with every setting at its value in `options`, each explained by a comment.
 // ApplyConfig of it on DefaultOptions() gives `options` again. What nobody set is a comment.

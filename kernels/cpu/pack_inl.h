@@ -2,7 +2,7 @@
 // Highway's foreach_target.
 //
 // Highway 1.0's Compress looks its lanes up in a table that GCC copies to the stack for every call,
-// 1 KB of it for eight lanes: with AVX2 that was nine tenths of the time that a list takes to
+// 1 KB of it for eight lanes: with AVX2 that was four fifths of the time that a 4bit list took to
 // build. Where the processor has an instruction for it (AVX-512) Compress is that; elsewhere the
 // table here is read where it lies.
 #if defined(SEEDLM_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)

@@ -10,8 +10,6 @@ namespace seedlm::server {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = 2 << 20;
-constexpr std::chrono::seconds kLookAgain{1};
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 
 }  // namespace
 
@@ -22,21 +20,13 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
   return file;
 }
 
-TokenFile::Stamp TokenFile::Look() const {
-  struct stat info {};
-  if (stat(path_.c_str(), &info) != 0) return {};
-  return {static_cast<int64_t>(info.st_ino), info.st_size,
-          info.st_ctim.tv_sec * kNanosecondsPerSecond + info.st_ctim.tv_nsec};
-}
-
 absl::Status TokenFile::Reload() {
   const std::lock_guard lock(mutex_);
   return ReloadLocked();
 }
 
 absl::Status TokenFile::ReloadLocked() {
-  stamp_ = Look();  // before reading: a change in between is seen the next time
-  looked_ = std::chrono::steady_clock::now();
+  watch_.Begin();
   const absl::StatusOr<std::string> text = format::ReadSmallFile(path_, kMaxFileBytes);
   if (!text.ok()) return text.status();
   absl::StatusOr<TokenTable> table = TokenTable::Parse(*text, path_);
@@ -55,9 +45,7 @@ absl::Status TokenFile::ReloadLocked() {
 
 std::shared_ptr<const TokenTable> TokenFile::Table() {
   const std::lock_guard lock(mutex_);
-  if (std::chrono::steady_clock::now() < looked_ + kLookAgain) return table_;
-  looked_ = std::chrono::steady_clock::now();
-  if (Look() == stamp_) return table_;
+  if (!watch_.Changed()) return table_;
   if (absl::Status status = ReloadLocked(); !status.ok()) {
     reports_.warn(absl::StrCat("tokens stay as they were: ", std::string(status.message())));
   }

@@ -1,7 +1,6 @@
 // The token file of a running server: read at the start, and again when it has changed.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -10,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/format/file_watch.h"
 #include "server/auth/token_table.h"
 
 namespace seedlm::server {
@@ -36,22 +36,14 @@ class TokenFile {
   absl::Status Reload();
 
  private:
-  struct Stamp {  // of what was read last
-    int64_t inode = 0;
-    int64_t size = 0;
-    int64_t time_ns = 0;
-    bool operator==(const Stamp&) const = default;
-  };
   TokenFile(std::string path, Reports reports)
-      : path_(std::move(path)), reports_(std::move(reports)) {}
-  Stamp Look() const;
+      : path_(std::move(path)), reports_(std::move(reports)), watch_(path_) {}
   absl::Status ReloadLocked();  // REQUIRES: mutex_ is held
 
   const std::string path_;
   const Reports reports_;
   std::mutex mutex_;  // guards all below
-  Stamp stamp_;
-  std::chrono::steady_clock::time_point looked_{};
+  format::FileWatch watch_;
   std::shared_ptr<const TokenTable> table_;
 };
 

@@ -1,18 +1,10 @@
 #include "server/storage/s3_key_file.h"
 
-#include <sys/stat.h>
-
 #include "absl/strings/str_cat.h"
 #include "kernels/format/text.h"
 #include "server/storage/s3_credentials.h"
 
 namespace seedlm::server {
-namespace {
-
-constexpr std::chrono::seconds kLookAgain{1};
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<S3KeyFile>> S3KeyFile::Open(const std::string& path,
                                                            const std::string& profile,
@@ -27,16 +19,8 @@ absl::StatusOr<std::unique_ptr<S3KeyFile>> S3KeyFile::Open(const std::string& pa
   return file;
 }
 
-S3KeyFile::Stamp S3KeyFile::Look() const {
-  struct stat info {};
-  if (stat(path_.c_str(), &info) != 0) return {};
-  return {static_cast<int64_t>(info.st_ino), info.st_size,
-          info.st_ctim.tv_sec * kNanosecondsPerSecond + info.st_ctim.tv_nsec};
-}
-
 absl::Status S3KeyFile::ReadLocked() {
-  stamp_ = Look();  // before reading: a change in between is seen the next time
-  looked_ = std::chrono::steady_clock::now();
+  watch_.Begin();
   absl::StatusOr<s3::Credentials> keys = ReadS3Credentials(path_, profile_);
   if (!keys.ok()) return keys.status();
   keys_ = *std::move(keys);
@@ -54,9 +38,7 @@ absl::Status S3KeyFile::Reload() {
 
 s3::Credentials S3KeyFile::Keys() {
   const std::lock_guard lock(mutex_);
-  if (std::chrono::steady_clock::now() < looked_ + kLookAgain) return keys_;
-  looked_ = std::chrono::steady_clock::now();
-  if (Look() == stamp_) return keys_;
+  if (!watch_.Changed()) return keys_;
   if (absl::Status status = ReadLocked(); !status.ok()) {
     reports_.warn(
         absl::StrCat("the keys of S3 stay as they were: ", std::string(status.message())));

@@ -1,8 +1,6 @@
 // The file of S3's keys of a running server: read at the start, and again when it has changed.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -11,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/format/file_watch.h"
 #include "server/storage/s3/signature_v4.h"
 
 namespace seedlm::server {
@@ -38,23 +37,18 @@ class S3KeyFile {
   absl::Status Reload();
 
  private:
-  struct Stamp {  // of what was read last
-    int64_t inode = 0;
-    int64_t size = 0;
-    int64_t time_ns = 0;  // of the last change of content, owner or mode
-    bool operator==(const Stamp&) const = default;
-  };
   S3KeyFile(std::string path, std::string profile, Reports reports)
-      : path_(std::move(path)), profile_(std::move(profile)), reports_(std::move(reports)) {}
-  Stamp Look() const;
+      : path_(std::move(path)),
+        profile_(std::move(profile)),
+        reports_(std::move(reports)),
+        watch_(path_) {}
   absl::Status ReadLocked();  // REQUIRES: mutex_ is held
 
   const std::string path_;
   const std::string profile_;
   const Reports reports_;
   std::mutex mutex_;  // guards all below
-  Stamp stamp_;
-  std::chrono::steady_clock::time_point looked_{};
+  format::FileWatch watch_;
   s3::Credentials keys_;
 };
 

@@ -119,6 +119,15 @@ class Memory(EndToEnd):
               flush=True)
         self.assertLess(peak, INDEX + PEAK)
 
+    def test_memory_is_kept_to(self):
+        source = self.path("in.safetensors")
+        random_checkpoint(source)
+        for memory in (400, 800):
+            peak = self.peak("compress", source, self.path("out.safetensors"), "--force",
+                             "--threads", "16", "--memory", f"{memory}MiB")
+            print(f"--memory {memory} MiB: a peak of {peak >> 20} MiB resident", flush=True)
+            self.assertLess(peak, memory << 20)
+
     def test_the_estimate_is_an_upper_bound(self):
         """Where the search takes most, and the index little."""
         source, target = self.path("in.safetensors"), self.path("out.safetensors")

@@ -210,17 +210,18 @@ TEST_CASE("a file that cannot be read is refused by its name") {
       std::filesystem::temp_directory_path() / ("seedlm-settings-test-" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
   ServerOptions options;
-  const absl::Status missing = ApplyConfigFile((folder / "missing.toml").string(), options);
+  const absl::Status missing =
+      ApplyAllOfConfigFile((folder / "missing.toml").string(), options).status();
   CHECK(absl::IsNotFound(missing));
   CHECK(std::string(missing.message()).find("missing.toml") != std::string::npos);
-  CHECK_FALSE(ApplyConfigFile(folder.string(), options).ok());  // a directory
+  CHECK_FALSE(ApplyAllOfConfigFile(folder.string(), options).ok());  // a directory
 
   const std::filesystem::path large = folder / "large.toml";
   std::ofstream(large) << std::string((1 << 20) + 1, '#');
-  const absl::Status refused = ApplyConfigFile(large.string(), options);
+  const absl::Status refused = ApplyAllOfConfigFile(large.string(), options).status();
   CHECK(std::string(refused.message()).find("larger than 1MiB") != std::string::npos);
   std::filesystem::resize_file(large, 1 << 20);
-  CHECK(ApplyConfigFile(large.string(), options).ok());
+  CHECK(ApplyAllOfConfigFile(large.string(), options)->empty());
   std::filesystem::remove_all(folder);
 }
 
