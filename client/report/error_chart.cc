@@ -10,8 +10,6 @@
 namespace seedlm::client {
 namespace {
 
-constexpr double kWidth = 1120;
-constexpr double kLeft = 250;    // of the bars; names before
 constexpr double kRight = 1010;  // the figures of a row after
 constexpr double kEnd = kRight - 24;
 constexpr double kRow = 66;
@@ -88,20 +86,21 @@ void KindBar(const Scale& scale, size_t tensor, double x, double width, double l
 void KindRow(const Scale& scale, const KindGroup& group, double top, Svg& svg) {
   const double line = top + 6 + scale.up * scale.PerError();
   const double step =
-      std::min((kEnd - kLeft) / static_cast<double>(group.tensors.size()), kMaxStep);
+      std::min((kEnd - kChartLeft) / static_cast<double>(group.tensors.size()), kMaxStep);
   const double width = std::max(0.8, step - (step > 5 ? 2 : 0.4));
   double least = scale.end;
   double most = 0;
-  svg.Line(kLeft, line, kEnd, line, "mean");
+  svg.Line(kChartLeft, line, kEnd, line, "mean");
   for (size_t i = 0; i < group.tensors.size(); ++i) {
     const double error = ErrorOf(scale.history, group.tensors[i]);
     least = std::min(least, error);
     most = std::max(most, error);
-    KindBar(scale, group.tensors[i], kLeft + step * static_cast<double>(i), width, line, svg);
+    KindBar(scale, group.tensors[i], kChartLeft + step * static_cast<double>(i), width, line, svg);
   }
   const double middle = top + kRow / 2;
-  svg.Add({kLeft - 14, middle - 4, Ellipsis(group.kind, kNameColumns), "name", "end"});
-  svg.Add({kLeft - 14, middle + 12, absl::StrCat(group.tensors.size(), " tensors"), "dim", "end"});
+  svg.Add({kChartLeft - 14, middle - 4, Ellipsis(group.kind, kNameColumns), "name", "end"});
+  svg.Add(
+      {kChartLeft - 14, middle + 12, absl::StrCat(group.tensors.size(), " tensors"), "dim", "end"});
   svg.Add({kRight, middle - 4, absl::StrFormat("%.4f", most), "figure"});
   svg.Add({kRight + 56, middle - 4, "highest", "dim"});
   svg.Add({kRight, middle + 12, absl::StrFormat("%.4f", least), "figure"});
@@ -114,21 +113,21 @@ void LayerAxis(const JobHistory& history, const std::vector<KindGroup>& kinds, d
       kinds.begin(), kinds.end(),
       [](const auto& a, const auto& b) { return a.tensors.size() < b.tensors.size(); });
   const size_t count = longest->tensors.size();
-  const double step = std::min((kEnd - kLeft) / static_cast<double>(count), kMaxStep);
+  const double step = std::min((kEnd - kChartLeft) / static_cast<double>(count), kMaxStep);
   const auto every = static_cast<size_t>(std::ceil(48 / step));
   for (size_t i = 0; i < count; i += every) {
     const int64_t layer = PlaceOf(history.tensors[longest->tensors[i]].result.name()).layer;
-    svg.Add(
-        {kLeft + step * (static_cast<double>(i) + 0.5), y, absl::StrCat(layer), "dim", "middle"});
+    svg.Add({kChartLeft + step * (static_cast<double>(i) + 0.5), y, absl::StrCat(layer), "dim",
+             "middle"});
   }
-  svg.Add({kLeft - 14, y, "layer", "dim", "end"});
+  svg.Add({kChartLeft - 14, y, "layer", "dim", "end"});
 }
 
 void SingleRow(const Scale& scale, size_t tensor, double top, Svg& svg) {
   const v1::TensorResult& result = scale.history.tensors[tensor].result;
-  const double length = (kEnd - kLeft) * result.relative_error() / scale.end;
-  svg.Add({kLeft - 14, top + 15, Ellipsis(result.name(), kNameColumns), "name", "end"});
-  svg.Rect(kLeft, top + 4, std::max(length, 1.0), kSingle - 9,
+  const double length = (kEnd - kChartLeft) * result.relative_error() / scale.end;
+  svg.Add({kChartLeft - 14, top + 15, Ellipsis(result.name(), kNameColumns), "name", "end"});
+  svg.Rect(kChartLeft, top + 4, std::max(length, 1.0), kSingle - 9,
            tensor == scale.worst && scale.history.tensors.size() > 1 ? "bar worst" : "bar",
            Described(result));
   svg.Add({kRight, top + 15, absl::StrFormat("%.4f", result.relative_error()), "figure"});
@@ -156,7 +155,7 @@ std::string ErrorChart(const JobHistory& history) {
   const double gap = kinds.empty() || others.empty() ? 0 : 34;
   const double height = 8 + kRow * static_cast<double>(kinds.size()) + axis + gap +
                         kSingle * static_cast<double>(others.size()) + 26;
-  Svg svg(kWidth, height, "Relative error of each tensor, by kind and layer");
+  Svg svg(kChartWidth, height, "Relative error of each tensor, by kind and layer");
   double top = 4;
   for (const KindGroup& kind : kinds) {
     KindRow(scale, kind, top, svg);
@@ -169,7 +168,7 @@ std::string ErrorChart(const JobHistory& history) {
         others.size() < all_others
             ? absl::StrCat("The ", others.size(), " largest of ", all_others, " others, from 0")
             : "In one layer only, or in none; these bars begin at 0";
-    svg.Add({kLeft, top + 26, heading, "dim"});
+    svg.Add({kChartLeft, top + 26, heading, "dim"});
     top += gap;
   }
   const double first = top;
@@ -178,14 +177,15 @@ std::string ErrorChart(const JobHistory& history) {
     top += kSingle;
   }
   if (!others.empty()) {
-    const double x = kLeft + (kEnd - kLeft) * scale.base / scale.end;
+    const double x = kChartLeft + (kEnd - kChartLeft) * scale.base / scale.end;
     svg.Line(x, first, x, top, "mean");
   }
-  svg.Line(kLeft, top + 13, kLeft + 26, top + 13, "mean");
-  svg.Add({kLeft + 34, top + 17, absl::StrFormat("all tensors together: %.4f", scale.base), "dim"});
+  svg.Line(kChartLeft, top + 13, kChartLeft + 26, top + 13, "mean");
+  svg.Add({kChartLeft + 34, top + 17, absl::StrFormat("all tensors together: %.4f", scale.base),
+           "dim"});
   if (history.tensors.size() > 1) {
-    svg.Rect(kLeft + 260, top + 8, 11, 11, "bar worst");
-    svg.Add({kLeft + 278, top + 17,
+    svg.Rect(kChartLeft + 260, top + 8, 11, 11, "bar worst");
+    svg.Add({kChartLeft + 278, top + 17,
              "highest: " + Ellipsis(history.tensors[scale.worst].result.name(), 60), "dim"});
   }
   return svg.Finish();

@@ -14,8 +14,6 @@ namespace seedlm::client {
 namespace {
 
 constexpr size_t kLevels = codec::kLevels;
-constexpr double kWidth = 1120;
-constexpr double kLeft = 250;
 constexpr double kColumn = 46;
 constexpr double kBars = 120;
 constexpr double kTop = 24;
@@ -88,12 +86,12 @@ void Histogram(const Shares& total, Svg& svg) {
   const double base = kTop + kBars;
   for (const double tick : Ticks(end, 3)) {
     const double y = base - kBars * tick / end;
-    svg.Line(kLeft, y, kLeft + kColumn * kLevels, y, tick == 0 ? "axis" : "grid");
-    svg.Add({kLeft - 14, y + 4, absl::StrFormat("%.3g %%", 100 * tick), "dim", "end"});
+    svg.Line(kChartLeft, y, kChartLeft + kColumn * kLevels, y, tick == 0 ? "axis" : "grid");
+    svg.Add({kChartLeft - 14, y + 4, absl::StrFormat("%.3g %%", 100 * tick), "dim", "end"});
   }
   for (size_t i = 0; i < kLevels; ++i) {
     const double height = kBars * total[i] / end;
-    const double x = kLeft + kColumn * static_cast<double>(i);
+    const double x = kChartLeft + kColumn * static_cast<double>(i);
     svg.Rect(x + 2, base - height, kColumn - 4, height, "bar",
              absl::StrFormat("level %d: %.2f %% of all blocks", i, 100 * total[i]));
     svg.Add({x + kColumn / 2, base + 17, absl::StrCat(i), "dim", "middle"});
@@ -113,7 +111,7 @@ void Map(const std::vector<Line>& lines, double top, double pitch, double darkes
       const auto shade = static_cast<size_t>(std::ceil(kShades * strength - 1e-9));
       if (shade == 0) continue;
       absl::StrAppend(&paths[std::min<size_t>(shade, kShades)], "M",
-                      Coordinate(kLeft + kColumn * static_cast<double>(level)), " ",
+                      Coordinate(kChartLeft + kColumn * static_cast<double>(level)), " ",
                       Coordinate(top + pitch * static_cast<double>(i)), box);
     }
   }
@@ -136,18 +134,18 @@ void Names(const std::vector<Line>& lines, double top, double pitch, Svg& svg) {
   for (size_t i = 0; i < lines.size(); ++i) {
     const Line& line = lines[i];
     const double y = top + pitch * static_cast<double>(i);
-    svg.Rect(kLeft, y, kColumn * kLevels, pitch, "touch", MostUsed(line));
+    svg.Rect(kChartLeft, y, kColumn * kLevels, pitch, "touch", MostUsed(line));
     const bool each = pitch >= kNamed;
     if (!each && !line.first) continue;
     const double height = each ? pitch : pitch * static_cast<double>(line.group_size);
     if (!each && line.group_size > 1 && i > 0) {
-      svg.Line(kLeft - 8, y, kLeft + kColumn * kLevels, y, "grid");
+      svg.Line(kChartLeft - 8, y, kChartLeft + kColumn * kLevels, y, "grid");
     }
     const double middle = y + height / 2;
     if (middle - kNamed / 2 < free) continue;
     free = middle + kNamed / 2;
-    svg.Add({kLeft - 14, middle + 4, Ellipsis(each ? line.result->name() : line.group, 36), "name",
-             "end"});
+    svg.Add({kChartLeft - 14, middle + 4, Ellipsis(each ? line.result->name() : line.group, 36),
+             "name", "end"});
   }
 }
 
@@ -161,8 +159,8 @@ std::string LevelChart(const JobHistory& history) {
   const bool has_map = lines.size() > 1;  // of one tensor the histogram says it all
   const double top = kTop + kBars + 34;
   const double height = has_map ? top + pitch * count + 8 : top - 10;
-  Svg svg(kWidth, height, "How often each of the 16 levels is used");
-  svg.Add({kLeft, 12, "all tensors together, share of blocks", "dim"});
+  Svg svg(kChartWidth, height, "How often each of the 16 levels is used");
+  svg.Add({kChartLeft, 12, "all tensors together, share of blocks", "dim"});
   Histogram(Total(lines), svg);
   if (!has_map) return svg.Finish();
 
@@ -172,7 +170,7 @@ std::string LevelChart(const JobHistory& history) {
   }
   Map(lines, top, pitch, darkest, svg);
   Names(lines, top, pitch, svg);
-  const double x = kLeft + kColumn * kLevels + 22;
+  const double x = kChartLeft + kColumn * kLevels + 22;
   svg.Add({x, top + 12, "a line a tensor", "dim"});
   for (int shade = 0; shade <= 4; ++shade) {
     svg.Path(

@@ -21,19 +21,16 @@ std::string Tile(std::string_view label, const std::string& figure, const std::s
                       EscapeHtml(figure), "</strong><span>", EscapeHtml(note), "</span></div>\n");
 }
 
-std::string Bytes(int64_t bytes) {
-  return FormatBytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
-}
-
 std::string Tiles(const JobHistory& history, const Totals& totals) {
   const v1::Job& job = history.job;
   std::string tiles = "<div class=\"tiles\">\n";
   if (totals.input_bytes > 0 && totals.output_bytes > 0) {
     const double ratio =
         static_cast<double>(totals.input_bytes) / static_cast<double>(totals.output_bytes);
-    tiles += Tile(job.state() == v1::JOB_STATE_SUCCEEDED ? "size" : "estimated size",
-                  Bytes(totals.output_bytes),
-                  absl::StrFormat("from %s, %.2f times smaller", Bytes(totals.input_bytes), ratio));
+    tiles +=
+        Tile(job.state() == v1::JOB_STATE_SUCCEEDED ? "size" : "estimated size",
+             BytesText(totals.output_bytes),
+             absl::StrFormat("from %s, %.2f times smaller", BytesText(totals.input_bytes), ratio));
   }
   if (totals.has_error) {
     tiles += Tile("relative error", absl::StrFormat("%.4f", totals.relative_error),
@@ -123,8 +120,8 @@ std::string TensorTable(const JobHistory& history) {
                     Cell(absl::StrFormat("%.5f", result.relative_error())),
                     Cell(absl::StrFormat("%.3g", result.max_error())),
                     Cell(absl::StrFormat("%.3f", result.bits_per_weight())),
-                    Cell(result.source_bytes() > 0 ? Bytes(result.source_bytes()) : ""),
-                    Cell(result.packed_bytes() > 0 ? Bytes(result.packed_bytes()) : ""),
+                    Cell(result.source_bytes() > 0 ? BytesText(result.source_bytes()) : ""),
+                    Cell(result.packed_bytes() > 0 ? BytesText(result.packed_bytes()) : ""),
                     Cell(absl::StrFormat("%.3f s", result.seconds())), Cell(result.backend()),
                     "</tr>\n");
   }

@@ -9,9 +9,6 @@
 namespace seedlm::client {
 namespace {
 
-constexpr double kWidth = 1120;
-constexpr double kLeft = 250;
-constexpr double kLength = 740;
 constexpr double kBar = 30;
 constexpr double kPitch = 46;
 constexpr double kFits = 90;  // a figure in a bar
@@ -22,23 +19,20 @@ struct Parts {
   int64_t rest = 0;
 };
 
-std::string Bytes(int64_t bytes) {
-  return FormatBytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
-}
-
 void Row(const Parts& parts, double per_byte, double top, Svg& svg) {
-  svg.Add({kLeft - 14, top + 20, parts.name, "name", "end"});
-  double x = kLeft;
+  svg.Add({kChartLeft - 14, top + 20, parts.name, "name", "end"});
+  double x = kChartLeft;
   const auto part = [&](int64_t bytes, std::string_view classes, std::string_view ink,
                         std::string_view what) {
     const double length = static_cast<double>(bytes) * per_byte;
-    svg.Rect(x, top, length, kBar, classes, absl::StrCat(std::string(what), ": ", Bytes(bytes)));
-    if (length > kFits) svg.Add({x + 10, top + 20, Bytes(bytes), ink});
+    svg.Rect(x, top, length, kBar, classes,
+             absl::StrCat(std::string(what), ": ", BytesText(bytes)));
+    if (length > kFits) svg.Add({x + 10, top + 20, BytesText(bytes), ink});
     x += length;
   };
   part(parts.compressed, "bar", "inside", "tensors that are compressed");
   part(parts.rest, "rest", "figure", "everything else");
-  svg.Add({x + 10, top + 20, Bytes(parts.compressed + parts.rest), "figure strong"});
+  svg.Add({x + 10, top + 20, BytesText(parts.compressed + parts.rest), "figure strong"});
 }
 
 }  // namespace
@@ -54,16 +48,16 @@ std::string SizeChart(const JobHistory& history) {
   const int64_t source = known ? totals.source_bytes : 0;
   const int64_t packed = known ? totals.packed_bytes : 0;
   const double per_byte =
-      kLength / static_cast<double>(std::max(totals.input_bytes, totals.output_bytes));
-  Svg svg(kWidth, 2 * kPitch + 30, "Size before and after");
+      kChartLength / static_cast<double>(std::max(totals.input_bytes, totals.output_bytes));
+  Svg svg(kChartWidth, 2 * kPitch + 30, "Size before and after");
   Row({"before", source, totals.input_bytes - source}, per_byte, 4, svg);
   Row({"after", packed, totals.output_bytes - packed}, per_byte, 4 + kPitch, svg);
   const double y = 2 * kPitch + 20;
   if (known) {
-    svg.Rect(kLeft, y - 10, 11, 11, "bar");
-    svg.Add({kLeft + 18, y, "tensors that are compressed", "dim"});
-    svg.Rect(kLeft + 230, y - 10, 11, 11, "rest");
-    svg.Add({kLeft + 248, y, "kept as they are: embeddings, norms, headers", "dim"});
+    svg.Rect(kChartLeft, y - 10, 11, 11, "bar");
+    svg.Add({kChartLeft + 18, y, "tensors that are compressed", "dim"});
+    svg.Rect(kChartLeft + 230, y - 10, 11, 11, "rest");
+    svg.Add({kChartLeft + 248, y, "kept as they are: embeddings, norms, headers", "dim"});
   }
   return svg.Finish();
 }

@@ -1,10 +1,12 @@
 #include "client/report/svg.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/text.h"
 #include "kernels/format/utf8.h"
 
 namespace seedlm::client {
@@ -58,6 +60,10 @@ std::string EscapeHtml(std::string_view text) {
     text.remove_prefix(length);
   }
   return out;
+}
+
+std::string BytesText(int64_t bytes) {
+  return FormatBytes(static_cast<uint64_t>(std::max<int64_t>(bytes, 0)));
 }
 
 std::string Coordinate(double value) {

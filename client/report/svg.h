@@ -1,6 +1,7 @@
 // Text for HTML and SVG: escaped names, short numbers, the few shapes that the charts are made of.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,14 @@ std::string Coordinate(double value);
 std::vector<double> Ticks(double max, int count);
 // The smallest number of those ticks' step that is not below `max`: where an axis ends.
 double AxisEnd(double max, int count);
+
+// For people; a negative number, which a damaged history may hold, is 0 bytes.
+std::string BytesText(int64_t bytes);
+
+// Of all pictures, px.
+inline constexpr double kChartWidth = 1120;
+inline constexpr double kChartLeft = 250;  // of the bars; names before
+inline constexpr double kChartLength = 740;
 
 // One <svg>. All text goes through EscapeHtml; classes are those of the page's style sheet.
 class Svg {

@@ -12,12 +12,9 @@
 namespace seedlm::client {
 namespace {
 
-constexpr double kWidth = 1120;
-constexpr double kLeft = 250;
-constexpr double kLength = 740;
-constexpr double kTop = 44;
+constexpr double kPlotTop = 44;
 constexpr double kHeight = 150;
-constexpr double kBase = kTop + kHeight;
+constexpr double kBase = kPlotTop + kHeight;
 constexpr size_t kMaxMarks = 2000;
 
 // Times that people count in, s.
@@ -45,7 +42,9 @@ std::string TimeText(double seconds, double end) {
 // Where a time is.
 struct Axis {
   double end = 1;
-  double At(double seconds) const { return kLeft + kLength * std::clamp(seconds / end, 0.0, 1.0); }
+  double At(double seconds) const {
+    return kChartLeft + kChartLength * std::clamp(seconds / end, 0.0, 1.0);
+  }
 };
 
 void States(const JobHistory& history, const Axis& axis, Svg& svg) {
@@ -59,12 +58,12 @@ void States(const JobHistory& history, const Axis& axis, Svg& svg) {
     const bool running = state == v1::JOB_STATE_RUNNING;
     const bool waiting = state == v1::JOB_STATE_QUEUED;
     if (running || waiting) {
-      svg.Rect(x, kTop - 24, std::max(width, 0.5), 16, running ? "running" : "waiting",
+      svg.Rect(x, kPlotTop - 24, std::max(width, 0.5), 16, running ? "running" : "waiting",
                absl::StrCat(name, " for ", FormatDuration(end - begin)));
-      if (width > 80) svg.Add({x + 8, kTop - 12, name, "dim small"});
+      if (width > 80) svg.Add({x + 8, kPlotTop - 12, name, "dim small"});
     } else {
-      svg.Line(x, kTop - 26, x, kBase, "axis");
-      svg.Add({x + 8, kTop - 12, name, "figure strong"});
+      svg.Line(x, kPlotTop - 26, x, kBase, "axis");
+      svg.Add({x + 8, kPlotTop - 12, name, "figure strong"});
     }
   }
 }
@@ -90,9 +89,9 @@ void Steps(const std::vector<const JobHistory::Tensor*>& tensors, double all, co
 void Axes(const Axis& axis, double end, Svg& svg) {
   for (int quarter = 0; quarter <= 4; ++quarter) {
     const double y = kBase - kHeight * quarter / 4;
-    svg.Line(kLeft, y, kLeft + kLength, y, quarter == 0 ? "axis" : "grid");
+    svg.Line(kChartLeft, y, kChartLeft + kChartLength, y, quarter == 0 ? "axis" : "grid");
     if (quarter % 2 == 0) {
-      svg.Add({kLeft - 14, y + 4, absl::StrFormat("%d %%", 25 * quarter), "dim", "end"});
+      svg.Add({kChartLeft - 14, y + 4, absl::StrFormat("%d %%", 25 * quarter), "dim", "end"});
     }
   }
   for (const double tick : TimeTicks(end)) {
@@ -108,10 +107,10 @@ std::string TimeChart(const JobHistory& history) {
   const Axis axis{history.seconds};
   const double all =
       static_cast<double>(std::max(history.job.progress().weights_total(), Sum(history).weights));
-  Svg svg(kWidth, kBase + 44, "Weights compressed over time");
+  Svg svg(kChartWidth, kBase + 44, "Weights compressed over time");
   Axes(axis, history.seconds, svg);
-  svg.Add({kLeft - 14, kTop + 24, "weights", "name", "end"});
-  svg.Add({kLeft - 14, kTop + 40, "compressed", "name", "end"});
+  svg.Add({kChartLeft - 14, kPlotTop + 24, "weights", "name", "end"});
+  svg.Add({kChartLeft - 14, kPlotTop + 40, "compressed", "name", "end"});
 
   std::vector<const JobHistory::Tensor*> tensors;
   for (const auto& tensor : history.tensors) tensors.push_back(&tensor);
@@ -125,7 +124,7 @@ std::string TimeChart(const JobHistory& history) {
         absl::StrCat(tensors[i]->result.name(), " after ", FormatDuration(tensors[i]->seconds)));
   }
   for (const auto& [seconds, message] : history.warnings) {
-    svg.Rect(axis.At(seconds) - 2, kTop, 4, kHeight, "warning", message);
+    svg.Rect(axis.At(seconds) - 2, kPlotTop, 4, kHeight, "warning", message);
   }
   return svg.Finish();
 }

@@ -14,7 +14,7 @@
 namespace seedlm::server {
 namespace {
 
-using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
+using MemoryBio = std::unique_ptr<BIO, decltype(&BIO_free)>;
 
 std::string TextIn(BIO* out) {
   char* text = nullptr;
@@ -31,7 +31,7 @@ std::string Left(int64_t seconds) {
 }  // namespace
 
 absl::StatusOr<CertificateTerm> TermOf(const std::string& pem, const std::string& path) {
-  const Bio in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
+  const MemoryBio in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
   const std::unique_ptr<X509, decltype(&X509_free)> certificate(
       PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr), &X509_free);
   ERR_clear_error();
@@ -40,9 +40,9 @@ absl::StatusOr<CertificateTerm> TermOf(const std::string& pem, const std::string
     return absl::InvalidArgumentError(
         absl::StrCat(format::Printable(path), ": holds no certificate in PEM form"));
   }
-  const Bio time(BIO_new(BIO_s_mem()), &BIO_free);
+  const MemoryBio time(BIO_new(BIO_s_mem()), &BIO_free);
   ASN1_TIME_print(time.get(), X509_get0_notAfter(certificate.get()));
-  const Bio subject(BIO_new(BIO_s_mem()), &BIO_free);
+  const MemoryBio subject(BIO_new(BIO_s_mem()), &BIO_free);
   X509_NAME_print_ex(subject.get(), X509_get_subject_name(certificate.get()), 0, XN_FLAG_RFC2253);
   return CertificateTerm{timegm(&end), TextIn(time.get()), TextIn(subject.get())};
 }

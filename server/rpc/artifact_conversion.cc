@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/rpc/job_conversion.h"
+#include "server/rpc/message_parts.h"
 #include "server/rpc/status_mapping.h"
 
 namespace seedlm::server {
@@ -12,15 +13,6 @@ namespace {
 constexpr size_t kFilesBytes = size_t{2} << 20;
 constexpr size_t kTensorsBytes = size_t{2} << 20;
 constexpr size_t kProblemsBytes = size_t{1} << 20;
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-constexpr size_t kFieldBytes = 8;  // tag and length of an element, at most
-
-// True: an element of `bytes` fits into what is left of `room`, and takes it.
-bool TakeRoom(size_t bytes, size_t& room) {
-  if (bytes + kFieldBytes > room) return false;
-  room -= bytes + kFieldBytes;
-  return true;
-}
 
 }  // namespace
 
@@ -29,9 +21,7 @@ v1::Artifact ToProto(const ArtifactRecord& record) {
   proto.set_name(record.name);
   proto.set_job(record.job);
   proto.set_owner(record.owner);
-  proto.mutable_create_time()->set_seconds(record.create_time_ns / kNanosecondsPerSecond);
-  proto.mutable_create_time()->set_nanos(
-      static_cast<int32_t>(record.create_time_ns % kNanosecondsPerSecond));
+  SetTime(record.create_time_ns, proto.mutable_create_time());
   proto.set_file_count(static_cast<int64_t>(record.files.size()));
   proto.set_arriving_files(record.arriving_files);
   proto.set_arriving_bytes(record.arriving_bytes);

@@ -11,31 +11,16 @@
 #include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
 #include "server/rpc/codec_conversion.h"
+#include "server/rpc/message_parts.h"
 #include "server/rpc/status_mapping.h"
 
 namespace seedlm::server {
 namespace {
 
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-
 // What a job's lists may take of a message; the rest (patterns, labels, URIs) has its own limits in
 // admission and stays far below 1 MiB.
 constexpr size_t kSkippedBytes = size_t{1} << 20;
 constexpr size_t kOutputFilesBytes = size_t{2} << 20;
-constexpr size_t kFieldBytes = 8;  // tag and length of an element, at most
-
-void SetTime(int64_t time_ns, google::protobuf::Timestamp* proto) {
-  proto->set_seconds(time_ns / kNanosecondsPerSecond);
-  proto->set_nanos(static_cast<int32_t>(time_ns % kNanosecondsPerSecond));
-}
-
-// True: `message` fits into what is left of `room`, and takes it.
-bool TakeRoom(const google::protobuf::MessageLite& message, size_t& room) {
-  const size_t bytes = message.ByteSizeLong() + kFieldBytes;
-  if (bytes > room) return false;
-  room -= bytes;
-  return true;
-}
 
 v1::Estimate ToProto(const Estimate& estimate) {
   v1::Estimate proto;
@@ -56,7 +41,7 @@ v1::Estimate ToProto(const Estimate& estimate) {
     v1::SkippedTensor tensor;
     tensor.set_name(ValidUtf8(skipped.name, kMaxNameBytes));
     tensor.set_reason(ValidUtf8(skipped.reason, kMaxNameBytes));
-    if (!TakeRoom(tensor, room)) break;
+    if (!TakeRoom(tensor.ByteSizeLong(), room)) break;
     *proto.add_skipped() = std::move(tensor);
   }
   return proto;
@@ -114,7 +99,7 @@ void AddOutputFiles(const std::vector<OutputFile>& files, v1::Job& proto) {
     output.set_path(ValidUtf8(file.path));
     output.set_size(file.size);
     output.set_sha256(file.sha256);
-    if (!TakeRoom(output, room)) break;
+    if (!TakeRoom(output.ByteSizeLong(), room)) break;
     *proto.add_output_files() = std::move(output);
   }
 }

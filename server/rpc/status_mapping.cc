@@ -14,7 +14,7 @@ namespace {
 
 // The message goes out twice, once percent-encoded (up to three bytes for one) and once within the
 // details, which are in base64. With these limits all stays under the 8 KiB that peers accept.
-constexpr size_t kMaxMessageBytes = 1024;
+constexpr size_t kMaxTextBytes = 1024;
 constexpr size_t kMaxKeyBytes = 64;
 constexpr size_t kMaxValueBytes = 192;
 constexpr size_t kMaxDetails = 6;
@@ -49,8 +49,7 @@ google::rpc::Status ToProtoStatus(const absl::Status& status) {
   google::rpc::Status proto;
   if (status.ok()) return proto;
   proto.set_code(static_cast<int>(status.code()));
-  proto.set_message(
-      ValidUtf8({status.message().data(), status.message().size()}, kMaxMessageBytes));
+  proto.set_message(ValidUtf8({status.message().data(), status.message().size()}, kMaxTextBytes));
 
   google::rpc::ErrorInfo info;
   std::string reason = ReasonOf(status);

@@ -24,11 +24,6 @@ constexpr std::string_view kDeletedPrefix = ".deleted-";  // no id begins with a
 constexpr std::chrono::seconds kMeasureAgain{10};
 constexpr std::chrono::seconds kMeasureBeforeRefusing{1};
 
-bool Exists(const std::string& path) {
-  struct stat info {};
-  return lstat(path.c_str(), &info) == 0;
-}
-
 // Calls `take(relative path, bytes)` for each file below `directory`. Nothing there is OK.
 template <class Take>
 absl::Status ForEachFile(const std::string& directory, const Take& take) {

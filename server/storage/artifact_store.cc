@@ -25,11 +25,6 @@ std::string ResourceName(const ArtifactFile& file) {
   return absl::StrCat("artifacts/", file.id, "/files/", file.path);
 }
 
-bool Exists(const std::string& path) {
-  struct stat info {};
-  return lstat(path.c_str(), &info) == 0;
-}
-
 // Some file below `directory`, relative; empty if there is none.
 std::string AnyFileBelow(const std::string& directory) {
   std::error_code error;

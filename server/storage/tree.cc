@@ -20,6 +20,11 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
 }
 
+bool Exists(const std::string& path) {
+  struct stat info {};
+  return lstat(path.c_str(), &info) == 0;
+}
+
 absl::Status MakeDirectories(const std::string& root, const std::string& path, mode_t mode) {
   size_t end = root.size();
   while (end < path.size()) {

@@ -1,4 +1,4 @@
-// Directories: made, synced, removed, published.
+// Directories and what is in them: looked for, made, synced, removed, published.
 #pragma once
 
 #include <sys/types.h>
@@ -13,6 +13,9 @@ namespace seedlm::server {
 
 // "/a/b" -> "/a"; "/a" -> "/". REQUIRES: absolute.
 std::string ParentOf(const std::string& path);
+
+// Something has this name; a symbolic link counts, wherever it leads. False if it cannot be told.
+bool Exists(const std::string& path);
 
 // Of directories, before the umask.
 inline constexpr mode_t kOwnDirectory = 0700;   // in the data directory: nobody else's business

@@ -13,6 +13,7 @@
 #include "kernels/codec/level_design.h"
 #include "kernels/codec/narrow.h"
 #include "kernels/cpu/backends.h"
+#include "tests/kernels/emulated_machine.h"
 #include "tests/kernels/test_weights.h"
 
 namespace seedlm::cuda {
@@ -28,18 +29,6 @@ using codec::Profile;
 using codec::ScaleRule;
 using emulation::Machine;
 using testing::Kind;
-
-// A machine, and no faults, for the time of a test.
-struct Emulated {
-  explicit Emulated(const Machine& machine = {}) {
-    emulation::SetMachine(machine);
-    emulation::SetFault("", cudaSuccess);
-  }
-  ~Emulated() {
-    emulation::SetMachine({});
-    emulation::SetFault("", cudaSuccess);
-  }
-};
 
 constexpr int64_t kBatch = 24;
 

@@ -12,6 +12,7 @@
 #include "kernels/codec/shape.h"
 #include "kernels/cuda/block_decoder.h"
 #include "kernels/cuda/decode.h"
+#include "tests/kernels/emulated_machine.h"
 #include "tests/kernels/test_weights.h"
 
 namespace seedlm::cuda {
@@ -76,12 +77,6 @@ std::vector<std::byte> Narrowed(WeightType type, const std::vector<float>& weigh
   return bytes;
 }
 
-struct Stream {
-  Stream() { cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking); }
-  ~Stream() { cudaStreamDestroy(stream); }
-  cudaStream_t stream = nullptr;
-};
-
 TEST_CASE("every seed decodes to the codec's bits", "[cuda][decode]") {
   std::mt19937 bits(3);
   std::vector<float> scale;
@@ -116,7 +111,7 @@ TEST_CASE("decoded weights have the codec's bits", "[cuda][decode]") {
       const auto expected = Narrowed(type, Decoded(profile, planes.view));
       // Nothing is written behind the end: the sanitizers watch.
       std::vector<std::byte> got(expected.size());
-      const Stream stream;
+      const TestStream stream;
       REQUIRE(QueueDecode(profile, planes.view, type, got.data(), stream.stream) == cudaSuccess);
       REQUIRE(cudaStreamSynchronize(stream.stream) == cudaSuccess);
       CHECK(got == expected);
@@ -135,7 +130,7 @@ TEST_CASE("a comparison finds the error that is there", "[cuda][decode]") {
     original[static_cast<size_t>(2 * columns - 1)] -= 3;
     original[static_cast<size_t>(2 * columns - 2)] += 2;
     Comparison rows[kRows];
-    const Stream stream;
+    const TestStream stream;
     REQUIRE(QueueCompare(profile, planes.view, WeightType::kF32, original.data(), rows,
                          stream.stream) == cudaSuccess);
     REQUIRE(cudaStreamSynchronize(stream.stream) == cudaSuccess);

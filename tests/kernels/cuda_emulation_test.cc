@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cuda/device.h"
+#include "tests/kernels/emulated_machine.h"
 
 namespace seedlm::cuda {
 namespace {
@@ -12,12 +13,6 @@ using emulation::Schedule;
 
 constexpr Schedule kSchedules[] = {Schedule::kAscending, Schedule::kDescending,
                                    Schedule::kShuffled};
-
-struct Stream {
-  Stream() { REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess); }
-  ~Stream() { cudaStreamDestroy(stream); }
-  cudaStream_t stream = nullptr;
-};
 
 // out[i] = sum of the numbers 0 .. i of the block's threads, by way of shared memory.
 // Unsigned: without the barrier it adds what nobody has written.
@@ -35,7 +30,7 @@ TEST_CASE("threads of a block meet at barriers, in any order", "[cuda][emulation
   const Schedule schedule =
       GENERATE(Schedule::kAscending, Schedule::kDescending, Schedule::kShuffled);
   emulation::SetSchedule(schedule);
-  const Stream stream;
+  const TestStream stream;
   constexpr unsigned kNothing = ~0u;
   std::vector<unsigned> out(2 * 100, kNothing);
   REQUIRE(Launch(PrefixSumKernel, {2, 1, 100, 100 * sizeof(unsigned)}, stream.stream, out.data(),
@@ -53,7 +48,7 @@ TEST_CASE("a missing barrier shows under some schedule", "[cuda][emulation]") {
   int wrong = 0;
   for (const Schedule schedule : kSchedules) {
     emulation::SetSchedule(schedule);
-    const Stream stream;
+    const TestStream stream;
     std::vector<unsigned> out(100);
     REQUIRE(Launch(PrefixSumKernel, {1, 1, 100, 100 * sizeof(unsigned)}, stream.stream, out.data(),
                    false) == cudaSuccess);
@@ -78,7 +73,7 @@ TEST_CASE("lanes exchange values within their warp", "[cuda][emulation]") {
   const Schedule schedule =
       GENERATE(Schedule::kAscending, Schedule::kDescending, Schedule::kShuffled);
   emulation::SetSchedule(schedule);
-  const Stream stream;
+  const TestStream stream;
   std::vector<int> shuffled(64), sums(64);
   std::vector<unsigned> ballots(64);
   REQUIRE(Launch(WarpKernel, {1, 1, 64}, stream.stream, shuffled.data(), ballots.data(),
@@ -111,7 +106,7 @@ TEST_CASE("kernels that would hang or mean nothing are reported", "[cuda][emulat
   const auto [kernel, fault] = GENERATE(
       std::pair{&LeavesSomeWaitingKernel, "threads of a block wait for each other for ever"},
       std::pair{&PartOfAWarpKernel, "an exchange of a part of a warp is not emulated"});
-  const Stream stream;
+  const TestStream stream;
   REQUIRE(Launch(kernel, {1, 1, 32}, stream.stream) == cudaSuccess);
   CHECK(cudaStreamSynchronize(stream.stream) == cudaErrorLaunchFailure);
   CHECK(emulation::LastKernelFault() == fault);
@@ -120,7 +115,7 @@ TEST_CASE("kernels that would hang or mean nothing are reported", "[cuda][emulat
 void CountKernel(unsigned* counter) { atomicAdd(counter, 1u); }
 
 TEST_CASE("grids of several dimensions run whole", "[cuda][emulation]") {
-  const Stream stream;
+  const TestStream stream;
   unsigned counter = 0;
   REQUIRE(Launch(CountKernel, {3, 5, 7}, stream.stream, &counter) == cudaSuccess);
   REQUIRE(Launch(CountKernel, {0, 5, 7}, stream.stream, &counter) == cudaSuccess);

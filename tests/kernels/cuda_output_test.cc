@@ -6,6 +6,7 @@
 #include "kernels/backend/fallback_backend.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "tests/kernels/emulated_machine.h"
 #include "tests/kernels/test_weights.h"
 
 namespace seedlm::cuda {
@@ -13,17 +14,6 @@ namespace {
 
 using backend::Backend;
 using backend::OutputSums;
-
-struct Emulated {
-  explicit Emulated(const emulation::Machine& machine = {}) {
-    emulation::SetMachine(machine);
-    emulation::SetFault("", cudaSuccess);
-  }
-  ~Emulated() {
-    emulation::SetMachine({});
-    emulation::SetFault("", cudaSuccess);
-  }
-};
 
 constexpr int64_t kSamples = 5, kRows = 7, kColumns = 40;
 

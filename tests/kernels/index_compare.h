@@ -11,6 +11,9 @@
 
 namespace seedlm::cpu {
 
+// The profiles that have an index.
+inline const codec::Profile* const kIndexed[] = {&codec::k4bit, &codec::k3bit, &codec::k4_5bit};
+
 struct Blocks {
   std::vector<float> weights;  // [places, C]
   std::vector<uint32_t> places;

@@ -22,8 +22,6 @@ using codec::Fit;
 using codec::Profile;
 using codec::ScaleRule;
 
-const Profile* const kIndexed[] = {&codec::k4bit, &codec::k3bit, &codec::k4_5bit};
-
 // Blocks of a tensor as a job cuts them: never across rows, the last one of a row padded.
 std::vector<float> BlocksOf(const format::SafetensorsFile& file, const format::TensorInfo& tensor,
                             const Profile& profile) {

@@ -22,8 +22,6 @@ using codec::Profile;
 using codec::ScaleRule;
 using testing::Kind;
 
-const Profile* const kIndexed[] = {&codec::k4bit, &codec::k3bit, &codec::k4_5bit};
-
 // Blocks that are hard in some way: on the border of two cells, on a centre, in a hole of the
 // lattice, exactly a code of a seed (error 0, several seeds), of an ill-conditioned seed, nearly
 // so.

@@ -13,7 +13,7 @@ namespace {
 
 using Code = absl::StatusCode;
 
-struct Fixture {
+struct ListFixture {
   TemporaryDirectory scratch;
   DataDir data_dir = DataDir::Open(scratch / "data").value();
   ArtifactStore store{data_dir.FoldersOf("")};
@@ -31,7 +31,7 @@ struct Fixture {
   }
 };
 
-TEST_CASE_METHOD(Fixture, "artifacts: finished and arriving ones, in order, page by page") {
+TEST_CASE_METHOD(ListFixture, "artifacts: finished and arriving ones, in order, page by page") {
   CHECK(Ids().empty());
   Put({"b", "x"}, "12345");
   Put({"a", "d/y"}, "123");
@@ -54,7 +54,7 @@ TEST_CASE_METHOD(Fixture, "artifacts: finished and arriving ones, in order, page
   CHECK_THAT(store.Content("d").status(), IsStatus(Code::kNotFound, {"artifacts/d"}));
 }
 
-TEST_CASE_METHOD(Fixture, "artifacts: a deleted one is gone, and its name is free") {
+TEST_CASE_METHOD(ListFixture, "artifacts: a deleted one is gone, and its name is free") {
   Put({"a", "d/y"}, "123");
   Put({"a", "z"}, "1234567", false);
   Put({"b", "x"}, "12345");
@@ -70,7 +70,7 @@ TEST_CASE_METHOD(Fixture, "artifacts: a deleted one is gone, and its name is fre
   CHECK(store.Content("a").value().files.size() == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "artifacts: what is being written is not deleted") {
+TEST_CASE_METHOD(ListFixture, "artifacts: what is being written is not deleted") {
   {
     const Upload open = store.OpenUpload({"a", "x"}).value();
     const absl::Status busy = store.Delete("a");
@@ -85,7 +85,7 @@ TEST_CASE_METHOD(Fixture, "artifacts: what is being written is not deleted") {
   CHECK(ReasonOf(reserved) == "ARTIFACT_IN_USE");
 }
 
-TEST_CASE_METHOD(Fixture, "artifacts: what jobs will make has its room from the beginning") {
+TEST_CASE_METHOD(ListFixture, "artifacts: what jobs will make has its room from the beginning") {
   const std::string folder = data_dir.FoldersOf("").artifacts();
   ArtifactStore limited(
       data_dir.FoldersOf(""), [](const std::string&) {}, format::SyncDirectory, 1000);
@@ -106,7 +106,7 @@ TEST_CASE_METHOD(Fixture, "artifacts: what jobs will make has its room from the 
   CHECK_FALSE(limited.CheckRoom(901, "r1").ok());
 }
 
-TEST_CASE_METHOD(Fixture, "artifacts: a download that runs comes to its end") {
+TEST_CASE_METHOD(ListFixture, "artifacts: a download that runs comes to its end") {
   Put({"a", "x"}, "12345");
   ArtifactReader reader = store.OpenRead({"a", "x"}, 0).value();
   REQUIRE(store.Delete("a") == absl::OkStatus());
@@ -115,7 +115,8 @@ TEST_CASE_METHOD(Fixture, "artifacts: a download that runs comes to its end") {
   CHECK(content == "12345");
 }
 
-TEST_CASE_METHOD(Fixture, "artifacts: what a killed server was deleting goes at the next start") {
+TEST_CASE_METHOD(ListFixture,
+                 "artifacts: what a killed server was deleting goes at the next start") {
   WriteText(data_dir.FoldersOf("").artifacts() + "/.deleted-a/x", "1");
   WriteText(data_dir.FoldersOf("").uploads() + "/.deleted-a/y", "1");
   Put({"b", "x"}, "1");

@@ -10,6 +10,7 @@
 #include "kernels/checksum/crc32c.h"
 #include "server/errors/reason.h"
 #include "tests/server/file_size_limit.h"
+#include "tests/server/sha256_of.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -18,13 +19,7 @@ namespace {
 
 using Code = absl::StatusCode;
 
-std::string Sha256Of(const std::string& text) {
-  checksum::Sha256 sum;
-  sum.Update(std::as_bytes(std::span(text)));
-  return sum.HexDigest();
-}
-
-struct Fixture {
+struct StoreFixture {
   Upload Open(const ArtifactFile& which) { return store.OpenUpload(which).value(); }
   static absl::Status Append(Upload& upload, int64_t offset, const std::string& data) {
     return upload.Append(offset, data, checksum::Crc32c(data));
@@ -49,7 +44,8 @@ struct Fixture {
   const ArtifactFile file{"id", "sub/model.safetensors"};
 };
 
-TEST_CASE_METHOD(Fixture, "a file arrives in chunks, is finished, and is read from any offset") {
+TEST_CASE_METHOD(StoreFixture,
+                 "a file arrives in chunks, is finished, and is read from any offset") {
   const std::string name = "artifacts/id/files/sub/model.safetensors";
   CHECK_THAT(store.QueryWriteStatus(file).status(), IsStatus(Code::kNotFound, {name}));
   {
@@ -74,7 +70,7 @@ TEST_CASE_METHOD(Fixture, "a file arrives in chunks, is finished, and is read fr
   CHECK(ListTree(data_dir.FoldersOf("").uploads()).empty());
 }
 
-TEST_CASE_METHOD(Fixture, "an upload that broke off goes on where it stopped") {
+TEST_CASE_METHOD(StoreFixture, "an upload that broke off goes on where it stopped") {
   {
     Upload upload = Open(file);
     REQUIRE(Append(upload, 0, "hello ").ok());
@@ -86,7 +82,7 @@ TEST_CASE_METHOD(Fixture, "an upload that broke off goes on where it stopped") {
   CHECK(Get(file) == "hello world");
 }
 
-TEST_CASE_METHOD(Fixture, "a chunk at another offset is refused and changes nothing") {
+TEST_CASE_METHOD(StoreFixture, "a chunk at another offset is refused and changes nothing") {
   Upload upload = Open(file);
   REQUIRE(Append(upload, 0, "abc").ok());
   for (const int64_t offset : {int64_t{-1}, int64_t{0}, int64_t{2}, int64_t{4}}) {
@@ -97,7 +93,7 @@ TEST_CASE_METHOD(Fixture, "a chunk at another offset is refused and changes noth
   REQUIRE(upload.Finish(Sha256Of("abc")).ok());
 }
 
-TEST_CASE_METHOD(Fixture, "chunks of up to 2 MiB") {
+TEST_CASE_METHOD(StoreFixture, "chunks of up to 2 MiB") {
   Upload upload = Open(file);
   const std::string limit(static_cast<size_t>(kMaxChunkBytes), 'x');
   REQUIRE(Append(upload, 0, limit.substr(1)).ok());
@@ -107,7 +103,7 @@ TEST_CASE_METHOD(Fixture, "chunks of up to 2 MiB") {
   CHECK(store.QueryWriteStatus(file)->committed_size == 2 * kMaxChunkBytes - 1);
 }
 
-TEST_CASE_METHOD(Fixture, "a damaged chunk is not appended") {
+TEST_CASE_METHOD(StoreFixture, "a damaged chunk is not appended") {
   Upload upload = Open(file);
   const absl::Status status = upload.Append(0, "abc", checksum::Crc32c("abd"));
   CHECK_THAT(status, IsStatus(Code::kDataLoss, {file.path, "offset 0", "CRC-32C"}));
@@ -117,7 +113,7 @@ TEST_CASE_METHOD(Fixture, "a damaged chunk is not appended") {
   REQUIRE(upload.Finish(Sha256Of("abc")).ok());
 }
 
-TEST_CASE_METHOD(Fixture, "a file with another SHA-256 is thrown away") {
+TEST_CASE_METHOD(StoreFixture, "a file with another SHA-256 is thrown away") {
   const bool resumed = GENERATE(false, true);
   std::optional<Upload> upload(Open(file));
   REQUIRE(Append(*upload, 0, "abc").ok());
@@ -132,7 +128,7 @@ TEST_CASE_METHOD(Fixture, "a file with another SHA-256 is thrown away") {
   CHECK(Open(file).committed_size() == 0);
 }
 
-TEST_CASE_METHOD(Fixture, "a sum that is none does not end the upload") {
+TEST_CASE_METHOD(StoreFixture, "a sum that is none does not end the upload") {
   Upload upload = Open(file);
   REQUIRE(Append(upload, 0, "abc").ok());
   for (const std::string& bad :
@@ -144,7 +140,7 @@ TEST_CASE_METHOD(Fixture, "a sum that is none does not end the upload") {
   CHECK(upload.Finish(upper).ok());
 }
 
-TEST_CASE_METHOD(Fixture, "one writer at a time; a finished file has none") {
+TEST_CASE_METHOD(StoreFixture, "one writer at a time; a finished file has none") {
   std::optional<Upload> first(Open(file));
   CHECK_THAT(store.OpenUpload(file).status(), IsStatus(Code::kAborted, {file.path, "another"}));
   CHECK(store.OpenUpload({"id", "other"}).ok());
@@ -155,13 +151,13 @@ TEST_CASE_METHOD(Fixture, "one writer at a time; a finished file has none") {
              IsStatus(Code::kFailedPrecondition, {file.path, "finished"}));
 }
 
-TEST_CASE_METHOD(Fixture, "an empty file") {
+TEST_CASE_METHOD(StoreFixture, "an empty file") {
   Upload upload = Open(file);
   REQUIRE(upload.Finish(Sha256Of("")).ok());
   CHECK(Get(file).empty());
 }
 
-TEST_CASE_METHOD(Fixture, "a path cannot be a file and a directory") {
+TEST_CASE_METHOD(StoreFixture, "a path cannot be a file and a directory") {
   Put({"id", "a"}, "x");
   Upload below = Open({"id", "a/b"});
   REQUIRE(Append(below, 0, "y").ok());
@@ -170,13 +166,13 @@ TEST_CASE_METHOD(Fixture, "a path cannot be a file and a directory") {
   CHECK_THAT(store.OpenUpload({"id", "c/d"}).status(), IsStatus(Code::kInvalidArgument, {"id/c"}));
 }
 
-TEST_CASE_METHOD(Fixture, "a job's result takes no uploads") {
+TEST_CASE_METHOD(StoreFixture, "a job's result takes no uploads") {
   WriteText(store.ResultPath("id") + "/.seedlm-result", "");
   CHECK_THAT(store.OpenUpload(file).status(),
              IsStatus(Code::kFailedPrecondition, {file.path, "result of a job"}));
 }
 
-TEST_CASE_METHOD(Fixture, "nothing is uploaded under the id of a result to come") {
+TEST_CASE_METHOD(StoreFixture, "nothing is uploaded under the id of a result to come") {
   const ArtifactFile intruder{"job", "model.safetensors"};
   const std::string result = store.ResultPath("job");
   const auto refused = IsStatus(Code::kFailedPrecondition, {"artifacts/job", "result of a job"});
@@ -202,7 +198,7 @@ TEST_CASE_METHOD(Fixture, "nothing is uploaded under the id of a result to come"
   }
 }
 
-TEST_CASE_METHOD(Fixture, "a name that cannot be synced is a warning: the file is finished") {
+TEST_CASE_METHOD(StoreFixture, "a name that cannot be synced is a warning: the file is finished") {
   std::vector<std::string> warnings;
   ArtifactStore shaky(
       data_dir.FoldersOf(""), [&](const std::string& message) { warnings.push_back(message); },
@@ -216,7 +212,7 @@ TEST_CASE_METHOD(Fixture, "a name that cannot be synced is a warning: the file i
   CHECK(shaky.QueryWriteStatus(file)->complete);
 }
 
-TEST_CASE_METHOD(Fixture, "the checkpoint of an artifact is its one file, or its directory") {
+TEST_CASE_METHOD(StoreFixture, "the checkpoint of an artifact is its one file, or its directory") {
   CHECK_THAT(store.CheckpointPath("artifacts/id").status(),
              IsStatus(Code::kNotFound, {"artifacts/id"}));
   CHECK_THAT(store.CheckpointPath("artifacts/../x").status(),
@@ -235,7 +231,7 @@ TEST_CASE_METHOD(Fixture, "the checkpoint of an artifact is its one file, or its
   CHECK(store.CheckpointPath("artifacts/id").value() == store.ResultPath("id"));
 }
 
-TEST_CASE_METHOD(Fixture, "a chunk that the disk does not take is not appended at all") {
+TEST_CASE_METHOD(StoreFixture, "a chunk that the disk does not take is not appended at all") {
   Upload upload = Open(file);
   REQUIRE(Append(upload, 0, std::string(900, 'a')).ok());
   absl::Status status;

@@ -22,7 +22,7 @@ using Code = absl::StatusCode;
 using Names = std::set<std::string>;
 
 // A source (file or directory) with its plan, and sinks for it.
-struct Fixture {
+struct SinkFixture {
   void Plan(const std::string& source) {
     checkpoint = format::Checkpoint::Open(source).value();
     plan = format::PlanCompression(checkpoint, {}).value();
@@ -53,7 +53,7 @@ struct Fixture {
   format::CompressionPlan plan;
 };
 
-TEST_CASE_METHOD(Fixture, "a name that cannot be synced is a warning: the output stands") {
+TEST_CASE_METHOD(SinkFixture, "a name that cannot be synced is a warning: the output stands") {
   PlanFile();
   fs::create_directories(directory / "out");
   SinkOptions options;
@@ -67,7 +67,8 @@ TEST_CASE_METHOD(Fixture, "a name that cannot be synced is a warning: the output
   CHECK(Outputs().contains("o.safetensors"));
 }
 
-TEST_CASE_METHOD(Fixture, "what came into an old output meanwhile keeps it from being replaced") {
+TEST_CASE_METHOD(SinkFixture,
+                 "what came into an old output meanwhile keeps it from being replaced") {
   PlanDirectory();
   WriteCompressed(directory / "out/o/model.safetensors");
   SinkTarget target = Target("o");
@@ -81,7 +82,7 @@ TEST_CASE_METHOD(Fixture, "what came into an old output meanwhile keeps it from 
   CHECK(ReadText(directory / "out/o/another/model.safetensors") == "x");
 }
 
-TEST_CASE_METHOD(Fixture, "a commit tells how far it is, up to all of it") {
+TEST_CASE_METHOD(SinkFixture, "a commit tells how far it is, up to all of it") {
   PlanDirectory();
   auto sink = OpenSink(Target("o"));
   REQUIRE(sink.ok());
@@ -108,7 +109,7 @@ void CheckSums(const std::string& root, const std::vector<StoredFile>& files) {
   }
 }
 
-TEST_CASE_METHOD(Fixture, "one file in, one file out, and not before the commit") {
+TEST_CASE_METHOD(SinkFixture, "one file in, one file out, and not before the commit") {
   PlanFile();
   auto sink = OpenSink(Target("o.safetensors"));
   REQUIRE(sink.ok());
@@ -133,7 +134,7 @@ TEST_CASE_METHOD(Fixture, "one file in, one file out, and not before the commit"
   CHECK(fs::file_size(directory / "out/o.safetensors") == plan.output_bytes);
 }
 
-TEST_CASE_METHOD(Fixture, "a directory in, a directory of the same layout out") {
+TEST_CASE_METHOD(SinkFixture, "a directory in, a directory of the same layout out") {
   PlanDirectory();
   auto sink = OpenSink(Target("o"));
   REQUIRE(sink.ok());
@@ -149,7 +150,7 @@ TEST_CASE_METHOD(Fixture, "a directory in, a directory of the same layout out") 
   CheckSums(directory / "out/o", *files);
 }
 
-TEST_CASE_METHOD(Fixture, "a sink without a commit leaves nothing") {
+TEST_CASE_METHOD(SinkFixture, "a sink without a commit leaves nothing") {
   const bool whole_directory = GENERATE(false, true);
   whole_directory ? PlanDirectory() : PlanFile();
   {
@@ -160,7 +161,7 @@ TEST_CASE_METHOD(Fixture, "a sink without a commit leaves nothing") {
   CHECK(Outputs().empty());
 }
 
-TEST_CASE_METHOD(Fixture, "a stop before the end leaves nothing") {
+TEST_CASE_METHOD(SinkFixture, "a stop before the end leaves nothing") {
   const bool whole_directory = GENERATE(false, true);
   whole_directory ? PlanDirectory() : PlanFile();
   std::stop_source stop;
@@ -172,7 +173,7 @@ TEST_CASE_METHOD(Fixture, "a stop before the end leaves nothing") {
   CHECK(Outputs().empty());
 }
 
-TEST_CASE_METHOD(Fixture, "what is overwritten is there until the new one is") {
+TEST_CASE_METHOD(SinkFixture, "what is overwritten is there until the new one is") {
   const bool whole_directory = GENERATE(false, true);
   whole_directory ? PlanDirectory() : PlanFile();
   const std::string old_file =
@@ -197,7 +198,7 @@ TEST_CASE_METHOD(Fixture, "what is overwritten is there until the new one is") {
   for (const std::string& name : Outputs()) CHECK(name.front() != '.');
 }
 
-TEST_CASE_METHOD(Fixture, "an output that appeared meanwhile is not overwritten") {
+TEST_CASE_METHOD(SinkFixture, "an output that appeared meanwhile is not overwritten") {
   PlanFile();
   auto sink = OpenSink(Target("o.safetensors"));
   REQUIRE(sink.ok());
@@ -209,7 +210,7 @@ TEST_CASE_METHOD(Fixture, "an output that appeared meanwhile is not overwritten"
   CHECK(Outputs() == Names{"o.safetensors"});
 }
 
-TEST_CASE_METHOD(Fixture, "leftovers of the same job do not stand in the way") {
+TEST_CASE_METHOD(SinkFixture, "leftovers of the same job do not stand in the way") {
   PlanFile();
   WriteText(StagingPath(Target("o.safetensors")) + "/half", "x");
   auto sink = OpenSink(Target("o.safetensors"));
@@ -219,7 +220,7 @@ TEST_CASE_METHOD(Fixture, "leftovers of the same job do not stand in the way") {
   CHECK(Outputs() == Names{"o.safetensors"});
 }
 
-TEST_CASE_METHOD(Fixture, "a job's result is a directory with a mark") {
+TEST_CASE_METHOD(SinkFixture, "a job's result is a directory with a mark") {
   PlanFile();
   SinkTarget target{directory / "out/result", true, true, true, "job1"};
   auto sink = OpenSink(target);
@@ -232,7 +233,7 @@ TEST_CASE_METHOD(Fixture, "a job's result is a directory with a mark") {
   CHECK(Outputs() == Names{"result", "result/.seedlm-result", "result/in.safetensors"});
 }
 
-TEST_CASE_METHOD(Fixture, "what is built in the data directory is for nobody else") {
+TEST_CASE_METHOD(SinkFixture, "what is built in the data directory is for nobody else") {
   const mode_t before = umask(022);
   PlanDirectory();
   SinkTarget target = Target("o");
@@ -254,7 +255,7 @@ TEST_CASE_METHOD(Fixture, "what is built in the data directory is for nobody els
   CHECK(looked_at >= 6);
 }
 
-TEST_CASE_METHOD(Fixture, "a copied file that is gone is named") {
+TEST_CASE_METHOD(SinkFixture, "a copied file that is gone is named") {
   PlanDirectory();
   auto sink = OpenSink(Target("o"));
   REQUIRE(sink.ok());
@@ -265,7 +266,7 @@ TEST_CASE_METHOD(Fixture, "a copied file that is gone is named") {
   CHECK(Outputs().empty());
 }
 
-TEST_CASE_METHOD(Fixture, "a full disk is refused before the first weight, by name") {
+TEST_CASE_METHOD(SinkFixture, "a full disk is refused before the first weight, by name") {
   PlanFile();
   absl::Status status;
   {

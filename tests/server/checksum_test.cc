@@ -5,17 +5,12 @@
 
 #include "kernels/checksum/crc32c.h"
 #include "kernels/checksum/sha256.h"
+#include "tests/server/sha256_of.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
 namespace seedlm::server {
 namespace {
-
-std::string Sha256Of(const std::string& text) {
-  checksum::Sha256 sum;
-  sum.Update(std::as_bytes(std::span(text)));
-  return sum.HexDigest();
-}
 
 TEST_CASE("CRC-32C of the examples of RFC 3720, appendix B.4") {
   CHECK(checksum::Crc32c("123456789") == 0xE3069283u);

@@ -36,7 +36,7 @@ const FakeS3& S3() {
   return fake;
 }
 
-const Sums& Undisturbed(int64_t embedded = kEmbedded) {
+const Sums& UndisturbedObjects(int64_t embedded = kEmbedded) {
   static std::map<int64_t, Sums> all;
   Sums& sums = all[embedded];
   if (sums.empty()) {
@@ -82,14 +82,14 @@ void CheckKilled(const Kill& deadly, bool again = false) {
   const std::string uri = "s3://models/" + prefix;
   if (again) fixture.Run({}, {.output = uri, .three_bits = true});
   fixture.Run({deadly}, {.output = uri, .overwrite = again});
-  CHECK(ObjectsAt(prefix) == Undisturbed());
+  CHECK(ObjectsAt(prefix) == UndisturbedObjects());
   // What the killed one left is swept by a server that is there for it.
   const FaultServer server(fixture.folder(), {}, fixture.commit);
   for (int i = 0; i < 1000 && !NothingLeft(fixture, prefix); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   CHECK(NothingLeft(fixture, prefix));
-  CHECK(ObjectsAt(prefix) == Undisturbed());
+  CHECK(ObjectsAt(prefix) == UndisturbedObjects());
 }
 
 TEST_CASE("killed on the way to S3, the same objects are there in the end, and no parts") {
@@ -122,14 +122,14 @@ struct GoesOn {
     const int sent = fixture.Count("s3.sent");
     const int recorded = fixture.Count("s3.recorded");
     fixture.Run({}, wanted);
-    CHECK(ObjectsAt(prefix) == Undisturbed(kLarge));
+    CHECK(ObjectsAt(prefix) == UndisturbedObjects(kLarge));
     const int again = fixture.Count("s3.sent") - sent;
     CHECK(again <= kLargeParts - recorded);
     CHECK(again >= kLargeParts - sent);
     CHECK(fixture.Count("s3.begun") == 1);
     const FaultServer server(fixture.folder(), {}, fixture.commit);
     CHECK(Soon([&] { return NothingLeft(fixture, prefix); }));
-    CHECK(ObjectsAt(prefix) == Undisturbed(kLarge));
+    CHECK(ObjectsAt(prefix) == UndisturbedObjects(kLarge));
   }
   KillFixture fixture{kLarge};
   std::string prefix;
@@ -205,7 +205,7 @@ TEST_CASE("killed while it lets go of an upload that S3 has lost, it begins anot
   killed_at({"s3.begun"});
   killed_at({"s3.created"});
   test.fixture.Run({}, test.wanted);
-  CHECK(ObjectsAt(test.prefix) == Undisturbed(kLarge));
+  CHECK(ObjectsAt(test.prefix) == UndisturbedObjects(kLarge));
   const FaultServer server(test.fixture.folder(), {}, test.fixture.commit);
   CHECK(Soon([&] { return NothingLeft(test.fixture, test.prefix); }));
 }
@@ -229,7 +229,7 @@ TEST_CASE("killed when all is published, and refused the look at it, nothing is 
     KillFixture::RunOn(server, request);
     REQUIRE(server.DiedOfKill());
   }
-  CHECK(ObjectsAt(prefix) == Undisturbed());
+  CHECK(ObjectsAt(prefix) == UndisturbedObjects());
   S3().Fail(nlohmann::json::array({Refuse("HeadObject")}));
   {
     FaultServer server(fixture.folder(), {}, fixture.commit);
@@ -237,11 +237,11 @@ TEST_CASE("killed when all is published, and refused the look at it, nothing is 
     S3().Fail(nlohmann::json::array());
     CHECK(server.Stop());
   }
-  CHECK(ObjectsAt(prefix) == Undisturbed());
+  CHECK(ObjectsAt(prefix) == UndisturbedObjects());
   FaultServer server(fixture.folder(), {}, fixture.commit);
   v1::Job job = KillFixture::RunOn(server, request);
   REQUIRE(job.state() == v1::JOB_STATE_FAILED);
-  CHECK(ObjectsAt(prefix) == Undisturbed());
+  CHECK(ObjectsAt(prefix) == UndisturbedObjects());
   grpc::Status status;
   SECTION("resumed, it has succeeded") {
     v1::ResumeJobRequest resume;
@@ -249,7 +249,7 @@ TEST_CASE("killed when all is published, and refused the look at it, nothing is 
     REQUIRE(server.Call(&v1::CompressionService::Stub::ResumeJob, resume, &job, &status));
     CHECK(KillFixture::RunOn(server, request).state() == v1::JOB_STATE_SUCCEEDED);
     CHECK(Soon([&] { return NothingLeft(fixture, prefix); }));
-    CHECK(ObjectsAt(prefix) == Undisturbed());
+    CHECK(ObjectsAt(prefix) == UndisturbedObjects());
   }
   SECTION("deleted, it leaves nothing") {
     v1::DeleteJobRequest request_to_delete;
@@ -314,7 +314,7 @@ void CheckTakenBack(const Kill& deadly) {
   job = KillFixture::RunOn(server, request);
   CHECK(job.state() == v1::JOB_STATE_SUCCEEDED);
   if (deadly.step != "sweep.aborted") CHECK(fixture.Count("shard.encoded") == encoded);
-  CHECK(ObjectsAt(prefix) == Undisturbed());
+  CHECK(ObjectsAt(prefix) == UndisturbedObjects());
   CHECK(Soon([&] { return NothingLeft(fixture, prefix); }));
 }
 

@@ -15,7 +15,7 @@
 namespace seedlm::server {
 namespace {
 
-const std::map<std::string, std::string>& Undisturbed() {
+const std::map<std::string, std::string>& UndisturbedTree() {
   static const std::map<std::string, std::string> tree = [] {
     KillFixture fixture;
     fixture.Run({});
@@ -26,7 +26,7 @@ const std::map<std::string, std::string>& Undisturbed() {
 }
 
 void CheckOutput(const KillFixture& fixture, int servers) {
-  CHECK(Tree(fixture.root() / "out") == Undisturbed());
+  CHECK(Tree(fixture.root() / "out") == UndisturbedTree());
   CHECK(fixture.Count("shard.encoded") >= kShards);
   CHECK(fixture.Count("shard.encoded") <= kShards + (servers - 1) * kInFlight);
   for (const auto& entry : fs::directory_iterator(fixture.root())) {
@@ -68,7 +68,7 @@ TEST_CASE("a managed result is published once, too") {
   std::map<std::string, std::string> files =
       Tree(fixture.folder() / "data" / job.output_artifact());
   CHECK(files.erase(".seedlm-result") == 1);
-  CHECK(files == Undisturbed());
+  CHECK(files == UndisturbedTree());
 }
 
 TEST_CASE("a deletion that is killed is finished by the next server") {
@@ -174,7 +174,7 @@ TEST_CASE("killed as in production, where small pieces are recorded together") {
   KillFixture fixture;
   fixture.commit = std::chrono::milliseconds(100);
   fixture.Run({deadly});
-  CHECK(Tree(fixture.root() / "out") == Undisturbed());
+  CHECK(Tree(fixture.root() / "out") == UndisturbedTree());
   CHECK(fixture.Count("shard.encoded") <= 2 * kShards);  // these all take less than 0.1 s
 }
 
@@ -279,9 +279,9 @@ TEST_CASE("killed while it replaces an output, the old one or the new one is the
   KillFixture fixture;
   fixture.Run({}, {.three_bits = true});
   const std::map<std::string, std::string> before = Tree(fixture.root() / "out");
-  REQUIRE(before != Undisturbed());
+  REQUIRE(before != UndisturbedTree());
   fixture.Run({deadly}, {.overwrite = true});
-  CHECK(Tree(fixture.root() / "out") == Undisturbed());
+  CHECK(Tree(fixture.root() / "out") == UndisturbedTree());
   for (const auto& entry : fs::directory_iterator(fixture.root())) {
     CHECK_FALSE(entry.path().filename().string().starts_with('.'));
   }

@@ -26,7 +26,7 @@ using Names = std::set<std::string>;
 
 constexpr int64_t kSecond = 1'000'000'000;
 
-struct Fixture {
+struct RetentionFixture {
   Upload Begin(const std::string& id, const std::string& owner = "") {
     Upload upload = stores.Of(owner).OpenUpload({id, "model.safetensors"}).value();
     REQUIRE(upload.Append(0, "bytes", checksum::Crc32c("bytes")).ok());
@@ -63,7 +63,7 @@ struct Fixture {
   ArtifactService service{{&stores, jobs.get(), nullptr}};
 };
 
-TEST_CASE_METHOD(Fixture, "uploads go some time after their last byte") {
+TEST_CASE_METHOD(RetentionFixture, "uploads go some time after their last byte") {
   Finish("finished");
   (void)Begin("arriving");
   Finish("mixed");
@@ -78,7 +78,7 @@ TEST_CASE_METHOD(Fixture, "uploads go some time after their last byte") {
   CHECK(ListTree(data_dir.FoldersOf("").uploads()) == Names{"mixed", "mixed/later"});
 }
 
-TEST_CASE_METHOD(Fixture, "what is being used stays for now") {
+TEST_CASE_METHOD(RetentionFixture, "what is being used stays for now") {
   Finish("read");
   JobRecord job;
   job.name = "jobs/reader";
@@ -95,7 +95,8 @@ TEST_CASE_METHOD(Fixture, "what is being used stays for now") {
   CHECK(Ids().empty());  // nothing was done of the job
 }
 
-TEST_CASE_METHOD(Fixture, "the source of work that can be gone on with is deleted by hand alone") {
+TEST_CASE_METHOD(RetentionFixture,
+                 "the source of work that can be gone on with is deleted by hand alone") {
   const JobState state = GENERATE(JobState::kFailed, JobState::kCancelled, JobState::kSucceeded);
   Finish("read");
   Finish("read", "alice");
@@ -119,7 +120,8 @@ TEST_CASE_METHOD(Fixture, "the source of work that can be gone on with is delete
   CHECK(Ids().empty());
 }
 
-TEST_CASE_METHOD(Fixture, "results are left to their jobs, other owners are not forgotten") {
+TEST_CASE_METHOD(RetentionFixture,
+                 "results are left to their jobs, other owners are not forgotten") {
   WriteText(stores.Of("").ResultPath("result") + "/.seedlm-result", "");
   WriteText(stores.Of("").ResultPath("result") + "/model.safetensors", "x");
   Finish("a", "alice");

@@ -15,7 +15,7 @@ namespace {
 
 using Code = grpc::StatusCode;
 
-class Fixture : public RpcFixture {
+class MethodsFixture : public RpcFixture {
  public:
   std::vector<v1::Artifact> List(int page_size = 0) {
     std::vector<v1::Artifact> all;
@@ -69,13 +69,7 @@ class Fixture : public RpcFixture {
   }
 };
 
-void CheckError(const grpc::Status& status, Code code, const std::string& reason) {
-  INFO(status.error_message());
-  REQUIRE(status.error_code() == code);
-  CHECK(Explain(status).info.reason() == reason);
-}
-
-TEST_CASE_METHOD(Fixture, "ListArtifacts: uploads, results, and what is arriving") {
+TEST_CASE_METHOD(MethodsFixture, "ListArtifacts: uploads, results, and what is arriving") {
   CHECK(List().empty());
   const v1::Job job = Managed();
   MustUpload("artifacts/half/files/x", "12345", false);
@@ -112,7 +106,7 @@ TEST_CASE_METHOD(Fixture, "ListArtifacts: uploads, results, and what is arriving
              "FIELD_INVALID");
 }
 
-TEST_CASE_METHOD(Fixture, "DeleteArtifact: gone, and its job stays") {
+TEST_CASE_METHOD(MethodsFixture, "DeleteArtifact: gone, and its job stays") {
   const v1::Job job = Managed();
   CHECK(Delete(job.output_artifact()).ok());
   CheckError(Delete(job.output_artifact()), Code::NOT_FOUND, "NOT_FOUND");
@@ -125,7 +119,7 @@ TEST_CASE_METHOD(Fixture, "DeleteArtifact: gone, and its job stays") {
   CHECK(still.state() == v1::JOB_STATE_SUCCEEDED);
 }
 
-TEST_CASE_METHOD(Fixture, "DeleteArtifact: not while a job needs it") {
+TEST_CASE_METHOD(MethodsFixture, "DeleteArtifact: not while a job needs it") {
   WriteCheckpoint(root() / "slow.safetensors", SlowTensors());
   MustUpload("artifacts/slow/files/model.safetensors", ReadWholeFile(root() / "slow.safetensors"));
   v1::CreateJobRequest request;
@@ -144,7 +138,7 @@ TEST_CASE_METHOD(Fixture, "DeleteArtifact: not while a job needs it") {
   CHECK(Delete("artifacts/slow").ok());
 }
 
-TEST_CASE_METHOD(Fixture, "VerifyArtifact: the figures of the job, nothing wrong") {
+TEST_CASE_METHOD(MethodsFixture, "VerifyArtifact: the figures of the job, nothing wrong") {
   const v1::Job job = Managed();
   v1::VerifyArtifactResponse checked;
   REQUIRE(Verify(job.output_artifact(), &checked).ok());
@@ -167,7 +161,7 @@ TEST_CASE_METHOD(Fixture, "VerifyArtifact: the figures of the job, nothing wrong
   CHECK(checked.relative_error() > 0);
 }
 
-TEST_CASE_METHOD(Fixture, "VerifyArtifact: without its source it is checked on its own") {
+TEST_CASE_METHOD(MethodsFixture, "VerifyArtifact: without its source it is checked on its own") {
   const v1::Job job = Managed();
   REQUIRE(Delete("artifacts/source").ok());
   v1::VerifyArtifactResponse checked;
@@ -179,7 +173,7 @@ TEST_CASE_METHOD(Fixture, "VerifyArtifact: without its source it is checked on i
   CHECK(checked.files_summed() == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "VerifyArtifact: not compared with what its source has become") {
+TEST_CASE_METHOD(MethodsFixture, "VerifyArtifact: not compared with what its source has become") {
   const std::filesystem::path source = root() / "in.safetensors";
   WriteCheckpoint(source, SmallTensors());
   v1::CreateJobRequest request = FileJob("in.safetensors", "-");
@@ -222,7 +216,8 @@ size_t OffsetOf(const std::string& file, const std::string& tensor) {
   return sizeof length + length + std::stoul(header.substr(begin + key.size()));
 }
 
-TEST_CASE_METHOD(Fixture, "VerifyArtifact: a sample of blocks is encoded again by the reference") {
+TEST_CASE_METHOD(MethodsFixture,
+                 "VerifyArtifact: a sample of blocks is encoded again by the reference") {
   const v1::Job job = Managed();
   const std::string path = ResultFile(job);
   std::string bytes = ReadWholeFile(path);
@@ -245,7 +240,7 @@ TEST_CASE_METHOD(Fixture, "VerifyArtifact: a sample of blocks is encoded again b
   CHECK(checked.problems_size() > 0);  // the file's sum, at least
 }
 
-TEST_CASE_METHOD(Fixture, "VerifyArtifact: a flipped bit is found and named") {
+TEST_CASE_METHOD(MethodsFixture, "VerifyArtifact: a flipped bit is found and named") {
   const v1::Job job = Managed();
   const std::string path = ResultFile(job);
   std::string bytes = ReadWholeFile(path);
@@ -263,7 +258,7 @@ TEST_CASE_METHOD(Fixture, "VerifyArtifact: a flipped bit is found and named") {
   CHECK(checked.problems_size() >= 2);
 }
 
-TEST_CASE_METHOD(Fixture, "VerifyArtifact: what cannot be verified") {
+TEST_CASE_METHOD(MethodsFixture, "VerifyArtifact: what cannot be verified") {
   v1::VerifyArtifactResponse checked;
   CheckError(Verify("artifacts/none", &checked), Code::NOT_FOUND, "NOT_FOUND");
   CheckError(Verify("none", &checked), Code::INVALID_ARGUMENT, "FIELD_INVALID");
@@ -282,7 +277,7 @@ TEST_CASE_METHOD(Fixture, "VerifyArtifact: what cannot be verified") {
              "FIELD_INVALID");
 }
 
-TEST_CASE_METHOD(Fixture, "VerifyArtifact: stops when nobody waits for it") {
+TEST_CASE_METHOD(MethodsFixture, "VerifyArtifact: stops when nobody waits for it") {
   const v1::Job job = Managed();
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(300));

@@ -9,16 +9,6 @@ namespace {
 
 constexpr char kResource[] = "artifacts/a-1/files/model.safetensors";
 
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-void CheckError(const grpc::Status& status, grpc::StatusCode code, const std::string& reason) {
-  INFO(status.error_message());
-  REQUIRE(status.error_code() == code);
-  CHECK(Explain(status).info.reason() == reason);
-}
-
 // Bytes that repeat in no short period.
 std::string Data(size_t size) {
   std::string data(size, '\0');

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds kPatience{600};  // only what hangs runs into it
+constexpr std::chrono::seconds kFixturePatience{600};  // only what hangs runs into it
 
 // Small values of both signs around 0.02, from a plain congruential generator.
 std::vector<float> Weights(int64_t count, uint64_t seed) {
@@ -114,6 +114,16 @@ WireError Explain(const grpc::Status& status) {
   return error;
 }
 
+void CheckError(const grpc::Status& status, grpc::StatusCode code, const std::string& reason) {
+  INFO(status.error_message());
+  REQUIRE(status.error_code() == code);
+  CHECK(Explain(status).info.reason() == reason);
+}
+
+bool Contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
 RpcFixture::RpcFixture(const std::function<void(ServerOptions&)>& change) {
   fs::create_directory(root());
   options_.data_dir = (folder_.path() / "data").string();
@@ -201,7 +211,7 @@ v1::Job RpcFixture::Await(const std::string& name) {
 }
 
 v1::Job RpcFixture::AwaitState(const std::string& name, v1::JobState state) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + kFixturePatience;
   v1::Job job;
   while (std::chrono::steady_clock::now() < deadline) {
     REQUIRE(Get(name, &job).ok());
@@ -217,7 +227,7 @@ grpc::Status RpcFixture::Watch(const std::string& name, int64_t after,
                                const std::function<bool(const v1::JobEvent&)>& enough,
                                std::vector<v1::JobEvent>* events) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  context.set_deadline(std::chrono::system_clock::now() + kFixturePatience);
   v1::WatchJobRequest request;
   request.set_name(name);
   request.set_after_sequence(after);

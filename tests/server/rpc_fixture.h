@@ -68,6 +68,10 @@ struct WireError {
 };
 WireError Explain(const grpc::Status& status);
 WireError Explain(const google::rpc::Status& status);
+// The status is this code with this reason.
+void CheckError(const grpc::Status& status, grpc::StatusCode code, const std::string& reason);
+
+bool Contains(std::string_view text, std::string_view part);
 
 class RpcFixture {
  public:
@@ -97,7 +101,7 @@ class RpcFixture {
   std::string MustCreateSlow(const std::string& output = "slow.out.safetensors");
   // Watches until the job has ended, and returns it.
   v1::Job Await(const std::string& name);
-  // Polls until the job is in that state, at most kPatience.
+  // Polls until the job is in that state, at most ten minutes.
   v1::Job AwaitState(const std::string& name, v1::JobState state);
   // All messages of a watch from `after`, until it ends or `enough` says so; then it is cancelled.
   grpc::Status Watch(const std::string& name, int64_t after,

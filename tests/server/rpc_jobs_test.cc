@@ -8,10 +8,6 @@
 namespace seedlm::server {
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // The status is this code with this reason, and the message names the thing.
 void CheckError(const grpc::Status& status, grpc::StatusCode code, const std::string& reason,
                 const std::string& named) {

@@ -24,10 +24,6 @@ namespace {
 constexpr char kBinary[] = SEEDLM_BINARY_DIR "/server/seedlm-server";
 constexpr int kPatienceMs = 30'000;
 
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // The server as a child; stdout and stderr in one pipe. Killed at the end if it still runs.
 class Process {
  public:

@@ -24,10 +24,6 @@
 namespace seedlm::server {
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 grpc::health::v1::HealthCheckResponse::ServingStatus Health(
     const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
   const auto stub = grpc::health::v1::Health::NewStub(channel);

@@ -30,8 +30,8 @@ Json Refuse(const char* operation, int status, int times = kAlways) {
   return rules;
 }
 
-struct Fixture : S3PublisherFixture {
-  Fixture() { files[kModel] = Data((kParts - 1) * kPart + 77, 1); }
+struct S3ResumeFixture : S3PublisherFixture {
+  S3ResumeFixture() { files[kModel] = Data((kParts - 1) * kPart + 77, 1); }
 
   std::string Key() const { return std::string("out/tiny/") + kModel; }
   std::string Ledger() const { return S3Ledger::Find(scratch / "ledgers").at(0); }
@@ -72,7 +72,7 @@ struct Fixture : S3PublisherFixture {
   }
 };
 
-TEST_CASE_METHOD(Fixture, "s3 resume: of what is there nothing is sent again") {
+TEST_CASE_METHOD(S3ResumeFixture, "s3 resume: of what is there nothing is sent again") {
   SendSome();
   CHECK(sweeper->idle());
   CHECK(fake.State()["uploads"].size() == 1);
@@ -85,7 +85,7 @@ TEST_CASE_METHOD(Fixture, "s3 resume: of what is there nothing is sent again") {
   AwaitNoOrphans();
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: through several servers") {
+TEST_CASE_METHOD(S3ResumeFixture, "s3 resume: through several servers") {
   SendSome();
   const bool lost = GENERATE(false, true);  // then it is the second one's upload
   if (lost) REQUIRE(client->AbortUpload({"models", Key()}, UploadId(), {}).ok());
@@ -103,64 +103,69 @@ TEST_CASE_METHOD(Fixture, "s3 resume: through several servers") {
   AwaitNoOrphans();
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: what cannot be proved is sent again, and nothing else") {
+TEST_CASE_METHOD(S3ResumeFixture,
+                 "s3 resume: what cannot be proved is sent again, and nothing else") {
   struct Row {
     const char* what;
-    std::function<void(Fixture&)> before;  // the first attempt
-    std::function<void(Fixture&)> between;
+    std::function<void(S3ResumeFixture&)> before;  // the first attempt
+    std::function<void(S3ResumeFixture&)> between;
     int again;
     int uploads;  // that were begun in all
   };
-  const auto nothing = [](Fixture&) {};
+  const auto nothing = [](S3ResumeFixture&) {};
   const Row row = GENERATE_COPY(
       Row{"a part with other bytes at the server", nothing,
-          [](Fixture& f) {
+          [](S3ResumeFixture& f) {
             const s3::Body other = s3::BodyOf(Data(kPart, 9));
             REQUIRE(f.client->UploadPart({"models", f.Key()}, f.UploadId(), 2, other, {}).ok());
           },
           1, 1},
       Row{"a part of another size", nothing,
-          [](Fixture& f) {
+          [](S3ResumeFixture& f) {
             const s3::Body other = s3::BodyOf(f.files[kModel].substr(0, kPart - 1));
             REQUIRE(f.client->UploadPart({"models", f.Key()}, f.UploadId(), 1, other, {}).ok());
           },
           1, 1},
       Row{"a part of another size, where ETags say nothing",
-          [](Fixture& f) { f.fake.Fail(Rule("*", "same_etag")); },
-          [](Fixture& f) {
+          [](S3ResumeFixture& f) { f.fake.Fail(Rule("*", "same_etag")); },
+          [](S3ResumeFixture& f) {
             const s3::Body other = s3::BodyOf(f.files[kModel].substr(0, kPart - 1));
             REQUIRE(f.client->UploadPart({"models", f.Key()}, f.UploadId(), 1, other, {}).ok());
           },
           1, 1},
       Row{"other bytes that are staged", nothing,
-          [](Fixture& f) { f.files[kModel][kPart + 7] ^= 1; }, 1, 1},
-      Row{"another file", nothing, [](Fixture& f) { f.files[kModel] += "longer"; }, kSent, 2},
-      Row{"parts without ETags", [](Fixture& f) { f.fake.Fail(Rule("UploadPart", "no_etag", 2)); },
-          nothing, 2, 1},
+          [](S3ResumeFixture& f) { f.files[kModel][kPart + 7] ^= 1; }, 1, 1},
+      Row{"another file", nothing, [](S3ResumeFixture& f) { f.files[kModel] += "longer"; }, kSent,
+          2},
+      Row{"parts without ETags",
+          [](S3ResumeFixture& f) { f.fake.Fail(Rule("UploadPart", "no_etag", 2)); }, nothing, 2, 1},
       Row{"a list without ETags", nothing,
-          [](Fixture& f) { f.fake.Fail(Rule("ListParts", "no_etag", 1)); }, 2,
+          [](S3ResumeFixture& f) { f.fake.Fail(Rule("ListParts", "no_etag", 1)); }, 2,
           1},  // one of two pages
-      Row{"no ETags at all", [](Fixture& f) { f.fake.Fail(Rule("*", "no_etag")); }, nothing, kSent,
-          1},
-      Row{"ETags that are no MD5 sums", [](Fixture& f) { f.fake.Fail(Rule("*", "own_etag")); },
-          nothing, 0, 1},
+      Row{"no ETags at all", [](S3ResumeFixture& f) { f.fake.Fail(Rule("*", "no_etag")); }, nothing,
+          kSent, 1},
+      Row{"ETags that are no MD5 sums",
+          [](S3ResumeFixture& f) { f.fake.Fail(Rule("*", "own_etag")); }, nothing, 0, 1},
       Row{"parts that were not written down", nothing,
-          [](Fixture& f) { f.WithoutLines("\"number\":3,"); }, 1, 1},
+          [](S3ResumeFixture& f) { f.WithoutLines("\"number\":3,"); }, 1, 1},
       Row{"an upload that the server has lost", nothing,
-          [](Fixture& f) {
+          [](S3ResumeFixture& f) {
             REQUIRE(f.client->AbortUpload({"models", f.Key()}, f.UploadId(), {}).ok());
           },
           kSent, 2},
       Row{"a server that does not list parts", nothing,
-          [](Fixture& f) { f.fake.Fail(Refuse("ListParts", 403)); }, kSent, 2},
+          [](S3ResumeFixture& f) { f.fake.Fail(Refuse("ListParts", 403)); }, kSent, 2},
       Row{"a server that answers late", nothing,
-          [](Fixture& f) { f.fake.Fail(Refuse("ListParts", 503, 2)); }, 0, 1},
+          [](S3ResumeFixture& f) { f.fake.Fail(Refuse("ListParts", 503, 2)); }, 0, 1},
       Row{"parts of another size from now on", nothing,
-          [](Fixture& f) { f.transfer.part_bytes = 2 * kPart; }, 0, 1},
+          [](S3ResumeFixture& f) { f.transfer.part_bytes = 2 * kPart; }, 0, 1},
       Row{"a ledger that was cut off", nothing,
-          [](Fixture& f) { std::ofstream(f.Ledger(), std::ios::app) << "{\"part\": \"out"; }, 0, 1},
+          [](S3ResumeFixture& f) {
+            std::ofstream(f.Ledger(), std::ios::app) << "{\"part\": \"out";
+          },
+          0, 1},
       Row{"a ledger of a version that sent all again", nothing,
-          [](Fixture& f) {
+          [](S3ResumeFixture& f) {
             std::string text = ReadText(f.Ledger());
             text.erase(text.find("{\"crc32c\""));  // the first part
             const size_t size = text.find(",\"part_bytes\"");
@@ -178,7 +183,7 @@ TEST_CASE_METHOD(Fixture, "s3 resume: what cannot be proved is sent again, and n
   AwaitNoOrphans();
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(S3ResumeFixture,
                  "s3 resume: an upload that may be neither listed nor aborted is the sweeper's") {
   SendSome();
   fake.Fail(Json::array({Refuse("ListParts", 403)[0], Refuse("AbortUpload", 403)[0]}));
@@ -197,7 +202,7 @@ TEST_CASE_METHOD(Fixture,
   AwaitNoOrphans();
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: without a ledger the file is sent anew") {
+TEST_CASE_METHOD(S3ResumeFixture, "s3 resume: without a ledger the file is sent anew") {
   SendSome();
   std::filesystem::remove(Ledger());
   CHECK(GoOn() == kParts);
@@ -205,7 +210,8 @@ TEST_CASE_METHOD(Fixture, "s3 resume: without a ledger the file is sent anew") {
   CHECK(fake.State()["uploads"].size() == 1);  // of which nobody knows: see server/README.md
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: a damaged ledger is named, and the file is sent anew") {
+TEST_CASE_METHOD(S3ResumeFixture,
+                 "s3 resume: a damaged ledger is named, and the file is sent anew") {
   SendSome();
   const std::string ledger = Ledger();
   std::string text = ReadText(ledger);
@@ -222,7 +228,8 @@ TEST_CASE_METHOD(Fixture, "s3 resume: a damaged ledger is named, and the file is
   CHECK_THAT(warnings[0], Catch::Contains(ledger) && Catch::Contains("is no ledger"));
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: an upload whose id was never written down is aborted") {
+TEST_CASE_METHOD(S3ResumeFixture,
+                 "s3 resume: an upload whose id was never written down is aborted") {
   REQUIRE(client->CreateUpload({"models", Key()}, "jobs/1", {}).ok());
   {
     auto ledger = S3Ledger::Create(scratch / "ledgers", "1", "models");
@@ -233,7 +240,7 @@ TEST_CASE_METHOD(Fixture, "s3 resume: an upload whose id was never written down 
 }
 
 // The server was killed when the model was there, and no other object.
-struct HalfMade : Fixture {
+struct HalfMade : S3ResumeFixture {
   void MakeModel(const Json& rules = Json::array()) {
     fake.Fail(rules);
     const auto publisher = Make();
@@ -345,7 +352,7 @@ TEST_CASE_METHOD(HalfMade, "s3 resume: killed before it was completed, it is com
   AwaitNoOrphans();
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: what was made before a stop stays for who goes on") {
+TEST_CASE_METHOD(S3ResumeFixture, "s3 resume: what was made before a stop stays for who goes on") {
   Json rules = Rule("PutObject", "stall");
   rules[0]["seconds"] = 3600;
   rules[0]["skip"] = 1;
@@ -370,7 +377,8 @@ TEST_CASE_METHOD(Fixture, "s3 resume: what was made before a stop stays for who 
   AwaitNoOrphans();
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: what was made before an error is removed, kept or not") {
+TEST_CASE_METHOD(S3ResumeFixture,
+                 "s3 resume: what was made before an error is removed, kept or not") {
   Json rules = Refuse("PutObject", 503);
   rules[0]["skip"] = 1;
   rules.push_back(Refuse("DeleteObject", 503)[0]);
@@ -388,7 +396,7 @@ TEST_CASE_METHOD(Fixture, "s3 resume: what was made before an error is removed, 
   CheckVisible(false);
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: what a job no longer wants is aborted") {
+TEST_CASE_METHOD(S3ResumeFixture, "s3 resume: what a job no longer wants is aborted") {
   SendSome();
   CHECK(fake.State()["uploads"].size() == 1);
   if (GENERATE(true, false)) {
@@ -401,7 +409,8 @@ TEST_CASE_METHOD(Fixture, "s3 resume: what a job no longer wants is aborted") {
   AwaitNoOrphans();
 }
 
-TEST_CASE_METHOD(Fixture, "s3 resume: files that are no more part of the output are aborted") {
+TEST_CASE_METHOD(S3ResumeFixture,
+                 "s3 resume: files that are no more part of the output are aborted") {
   SendSome();
   files.erase(kModel);
   Connect(fake.options());

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using Code = absl::StatusCode;
 
-struct Fixture {
+struct TargetFixture {
   SinkTarget File(const std::string& name) const {
     return {directory / name, false, false, false, "j"};
   }
@@ -44,12 +44,12 @@ TEST_CASE("the staging name is hidden, beside the final one, and of this job") {
   CHECK(StagingPath({"/out", true, false, false, "j1"}) == "/.out.j1.seedlm-partial");
 }
 
-TEST_CASE_METHOD(Fixture, "a new name in a directory that is there will do") {
+TEST_CASE_METHOD(TargetFixture, "a new name in a directory that is there will do") {
   CHECK(Check(File("out.safetensors"), source).ok());
   CHECK(Check(Directory("out"), source).ok());
 }
 
-TEST_CASE_METHOD(Fixture, "a name is refused that is too long once it is a staging name") {
+TEST_CASE_METHOD(TargetFixture, "a name is refused that is too long once it is a staging name") {
   const size_t most = NAME_MAX - std::string("..j.seedlm-partial.replaced").size();
   CHECK(Check(Directory(std::string(most, 'n')), source).ok());
   const absl::Status status = Check(Directory(std::string(most + 1, 'n')), source);
@@ -57,7 +57,7 @@ TEST_CASE_METHOD(Fixture, "a name is refused that is too long once it is a stagi
                               {"File name too long", std::to_string(most) + " are possible"}));
 }
 
-TEST_CASE_METHOD(Fixture, "an output that exists is replaced only if that is asked for") {
+TEST_CASE_METHOD(TargetFixture, "an output that exists is replaced only if that is asked for") {
   WriteText(directory / "out.safetensors", "x");
   WriteCompressed(directory / "out/model.safetensors");
   for (const SinkTarget& target : {File("out.safetensors"), Directory("out")}) {
@@ -68,7 +68,7 @@ TEST_CASE_METHOD(Fixture, "an output that exists is replaced only if that is ask
   }
 }
 
-TEST_CASE_METHOD(Fixture, "a file does not replace a directory, nor the other way round") {
+TEST_CASE_METHOD(TargetFixture, "a file does not replace a directory, nor the other way round") {
   WriteText(directory / "file", "x");
   fs::create_directory(directory / "dir");
   fs::create_symlink(directory / "file", directory / "link");
@@ -80,7 +80,7 @@ TEST_CASE_METHOD(Fixture, "a file does not replace a directory, nor the other wa
              IsStatus(Code::kInvalidArgument, {directory / "link", "no regular file"}));
 }
 
-TEST_CASE_METHOD(Fixture, "a directory is replaced if it is empty, or an old output") {
+TEST_CASE_METHOD(TargetFixture, "a directory is replaced if it is empty, or an old output") {
   fs::create_directory(directory / "empty");
   CHECK(Check(Over(Directory("empty")), source).ok());
   WriteCompressed(directory / "same/model.safetensors");
@@ -91,7 +91,8 @@ TEST_CASE_METHOD(Fixture, "a directory is replaced if it is empty, or an old out
   CHECK(Check(Over(Directory("renamed")), source).ok());
 }
 
-TEST_CASE_METHOD(Fixture, "a directory that holds anything else is not replaced, and says what") {
+TEST_CASE_METHOD(TargetFixture,
+                 "a directory that holds anything else is not replaced, and says what") {
   struct Case {
     std::string what;
     std::vector<std::string> compressed, other;
@@ -125,7 +126,7 @@ TEST_CASE_METHOD(Fixture, "a directory that holds anything else is not replaced,
   }
 }
 
-TEST_CASE_METHOD(Fixture, "the output is neither the source, nor around it, nor in it") {
+TEST_CASE_METHOD(TargetFixture, "the output is neither the source, nor around it, nor in it") {
   WriteText(source + "/model.safetensors", "x");
   CHECK_THAT(Check(Over(Directory("source")), source),
              IsStatus(Code::kInvalidArgument, {source, "is the source"}));
@@ -137,7 +138,7 @@ TEST_CASE_METHOD(Fixture, "the output is neither the source, nor around it, nor 
   CHECK(Check(File("source/out.safetensors"), source + "/model.safetensors").ok());
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(TargetFixture,
                  "a parent that is not there, is a file, or cannot be written to is named") {
   WriteText(directory / "file", "x");
   fs::create_directory(directory / "locked");
@@ -153,7 +154,7 @@ TEST_CASE_METHOD(Fixture,
   }
 }
 
-TEST_CASE_METHOD(Fixture, "what a killed server left is removed, and nothing else") {
+TEST_CASE_METHOD(TargetFixture, "what a killed server left is removed, and nothing else") {
   const SinkTarget target = Directory("out");
   WriteText(StagingPath(target) + "/sub/half.safetensors", "x");
   WriteText(directory / "out/model.safetensors", "old");
@@ -165,7 +166,8 @@ TEST_CASE_METHOD(Fixture, "what a killed server left is removed, and nothing els
                                                             ".out.other.seedlm-partial/x"});
 }
 
-TEST_CASE_METHOD(Fixture, "what stands in the place of a staging directory is not looked into") {
+TEST_CASE_METHOD(TargetFixture,
+                 "what stands in the place of a staging directory is not looked into") {
   const SinkTarget target = Directory("out");
   const std::string staging = StagingPath(target);
   WriteText(directory / "other/precious", "x");
@@ -186,7 +188,8 @@ TEST_CASE_METHOD(Fixture, "what stands in the place of a staging directory is no
   CHECK(ListTree(directory.path()) == before);
 }
 
-TEST_CASE_METHOD(Fixture, "a pinned target stays in its directory, and has its name for people") {
+TEST_CASE_METHOD(TargetFixture,
+                 "a pinned target stays in its directory, and has its name for people") {
   fs::create_directories(directory / "parent");
   fs::create_directories(directory / "elsewhere");
   SinkTarget target = Directory("parent/out");
@@ -213,7 +216,7 @@ TEST_CASE_METHOD(Fixture, "a pinned target stays in its directory, and has its n
   CHECK_THAT(PinParent(none), IsStatus(Code::kNotFound, {directory / "none", "write into"}));
 }
 
-TEST_CASE_METHOD(Fixture, "an output that was moved away for its replacement comes back") {
+TEST_CASE_METHOD(TargetFixture, "an output that was moved away for its replacement comes back") {
   const SinkTarget target = Directory("out");
   const std::string replaced = ReplacedName(StagingPath(target));
   WriteText(replaced + "/model.safetensors", "old");

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using Code = absl::StatusCode;
 
-struct Fixture {
+struct StagedFixture {
   StagedFile Open(uint64_t size) const { return StagedFile::Open(path, size).value(); }
   static std::string ReadAll(const StagedFile& file, size_t size) {
     std::string text(size, '?');
@@ -31,7 +31,7 @@ struct Fixture {
   const std::string path = directory / "staged";
 };
 
-TEST_CASE_METHOD(Fixture, "a staged file has its size at once, and zeros") {
+TEST_CASE_METHOD(StagedFixture, "a staged file has its size at once, and zeros") {
   const StagedFile file = Open(10);
   CHECK(fs::file_size(path) == 10);
   CHECK(ReadAll(file, 10) == std::string(10, '\0'));
@@ -41,7 +41,7 @@ TEST_CASE_METHOD(Fixture, "a staged file has its size at once, and zeros") {
   CHECK(fs::file_size(empty.path()) == 0);
 }
 
-TEST_CASE_METHOD(Fixture, "a staged file that is opened again keeps what fits its size") {
+TEST_CASE_METHOD(StagedFixture, "a staged file that is opened again keeps what fits its size") {
   {
     StagedFile file = Open(4);
     REQUIRE(Write(file, 0, "abcd").ok());
@@ -59,7 +59,7 @@ TEST_CASE_METHOD(Fixture, "a staged file that is opened again keeps what fits it
   }
 }
 
-TEST_CASE_METHOD(Fixture, "threads fill a staged file in any order") {
+TEST_CASE_METHOD(StagedFixture, "threads fill a staged file in any order") {
   constexpr size_t kThreads = 4, kPieces = 50;
   StagedFile file = Open(kThreads * kPieces);
   std::vector<std::thread> threads;
@@ -77,7 +77,8 @@ TEST_CASE_METHOD(Fixture, "threads fill a staged file in any order") {
   CHECK(ReadAll(file, expected.size()) == expected);
 }
 
-TEST_CASE_METHOD(Fixture, "a staged file that was cut behind its back is an error, not zeros") {
+TEST_CASE_METHOD(StagedFixture,
+                 "a staged file that was cut behind its back is an error, not zeros") {
   const StagedFile file = Open(10);
   fs::resize_file(path, 5);
   std::string text(10, '?');
@@ -85,7 +86,7 @@ TEST_CASE_METHOD(Fixture, "a staged file that was cut behind its back is an erro
              IsStatus(Code::kInternal, {path, "ends before byte 5"}));
 }
 
-TEST_CASE_METHOD(Fixture, "what cannot be staged is named") {
+TEST_CASE_METHOD(StagedFixture, "what cannot be staged is named") {
   CHECK_THAT(StagedFile::Open(directory / "none/staged", 1).status(),
              IsStatus(Code::kNotFound, {directory / "none/staged"}));
   fs::create_symlink(directory / "elsewhere", path);  // nobody leads it out of its directory

@@ -16,8 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Fixture {
-  Fixture() {
+struct RootsFixture {
+  RootsFixture() {
     WriteText(outside / "secret", "s");
     WriteText(inside / "models/a.safetensors", "a");
     WriteText(inside / "50% off", "b");
@@ -33,7 +33,7 @@ struct Fixture {
 const auto kDenied = absl::StatusCode::kPermissionDenied;
 const auto kInvalid = absl::StatusCode::kInvalidArgument;
 
-TEST_CASE_METHOD(Fixture, "paths below a root, there or not yet, are resolved") {
+TEST_CASE_METHOD(RootsFixture, "paths below a root, there or not yet, are resolved") {
   CHECK(roots->Resolve(inside / "models/a.safetensors").value() == inside / "models/a.safetensors");
   CHECK(roots->Resolve(inside / "new/dir/out").value() == inside / "new/dir/out");
   CHECK(roots->Resolve(inside.path() + "//models/./a.safetensors/").value() ==
@@ -42,7 +42,7 @@ TEST_CASE_METHOD(Fixture, "paths below a root, there or not yet, are resolved") 
   CHECK(roots->Resolve(inside / "..hidden..").value() == inside / "..hidden..");
 }
 
-TEST_CASE_METHOD(Fixture, "paths outside of the roots are refused by name") {
+TEST_CASE_METHOD(RootsFixture, "paths outside of the roots are refused by name") {
   for (const std::string& path : {outside / "secret", outside / "none", std::string("/"),
                                   std::string("/etc/passwd"), inside.path() + "-sibling"}) {
     INFO(path);
@@ -51,7 +51,7 @@ TEST_CASE_METHOD(Fixture, "paths outside of the roots are refused by name") {
   }
 }
 
-TEST_CASE_METHOD(Fixture, "paths that climb, that are relative or malformed are refused") {
+TEST_CASE_METHOD(RootsFixture, "paths that climb, that are relative or malformed are refused") {
   CHECK_THAT(StatusOf(inside / "../x"), IsStatus(kInvalid, {inside / "../x", "'..'"}));
   CHECK_THAT(StatusOf(inside / "models/.."), IsStatus(kInvalid, {"'..'"}));
   CHECK_THAT(StatusOf("models/a"), IsStatus(kInvalid, {"models/a", "absolute"}));
@@ -60,7 +60,7 @@ TEST_CASE_METHOD(Fixture, "paths that climb, that are relative or malformed are 
   CHECK_THAT(StatusOf("/" + std::string(5000, 'x')), IsStatus(kInvalid, {"too long"}));
 }
 
-TEST_CASE_METHOD(Fixture, "a symbolic link leads nowhere outside") {
+TEST_CASE_METHOD(RootsFixture, "a symbolic link leads nowhere outside") {
   fs::create_symlink(outside / "secret", inside / "file-link");
   fs::create_directory_symlink(outside.path(), inside / "dir-link");
   fs::create_symlink(outside / "none", inside / "broken");
@@ -74,7 +74,7 @@ TEST_CASE_METHOD(Fixture, "a symbolic link leads nowhere outside") {
   CHECK_FALSE(StatusOf(inside / "loop").ok());
 }
 
-TEST_CASE_METHOD(Fixture, "a symbolic link that stays inside is followed") {
+TEST_CASE_METHOD(RootsFixture, "a symbolic link that stays inside is followed") {
   fs::create_directory_symlink(inside / "models", inside / "latest");
   CHECK(roots->Resolve(inside / "latest/a.safetensors").value() == inside / "models/a.safetensors");
   // So a root may itself be named through a link.
@@ -83,7 +83,7 @@ TEST_CASE_METHOD(Fixture, "a symbolic link that stays inside is followed") {
   CHECK(alias.Resolve(outside / "alias/models").value() == inside / "models");
 }
 
-TEST_CASE_METHOD(Fixture, "file URIs") {
+TEST_CASE_METHOD(RootsFixture, "file URIs") {
   CHECK(roots->ResolveUri("file://" + inside.path() + "/models").value() == inside / "models");
   CHECK(roots->ResolveUri("file://" + inside.path() + "/50%25%20off").value() ==
         inside / "50% off");
@@ -102,7 +102,7 @@ TEST_CASE_METHOD(Fixture, "file URIs") {
   refused("s3://bucket/key", absl::StatusCode::kUnimplemented, "s3://bucket/key");
 }
 
-TEST_CASE_METHOD(Fixture, "what is written lies strictly below a root, and around none") {
+TEST_CASE_METHOD(RootsFixture, "what is written lies strictly below a root, and around none") {
   const auto uri = [](const std::string& path) { return "file://" + path; };
   fs::create_directories(inside / "outer/inner");
   const StorageRoots nested = StorageRoots::Create({inside.path(), inside / "outer/inner"}).value();
@@ -120,7 +120,7 @@ TEST_CASE_METHOD(Fixture, "what is written lies strictly below a root, and aroun
   CHECK(all.ResolveOutputUri("file:///tmp").ok());
 }
 
-TEST_CASE_METHOD(Fixture, "the server's own directory is out of bounds, below a root or not") {
+TEST_CASE_METHOD(RootsFixture, "the server's own directory is out of bounds, below a root or not") {
   const std::string data = inside / "data";
   fs::create_directories(data + "/artifacts");
   fs::create_directory_symlink(data, inside / "link");
@@ -137,7 +137,8 @@ TEST_CASE_METHOD(Fixture, "the server's own directory is out of bounds, below a 
   }
 }
 
-TEST_CASE_METHOD(Fixture, "a file that is open is where its name has led, not where it leads now") {
+TEST_CASE_METHOD(RootsFixture,
+                 "a file that is open is where its name has led, not where it leads now") {
   const std::string data = inside / "data";
   WriteText(data + "/jobs", "x");
   const StorageRoots confined = StorageRoots::Create({inside.path()}, data).value();
@@ -166,7 +167,7 @@ TEST_CASE("without a root every path is refused; the root / allows all") {
   CHECK(all.Resolve("/no-such-directory/x").value() == "/no-such-directory/x");
 }
 
-TEST_CASE_METHOD(Fixture, "a root has to be a directory") {
+TEST_CASE_METHOD(RootsFixture, "a root has to be a directory") {
   CHECK_THAT(StorageRoots::Create({inside / "none"}).status(),
              IsStatus(absl::StatusCode::kNotFound, {inside / "none"}));
   CHECK_THAT(StorageRoots::Create({outside / "secret"}).status(),

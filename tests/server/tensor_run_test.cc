@@ -10,8 +10,8 @@
 namespace seedlm::server {
 namespace {
 
-struct Fixture {
-  explicit Fixture(codec::Profile profile = codec::k4bit, int64_t shard_weights = 640) {
+struct RunFixture {
+  explicit RunFixture(codec::Profile profile = codec::k4bit, int64_t shard_weights = 640) {
     WriteSafetensors(directory / "in.safetensors", {F32Tensor("a.weight", 100, 64, 1u)});
     file = OpenSafetensors(directory / "in.safetensors");
     planned.source = file->Find("a.weight");
@@ -27,7 +27,7 @@ struct Fixture {
 };
 
 TEST_CASE("shards cover the rows in order, and the last one that is added says so") {
-  Fixture f;
+  RunFixture f;
   CHECK(f.run->shards() == 10);
   int64_t next_row = 0;
   std::vector<int64_t> indices;
@@ -45,7 +45,7 @@ TEST_CASE("shards cover the rows in order, and the last one that is added says s
 }
 
 TEST_CASE("a shard has as many bytes of the source, whatever their type") {
-  Fixture f;
+  RunFixture f;
   WriteSafetensors(f.directory / "half.safetensors", {Bf16Tensor("a.weight", 100, 64, 1u)});
   const auto file = OpenSafetensors(f.directory / "half.safetensors");
   const format::PlannedTensor planned{0, file->Find("a.weight"), true, ""};
@@ -66,7 +66,7 @@ TEST_CASE("the sums do not depend on the order in which shards are finished") {
                        0.5};
   };
   const auto result_of = [&](const std::vector<int64_t>& order) {
-    Fixture f;
+    RunFixture f;
     while (f.run->HasShard()) (void)f.run->TakeShard();
     for (const int64_t index : order) f.run->AddShard(sums_of(index));
     return f.run->Result("cpu", {"sum", {1, 2}});
@@ -92,7 +92,7 @@ TEST_CASE("the sums do not depend on the order in which shards are finished") {
 
 TEST_CASE("the backends that encoded shards, each once, in the order of the rows") {
   const auto backend_of = [](const std::vector<std::string>& by) {
-    Fixture f;
+    RunFixture f;
     while (f.run->HasShard()) {
       PieceRecord shard{0, f.run->TakeShard().index};
       shard.backend = by[static_cast<size_t>(shard.piece) % by.size()];
@@ -108,14 +108,14 @@ TEST_CASE("the backends that encoded shards, each once, in the order of the rows
 }
 
 TEST_CASE("an all-zero tensor has no error") {
-  Fixture f;
+  RunFixture f;
   while (f.run->HasShard()) f.run->AddShard({0, f.run->TakeShard().index});
   CHECK(f.run->Result("cpu", {}).relative_error == 0);
 }
 
 TEST_CASE("bits a weight, by profile") {
   const auto bits = [](const codec::Profile& profile) {
-    Fixture f(profile);
+    RunFixture f(profile);
     while (f.run->HasShard()) f.run->AddShard({0, f.run->TakeShard().index});
     return f.run->Result("cpu", {}).bits_per_weight;
   };
@@ -126,7 +126,7 @@ TEST_CASE("bits a weight, by profile") {
 }
 
 TEST_CASE("the histogram is whole after its last piece") {
-  Fixture f;
+  RunFixture f;
   REQUIRE(f.run->HasMeasure());
   const TensorRows rows = f.run->TakeMeasure();
   CHECK(rows.row_count == 100);  // small: one piece

@@ -25,9 +25,9 @@ namespace {
 using Code = absl::StatusCode;
 
 // One file with a compressed and a copied tensor, and a sink for it.
-struct Fixture {
-  explicit Fixture(std::vector<float> weights = Gaussian(70 * 64, 1),
-                   codec::Profile profile = codec::k4bit) {
+struct WorkFixture {
+  explicit WorkFixture(std::vector<float> weights = Gaussian(70 * 64, 1),
+                       codec::Profile profile = codec::k4bit) {
     spec.profile = profile;
     WriteSafetensors(path, {F32Tensor("a.weight", 70, 64, weights), RawTensor("raw", 1000)});
     checkpoint = format::Checkpoint::Open(path).value();
@@ -64,7 +64,7 @@ struct Fixture {
 
 TEST_CASE("shards in any order give the planes of the whole tensor") {
   const codec::Profile profile = GENERATE(codec::k4bit, codec::k3bit);
-  Fixture f(Gaussian(70 * 64, 1), profile);
+  WorkFixture f(Gaussian(70 * 64, 1), profile);
   const TensorOutput out{f.sink.get(), 0};
   if (GENERATE(true, false)) {
     for (const auto& [first, count] : {std::pair{50, 20}, {0, 1}, {1, 32}, {33, 17}}) {
@@ -87,7 +87,7 @@ TEST_CASE("shards in any order give the planes of the whole tensor") {
 
 TEST_CASE("a finished tensor has its scale and shape, and the sum of what is in the file") {
   const codec::Profile profile = GENERATE(codec::k4bit, codec::k4_5bit);
-  Fixture f(Gaussian(70 * 64, 1), profile);
+  WorkFixture f(Gaussian(70 * 64, 1), profile);
   const TensorOutput out{f.sink.get(), 0};
   for (int i = 0; i < codec::kLevels; ++i) f.spec.levels.scale[i] = static_cast<float>(i + 1);
   REQUIRE(f.Encode(0, 70).ok());
@@ -142,7 +142,7 @@ TEST_CASE("levels are counted in their plane, however it is cut, and padding is 
 }
 
 TEST_CASE("a tensor that passes through is copied in pieces") {
-  Fixture f;
+  WorkFixture f;
   const format::TensorInfo& raw = *f.file->Find("raw");
   const TensorOutput out{f.sink.get(), 0};
   REQUIRE(CopyBytes(*f.file, raw, 600, 400, out).ok());
@@ -156,7 +156,7 @@ TEST_CASE("a tensor that passes through is copied in pieces") {
 
 TEST_CASE("the sum of a shard is that of its rows in the output, words and levels") {
   const codec::Profile profile = GENERATE(codec::k4bit, codec::k4_5bit);
-  Fixture f(Gaussian(70 * 64, 1), profile);
+  WorkFixture f(Gaussian(70 * 64, 1), profile);
   const TensorOutput out{f.sink.get(), 0};
   const absl::StatusOr<ShardSums> sums = f.Encode(10, 20);
   REQUIRE(sums.ok());
@@ -171,7 +171,7 @@ TEST_CASE("the sum of a shard is that of its rows in the output, words and level
 }
 
 TEST_CASE("histograms of parts are the histogram of the whole") {
-  Fixture f;
+  WorkFixture f;
   codec::NormHistogram whole;
   codec::NormHistogram parts;
   REQUIRE(MeasureRows(f.spec.profile, f.Rows(0, 70), whole).ok());
@@ -189,7 +189,7 @@ TEST_CASE("a weight that is not finite is named with its place in the tensor") {
       GENERATE(std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity());
   std::vector<float> weights = Gaussian(70 * 64, 1);
   weights[60 * 64 + 13] = bad;
-  Fixture f(weights);
+  WorkFixture f(weights);
   codec::NormHistogram histogram;
   REQUIRE(MeasureRows(f.spec.profile, f.Rows(0, 60), histogram).ok());
   const absl::Status status = MeasureRows(f.spec.profile, f.Rows(50, 20), histogram);
@@ -224,7 +224,7 @@ TEST_CASE("a weight of 16 bits that is not finite is found too") {
 }
 
 TEST_CASE("a source that is truncated while a shard is worked on is an error, not a signal") {
-  Fixture f;
+  WorkFixture f;
   f.fake.before = [&](auto&&...) {
     std::filesystem::resize_file(f.path, 0);  // a mapping would have no page behind it any more
     return absl::OkStatus();
@@ -236,7 +236,7 @@ TEST_CASE("a source that is truncated while a shard is worked on is an error, no
 }
 
 TEST_CASE("a source that changes is not read") {
-  Fixture f;
+  WorkFixture f;
   std::filesystem::resize_file(f.path, std::filesystem::file_size(f.path) - 1);
   const TensorOutput out{f.sink.get(), 0};
   codec::NormHistogram histogram;
@@ -248,7 +248,7 @@ TEST_CASE("a source that changes is not read") {
 }
 
 TEST_CASE("each shard of a call has its own sums, or its own error") {
-  Fixture f;
+  WorkFixture f;
   f.fake.before = [](const backend::WeightRows& weights, auto&&) {
     return weights.first_row == 10 ? absl::UnavailableError("gone") : absl::OkStatus();
   };
@@ -269,7 +269,7 @@ TEST_CASE("each shard of a call has its own sums, or its own error") {
 }
 
 TEST_CASE("an error of the backend keeps its code and gets the tensor's name") {
-  Fixture f;
+  WorkFixture f;
   f.fake.before = [](auto&&...) { return absl::InternalError("the device fell off"); };
   CHECK_THAT(f.Encode(0, 70).status(),
              IsStatus(Code::kInternal, {f.path, "'a.weight'", "the device fell off"}));

@@ -35,7 +35,7 @@ class RecordingStore : public FlakyJobStore {
   absl::Status error;
 };
 
-struct Fixture {
+struct LogFixture {
   WorkLog Make(milliseconds interval) {
     return WorkLog({&store,
                     [this] {
@@ -52,7 +52,7 @@ struct Fixture {
   milliseconds patience{60'000};
 };
 
-TEST_CASE_METHOD(Fixture, "bytes are synced, then their rows are recorded") {
+TEST_CASE_METHOD(LogFixture, "bytes are synced, then their rows are recorded") {
   WorkLog log = Make(milliseconds(0));
   log.Add(LevelsRecord{});
   log.Add(PieceRecord{0, 0, 1});
@@ -65,7 +65,7 @@ TEST_CASE_METHOD(Fixture, "bytes are synced, then their rows are recorded") {
   CHECK(log.recorded());
 }
 
-TEST_CASE_METHOD(Fixture, "nothing is committed twice, and nothing at all without need") {
+TEST_CASE_METHOD(LogFixture, "nothing is committed twice, and nothing at all without need") {
   WorkLog log = Make(milliseconds(0));
   REQUIRE(log.Commit().ok());
   CHECK(store.steps.empty());
@@ -77,7 +77,7 @@ TEST_CASE_METHOD(Fixture, "nothing is committed twice, and nothing at all withou
   CHECK(store.steps == once);
 }
 
-TEST_CASE_METHOD(Fixture, "small pieces wait for each other, but not for the end") {
+TEST_CASE_METHOD(LogFixture, "small pieces wait for each other, but not for the end") {
   WorkLog log = Make(std::chrono::hours(1));
   log.Add(PieceRecord{});
   REQUIRE(log.Commit().ok());  // the first has waited for ever
@@ -90,7 +90,7 @@ TEST_CASE_METHOD(Fixture, "small pieces wait for each other, but not for the end
   CHECK(store.pieces == 3);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(LogFixture,
                  "a piece that took the interval waits for nothing, and takes others along") {
   WorkLog log = Make(milliseconds(3'600'000));
   log.Add(PieceRecord{});
@@ -113,7 +113,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(store.pieces == 8);
 }
 
-TEST_CASE_METHOD(Fixture, "bytes that may not be on disk are never recorded") {
+TEST_CASE_METHOD(LogFixture, "bytes that may not be on disk are never recorded") {
   sync_error = absl::InternalError("the disk is gone");
   WorkLog log = Make(milliseconds(0));
   log.Add(PieceRecord{});
@@ -127,7 +127,7 @@ TEST_CASE_METHOD(Fixture, "bytes that may not be on disk are never recorded") {
   CHECK_FALSE(log.recorded());
 }
 
-TEST_CASE_METHOD(Fixture, "a store that does not take the rows ends the log") {
+TEST_CASE_METHOD(LogFixture, "a store that does not take the rows ends the log") {
   store.error = absl::ResourceExhaustedError("full");
   WorkLog log = Make(milliseconds(0));
   log.Add(PieceRecord{});
@@ -137,7 +137,7 @@ TEST_CASE_METHOD(Fixture, "a store that does not take the rows ends the log") {
   CHECK_FALSE(log.recorded());
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(LogFixture,
                  "a store that is busy is asked again, but neither for ever nor after a stop") {
   store.busy = 2;
   WorkLog log = Make(milliseconds(0));
@@ -154,7 +154,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(store.pieces == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "what an earlier attempt recorded counts, levels alone do not") {
+TEST_CASE_METHOD(LogFixture, "what an earlier attempt recorded counts, levels alone do not") {
   WorkLog log = Make(milliseconds(0));
   log.Add(LevelsRecord{});
   REQUIRE(log.Commit().ok());
@@ -165,7 +165,7 @@ TEST_CASE_METHOD(Fixture, "what an earlier attempt recorded counts, levels alone
   CHECK_FALSE(log.recorded());
 }
 
-TEST_CASE_METHOD(Fixture, "threads share commits, and every piece is recorded once") {
+TEST_CASE_METHOD(LogFixture, "threads share commits, and every piece is recorded once") {
   constexpr int kThreads = 8, kPieces = 100;
   WorkLog log = Make(milliseconds(0));
   std::latch together(kThreads);

@@ -1,5 +1,8 @@
+#undef _FORTIFY_SOURCE  // its longjmp knows one stack only
+
 #include "kernels/cuda/emulation/fibres.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -26,7 +29,7 @@ std::atomic<Schedule> schedule_of_all{Schedule::kAscending};
 constexpr size_t kStackBytes = size_t{256} << 10;  // untouched pages cost nothing
 
 // AddressSanitizer has to be told whose stack is in use. `keep`: where the side that is left keeps
-// its fake stack, null if it never comes back.
+// its fake stack.
 struct Stack {
   const void* bottom = nullptr;
   size_t size = 0;
@@ -42,6 +45,25 @@ void FinishSwitch([[maybe_unused]] void* kept, [[maybe_unused]] Stack* from) {
 #ifdef SEEDLM_ASAN
   __sanitizer_finish_switch_fiber(kept, from == nullptr ? nullptr : &from->bottom,
                                   from == nullptr ? nullptr : &from->size);
+#endif
+}
+
+// A place to go on from. makecontext begins a stack; from then on setjmp and longjmp, as
+// swapcontext asks the kernel for the signal mask each time, which took two thirds of the tests.
+struct Context {
+  ucontext_t start;
+  jmp_buf place;
+  bool left = false;  // at `place`; otherwise at `start`
+};
+
+void SwitchTo(Context& from, Context& to) {
+#ifdef SEEDLM_ASAN
+  swapcontext(&from.start, &to.start);  // longjmp would have it forget what is on the stack
+#else
+  if (_setjmp(from.place) != 0) return;
+  from.left = true;
+  if (to.left) _longjmp(to.place, 1);
+  setcontext(&to.start);
 #endif
 }
 
@@ -88,8 +110,9 @@ struct Warp {
   std::array<unsigned, 2> present{};
 };
 
+// Begun once and used for one thread of a block after the other, unless it is given up.
 struct Fibre {
-  ucontext_t context;
+  Context context;
   StackMemory stack;
   void* fake_stack = nullptr;
   Dim3 thread;
@@ -97,7 +120,8 @@ struct Fibre {
   Warp* warp = nullptr;
   const Meeting* waits_for = nullptr;
   uint64_t waits_beyond = 0;
-  bool done = false;
+  bool done = true;  // with its thread, ready for the next
+  bool begun = false;
 };
 
 // The block that this thread runs.
@@ -116,10 +140,11 @@ class BlockRun {
 
  private:
   static void Entry();
+  static void Begin(Fibre& fibre);
   void StartBlock();
   std::string RunBlock();
   void Resume(Fibre& fibre);
-  void Leave(void** keep);
+  void Leave();
   void Wait(Meeting& meeting);
   size_t Give(unsigned mask, uint64_t value);
 
@@ -130,7 +155,7 @@ class BlockRun {
   Meeting block_;
   const std::function<void()>* body_ = nullptr;
   size_t shared_bytes_ = 0;
-  ucontext_t scheduler_;
+  Context scheduler_;
   void* scheduler_fake_stack_ = nullptr;
   Stack scheduler_stack_;
   std::string fault_;
@@ -144,27 +169,41 @@ BlockRun& Current() {
 void BlockRun::Entry() {
   BlockRun& run = Current();
   FinishSwitch(nullptr, &run.scheduler_stack_);
-  (*run.body_)();
   Fibre& fibre = *run.current;
-  fibre.done = true;
-  --run.block_.living;
-  run.block_.ReleaseIfComplete();
-  --fibre.warp->meeting.living;
-  fibre.warp->meeting.ReleaseIfComplete();
-  run.Leave(nullptr);
+  for (;;) {
+    (*run.body_)();
+    fibre.done = true;
+    --run.block_.living;
+    run.block_.ReleaseIfComplete();
+    --fibre.warp->meeting.living;
+    fibre.warp->meeting.ReleaseIfComplete();
+    run.Leave();
+  }
+}
+
+void BlockRun::Begin(Fibre& fibre) {
+  fibre.stack.Clean();
+  fibre.fake_stack = nullptr;
+  getcontext(&fibre.context.start);
+  fibre.context.start.uc_stack.ss_sp = fibre.stack.get();
+  fibre.context.start.uc_stack.ss_size = kStackBytes;
+  fibre.context.start.uc_link = nullptr;
+  makecontext(&fibre.context.start, &BlockRun::Entry, 0);
+  fibre.context.left = false;
+  fibre.begun = true;
 }
 
 void BlockRun::Resume(Fibre& fibre) {
   current = &fibre;
   StartSwitch(&scheduler_fake_stack_, {fibre.stack.get(), kStackBytes});
-  swapcontext(&scheduler_, &fibre.context);
+  SwitchTo(scheduler_, fibre.context);
   FinishSwitch(scheduler_fake_stack_, nullptr);
 }
 
-void BlockRun::Leave(void** keep) {
+void BlockRun::Leave() {
   Fibre& fibre = *current;
-  StartSwitch(keep, scheduler_stack_);
-  swapcontext(&fibre.context, &scheduler_);
+  StartSwitch(&fibre.fake_stack, scheduler_stack_);
+  SwitchTo(fibre.context, scheduler_);
   FinishSwitch(fibre.fake_stack, &scheduler_stack_);
 }
 
@@ -176,7 +215,7 @@ void BlockRun::Wait(Meeting& meeting) {
   if (meeting.generation != generation) return;
   fibre.waits_for = &meeting;
   fibre.waits_beyond = generation;
-  Leave(&fibre.fake_stack);
+  Leave();
 }
 
 // Returns the set of values that all lanes have given.
@@ -229,8 +268,7 @@ void BlockRun::StartBlock() {
   while (fibres_.size() < threads) fibres_.push_back(std::make_unique<Fibre>());
   for (size_t i = 0; i < threads; ++i) {
     Fibre& fibre = *fibres_[i];
-    fibre.stack.Clean();
-    fibre.fake_stack = nullptr;
+    if (!fibre.begun || !fibre.done) Begin(fibre);
     fibre.thread = {static_cast<unsigned>(i) % size.x, static_cast<unsigned>(i) / size.x % size.y,
                     static_cast<unsigned>(i) / (size.x * size.y)};
     fibre.index = static_cast<int>(i);
@@ -238,11 +276,6 @@ void BlockRun::StartBlock() {
     ++fibre.warp->meeting.living;
     fibre.waits_for = nullptr;
     fibre.done = false;
-    getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = fibre.stack.get();
-    fibre.context.uc_stack.ss_size = kStackBytes;
-    fibre.context.uc_link = nullptr;
-    makecontext(&fibre.context, &BlockRun::Entry, 0);
   }
   if (shared_bytes_ > 0) std::memset(shared.get(), 0xCD, shared_bytes_);
 }
