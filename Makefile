@@ -86,8 +86,8 @@ lint: lint-deps
 	tests/lint/run.sh
 
 tidy: lint-deps
-	cmake --preset cpu
-	tests/lint/tidy.sh build/cpu
+	cmake --preset dev
+	tests/lint/tidy.sh build/dev
 
 format: lint-deps
 	git ls-files -z --cached --others --exclude-standard '*.h' '*.cc' '*.cpp' '*.cu' | xargs -0 clang-format -i

@@ -27,8 +27,8 @@ std::vector<std::string> ArtifactStores::Owners() const {
   std::error_code error;
   for (std::filesystem::directory_iterator it(data_dir_.owners(), error), end; !error && it != end;
        it.increment(error)) {
-    std::error_code gone;
-    if (!it->is_directory(gone)) continue;  // somebody's file
+    std::error_code unknown;
+    if (!it->is_directory(unknown) && !unknown) continue;  // somebody's file
     owners.push_back(it->path().filename().string());
   }
   std::sort(owners.begin(), owners.end());

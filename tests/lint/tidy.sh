@@ -5,6 +5,10 @@
 set -euo pipefail
 build=$(realpath "${1:?usage: tests/lint/tidy.sh BUILD_DIR}")
 cd "$(dirname "$0")/../.."
+if grep -q '^CMAKE_UNITY_BUILD:[A-Z]*=ON' "$build/CMakeCache.txt"; then
+  echo "tidy.sh: $build compiles several files as one and does not tell how to compile each: give build/dev" >&2
+  exit 1
+fi
 
 # Tests are left out of clang-tidy: Catch's macros cost it minutes and it says little about them.
 cmake --build "$build" -j "$(nproc)" --target seedlm_proto  # the headers that are generated

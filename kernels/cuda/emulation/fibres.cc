@@ -58,12 +58,13 @@ struct Context {
 
 void SwitchTo(Context& from, Context& to) {
 #ifdef SEEDLM_ASAN
-  swapcontext(&from.start, &to.start);  // longjmp would have it forget what is on the stack
+  swapcontext(&from.start, &to.start);  // it does not follow longjmp from stack to stack
 #else
   if (_setjmp(from.place) != 0) return;
   from.left = true;
   if (to.left) _longjmp(to.place, 1);
   setcontext(&to.start);
+  std::abort();  // there is no such context
 #endif
 }
 
