@@ -49,7 +49,7 @@ void FinishSwitch([[maybe_unused]] void* kept, [[maybe_unused]] Stack* from) {
 }
 
 // A place to go on from. makecontext begins a stack; from then on setjmp and longjmp, as
-// swapcontext asks the kernel for the signal mask each time, which took two thirds of the tests.
+// swapcontext asks the kernel for the signal mask each time, which took over half of the tests.
 struct Context {
   ucontext_t start;
   jmp_buf place;
