@@ -46,6 +46,21 @@ struct JobPage {
   std::string next_page_token;  // empty on the last page
 };
 
+inline constexpr int kMaxEvents = 1000;
+
+struct EventQuery {
+  int64_t after = 0;       // events of a larger sequence
+  int limit = kMaxEvents;  // so many of them at most, and not under 1
+  // The page ends with the event with which its events, as text, have more bytes than this; 0: no
+  // limit.
+  size_t max_bytes = 0;
+};
+
+struct EventPage {
+  std::vector<JobEvent> events;  // ascending
+  bool more = false;             // there are later ones
+};
+
 // A change of state and what becomes known with it.
 struct JobUpdate {
   JobState to = JobState::kQueued;  // kQueued: adds one to the attempt
@@ -83,10 +98,8 @@ class JobStore {
   virtual absl::StatusOr<int64_t> AppendEvent(std::string_view name,
                                               const std::variant<TensorResult, Warning>& body) = 0;
 
-  // Events with sequence > `after`, ascending, at most `limit`. NOT_FOUND; OUT_OF_RANGE if `after`
-  // is negative or larger than the job's last sequence.
-  virtual absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after,
-                                                           int limit) = 0;
+  // NOT_FOUND; OUT_OF_RANGE if `after` is negative or larger than the job's last sequence.
+  virtual absl::StatusOr<EventPage> ReadEvents(std::string_view name, const EventQuery& query) = 0;
 
   // All jobs that are QUEUED or RUNNING, oldest first.
   virtual absl::StatusOr<std::vector<JobRecord>> Unfinished() = 0;

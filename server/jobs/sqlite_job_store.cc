@@ -284,33 +284,40 @@ absl::StatusOr<int64_t> SqliteJobStore::AppendEvent(
   return cursor->sequence;
 }
 
-absl::StatusOr<std::vector<JobEvent>> SqliteJobStore::ReadEvents(std::string_view name,
-                                                                 int64_t after, int limit) {
+absl::StatusOr<EventPage> SqliteJobStore::ReadEvents(std::string_view name,
+                                                     const EventQuery& query) {
   const std::lock_guard lock(mutex_);
   const absl::StatusOr<Cursor> cursor = FindCursor(name);
   if (!cursor.ok()) return cursor.status();
-  if (after < 0 || after > cursor->sequence) {
+  if (query.after < 0 || query.after > cursor->sequence) {
     return WithDetails(
-        absl::OutOfRangeError(absl::StrCat("after_sequence is ", after, ", but the events of ",
-                                           std::string(name), " end at ", cursor->sequence,
-                                           "; start again from 0")),
+        absl::OutOfRangeError(absl::StrCat("after_sequence is ", query.after,
+                                           ", but the events of ", std::string(name), " end at ",
+                                           cursor->sequence, "; start again from 0")),
         {{"field", "after_sequence"}, {"last_sequence", absl::StrCat(cursor->sequence)}});
   }
   absl::StatusOr<Statement> select = database_.Prepare(
       "SELECT sequence, time_ns, body FROM events WHERE job = ? AND sequence > ? "
       "ORDER BY sequence LIMIT ?");
   if (!select.ok()) return select.status();
-  select->Bind(cursor->id).Bind(after).Bind(int64_t{limit});
-  std::vector<JobEvent> events;
+  select->Bind(cursor->id).Bind(query.after).Bind(int64_t{query.limit} + 1);  // is there more?
+  EventPage page;
+  size_t bytes = 0;
   while (true) {
     absl::StatusOr<bool> found = select->Step();
     if (!found.ok()) return found.status();
-    if (!*found) return events;
+    if (!*found) return page;
+    const bool full = query.max_bytes > 0 && bytes > query.max_bytes;
+    if (full || page.events.size() == static_cast<size_t>(query.limit)) {
+      page.more = true;
+      return page;
+    }
+    bytes += select->Text(2).size();
     absl::StatusOr<JobEvent> event = EventFromJson(select->Text(2));
     if (!event.ok()) return Unreadable(event.status(), cursor->id);
     event->sequence = select->Int(0);
     event->time_ns = select->Int(1);
-    events.push_back(*std::move(event));
+    page.events.push_back(*std::move(event));
   }
 }
 

@@ -38,8 +38,7 @@ class SqliteJobStore final : public JobStore {
   absl::StatusOr<JobRecord> Update(std::string_view name, const JobUpdate& update) override;
   absl::StatusOr<int64_t> AppendEvent(std::string_view name,
                                       const std::variant<TensorResult, Warning>& body) override;
-  absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after,
-                                                   int limit) override;
+  absl::StatusOr<EventPage> ReadEvents(std::string_view name, const EventQuery& query) override;
   absl::StatusOr<std::vector<JobRecord>> Unfinished() override;
   absl::StatusOr<std::optional<std::string>> NeededBy(std::string_view owner,
                                                       std::string_view artifact,

@@ -127,22 +127,20 @@ absl::Status WatchReactor::ReadBatch() {
     changed_ = false;
     cursor = cursor_;
   }
-  const auto events = parts_.service->ReadEvents(name_, cursor, kBatch);
-  if (!events.ok()) return events.status();
+  const absl::StatusOr<EventPage> page =
+      parts_.service->ReadEvents(name_, {cursor, kBatch, kBatchBytes});
+  if (!page.ok()) return page.status();
 
   std::lock_guard lock(mutex_);
   if (ending_.has_value() || finished_) return absl::OkStatus();
-  size_t taken = 0;
-  for (size_t bytes = 0; taken < events->size() && bytes < kBatchBytes; ++taken) {
-    const JobEvent& event = (*events)[taken];
+  for (const JobEvent& event : page->events) {
     cursor_ = event.sequence;
     const auto* change = std::get_if<StateChange>(&event.body);
     if (change != nullptr && event.sequence > snapshot_sequence_) state_ = change->state;
     ready_.push_back(ToProto(event));
-    bytes += ready_.back().ByteSizeLong();
   }
-  if (taken < events->size() || events->size() == kBatch) {
-    changed_ = true;  // there may be more
+  if (page->more) {
+    changed_ = true;
   } else if (HasEnded(state_)) {
     ending_ = absl::OkStatus();
   } else {

@@ -235,10 +235,9 @@ absl::Status JobService::FinishDeletions() {
   return first;
 }
 
-absl::StatusOr<std::vector<JobEvent>> JobService::ReadEvents(std::string_view name, int64_t after,
-                                                             int limit) {
+absl::StatusOr<EventPage> JobService::ReadEvents(std::string_view name, const EventQuery& query) {
   if (absl::Status status = ParseJobName(name).status(); !status.ok()) return status;
-  return parts_.store->ReadEvents(name, after, limit);
+  return parts_.store->ReadEvents(name, query);
 }
 
 JobEvents::Subscription JobService::Watch(std::string_view name, JobEvents::Callback on_change) {

@@ -82,7 +82,7 @@ class JobService {
   absl::Status FinishDeletions();
 
   // As JobStore::ReadEvents; INVALID_ARGUMENT for a malformed name.
-  absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after, int limit);
+  absl::StatusOr<EventPage> ReadEvents(std::string_view name, const EventQuery& query);
 
   // Told of every new event and every change of progress of the job (see JobEvents::Subscribe).
   [[nodiscard]] JobEvents::Subscription Watch(std::string_view name, JobEvents::Callback on_change);

@@ -36,9 +36,8 @@ class FlakyJobStore : public JobStore {
                                       const std::variant<TensorResult, Warning>& body) override {
     return store_->AppendEvent(name, body);
   }
-  absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view name, int64_t after,
-                                                   int limit) override {
-    return store_->ReadEvents(name, after, limit);
+  absl::StatusOr<EventPage> ReadEvents(std::string_view name, const EventQuery& query) override {
+    return store_->ReadEvents(name, query);
   }
   absl::StatusOr<std::vector<JobRecord>> Unfinished() override { return store_->Unfinished(); }
   absl::StatusOr<std::optional<std::string>> NeededBy(std::string_view owner,

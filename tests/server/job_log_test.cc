@@ -72,7 +72,7 @@ TEST_CASE_METHOD(EngineFixture, "a tensor names all the backends that encoded sh
   const JobRecord job = Run(Request("in.safetensors", "o"));
   REQUIRE(job.state == JobState::kSucceeded);
   int tensors = 0;
-  const auto events = engine->service->ReadEvents(job.name, 0, 100).value();
+  const auto events = engine->service->ReadEvents(job.name, {0, 100}).value().events;
   for (const JobEvent& event : events) {
     const auto* tensor = std::get_if<TensorResult>(&event.body);
     if (tensor == nullptr) continue;

@@ -57,7 +57,7 @@ TEST_CASE_METHOD(Schema1, "jobs of the first schema are there, whole") {
     CHECK(old.output_files[0].sha256 == "abc");
     CHECK(old.last_sequence == 4);
 
-    const auto events = (*store)->ReadEvents("jobs/old", 0, 10).value();
+    const auto events = (*store)->ReadEvents("jobs/old", {0, 10}).value().events;
     REQUIRE(events.size() == 4);
     const auto& tensor = std::get<TensorResult>(events[2].body);
     CHECK(tensor.relative_error == 0.2);

@@ -224,7 +224,7 @@ TEST_CASE_METHOD(ServiceFixture, "fields of a request that are malformed are nam
   }
   CHECK_THAT(engine->service->Get("job/1").status(), IsInvalidField("name"));
   CHECK_THAT(engine->service->Cancel("").status(), IsInvalidField("name"));
-  CHECK_THAT(engine->service->ReadEvents("x", 0, 1).status(), IsInvalidField("name"));
+  CHECK_THAT(engine->service->ReadEvents("x", {0, 1}).status(), IsInvalidField("name"));
 }
 
 TEST_CASE_METHOD(ServiceFixture, "a storage root is no output, whatever is asked for") {
@@ -458,7 +458,7 @@ TEST_CASE_METHOD(ServiceFixture, "names of jobs are checked") {
   for (const char* name : {"", "jobs/", "artifacts/x"}) {
     CHECK(absl::IsInvalidArgument(engine->service->Get(name).status()));
     CHECK(absl::IsInvalidArgument(engine->service->Cancel(name).status()));
-    CHECK(absl::IsInvalidArgument(engine->service->ReadEvents(name, 0, 1).status()));
+    CHECK(absl::IsInvalidArgument(engine->service->ReadEvents(name, {0, 1}).status()));
   }
   CHECK_THAT(engine->service->Get("jobs/none").status(), IsStatus(Code::kNotFound, {"jobs/none"}));
   CHECK_THAT(engine->service->Cancel("jobs/none").status(),

@@ -56,9 +56,9 @@ TEST_CASE_METHOD(RestartFixture, "a running job is run again by the next server"
   CHECK(Outputs() == Names{"o", "o2"});
   // The whole story, without a gap.
   std::vector<JobState> states;
-  const auto events = engine->service->ReadEvents(name, 0, 100);
+  const auto events = engine->service->ReadEvents(name, {0, 100});
   REQUIRE(events.ok());
-  for (const JobEvent& event : *events) {
+  for (const JobEvent& event : events->events) {
     if (const auto* change = std::get_if<StateChange>(&event.body)) states.push_back(change->state);
   }
   CHECK(states == std::vector<JobState>{JobState::kQueued, JobState::kRunning, JobState::kQueued,

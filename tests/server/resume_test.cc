@@ -101,9 +101,9 @@ struct ResumeFixture : EngineFixture {
   std::string Output() const { return ReadText(directory / "out/o/model.safetensors"); }
   std::vector<std::string> TensorEvents(const std::string& name) {
     std::vector<std::string> names;
-    const auto events = engine->service->ReadEvents(name, 0, 1000);
+    const auto events = engine->service->ReadEvents(name, {0, 1000});
     REQUIRE(events.ok());
-    for (const JobEvent& event : *events) {
+    for (const JobEvent& event : events->events) {
       if (const auto* tensor = std::get_if<TensorResult>(&event.body)) {
         names.push_back(tensor->name);
       }
@@ -144,7 +144,7 @@ TEST_CASE_METHOD(ResumeFixture, "a cancelled job that is resumed runs what is mi
 
 TEST_CASE_METHOD(ResumeFixture, "the sums of a tensor do not depend on who encoded its shards") {
   const auto result_of = [this](const std::string& name) {
-    const auto events = engine->service->ReadEvents(name, 0, 1000).value();
+    const auto events = engine->service->ReadEvents(name, {0, 1000}).value().events;
     for (const JobEvent& event : events) {
       if (const auto* tensor = std::get_if<TensorResult>(&event.body)) return *tensor;
     }
@@ -289,9 +289,9 @@ TEST_CASE_METHOD(ResumeFixture, "attack: what is kept is swapped for a link, whi
   CHECK(Output() == Undisturbed());
   CHECK_FALSE(fs::is_symlink(directory / "out/o"));
   int warnings = 0;
-  const absl::StatusOr<std::vector<JobEvent>> events = engine->service->ReadEvents(name, 0, 1000);
+  const absl::StatusOr<EventPage> events = engine->service->ReadEvents(name, {0, 1000});
   REQUIRE(events.ok());
-  for (const JobEvent& event : *events) {
+  for (const JobEvent& event : events->events) {
     const auto* warning = std::get_if<Warning>(&event.body);
     warnings += warning != nullptr && warning->message.find(StagingOf(name)) == 0;
   }
@@ -497,7 +497,8 @@ TEST_CASE_METHOD(ResumeFixture, "a deleted job leaves nothing but an output of t
   for (const std::string& job : {name, done.name, kept.name}) {
     REQUIRE(engine->service->Delete(job).ok());
     CHECK_THAT(engine->service->Get(job).status(), IsStatus(Code::kNotFound, {job}));
-    CHECK_THAT(engine->service->ReadEvents(job, 0, 10).status(), IsStatus(Code::kNotFound, {job}));
+    CHECK_THAT(engine->service->ReadEvents(job, {0, 10}).status(),
+               IsStatus(Code::kNotFound, {job}));
   }
   CHECK(Outputs() == Names{"mine", "mine/model.safetensors", "mine/tokens.txt"});
   CHECK_FALSE(fs::exists(engine->artifacts.ResultPath(IdOf(kept.name))));

@@ -184,9 +184,9 @@ TEST_CASE_METHOD(S3JobsFixture,
 
 std::vector<std::string> WarningsOf(Engine& engine, const std::string& name) {
   std::vector<std::string> warnings;
-  const auto events = engine.service->ReadEvents(name, 0, 1000);
+  const auto events = engine.service->ReadEvents(name, {0, 1000});
   REQUIRE(events.ok());
-  for (const JobEvent& event : *events) {
+  for (const JobEvent& event : events->events) {
     if (const auto* warning = std::get_if<Warning>(&event.body)) {
       warnings.push_back(warning->message);
     }

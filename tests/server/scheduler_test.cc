@@ -70,7 +70,7 @@ TEST_CASE_METHOD(EngineFixture, "a job's planes are those of each tensor encoded
   CHECK(TensorBytes(*out->file, "norm.weight") == TensorBytes(*in, "norm.weight"));
 
   const auto backend = engine->scheduler->OpenBackend(request.spec.backend).value();
-  const auto events = engine->service->ReadEvents(job.name, 0, 100).value();
+  const auto events = engine->service->ReadEvents(job.name, {0, 100}).value().events;
   REQUIRE(events.size() == 5);  // QUEUED, RUNNING, two tensors, SUCCEEDED
   for (const auto& [name, type] : {std::pair{"a.weight", backend::WeightType::kF32},
                                    {"b.weight", backend::WeightType::kBF16}}) {
@@ -246,7 +246,7 @@ TEST_CASE_METHOD(EngineFixture,
 
 std::vector<std::string> Warnings(EngineFixture& fixture, const std::string& job) {
   std::vector<std::string> warnings;
-  const auto events = fixture.engine->service->ReadEvents(job, 0, 100).value();
+  const auto events = fixture.engine->service->ReadEvents(job, {0, 100}).value().events;
   for (const JobEvent& event : events) {
     if (const auto* warning = std::get_if<Warning>(&event.body))
       warnings.push_back(warning->message);
@@ -332,7 +332,7 @@ TEST_CASE_METHOD(GatedFixture, "a job that is cancelled stops within a shard and
   // Idempotent: what has ended stays as it is.
   const absl::StatusOr<JobRecord> again = engine->service->Cancel(name);
   CHECK(again->etag == job.etag);
-  CHECK(engine->service->ReadEvents(name, 0, 100)->size() == 3);
+  CHECK(engine->service->ReadEvents(name, {0, 100})->events.size() == 3);
 }
 
 TEST_CASE_METHOD(GatedFixture, "a job that waits is cancelled at once") {

@@ -93,7 +93,7 @@ TEST_CASE_METHOD(StoreFixture, "a job that is not there is named") {
   CHECK_THAT(store_->Get("jobs/none").status(), not_found);
   CHECK_THAT(store_->Update("jobs/none", {JobState::kRunning, {}, {}, {}}).status(), not_found);
   CHECK_THAT(store_->AppendEvent("jobs/none", Warning{"w"}).status(), not_found);
-  CHECK_THAT(store_->ReadEvents("jobs/none", 0, 10).status(), not_found);
+  CHECK_THAT(store_->ReadEvents("jobs/none", {0, 10}).status(), not_found);
 }
 
 TEST_CASE_METHOD(StoreFixture, "the same request is the same job; another body is refused") {
@@ -140,15 +140,14 @@ TEST_CASE_METHOD(StoreFixture, "a change of state is one with its event") {
   CHECK(job->output_files.at(0).path == "f");
   CHECK(job->etag != etag);
 
-  const auto events = store_->ReadEvents("jobs/a", 0, 100);
-  REQUIRE(events.ok());
-  REQUIRE(events->size() == 5);
-  for (size_t i = 0; i < 5; ++i) CHECK((*events)[i].sequence == static_cast<int64_t>(i) + 1);
-  CHECK(std::get<StateChange>((*events)[1].body).state == JobState::kRunning);
-  CHECK(std::get<TensorResult>((*events)[2].body).name == "t");
-  CHECK(std::get<Warning>((*events)[3].body).message == "w");
-  CHECK(std::get<StateChange>((*events)[4].body).state == JobState::kSucceeded);
-  CHECK((*events)[4].time_ns == job->end_time_ns);
+  const std::vector<JobEvent> events = store_->ReadEvents("jobs/a", {0, 100}).value().events;
+  REQUIRE(events.size() == 5);
+  for (size_t i = 0; i < 5; ++i) CHECK(events[i].sequence == static_cast<int64_t>(i) + 1);
+  CHECK(std::get<StateChange>(events[1].body).state == JobState::kRunning);
+  CHECK(std::get<TensorResult>(events[2].body).name == "t");
+  CHECK(std::get<Warning>(events[3].body).message == "w");
+  CHECK(std::get<StateChange>(events[4].body).state == JobState::kSucceeded);
+  CHECK(events[4].time_ns == job->end_time_ns);
 }
 
 TEST_CASE_METHOD(StoreFixture, "of a job that SUCCEEDED it is known what it was made of, no more") {
@@ -177,7 +176,7 @@ TEST_CASE_METHOD(StoreFixture, "a change that cannot be leaves job and events as
   CHECK_THAT(store_->Update("jobs/a", {JobState::kRunning, {}, {}, {}}).status(),
              IsStatus(absl::StatusCode::kFailedPrecondition, {"jobs/a", "CANCELLED", "RUNNING"}));
   CHECK(store_->Get("jobs/a")->state == JobState::kCancelled);
-  CHECK(store_->ReadEvents("jobs/a", 0, 10)->size() == 2);
+  CHECK(store_->ReadEvents("jobs/a", {0, 10})->events.size() == 2);
 }
 
 TEST_CASE_METHOD(StoreFixture,
@@ -190,7 +189,7 @@ TEST_CASE_METHOD(StoreFixture,
   CHECK_THAT(job.status(), IsStatus(absl::StatusCode::kAborted, {"jobs/a", "RUNNING", "etag"}));
   CHECK(ReasonOf(job.status()) == "ETAG_MISMATCH");
   CHECK(store_->Get("jobs/a")->state == JobState::kRunning);
-  CHECK(store_->ReadEvents("jobs/a", 0, 10)->size() == 2);
+  CHECK(store_->ReadEvents("jobs/a", {0, 10})->events.size() == 2);
   const std::string running = store_->Get("jobs/a")->etag;
   job = store_->Update("jobs/a", {JobState::kCancelled, {}, {}, {}, running});
   REQUIRE(job.ok());
@@ -202,15 +201,32 @@ TEST_CASE_METHOD(StoreFixture,
 TEST_CASE_METHOD(StoreFixture, "events are read from a sequence on, in portions") {
   Add("jobs/a");
   for (int i = 0; i < 4; ++i) REQUIRE(store_->AppendEvent("jobs/a", Warning{"w"}).ok());
-  const auto portion = store_->ReadEvents("jobs/a", 2, 2);
+  const auto portion = store_->ReadEvents("jobs/a", {2, 2});
   REQUIRE(portion.ok());
-  REQUIRE(portion->size() == 2);
-  CHECK(portion->at(0).sequence == 3);
-  CHECK(store_->ReadEvents("jobs/a", 4, 10)->size() == 1);
-  CHECK(store_->ReadEvents("jobs/a", 5, 10)->empty());
+  REQUIRE(portion->events.size() == 2);
+  CHECK(portion->events[0].sequence == 3);
+  CHECK(portion->more);
+  CHECK_FALSE(store_->ReadEvents("jobs/a", {3, 2})->more);
+  CHECK(store_->ReadEvents("jobs/a", {4, 10})->events.size() == 1);
+  CHECK(store_->ReadEvents("jobs/a", {5, 10})->events.empty());
   const auto out_of_range = IsStatus(absl::StatusCode::kOutOfRange, {"jobs/a", "5"});
-  CHECK_THAT(store_->ReadEvents("jobs/a", 6, 10).status(), out_of_range);
-  CHECK_THAT(store_->ReadEvents("jobs/a", -1, 10).status(), out_of_range);
+  CHECK_THAT(store_->ReadEvents("jobs/a", {6, 10}).status(), out_of_range);
+  CHECK_THAT(store_->ReadEvents("jobs/a", {-1, 10}).status(), out_of_range);
+}
+
+TEST_CASE_METHOD(StoreFixture, "a page of events ends once it is large, and holds one at least") {
+  Add("jobs/a");
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(store_->AppendEvent("jobs/a", Warning{std::string(1000, 'w')}).ok());
+  }
+  const auto page = store_->ReadEvents("jobs/a", {0, 10, 1500});
+  REQUIRE(page.ok());
+  CHECK(page->events.size() == 3);  // QUEUED is small
+  CHECK(page->more);
+  const auto rest = store_->ReadEvents("jobs/a", {3, 10, 1});
+  REQUIRE(rest.ok());
+  CHECK(rest->events.size() == 1);
+  CHECK_FALSE(rest->more);
 }
 
 // Changes a record behind the store's back.
@@ -228,8 +244,8 @@ TEST_CASE_METHOD(StoreFixture, "events neither read nor write the record of thei
   CHECK_FALSE(store_->Get("jobs/a").ok());
   CHECK(store_->AppendEvent("jobs/a", Warning{"slow disk"}).value() == 2);
   CHECK(store_->AppendEvent("jobs/a", TensorResult{}).value() == 3);
-  CHECK(store_->ReadEvents("jobs/a", 1, 10).value().size() == 2);
-  CHECK_FALSE(store_->ReadEvents("jobs/a", 4, 10).ok());
+  CHECK(store_->ReadEvents("jobs/a", {1, 10}).value().events.size() == 2);
+  CHECK_FALSE(store_->ReadEvents("jobs/a", {4, 10}).ok());
   CHECK_THAT(store_->AppendEvent("jobs/none", Warning{}).status(),
              IsStatus(absl::StatusCode::kNotFound, {"jobs/none"}));
 }
@@ -358,7 +374,7 @@ TEST_CASE_METHOD(StoreFixture, "threads share a store") {
   }
   for (std::thread& thread : threads) thread.join();
   for (int t = 0; t < 4; ++t) {
-    CHECK(store_->ReadEvents("jobs/t" + std::to_string(t), 0, 100)->size() == 11);
+    CHECK(store_->ReadEvents("jobs/t" + std::to_string(t), {0, 100})->events.size() == 11);
   }
 }
 
@@ -422,7 +438,7 @@ TEST_CASE_METHOD(StoreFixture, "a record that is no record any more is refused b
 TEST_CASE_METHOD(StoreFixture, "an event that cannot be read is of a damaged store, too") {
   Add("jobs/a");
   Execute(path(), "UPDATE events SET body = '{'");
-  const absl::Status status = store_->ReadEvents("jobs/a", 0, 10).status();
+  const absl::Status status = store_->ReadEvents("jobs/a", {0, 10}).status();
   CHECK_THAT(status, IsStatus(absl::StatusCode::kFailedPrecondition, {path(), "job 1"}));
   CHECK(ReasonOf(status) == "STORE_DAMAGED");
 }
