@@ -89,7 +89,7 @@ class Follower {
 };
 
 // What is said instead of the weights done, which do not move meanwhile.
-std::string PhaseName(v1::JobPhase phase) {
+std::string PhaseWord(v1::JobPhase phase) {
   switch (phase) {
     case v1::JOB_PHASE_MEASURING:
       return "measuring";
@@ -103,7 +103,7 @@ std::string PhaseName(v1::JobPhase phase) {
 }  // namespace
 
 ProgressView ToView(const v1::Progress& progress) {
-  const std::string phase = PhaseName(progress.phase());
+  const std::string phase = PhaseWord(progress.phase());
   return {.done = progress.weights_done(),
           .total = progress.weights_total(),
           .rate = progress.weights_per_second(),

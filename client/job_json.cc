@@ -192,11 +192,21 @@ Json ToJson(const v1::Capabilities& capabilities) {
   }
   json["backends"] = Json::array();
   for (const auto& backend : capabilities.backends()) {
+    Json devices = Json::array();
+    for (const auto& device : backend.devices()) {
+      devices.push_back({{"index", device.index()},
+                         {"name", device.name()},
+                         {"pci_address", device.pci_address()},
+                         {"memory_bytes", device.memory_bytes()},
+                         {"available", device.available()},
+                         {"why_unavailable", device.why_unavailable()}});
+    }
     json["backends"].push_back({{"name", backend.name()},
                                 {"description", backend.description()},
                                 {"available", backend.available()},
                                 {"why_unavailable", backend.why_unavailable()},
-                                {"workers", backend.workers()}});
+                                {"workers", backend.workers()},
+                                {"devices", std::move(devices)}});
   }
   json["limits"] = {{"max_chunk_bytes", capabilities.max_chunk_bytes()},
                     {"max_message_bytes", capabilities.max_message_bytes()},

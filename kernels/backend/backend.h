@@ -17,6 +17,15 @@
 
 namespace seedlm::backend {
 
+// A device of a backend that has some.
+struct DeviceInfo {
+  int index = 0;            // EncodedShard::device, as a number; other tools may count otherwise
+  std::string pci_address;  // "00000000:1B:00.0", as nvidia-smi shows it; empty: not known
+  std::string name;
+  int64_t memory = 0;           // bytes, all that it has; 0: it could not be asked
+  std::string why_unavailable;  // empty: it is in use
+};
+
 // Encodes shards. Thread-safe: EncodeAll may run on several threads at once; each call uses the
 // calling thread (and, if it has one, its device) only. Every backend returns the same bytes for
 // the same input.
@@ -31,6 +40,10 @@ class Backend {
   virtual std::string_view name() const = 0;
   // What does the work, for people: "AVX2, sliding correlation".
   virtual std::string description() const = 0;
+
+  // The devices that this process sees, those that cannot be used or were taken out with the
+  // reason. Here: none, it computes on the host's processors.
+  virtual std::vector<DeviceInfo> Devices() const { return {}; }
 
   // Encodes shards, which may be of different tensors: blocks never cross rows, the last block of a
   // row is padded with zeros. The blocks of small shards are searched together, which is faster

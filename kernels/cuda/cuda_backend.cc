@@ -21,6 +21,8 @@ class CudaBackend : public backend::Backend {
     return absl::StrCat(pool_->Description(), ", exact search on the device");
   }
 
+  std::vector<backend::DeviceInfo> Devices() const override { return pool_->Devices(); }
+
   int64_t BlocksTogether(const codec::Profile&) const override {
     return kCallBatches * batch_blocks_;
   }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "kernels/cuda/cell_lists.h"
 #include "kernels/cuda/cuda_raii.h"
 #include "kernels/cuda/cuda_status.h"
@@ -32,6 +33,11 @@ std::string WhyNoDevice() {
   if (visible == nullptr) return "no NVIDIA device";
   if (*visible == '\0') return "no NVIDIA device: CUDA_VISIBLE_DEVICES is set and empty";
   return absl::StrCat("no NVIDIA device: none is left by CUDA_VISIBLE_DEVICES=", visible);
+}
+
+std::string PciAddress(const cudaDeviceProp& properties) {
+  return absl::StrFormat("%08X:%02X:%02X.0", properties.pciDomainID, properties.pciBusID,
+                         properties.pciDeviceID);
 }
 
 size_t TableBytes() {
@@ -97,7 +103,7 @@ bool UsesCells(const codec::Profile& profile) { return profile.block == codec::k
 
 struct DevicePool::Device {
   int index = 0;
-  std::string name;
+  std::string name, pci_address;
   int processors = 0;
   size_t memory = 0;
   int max_lanes = 0;
@@ -136,23 +142,31 @@ absl::StatusOr<std::unique_ptr<DevicePool>> DevicePool::Make(const PoolOptions& 
   std::unique_ptr<DevicePool> pool(new DevicePool(options));
   std::string reasons;
   for (int i = 0; i < count; ++i) {
-    if (const absl::Status added = pool->Add(i); !added.ok()) {
-      absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", added.message());
-    }
+    backend::DeviceInfo info{i, {}, {}, 0, {}};
+    const absl::Status added = pool->Add(info);
+    if (added.ok()) continue;
+    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", added.message());
+    info.why_unavailable = std::string(added.message());
+    pool->refused_.push_back(std::move(info));
   }
   if (pool->devices_.empty()) return absl::FailedPreconditionError(reasons);
   return pool;
 }
 
 // A device that can be used joins the pool, with as many lanes as its free memory has room for.
-absl::Status DevicePool::Add(int index) {
+absl::Status DevicePool::Add(backend::DeviceInfo& info) {
+  const int index = info.index;
   cudaDeviceProp properties;
   if (const cudaError_t error = cudaGetDeviceProperties(&properties, index); error != cudaSuccess) {
     return ToStatus(error, absl::StrCat("device ", index));
   }
+  info.name = properties.name;
+  info.pci_address = PciAddress(properties);
+  info.memory = static_cast<int64_t>(properties.totalGlobalMem);
   auto device = std::make_unique<Device>();
   device->index = index;
   device->name = properties.name;
+  device->pci_address = info.pci_address;
   device->processors = properties.multiProcessorCount;
   device->memory = properties.totalGlobalMem;
   if (properties.major < kLeastCapability) {
@@ -316,6 +330,21 @@ backend::Backend::Results DevicePool::Lease::EncodeAll(std::span<const backend::
                                  tables->cells.exists() ? ", by cells" : ", all seeds");
   }
   return results;
+}
+
+std::vector<backend::DeviceInfo> DevicePool::Devices() const {
+  std::vector<backend::DeviceInfo> infos = refused_;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& device : devices_) {
+      infos.push_back({device->index, device->pci_address, device->name,
+                       static_cast<int64_t>(device->memory),
+                       std::string(device->failed.message())});
+    }
+  }
+  std::sort(infos.begin(), infos.end(),
+            [](const auto& a, const auto& b) { return a.index < b.index; });
+  return infos;
 }
 
 std::string DevicePool::Description() const {

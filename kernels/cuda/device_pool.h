@@ -88,15 +88,17 @@ class DevicePool {
   absl::StatusOr<int> AnyDevice() const;
   absl::Status Health() const;  // that of AnyDevice
 
-  // "NVIDIA H200 (132 processors, 139 GiB)", one after the other; with the reason, for one that has
-  // been taken out.
+  std::vector<backend::DeviceInfo> Devices() const;
+  // Of those that were usable at first: "NVIDIA H200 (132 processors, 139 GiB)", one after the
+  // other; with the reason, for one that has been taken out.
   std::string Description() const;
   size_t BytesPerDevice() const;
 
  private:
   explicit DevicePool(const PoolOptions& options);
 
-  absl::Status Add(int index);
+  // Fills in what it learns of the device.
+  absl::Status Add(backend::DeviceInfo& info);
   absl::StatusOr<TableView> TablesOn(Device& device, const codec::Profile& profile);
   // With `mutex_`:
   Device* LeastBusy(const Tried& tried) const;  // with a lane that is free; null: none
@@ -107,7 +109,9 @@ class DevicePool {
   const PoolOptions options_;
   mutable std::mutex mutex_;  // guards what changes in devices_
   std::condition_variable_any changed_;
-  std::vector<std::unique_ptr<Device>> devices_;  // constant after Make
+  // Constant after Make:
+  std::vector<std::unique_ptr<Device>> devices_;
+  std::vector<backend::DeviceInfo> refused_;
 };
 
 }  // namespace seedlm::cuda

@@ -104,9 +104,11 @@ absl::Status SaveIndex(const std::stop_token& stop) { return SharedIndex::Get().
 std::vector<BackendInfo> ListBackends() {
   std::vector<BackendInfo> infos;
   for (const Entry& entry : kEntries) {
-    const auto opened = Open(entry);
-    infos.push_back({entry.name, opened.ok() ? (*opened)->description() : "", opened.ok(),
-                     std::string(opened.status().message())});
+    const auto made = entry.make();
+    const absl::Status status = made.ok() ? (*made)->Health() : made.status();
+    infos.push_back({entry.name, status.ok() ? (*made)->description() : "", status.ok(),
+                     std::string(status.message()),
+                     made.ok() ? (*made)->Devices() : std::vector<DeviceInfo>()});
   }
   return infos;
 }

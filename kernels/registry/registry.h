@@ -19,7 +19,8 @@ struct BackendInfo {
   std::string name;
   std::string description;
   bool available = false;
-  std::string why_unavailable;  // empty when available
+  std::string why_unavailable;      // empty when available
+  std::vector<DeviceInfo> devices;  // Backend::Devices; none where it could not be opened
 };
 
 // Every backend that this build knows, best first, the reference last. One that has lost all its

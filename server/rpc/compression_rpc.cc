@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/admission/limits.h"
+#include "server/rpc/backend_conversion.h"
 #include "server/rpc/cancellable_call.h"
 #include "server/rpc/codec_conversion.h"
 #include "server/rpc/job_conversion.h"
@@ -102,14 +103,7 @@ grpc::ServerUnaryReactor* CompressionRpc::GetCapabilities(grpc::CallbackServerCo
   return AnswerOn(pool_, door_, Right::kRead, context, [this, response](const Caller&) {
     response->set_version(limits_.version);
     for (const v1::Profile profile : AllProfiles()) response->add_profiles(profile);
-    for (const BackendUse& use : service_.Backends()) {
-      v1::BackendCapability* backend = response->add_backends();
-      backend->set_name(use.info.name);
-      backend->set_description(use.info.description);
-      backend->set_available(use.info.available);
-      backend->set_why_unavailable(use.info.why_unavailable);
-      backend->set_workers(use.workers);
-    }
+    for (const BackendUse& use : service_.Backends()) *response->add_backends() = ToProto(use);
     response->set_max_chunk_bytes(kMaxChunkBytes);
     response->set_max_message_bytes(kMaxMessageBytes);
     response->set_max_queued_jobs(limits_.max_active_jobs);

@@ -262,6 +262,32 @@ TEST_CASE("without a device left the reasons are told", "[cuda][backend]") {
                              "searching a batch: cudaErrorIllegalAddress"));
 }
 
+TEST_CASE("every device is told, with what keeps it from being used", "[cuda][backend]") {
+  Machine three;
+  three.devices = 3;
+  const Emulated machine(three);
+  emulation::SetFault("cudaSetDevice", cudaErrorLaunchFailure, 0, 1);
+  const auto cuda = MakeBackend();
+  emulation::SetFault("kernel", cudaErrorIllegalAddress, 0, 0);
+  const auto weights = testing::MakeWeights(Kind::kGaussian, 64, 6);
+  EncodeSpec spec;
+  spec.levels = codec::Pow2Levels(spec.profile, -10);
+  REQUIRE(cuda->Encode(spec, Rows(weights, 64), {}).ok());  // by the third
+
+  const std::vector<backend::DeviceInfo> devices = cuda->Devices();
+  REQUIRE(devices.size() == 3);
+  for (int i = 0; i < 3; ++i) {
+    const backend::DeviceInfo& device = devices[static_cast<size_t>(i)];
+    CHECK(device.index == i);
+    CHECK(device.name == "emulated device");
+    CHECK(device.pci_address == "00000000:1" + std::string(1, "BCD"[i]) + ":00.0");
+    CHECK(device.memory == int64_t{4} << 30);
+  }
+  CHECK_THAT(devices[0].why_unavailable, Catch::Contains("cudaErrorIllegalAddress"));
+  CHECK_THAT(devices[1].why_unavailable, Catch::StartsWith("device 1: "));
+  CHECK(devices[2].why_unavailable.empty());
+}
+
 TEST_CASE("where memory runs out, fewer lanes go on", "[cuda][backend]") {
   const Emulated machine;
   const auto weights = testing::MakeWeights(Kind::kGaussian, 8 * 40, 5);

@@ -26,6 +26,9 @@ class FakeBackend : public Backend {
     }
     return results;
   }
+  std::vector<DeviceInfo> Devices() const override {
+    return {{7, "00000000:07:00.0", "a device", 1 << 20, std::string(Health().message())}};
+  }
   absl::Status Health() const override {
     return lost ? absl::UnavailableError("device 0 is lost") : absl::OkStatus();
   }

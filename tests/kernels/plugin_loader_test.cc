@@ -33,12 +33,18 @@ TEST_CASE("the registry takes it for cuda, and prefers it", "[plugin]") {
   setenv("SEEDLM_CUDA_PLUGIN", PathOf("good").c_str(), 1);
   CHECK((*OpenBackend("cuda"))->name() == "fake");
   CHECK((*OpenBackend("auto"))->name() == "fake");
-  CHECK(ListBackends()[0].available);
+  const BackendInfo info = ListBackends()[0];
+  CHECK(info.available);
+  REQUIRE(info.devices.size() == 1);
+  CHECK(info.devices[0].index == 7);
+  CHECK(info.devices[0].name == "a device");
+  CHECK(info.devices[0].why_unavailable.empty());
   setenv("SEEDLM_CUDA_PLUGIN", PathOf("no_driver").c_str(), 1);
   CHECK((*OpenBackend("auto"))->name() == "cpu");
   CHECK(OpenBackend("cuda").status().message() ==
         "backend 'cuda' is not available here: cuda: no NVIDIA driver");
   CHECK(ListBackends()[0].why_unavailable == "no NVIDIA driver");
+  CHECK(ListBackends()[0].devices.empty());
   unsetenv("SEEDLM_CUDA_PLUGIN");
 }
 
@@ -68,6 +74,7 @@ TEST_CASE("a lost device hands its shard to the CPU, unless cuda was demanded", 
   CHECK(backend->Health().ok());
   CHECK(!ListBackends()[0].available);
   CHECK(ListBackends()[0].why_unavailable == "device 0 is lost");
+  CHECK(ListBackends()[0].devices.at(0).why_unavailable == "device 0 is lost");
   CHECK(OpenBackend("cuda").status() ==
         absl::FailedPreconditionError(
             "backend 'cuda' is not available here: cuda: device 0 is lost"));

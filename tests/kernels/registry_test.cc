@@ -18,6 +18,7 @@ TEST_CASE("auto takes the first of the list, names are honoured", "[registry]") 
     CHECK(info.available);
     CHECK(!info.description.empty());
     CHECK(info.why_unavailable.empty());
+    CHECK(info.devices.empty());  // the host's processors
     CHECK((*OpenBackend(info.name))->name() == info.name);
   }
   CHECK((*OpenBackend("auto"))->name() == "cpu");

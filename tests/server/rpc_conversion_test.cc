@@ -1,8 +1,10 @@
-// rpc/codec_conversion and rpc/job_conversion: the wire's words and the server's.
+// rpc/backend_conversion, rpc/codec_conversion and rpc/job_conversion: the wire's words and the
+// server's.
 #include <catch2/catch.hpp>
 
 #include "google/rpc/error_details.pb.h"
 #include "server/errors/reason.h"
+#include "server/rpc/backend_conversion.h"
 #include "server/rpc/codec_conversion.h"
 #include "server/rpc/job_conversion.h"
 
@@ -14,6 +16,23 @@ v1::Job ValidJob() {
   job.mutable_source()->set_uri("file:///in.safetensors");
   job.mutable_destination()->set_managed(true);
   return job;
+}
+
+TEST_CASE("devices are told with their backend, those that cannot be used with the reason") {
+  BackendUse use{{"cuda", "two GPUs", true, "", {}}, 3};
+  use.info.devices = {{0, "00000000:1B:00.0", "big", int64_t{80} << 30, ""},
+                      {1, "", "old", int64_t{4} << 30, "too old"}};
+  const v1::BackendCapability capability = ToProto(use);
+  CHECK(capability.name() == "cuda");
+  CHECK(capability.workers() == 3);
+  REQUIRE(capability.devices_size() == 2);
+  CHECK(capability.devices(0).available());
+  CHECK(capability.devices(0).name() == "big");
+  CHECK(capability.devices(0).pci_address() == "00000000:1B:00.0");
+  CHECK(capability.devices(0).memory_bytes() == int64_t{80} << 30);
+  CHECK(capability.devices(1).index() == 1);
+  CHECK_FALSE(capability.devices(1).available());
+  CHECK(capability.devices(1).why_unavailable() == "too old");
 }
 
 TEST_CASE("an empty spec is the defaults") {

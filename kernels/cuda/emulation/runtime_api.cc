@@ -128,6 +128,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->major = machine.major;
   properties->multiProcessorCount = machine.processors;
   properties->maxThreadsPerMultiProcessor = 2048;
+  properties->pciBusID = 0x1B + device;
   return cudaSuccess;
 }
 

@@ -37,6 +37,7 @@ struct cudaDeviceProp {
   int major, minor;
   int multiProcessorCount;
   int maxThreadsPerMultiProcessor;
+  int pciDomainID, pciBusID, pciDeviceID;
 };
 
 using cudaStream_t = struct EmulatedStream*;
