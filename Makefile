@@ -75,7 +75,7 @@ hardware:
 
 area:
 	docker/install-deps.sh --hardware
-	hardware/rtl/area.py lane decoder unit
+	hardware/rtl/area.py unit decoder lane  # side by side: the longest first
 
 bench-transfer: deps
 	cmake --preset cpu

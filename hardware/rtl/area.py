@@ -11,7 +11,9 @@ warns of a wire without driver, or if it maps to a cell that is not counted here
 """
 
 import argparse
+import concurrent.futures
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -19,6 +21,8 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+
+MOST_TOGETHER = 4  # each takes up to some GB
 
 # Ceilings. The paper's unit has 67 K LUT, 45.4 K FF and 144 BRAM.
 PAPER = {"LUT": 67_000, "FF": 45_400, "BRAM36": 144}
@@ -87,6 +91,13 @@ def count(module, parameters, kept, dsp):
     return {**totals, "cells": cells}
 
 
+def timed_count(name):
+    """What `count` says of a design, and the seconds that it took."""
+    module, parameters, kept, ceilings = DESIGNS[name]
+    started = time.monotonic()
+    return count(module, parameters, kept, ceilings["DSP"] != 0), time.monotonic() - started
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=pathlib.Path)
@@ -96,15 +107,17 @@ def main():
         if name not in DESIGNS:
             parser.error(f"no design {name!r}; there are {', '.join(DESIGNS)}")
     results, failed = {}, False
-    for name in arguments.names or DESIGNS:
-        module, parameters, kept, ceilings = DESIGNS[name]
-        started = time.monotonic()
-        counts = results[name] = count(module, parameters, kept, ceilings["DSP"] != 0)
-        over = any(counts[kind] > ceiling for kind, ceiling in ceilings.items())
-        failed |= over
-        print(f"{name:18}", *(f"{kind} {counts[kind]:7,} of {ceilings[kind]:7,} " for kind in
-                              ("LUT", "FF", "DSP", "BRAM36")),
-              f"({time.monotonic() - started:.0f} s){'  OVER' if over else ''}", flush=True)
+    names = arguments.names or list(DESIGNS)
+    cores = min(len(os.sched_getaffinity(0)), MOST_TOGETHER)
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:  # each thread waits for a Yosys
+        for name, (counts, seconds) in zip(names, pool.map(timed_count, names)):
+            results[name] = counts
+            ceilings = DESIGNS[name][3]
+            over = any(counts[kind] > ceiling for kind, ceiling in ceilings.items())
+            failed |= over
+            print(f"{name:18}", *(f"{kind} {counts[kind]:7,} of {ceilings[kind]:7,} " for kind in
+                                  ("LUT", "FF", "DSP", "BRAM36")),
+                  f"({seconds:.0f} s){'  OVER' if over else ''}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
     sys.exit(1 if failed else 0)
