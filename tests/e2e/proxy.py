@@ -19,6 +19,7 @@ class Proxy:
         self.flip_down_at = None
         self.hold_down_at = None     # nothing is taken from the server after this byte of `down`
         self.cut_up_at = None        # the connection that brings this byte of `up` is cut, once
+        self.carrying = 0            # ways of connections that are open
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
@@ -35,6 +36,8 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
+            with self.lock:
+                self.carrying += 2
             for source, sink, way in ((client, server, "up"), (server, client, "down")):
                 threading.Thread(target=self.carry, args=(source, sink, way), daemon=True).start()
 
@@ -57,6 +60,8 @@ class Proxy:
                 except OSError:
                     pass
             source.close()
+            with self.lock:
+                self.carrying -= 1
 
     def count(self, piece, way):
         with self.lock:

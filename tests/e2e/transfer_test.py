@@ -36,6 +36,11 @@ class Transfers(EndToEnd):
         process.communicate(timeout=20)
         self.assertEqual(process.returncode, -signal.SIGKILL)
 
+    def settle(self, proxy):
+        """What killed clients had sent is still on its way: until all of it has arrived."""
+        proxy.rate = None
+        harness.wait_for(lambda: proxy.carrying == 0)
+
     def result(self, server, source):
         job = self.ok(server.run("submit", source)).out.strip()
         self.ok(server.run("wait", job))
@@ -48,10 +53,11 @@ class Transfers(EndToEnd):
             proxy.rate = SLOW
             for i in (1, 2):  # more than once
                 self.killed_after(proxy, "up", i * SIZE // 4, "submit", source)
+            self.settle(proxy)
             listed = self.ok(server.run("artifacts", "list", "--json")).json()["artifacts"]
             there = listed[0]["arriving_bytes"]
             self.assertGreater(there, 0)
-            proxy.rate, before = None, proxy.up
+            before = proxy.up
             job = self.ok(run("submit", source, "--server", proxy.address)).out.strip()
             self.assertLess(proxy.up - before, os.path.getsize(source) - there + (1 << 20))
             self.ok(server.run("wait", job))
@@ -66,11 +72,12 @@ class Transfers(EndToEnd):
             proxy.rate = SLOW
             for i in (1, 2):
                 self.killed_after(proxy, "down", i * SIZE // 4, "fetch", job, out)
+            self.settle(proxy)
             partial = self.listing(self.path("out"))
             self.assertEqual(len(partial), 1)
             there = os.path.getsize(self.path("out", partial[0]))
             self.assertGreater(there, 0)
-            proxy.rate, before = None, proxy.down
+            before = proxy.down
             self.ok(run("fetch", job, out, "--server", proxy.address))
             self.assertLess(proxy.down - before, SIZE - there + (2 << 20))
             self.ok(server.run("fetch", job, self.path("whole.safetensors")))
