@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/backend/code_check.h"
 #include "kernels/backend/layer_output.h"
 #include "kernels/backend/shard.h"
 
@@ -79,6 +80,11 @@ class Backend {
   virtual absl::StatusOr<std::unique_ptr<OutputMeter>> MeterOutputs(
       const Activations& activations) const {
     return MakeCpuOutputMeter(activations);
+  }
+
+  // FindForeignCodes, by whatever is fastest. Here: one code after the other, on the host.
+  virtual std::vector<size_t> FindForeign(const CodedBlocks& blocks) const {
+    return FindForeignCodes(blocks);
   }
 
   // OK, or why no call of this backend can succeed any more: UNAVAILABLE, all of its devices are

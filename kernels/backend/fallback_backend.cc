@@ -74,6 +74,11 @@ class FallbackBackend : public Backend {
     return std::make_unique<FallbackMeter>(*std::move(first), *std::move(second));
   }
 
+  // Judging is the host's, and the second is the one that is at home there.
+  std::vector<size_t> FindForeign(const CodedBlocks& blocks) const override {
+    return second_->FindForeign(blocks);
+  }
+
   absl::Status Health() const override { return second_->Health(); }
 
  private:

@@ -18,7 +18,7 @@ class IndexStore;
 
 namespace seedlm::backend {
 
-inline constexpr uint32_t kPluginVersion = 3;
+inline constexpr uint32_t kPluginVersion = 4;
 inline constexpr char kPluginEntry[] = "seedlm_backend_plugin";
 
 struct Plugin {

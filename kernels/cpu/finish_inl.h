@@ -65,12 +65,21 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <int C, int P>
+HWY_INLINE codec::Basis LoadBasis(const search::SeedTable& seeds, uint32_t seed) {
+  codec::Basis basis;
+  const int16_t* a = seeds.basis(seed);
+  for (int c = 0; c < C; ++c) {
+    for (int p = 0; p < P; ++p) basis.at[c][p] = *a++;
+  }
+  return basis;
+}
+
+template <int C, int P>
 class Finisher {
   using D = hn::CappedTag<float, codec::kLevels>;
   using V = hn::Vec<D>;
   using M = hn::Mask<D>;
   static constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
-  static constexpr codec::Profile kProfile{"", C, P, 16};
   static constexpr int kMaxSeeds = 16;  // that are projected before any is searched
   static constexpr int kMaxLeaves = 8;  // codes that wait for the objective
   // Of two values on different sides the one that is further off by a step has the larger
@@ -78,6 +87,8 @@ class Finisher {
   static constexpr float kGrows = 1 - 0x1p-14f;
 
  public:
+  static constexpr codec::Profile kProfile{"", C, P, 16};
+
   Finisher(const FinishTask& task, codec::Candidate& best) : task_(task), best_(best) {
     UpdateLimit();
   }
@@ -126,7 +137,7 @@ class Finisher {
   // For seeds that are not sound, and blocks whose levels leave the range of float32.
   // Flattened, so that the codec's fma() is an instruction here and not a call.
   HWY_FLATTEN void EvaluateExactly(uint32_t seed) {
-    const codec::Basis basis = LoadBasis(seed);
+    const codec::Basis basis = LoadBasis<C, P>(*task_.seeds, seed);
     const bool sound = task_.seeds->sound(seed);
     codec::EvaluateSeed(
         *task_.profile, codec::Fit::kOptimal, task_.block, *task_.levels, seed, basis,
@@ -403,15 +414,6 @@ class Finisher {
     }
   }
 
-  HWY_INLINE codec::Basis LoadBasis(uint32_t seed) const {
-    codec::Basis basis;
-    const int16_t* a = task_.seeds->basis(seed);
-    for (int c = 0; c < C; ++c) {
-      for (int p = 0; p < P; ++p) basis.at[c][p] = *a++;
-    }
-    return basis;
-  }
-
   // Compares the first `count` of codes_ by the objective itself, the most promising first: most of
   // the others are beyond the new limit then. Lowering the limit by some amount lowers every
   // level's by as much and more.
@@ -422,7 +424,7 @@ class Finisher {
       if (codes_[i].excess < codes_[first].excess) first = i;
     }
     std::swap(codes_[0], codes_[first]);
-    const codec::Basis basis = LoadBasis(seed.seed);
+    const codec::Basis basis = LoadBasis<C, P>(*task_.seeds, seed.seed);
     const float limit = limit_;  // that `excess` speaks of
     for (int i = 0; i < count; ++i) {
       if (codes_[i].excess > (limit_ - limit) + 0x1p-20f) continue;
@@ -450,6 +452,28 @@ inline void AnyFinish(const FinishTask& task, const uint32_t* seeds, int count,
                       codec::Candidate& best) {
   codec::WithShape(*task.profile, [&](auto shape) {
     Finisher<shape.kBlock, shape.kRank>(task, best).Run(seeds, count);
+  });
+}
+
+// A code is the best of its seed if finishing that seed does not find a better one.
+template <int C, int P>
+HWY_INLINE bool IsBestOfSeed(const FinishTask& task, const codec::BlockCode& code) {
+  const codec::Profile& profile = Finisher<C, P>::kProfile;
+  const codec::Candidate zero = codec::InitialCandidate(codec::Fit::kOptimal, task.block);
+  const codec::Candidate stored{
+      codec::BlockError(profile, task.block.weights, LoadBasis<C, P>(*task.seeds, code.seed),
+                        code.q, task.levels->scale[code.level]),
+      code.seed, codec::Remainder(profile, code)};
+  const bool is_zero = stored.seed == zero.seed && stored.remainder == zero.remainder;
+  if (!is_zero && !codec::Better(stored, zero)) return false;
+  codec::Candidate best = stored;
+  Finisher<C, P>(task, best).Run(&stored.seed, 1);
+  return best.remainder == stored.remainder;
+}
+
+HWY_FLATTEN inline bool AnyIsBestOfSeed(const FinishTask& task, const codec::BlockCode& code) {
+  return codec::WithShape(*task.profile, [&](auto shape) {
+    return IsBestOfSeed<shape.kBlock, shape.kRank>(task, code);
   });
 }
 

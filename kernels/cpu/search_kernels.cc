@@ -45,6 +45,7 @@ SearchKernels MakeKernels() {
   kernels.prepare = &Prepare;
   kernels.prepare_for_cell = &PrepareForCell;
   kernels.finish = &AnyFinish;
+  kernels.is_best_of_seed = &AnyIsBestOfSeed;
   return kernels;
 }
 

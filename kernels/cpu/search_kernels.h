@@ -92,6 +92,8 @@ struct SearchKernels {
   // Improves `best` by the codes of seeds[0 .. count): the same result as codec::EvaluateSeed with
   // Fit::kOptimal for each of them. Best seeds first saves time.
   void (*finish)(const FinishTask& task, const uint32_t* seeds, int count, codec::Candidate& best);
+  // backend::IsBestOfItsSeed of the task's block, with Fit::kOptimal.
+  bool (*is_best_of_seed)(const FinishTask& task, const codec::BlockCode& code);
 };
 
 // `count` to whole vectors of any instruction set, and the words of so many tile columns.

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/cpu/backends.h"
+#include "kernels/cpu/code_judge.h"
 #include "kernels/cpu/encode_shard.h"
 #include "kernels/cpu/exhaustive_search.h"
 #include "kernels/cpu/index_search.h"
@@ -43,6 +44,10 @@ class SimdBackend : public backend::Backend {
     const bool scanned =
         index_ == nullptr || index_->memory() == 0 || search::Resolutions(profile).empty();
     return scanned ? kScanBatch : kIndexBatch;
+  }
+
+  std::vector<size_t> FindForeign(const backend::CodedBlocks& blocks) const override {
+    return cpu::FindForeign(kernels_, blocks);
   }
 
   Results EncodeAll(std::span<const backend::ShardTask> shards,

@@ -1,13 +1,11 @@
 #include "kernels/verify/rows_check.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <functional>
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "kernels/verify/code_check.h"
 #include "kernels/verify/weight_rows.h"
 
 namespace seedlm::verify {
@@ -35,32 +33,19 @@ struct RowsChecker::Range {
   MeteredRows metered{};  // empty without a meter
   Faults faults{};        // of the row that is being checked
   std::vector<std::byte> bytes{};
-  std::vector<float> source{};   // of a piece
-  std::vector<float> decoded{};  // of a row in it
+  std::vector<float> source{};  // of a piece
+  // Of a row in it: what was decoded; and of its blocks the original's weights, [blocks, C], the
+  // codes, and whether they are in the sums. Those of a weight that is not finite are zeros here.
+  std::vector<float> decoded{};
+  std::vector<float> weights{};
+  std::vector<codec::BlockCode> codes{};
+  std::vector<bool> in_sums{};
 };
 
-void RowsChecker::CheckBlock(const format::CodePiece& piece, int64_t row, int64_t block,
-                             std::span<const float> weights, std::span<const float> decoded,
-                             Range& range) const {
-  const codec::Profile& profile = tensor_.profile;
+// Adds a block to the sums of its range. `column`: its first.
+void RowsChecker::Add(int64_t row, int64_t column, std::span<const float> weights,
+                      std::span<const float> decoded, Range& range) const {
   RowsResult& result = range.result;
-  ++result.blocks;
-  const int64_t column = block * profile.block;
-  const auto bad = std::find_if_not(weights.begin(), weights.end(),
-                                    [](float weight) { return std::isfinite(weight); });
-  if (bad != weights.end()) {
-    ++result.foreign;
-    Faults::Note(column + (bad - weights.begin()), range.faults.not_finite);
-    return;
-  }
-  std::array<float, codec::kMaxBlock> padded{};
-  std::copy(weights.begin(), weights.end(), padded.begin());
-  range.norms.Add(profile, padded.data(), row * tensor_.blocks_per_row() + block);
-  const codec::BlockCode code = piece.CodeAt(row, block);
-  if (code.seed == 0) {
-    Faults::Note(block, range.faults.zero_seed);
-    return;
-  }
   double error = 0;
   double norm = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -72,30 +57,54 @@ void RowsChecker::CheckBlock(const format::CodePiece& piece, int64_t row, int64_
   }
   result.squared_error += error;
   result.squared_weights += norm;
-  if (meter_ != nullptr) {
-    const auto at = static_cast<size_t>((row - range.first_row) * tensor_.columns + column);
-    std::copy(weights.begin(), weights.end(), &range.metered.weights[at]);
-    std::transform(weights.begin(), weights.end(), decoded.begin(), &range.metered.differences[at],
-                   std::minus<>());
-  }
-  if (levels_ != nullptr &&
-      !IsBestOfItsSeed(profile, file_.metadata->fit, *levels_, code, padded.data())) {
-    ++result.foreign;
-    Faults::Note(block, range.faults.bad_code);
-  }
+  if (meter_ == nullptr) return;
+  const auto at = static_cast<size_t>((row - range.first_row) * tensor_.columns + column);
+  std::copy(weights.begin(), weights.end(), &range.metered.weights[at]);
+  std::transform(weights.begin(), weights.end(), decoded.begin(), &range.metered.differences[at],
+                 std::minus<>());
 }
 
 // `source`: the row's part in the piece.
 void RowsChecker::CheckBlocks(const format::CodePiece& piece, int64_t row,
                               std::span<const float> source, Range& range) const {
+  const codec::Profile& profile = tensor_.profile;
+  const auto width = static_cast<size_t>(profile.block);
+  const int64_t first_block = piece.range().first_block;
+  const auto blocks = static_cast<size_t>(piece.range().blocks);
   range.decoded.resize(source.size());
   piece.DecodeRow(row, range.decoded);
-  const auto width = static_cast<size_t>(tensor_.profile.block);
-  int64_t block = piece.range().first_block;
-  for (size_t begin = 0; begin < source.size(); begin += width, ++block) {
-    const size_t count = std::min(width, source.size() - begin);
-    CheckBlock(piece, row, block, source.subspan(begin, count),
-               std::span(range.decoded).subspan(begin, count), range);
+  range.weights.assign(blocks * width, 0);
+  range.codes.assign(blocks, {});
+  range.in_sums.assign(blocks, false);
+  for (size_t i = 0; i < blocks; ++i) {
+    const int64_t block = first_block + static_cast<int64_t>(i);
+    const auto weights = source.subspan(i * width, std::min(width, source.size() - i * width));
+    const auto bad = std::find_if_not(weights.begin(), weights.end(),
+                                      [](float weight) { return std::isfinite(weight); });
+    if (bad != weights.end()) {
+      ++range.result.foreign;
+      Faults::Note(block * profile.block + (bad - weights.begin()), range.faults.not_finite);
+      continue;
+    }
+    std::copy(weights.begin(), weights.end(), &range.weights[i * width]);
+    const codec::BlockCode code = piece.CodeAt(row, block);
+    if (code.seed == 0) {
+      Faults::Note(block, range.faults.zero_seed);
+      continue;
+    }
+    range.codes[i] = code;
+    range.in_sums[i] = true;
+    Add(row, block * profile.block, weights,
+        std::span(range.decoded).subspan(i * width, weights.size()), range);
+  }
+  range.result.blocks += piece.range().blocks;
+  range.norms.Add(profile, range.weights.data(), row * tensor_.blocks_per_row() + first_block,
+                  piece.range().blocks);
+  if (spec_ == nullptr) return;
+  for (const size_t i : judge_.FindForeign({spec_, range.codes, range.weights.data()})) {
+    if (!range.in_sums[i]) continue;  // told already
+    ++range.result.foreign;
+    Faults::Note(first_block + static_cast<int64_t>(i), range.faults.bad_code);
   }
 }
 

@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kernels/backend/layer_output.h"
+#include "kernels/backend/backend.h"
 #include "kernels/codec/level_design.h"
 #include "kernels/format/packed_codes.h"
 #include "kernels/format/packed_tensor.h"
@@ -45,13 +45,16 @@ struct RowsResult {
 // Of one tensor. Thread-safe. All that it is given must outlive it.
 class RowsChecker {
  public:
-  // `levels`: null if they are not of the rule, so that codes cannot be judged. `meter`: null if
-  // there are no activations.
-  RowsChecker(const format::PackedFile& file, const format::PackedTensor& tensor,
-              const Source& source, const codec::LevelTable* levels, backend::OutputMeter* meter)
-      : file_(file), tensor_(tensor), source_(source), levels_(levels), meter_(meter) {}
+  // `spec`: what the encoder was told; null if the levels are not of their rule, so that codes
+  // cannot be judged. `judge`: the backend that judges them. `meter`: null if there are no
+  // activations.
+  RowsChecker(const format::PackedTensor& tensor, const Source& source,
+              const backend::EncodeSpec* spec, const backend::Backend& judge,
+              backend::OutputMeter* meter)
+      : tensor_(tensor), source_(source), spec_(spec), judge_(judge), meter_(meter) {}
 
-  // Decodes rows [first_row, first_row + row_count), and judges each code: IsBestOfItsSeed. After
+  // Decodes rows [first_row, first_row + row_count), and judges each code: backend::FindForeign.
+  // After
   // a failure to read nothing more is checked.
   void Check(int64_t first_row, int64_t row_count, RowsResult& result);
 
@@ -66,15 +69,14 @@ class RowsChecker {
   absl::Status CheckPiece(const format::CodePiece& piece, Range& range) const;
   void CheckBlocks(const format::CodePiece& piece, int64_t row, std::span<const float> source,
                    Range& range) const;
-  void CheckBlock(const format::CodePiece& piece, int64_t row, int64_t block,
-                  std::span<const float> weights, std::span<const float> decoded,
-                  Range& range) const;
+  void Add(int64_t row, int64_t column, std::span<const float> weights,
+           std::span<const float> decoded, Range& range) const;
   void EndRow(const format::CodePiece& piece, int64_t row, Range& range) const;
 
-  const format::PackedFile& file_;
   const format::PackedTensor& tensor_;
   const Source& source_;
-  const codec::LevelTable* levels_;
+  const backend::EncodeSpec* spec_;
+  const backend::Backend& judge_;
   backend::OutputMeter* meter_;
   std::atomic<bool> failed_{false};
   std::mutex mutex_;

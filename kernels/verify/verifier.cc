@@ -42,6 +42,9 @@ class Verifier {
       : compressed_(compressed), options_(options), stop_(stop), on_progress_(on_progress) {}
 
   absl::StatusOr<VerifyReport> Run(const format::Checkpoint& original) {
+    auto judge = backend::OpenBackend("cpu");
+    if (!judge.ok()) return judge.status();
+    judge_ = *std::move(judge);
     if (absl::Status status = OpenActivations(); !status.ok()) return status;
     for (const auto& file : original.files) {
       for (const auto& tensor : file.file->tensors()) {
@@ -97,7 +100,8 @@ class Verifier {
   VerifyProgress view_;
   SampleChecker sampler_;
   std::optional<LayerInputs> inputs_;
-  std::shared_ptr<const backend::Backend> backend_;  // null: there are no inputs
+  std::shared_ptr<const backend::Backend> judge_;    // of codes
+  std::shared_ptr<const backend::Backend> backend_;  // of outputs; null: there are no inputs
   VerifyReport report_;
   bool wrong_original_ = false;  // found at the first compressed tensor
 };
@@ -145,7 +149,9 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
   TensorCheck check{.name = tensor.name, .rows = tensor.rows, .columns = tensor.columns};
   const auto meter = MeterOf(tensor.name, check);
   if (!meter.ok()) return meter.status();
-  RowsChecker rows(file, tensor, source, levels.ok() ? &*levels : nullptr, meter->get());
+  backend::EncodeSpec spec{tensor.profile, file.metadata->fit, {}, 0};
+  if (levels.ok()) spec.levels = *levels;
+  RowsChecker rows(tensor, source, levels.ok() ? &spec : nullptr, *judge_, meter->get());
   const auto results = ForRowRanges<RowsResult>(
       tensor.rows, tensor.columns, stop_,
       [&](int64_t first, int64_t count, RowsResult& result) { rows.Check(first, count, result); });

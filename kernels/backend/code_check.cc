@@ -1,13 +1,13 @@
-#include "kernels/verify/code_check.h"
+#include "kernels/backend/code_check.h"
 
 #include "kernels/codec/objective.h"
 #include "kernels/codec/seed_search.h"
 
-namespace seedlm::verify {
+namespace seedlm::backend {
 namespace {
 
-inline bool Judge(const codec::Profile& profile, codec::Fit fit, const codec::LevelTable& levels,
-                  const codec::BlockCode& code, const float* weights) {
+inline bool Judge(const EncodeSpec& spec, const codec::BlockCode& code, const float* weights) {
+  const auto& [profile, fit, levels, blocks_to_come] = spec;
   const codec::BlockTask task = codec::MakeTask(profile, weights);
   const uint32_t remainder = codec::Remainder(profile, code);
   const codec::Candidate first = codec::InitialCandidate(fit, task);
@@ -29,12 +29,10 @@ inline bool Judge(const codec::Profile& profile, codec::Fit fit, const codec::Le
 // fma() and rint() are calls into the C library, some sixty a code, unless the instructions may be
 // used. They give the same bits.
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"), flatten)) bool JudgeWithFma(const codec::Profile& profile,
-                                                               codec::Fit fit,
-                                                               const codec::LevelTable& levels,
+__attribute__((target("avx2,fma"), flatten)) bool JudgeWithFma(const EncodeSpec& spec,
                                                                const codec::BlockCode& code,
                                                                const float* weights) {
-  return Judge(profile, fit, levels, code, weights);
+  return Judge(spec, code, weights);
 }
 
 bool HasFma() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
@@ -45,11 +43,19 @@ constexpr bool HasFma() { return true; }
 
 }  // namespace
 
-bool IsBestOfItsSeed(const codec::Profile& profile, codec::Fit fit, const codec::LevelTable& levels,
-                     const codec::BlockCode& code, const float* weights) {
+bool IsBestOfItsSeed(const CodedBlocks& blocks, size_t i) {
   static const bool has_fma = HasFma();
-  return has_fma ? JudgeWithFma(profile, fit, levels, code, weights)
-                 : Judge(profile, fit, levels, code, weights);
+  const float* weights = blocks.weights + i * static_cast<size_t>(blocks.spec->profile.block);
+  return has_fma ? JudgeWithFma(*blocks.spec, blocks.codes[i], weights)
+                 : Judge(*blocks.spec, blocks.codes[i], weights);
 }
 
-}  // namespace seedlm::verify
+std::vector<size_t> FindForeignCodes(const CodedBlocks& blocks) {
+  std::vector<size_t> foreign;
+  for (size_t i = 0; i < blocks.codes.size(); ++i) {
+    if (!IsBestOfItsSeed(blocks, i)) foreign.push_back(i);
+  }
+  return foreign;
+}
+
+}  // namespace seedlm::backend
