@@ -40,6 +40,12 @@ SearchPlan OddGrid(SearchPlan plan) {
   plan.hard = 17;
   return plan;
 }
+// One of them that uses the whole device.
+SearchPlan LargeOddGrid(SearchPlan plan, int processors) {
+  plan.scan_parts = 13;
+  plan.wide = plan.hard = 2 * processors + 3;
+  return plan;
+}
 SearchPlan NarrowGrid(SearchPlan plan) {
   plan.scan_parts = plan.wide = plan.hard = 1;
   return plan;
@@ -68,12 +74,15 @@ absl::Status CheckRung(Context& context, const Profile& profile, SearchMethod me
   if (!context.small) {
     sizes.insert(sizes.end(), {{"usual", usual, 2048}, {"narrow", NarrowGrid, 515}});
   }
+  const bool naive = method == SearchMethod::kNaive;  // it goes by no plan
+  std::erase_if(sizes, [&](const Size& size) { return naive && size.change != +usual; });
   for (const auto& [fit, rule] : kCombinations) {
     const bool usual_rule = rule == (fit == Fit::kOptimal ? ScaleRule::kFitted : ScaleRule::kPaper);
     if (context.small && !usual_rule) continue;
     if (modelled && fit != Fit::kOptimal) continue;
     const int64_t most = context.small ? 70 : 2048;
-    const Problem whole = MakeProblem(profile, fit, rule, most, 1, Edges::kSome);
+    const Problem whole =
+        MakeProblem(profile, fit, rule, most, 1, naive ? Edges::kZeros : Edges::kZerosAndTiny);
     const std::vector<CodeWord> expected = ReferenceCodes(whole, context.threads);
     DeviceSearch device(profile, most, context.processors);
     for (const Size& size : sizes) {
@@ -94,50 +103,43 @@ absl::Status CheckRung(Context& context, const Profile& profile, SearchMethod me
 }
 
 absl::Status CheckMany(Context& context, const Profile& profile, Fit fit, ScaleRule rule) {
-  const Problem problem = MakeProblem(profile, fit, rule, context.blocks, 2, Edges::kSome);
-  struct Found {
-    SearchMethod method;
-    const char* plan;
-    std::vector<CodeWord> codes;
-    double seconds;
-  };
-  std::vector<Found> found;
-  {
-    DeviceSearch device(profile, problem.count(), context.processors);
-    for (const SearchMethod method : kRungs) {
-      if (!HasRung(profile, method) || !context.IsRight(profile, method)) continue;
-      if (kEmulated && method == SearchMethod::kTensor) continue;
-      const auto search = [&](const char* name, const SearchPlan& plan) {
-        const Stopwatch timer;
-        auto codes = device.Codes(method, problem, plan);
-        found.push_back({method, name, std::move(codes), timer.seconds()});
-      };
-      search("usual", device.plan());
-      if (method != SearchMethod::kNaive) search("odd", OddGrid(device.plan()));
-      if (!device.status().ok()) return device.status();
-    }
-  }
-  // What is compared needs to be encoded by the host first; the device's part is over.
-  const auto host = EncodeOnHost(problem, context.threads, context.SecondsLeft());
+  constexpr double kHostShare = 0.5;  // of the time
+  const Problem problem = MakeProblem(profile, fit, rule, context.blocks, 2, Edges::kZeros);
+  const auto host = EncodeOnHost(problem, context.threads, kHostShare * context.seconds);
   if (!host.ok()) return host.status();
-  for (const Found& each : found) {
-    Report(context, absl::StrCat(Name(each.method), " = host"), problem,
-           {{"rung", Rung(each.method)},
-            {"plan", each.plan},
+  DeviceSearch device(profile, problem.count(), context.processors);
+  std::vector<CodeWord> naive;
+  const auto search = [&](SearchMethod method, const char* name, const SearchPlan& plan) {
+    const Stopwatch timer;
+    auto codes = device.Codes(method, problem, plan);
+    if (!device.status().ok()) return;
+    Report(context, absl::StrCat(Name(method), " = host"), problem,
+           {{"rung", Rung(method)},
+            {"plan", name},
             {"blocks", static_cast<int64_t>(host->codes.size())},
             {"of", problem.count()},
-            {"differences", Differences(each.codes, host->codes)},
+            {"differences", Differences(codes, host->codes)},
             {"host", host->search},
             {"host_seconds", host->seconds},
-            {"seconds", each.seconds}});
-  }
-  if (found.empty() || found[0].method != SearchMethod::kNaive) return absl::OkStatus();
-  for (size_t i = 1; i < found.size(); ++i) {
-    Report(context, absl::StrCat(Name(found[i].method), " = naive"), problem,
-           {{"rung", Rung(found[i].method)},
-            {"plan", found[i].plan},
-            {"blocks", problem.count()},
-            {"differences", Differences(found[i].codes, found[0].codes)}});
+            {"seconds", timer.seconds()}});
+    if (method == SearchMethod::kNaive) {
+      naive = std::move(codes);
+    } else if (!naive.empty()) {
+      Report(context, absl::StrCat(Name(method), " = naive"), problem,
+             {{"rung", Rung(method)},
+              {"plan", name},
+              {"blocks", problem.count()},
+              {"differences", Differences(codes, naive)}});
+    }
+  };
+  for (const SearchMethod method : kRungs) {
+    if (!HasRung(profile, method) || !context.IsRight(profile, method)) continue;
+    if (method == SearchMethod::kTensor && (kEmulated || !cuda::TensorsNext(profile))) continue;
+    search(method, "usual", device.plan());
+    if (method != SearchMethod::kNaive) {
+      search(method, "odd", LargeOddGrid(device.plan(), context.processors));
+    }
+    if (!device.status().ok()) return device.status();
   }
   return absl::OkStatus();
 }

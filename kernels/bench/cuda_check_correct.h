@@ -13,8 +13,9 @@ namespace seedlm::bench {
 absl::Status CheckRung(Context& context, const codec::Profile& profile, cuda::SearchMethod method);
 
 // Every rung that is right so far against the host's SIMD backend, which scans all seeds, on
-// context.blocks blocks or as many as the host encodes in time; and with other grids, and against
-// rung 0 on all of them.
+// context.blocks blocks or as many as the host encodes in half of the time; and with other grids,
+// and against rung 0 on all of them. Not the tensor cores where a pool would not use them
+// (cuda::TensorsNext): nearly all blocks would be hard.
 absl::Status CheckMany(Context& context, const codec::Profile& profile, codec::Fit fit,
                        codec::ScaleRule rule);
 

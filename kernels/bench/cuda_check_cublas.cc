@@ -81,18 +81,16 @@ cudaError_t ScoreByGemm(const codec::Profile& profile, const std::vector<float>&
     const std::vector<float> projections = Projections(profile, first, seeds);
     error = cudaMemcpyAsync(a, projections.data(), projections.size() * sizeof(float),
                             cudaMemcpyHostToDevice, stream);
+    const auto multiply = [&] {
+      const bool done = cublas->MultiplyTransposed(
+          static_cast<const float*>(a), static_cast<int>(seeds), static_cast<const float*>(b),
+          count, terms, static_cast<float*>(c));
+      if (!done) result.skipped = "cublasSgemm failed";
+      return cudaSuccess;
+    };
     double seconds = 0;
-    if (error == cudaSuccess) {
-      error = timer.Time(
-          [&] {
-            const bool done = cublas->MultiplyTransposed(
-                static_cast<const float*>(a), static_cast<int>(seeds), static_cast<const float*>(b),
-                count, terms, static_cast<float*>(c));
-            if (!done) result.skipped = "cublasSgemm failed";
-            return cudaSuccess;
-          },
-          seconds);
-    }
+    if (error == cudaSuccess && first == 1) multiply();  // the library loads its kernel
+    if (error == cudaSuccess) error = timer.Time(multiply, seconds);
     result.seconds += seconds;
     if (error == cudaSuccess) {
       error = cudaMemcpyAsync(scores.data(), c, size_t{seeds} * static_cast<size_t>(count) * 4,

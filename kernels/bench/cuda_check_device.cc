@@ -1,7 +1,11 @@
 #include "kernels/bench/cuda_check_device.h"
 
 #include <dlfcn.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <string>
 
 #include "kernels/cuda/cuda_status.h"
@@ -17,13 +21,25 @@ using nlohmann::ordered_json;
 // The C interface of libnvidia-ml, as far as it is used here; codes and handles are opaque.
 class Management {
  public:
-  explicit Management(int device) {
+  // Of no device.
+  Management() {
     library_ = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+    open_ = library_ != nullptr && Call<int()>("nvmlInit_v2") == 0;
+  }
+  explicit Management(int device) : Management() {
     char bus[32];
-    if (library_ == nullptr || Call<int()>("nvmlInit_v2") != 0 ||
-        cudaDeviceGetPCIBusId(bus, sizeof bus, device) != cudaSuccess ||
+    if (!open_ || cudaDeviceGetPCIBusId(bus, sizeof bus, device) != cudaSuccess ||
         Call<int(const char*, void**)>("nvmlDeviceGetHandleByPciBusId_v2", bus, &handle_) != 0) {
       handle_ = nullptr;
+    }
+  }
+
+  void HoldDevices() const {
+    unsigned count = 0;
+    if (!open_ || Call<int(unsigned*)>("nvmlDeviceGetCount_v2", &count) != 0) return;
+    void* handle = nullptr;
+    for (unsigned i = 0; i < count; ++i) {
+      Call<int(unsigned, void**)>("nvmlDeviceGetHandleByIndex_v2", i, &handle);
     }
   }
 
@@ -58,6 +74,7 @@ class Management {
   }
 
   void* library_ = nullptr;  // stays loaded
+  bool open_ = false;
   void* handle_ = nullptr;
 };
 
@@ -110,5 +127,24 @@ ordered_json ReadClocks(int device) {
 #endif
   return json;
 }
+
+#if defined(SEEDLM_CUDA_EMULATION)
+DeviceKeeper::DeviceKeeper() = default;
+DeviceKeeper::~DeviceKeeper() = default;
+#else
+DeviceKeeper::DeviceKeeper() : process_(fork()) {
+  if (process_ != 0) return;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const Management management;
+  management.HoldDevices();
+  for (;;) pause();
+}
+
+DeviceKeeper::~DeviceKeeper() {
+  if (process_ < 0) return;
+  kill(process_, SIGKILL);
+  waitpid(process_, nullptr, 0);
+}
+#endif
 
 }  // namespace seedlm::bench

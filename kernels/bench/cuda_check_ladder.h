@@ -20,7 +20,8 @@ struct Seconds {
 };
 Seconds Summary(std::vector<double> seconds);
 
-// `repeats` searches of `blocks` blocks, after one that warms up: it makes the lists of cells.
+// `repeats` searches of `blocks` blocks, or fewer where time runs out, after those that warm up:
+// one, and through cells one of each problem, which makes its lists.
 absl::StatusOr<Seconds> TimeKernels(Context& context, DeviceSearch& device,
                                     cuda::SearchMethod method, const std::vector<Problem>& problems,
                                     int repeats);

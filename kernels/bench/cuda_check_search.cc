@@ -16,16 +16,14 @@ Problem MakeProblem(const codec::Profile& profile, codec::Fit fit, codec::ScaleR
   for (float& w : problem.blocks) w = normal(bits);
   constexpr int64_t kSpread = 64;
   for (int64_t i = 0; i < count; i += kSpread) problem.blocks[static_cast<size_t>(i) * width] *= 60;
-  if (edges == Edges::kSome) {  // at places that the smallest problems reach, too
-    constexpr int64_t kZeros = 61, kTiny = 4099;
-    const auto scale = [&](int64_t first, int64_t step, float by) {
-      for (int64_t i = first; i < count; i += step) {
-        for (size_t c = 0; c < width; ++c) problem.blocks[static_cast<size_t>(i) * width + c] *= by;
-      }
-    };
-    scale(2, kZeros, 0);
-    scale(5, kTiny, 0x1p-40f);
-  }
+  const auto scale = [&](int64_t first, int64_t step, float by) {
+    for (int64_t i = first; i < count; i += step) {
+      for (size_t c = 0; c < width; ++c) problem.blocks[static_cast<size_t>(i) * width + c] *= by;
+    }
+  };
+  // At places that the smallest problems reach, too.
+  if (edges != Edges::kNone) scale(2, 61, 0);
+  if (edges == Edges::kZerosAndTiny) scale(5, 4099, 0x1p-40f);
   codec::NormHistogram histogram;
   for (int64_t i = 0; i < count; ++i) {
     histogram.Add(profile, &problem.blocks[static_cast<size_t>(i) * width], i);

@@ -25,8 +25,9 @@ struct Problem {
   const float* block(int64_t i) const { return &blocks[static_cast<size_t>(i * profile.block)]; }
 };
 
-// What is put among the blocks: nothing; or zero blocks, and tiny ones that no level fits.
-enum class Edges : uint8_t { kNone, kSome };
+// What is put among the blocks: nothing; zero blocks; or those and tiny ones, which no level fits:
+// the naive search tries every code of every seed for such a block, on one thread, for seconds.
+enum class Edges : uint8_t { kNone, kZeros, kZerosAndTiny };
 
 // Gaussian weights of sigma 0.02, each 64th block with outliers.
 Problem MakeProblem(const codec::Profile& profile, codec::Fit fit, codec::ScaleRule rule,

@@ -1,5 +1,7 @@
 #include "kernels/bench/cuda_check_stages.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "kernels/bench/cuda_check_correct.h"
 #include "kernels/bench/cuda_check_device.h"
@@ -19,6 +21,12 @@ using cuda::SearchMethod;
 
 // The least that fills a device by far; the emulation and compute-sanitizer take a handful.
 int64_t TimedBlocks(const Context& context) { return context.small ? 6 : context.blocks; }
+// The naive search takes seconds for these.
+int64_t TimedBlocks(const Context& context, SearchMethod method) {
+  constexpr int64_t kNaive = int64_t{1} << 17;
+  const int64_t blocks = TimedBlocks(context);
+  return method == SearchMethod::kNaive ? std::min(blocks, kNaive) : blocks;
+}
 
 class List {
  public:
@@ -27,12 +35,13 @@ class List {
   List(bool small, const Ceilings& ceilings) : small_(small), ceilings_(ceilings) {}
 
   void Add(const std::string& name, double seconds, StageWork work) {
-    stages_.push_back({name, seconds * kPatience, std::move(work), {}});
+    stages_.push_back({name, seconds * kPatience, std::move(work), {}, false});
   }
   void AddRung(const std::string& what, const Profile& profile, SearchMethod method, double seconds,
                StageWork work) {
     stages_.push_back({absl::StrCat(what, " ", std::string(profile.name), " ", Name(method)),
-                       seconds * kPatience, std::move(work), std::pair{profile, method}});
+                       seconds * kPatience, std::move(work), std::pair{profile, method},
+                       what == "check"});
   }
 
   void Figures(const Profile& profile) {
@@ -43,7 +52,7 @@ class List {
         continue;
       }
       AddRung("time", profile, method, 40, [=, &ceilings](Context& context) {
-        return TimeRung(context, profile, method, TimedBlocks(context), ceilings);
+        return TimeRung(context, profile, method, TimedBlocks(context, method), ceilings);
       });
     }
     const std::string name(profile.name);
@@ -88,7 +97,7 @@ class List {
 
 std::vector<Stage> MakeStages(bool small, const Ceilings& ceilings) {
   List list(small, ceilings);
-  list.Add("device", 20, [](Context& context) {
+  list.Add("device", 60, [](Context& context) {
     auto description = DescribeDevice(context.device);
     if (description.ok()) context.emit("device", *description);
     return description.status();

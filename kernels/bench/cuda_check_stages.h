@@ -15,8 +15,10 @@ struct Stage {
   std::string name;  // "check 4bit tensor"
   double seconds;    // that it may take
   StageWork work;
-  // The rung that it is about: left out once that is wrong, which it is, too, when the stage fails.
+  // The rung that it is about: left out once that is wrong, which it is, too, when the stage fails,
+  // but for a timing that takes too long.
   std::optional<std::pair<codec::Profile, cuda::SearchMethod>> rung;
+  bool is_check = false;
 };
 
 // First what every rung does on few blocks, then the figures of 4bit, then codes on many blocks of

@@ -250,6 +250,7 @@ __global__ void __launch_bounds__(kCellTuning.threads, 4)
           best = mine_is > best ? mine_is : best;
         }
       }
+      __syncwarp();  // another lane may be the next owner
     }
     __syncthreads();
     for (int b = static_cast<int>(threadIdx.x); b < blocks; b += static_cast<int>(blockDim.x)) {

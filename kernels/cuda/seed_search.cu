@@ -185,11 +185,9 @@ cudaError_t QueueTensor(const TableView& tables, const SearchTask& task, const S
   return Finish<S>(queue, tables, task, plan, shapes, work, codes).error();
 }
 
-// Whether a search without cells is one by tensor cores. At 4.5bit they leave 20 to 150 survivors a
-// block, more than the queue has room for.
-bool TensorsNext(const codec::Profile& profile) { return profile.name != codec::k4_5bit.name; }
-
 }  // namespace
+
+bool TensorsNext(const codec::Profile& profile) { return profile.name != codec::k4_5bit.name; }
 
 size_t SearchScratchBytes(const codec::Profile& profile, int64_t count) {
   Carver counter(nullptr);

@@ -45,6 +45,10 @@ SEEDLM_HD inline CodeWord MakeCodeWord(uint32_t seed, uint32_t remainder) {
 SEEDLM_HD inline uint32_t SeedOf(CodeWord code) { return static_cast<uint32_t>(code >> 32); }
 SEEDLM_HD inline uint32_t RemainderOf(CodeWord code) { return static_cast<uint32_t>(code); }
 
+// Whether a search without cells goes by tensor cores. At 4.5bit they leave 20 to 150 survivors a
+// block, more than the queue has room for, so that nearly all blocks are hard.
+bool TensorsNext(const codec::Profile& profile);
+
 // Bytes of scratch that a search of up to `count` blocks needs, with any method and plan.
 size_t SearchScratchBytes(const codec::Profile& profile, int64_t count);
 

@@ -156,6 +156,7 @@ __global__ void __launch_bounds__(kTensorTuning.warps* kWarpSize, 2)
     CopyToShared(reinterpret_cast<const float*>(tables.fragments) + int64_t{chunk} * kFloats,
                  kFloats, reinterpret_cast<float*>(shared.fragments));
     __syncthreads();
+    __syncwarp();  // products take the whole warp, which flushing may have parted
     // A warp without blocks waits for the others.
     for (int tile = 0; tile < kSeedTiles && first < count; ++tile) {
       const FragmentA* fragments = shared.fragments + tile * kSteps * kWarpSize;
