@@ -7,11 +7,11 @@
 // about as many as a worker is given of bfloat16 at a time)
 //
 // The floor of scoring: a (block, seed) pair is C P / 2 multiply-adds of 16-bit pairs and P of
-// float32, 12 + 3 for 4bit, over the lanes of a vector; where bytes are scored (3bit, VNNI), C P /
-// 4 of fours, P and 2: 12 + 4 + 2. Two such instructions a cycle, 16 lanes with AVX-512: 15 / 32 of
-// a cycle at 4bit, 18 / 32 at 3bit. The clock rate is measured. A candidate is C P words of 16
-// bits, or bytes, fetched once for all blocks of a visit: 48 at 4bit and 3bit, in a line of 64.
-// Shares of time come from one more round with a clock in every kernel.
+// float32, 12 + 3 for 4bit, over the lanes of a vector; where bytes are scored (3bit), C P / 4 of
+// fours, each two without VNNI, P and 2: 12 + 4 + 2 with it. Two such instructions a cycle, 16
+// lanes with AVX-512: 15 / 32 of a cycle at 4bit, 18 / 32 at 3bit. The clock rate is measured. A
+// candidate is C P words of 16 bits, or bytes, fetched once for all blocks of a visit: 48 at 4bit
+// and 3bit, in a line of 64. Shares of time come from one more round with a clock in every kernel.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -164,9 +164,9 @@ ordered_json RunProfile(const codec::Profile& profile, int blocks) {
   const auto share = [&](bench::KernelClock::Stage stage) {
     return std::round(1000 * clock.Seconds(stage) / clocked) / 1000;
   };
-  const double floor = bench::MeasureClockRate() * 2 *
-                       bench::Lanes(cpu::SupportedTargets().front()) /
-                       bench::ScoringInstructions(kernels, profile);
+  const std::string target = cpu::SupportedTargets().front();
+  const double floor = bench::MeasureClockRate() * 2 * bench::Lanes(target) /
+                       bench::ScoringInstructions(target, kernels, profile);
   const double scoring = bench::MeasureScoring(kernels, profile);
   const double list_us = built.lists_built == 0 ? 0
                                                 : 1e6 * (count / cold - count / median[3]) /

@@ -162,11 +162,13 @@ inline bool ScoresBytes(const cpu::SearchKernels& kernels, const codec::Profile&
   return kernels.score_byte_rows != nullptr && search::SeedTable::For(profile).has_byte_rows();
 }
 
-// Instructions for the pairs of a block and a vector of seeds, conversions apart.
-inline int ScoringInstructions(const cpu::SearchKernels& kernels, const codec::Profile& profile) {
+// Multiplications, of which a processor begins two a cycle, for the pairs of a block and a vector
+// of seeds. Four bytes are one with VNNI, else two.
+inline int ScoringInstructions(const std::string& target, const cpu::SearchKernels& kernels,
+                               const codec::Profile& profile) {
   const int products = profile.block * profile.rank;
-  return ScoresBytes(kernels, profile) ? products / 4 + profile.rank + 2
-                                       : products / 2 + profile.rank;
+  if (!ScoresBytes(kernels, profile)) return products / 2 + profile.rank;
+  return products / 4 * (target == "AVX3_DL" ? 1 : 2) + profile.rank + 2;
 }
 
 // (block, seed) pairs a second that are scored on tiles in the cache.

@@ -1,12 +1,12 @@
-// Scores of the seeds of a list by rows of bytes, for instruction sets that multiply and add four
-// bytes in one instruction (VNNI); included once for each by Highway's foreach_target.
+// Scores of the seeds of a list by rows of bytes, for one instruction set; included once for each
+// by Highway's foreach_target.
 //
 // As cell_scan_inl.h, but for half the memory: a row is one cache line (SeedTable::byte_row), and
 // a (block, seed) pair costs C P / 4 products of fours, P multiply-adds and two more: 12 + 4 + 2
-// for 3bit, where rows of 16 bits take 24 + 4. What rounding to bytes may cost is added to the
-// score: no seed that matters is missed, some five times as many pass, and finishing turns them
-// away by their exact projections. Where that is the larger part (4bit: the errors are so much
-// smaller), rows of bytes do not pay.
+// for 3bit, where rows of 16 bits take 24 + 4. A product of fours is one instruction with VNNI,
+// three without. What rounding to bytes may cost is added to the score: no seed that matters is
+// missed, some five times as many pass, and finishing turns them away by their exact projections.
+// Where that is the larger part (4bit: the errors are so much smaller), rows of bytes do not pay.
 #if defined(SEEDLM_BYTE_SCAN_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEEDLM_BYTE_SCAN_INL_H_
 #undef SEEDLM_BYTE_SCAN_INL_H_
@@ -18,16 +18,16 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "kernels/cpu/byte_products_inl.h"
 #include "kernels/cpu/cell_scan_inl.h"
 #include "kernels/cpu/search_kernels.h"
 
-#undef SEEDLM_HAVE_BYTE_ROWS
-// Highway 1.0 does not ask clang for the instruction.
-#if HWY_TARGET == HWY_AVX3_DL && !defined(__clang__)
-#define SEEDLM_HAVE_BYTE_ROWS
+#ifdef SEEDLM_HAVE_BYTE_ROWS
 
 HWY_BEFORE_NAMESPACE();
+#ifdef SEEDLM_HAVE_VNNI
 #pragma GCC target("avx512vnni")
+#endif
 namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
 
@@ -37,9 +37,9 @@ constexpr int kByteRowWords = 16;  // of 32 bits
 inline void FetchByteRows(const SeedTable& table, const uint16_t* seeds, int count,
                           int32_t* tiles) {
   constexpr int kAhead = SeedTable::kRowsAhead;
-  for (int at = 0; at < count; at += kLanes, tiles += kByteRowWords * kLanes) {
-    const int16_t* rows[kLanes];
-    for (int r = 0; r < kLanes; ++r) {
+  for (int at = 0; at < count; at += kTurned, tiles += kByteRowWords * kTurned) {
+    const int16_t* rows[kTurned];
+    for (int r = 0; r < kTurned; ++r) {
       const int i = at + r;
       rows[r] = reinterpret_cast<const int16_t*>(table.byte_row(i < count ? seeds[i] : 0));
       if (i + kAhead < count) table.PrefetchByteRow(seeds[i + kAhead]);
@@ -73,7 +73,7 @@ HWY_INLINE void ScoreByteGroup(const int32_t* HWY_RESTRICT tiles, int count,
         const V32 bytes = word(p * C / 4 + w);
         HWY_UNROLL(4)
         for (int g = 0; g < kGroup; ++g) {
-          sum[g] = V32{_mm512_dpbusd_epi32(sum[g].raw, bytes.raw, weights[g][w].raw)};
+          sum[g] = AddByteProducts(bytes, weights[g][w], sum[g]);
         }
       }
       HWY_UNROLL(4)
@@ -110,6 +110,6 @@ inline void AnyScoreByteRows(const codec::Profile& profile, const int32_t* tiles
 }  // namespace seedlm::cpu
 HWY_AFTER_NAMESPACE();
 
-#endif  // AVX3_DL
+#endif  // SEEDLM_HAVE_BYTE_ROWS
 
 #endif  // include guard for each target

@@ -13,6 +13,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/codec/seed_search.h"
+#include "kernels/cpu/byte_products_inl.h"
 #include "kernels/cpu/search_kernels.h"
 #include "kernels/search/seed_table.h"
 
@@ -79,7 +80,7 @@ HWY_INLINE void ToBytes(const WideVec* u, ByteBlock& block, double& slack) {
   const Wide d;
   WideVec most = hn::Zero(d);
   for (size_t i = 0; i < C / kWideLanes; ++i) most = hn::Max(most, hn::Abs(u[i]));
-  const double unit = hn::GetLane(hn::MaxOfLanes(d, most)) / search::SeedTable::kByteUnit;
+  const double unit = hn::GetLane(hn::MaxOfLanes(d, most)) / kByteWeight;
   const WideVec per_unit = hn::Set(d, 1 / unit);
   int32_t rounded[C];
   WideVec squared = hn::Zero(d);

@@ -13,9 +13,9 @@ namespace seedlm::cpu {
 
 // A block for scores of byte rows (SeedTable::byte_row).
 struct ByteBlock {
-  int8_t weights[codec::kMaxBlock];  // round(127 / n u), n the largest |entry| of u
+  int8_t weights[codec::kMaxBlock];  // round(m / n u), n the largest |entry| of u; m: 64 or 127
   int32_t offset;                    // -128 times their sum
-  float scale;                       // (n / 127)^2
+  float scale;                       // (n / m)^2
 };
 
 // A block as the search of a cell's list needs it; u = w / |w|.

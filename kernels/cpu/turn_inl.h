@@ -79,12 +79,32 @@ HWY_INLINE void TurnSixteen(const int16_t* const* rows, int word, int32_t* out) 
 
 #endif
 
+#if HWY_TARGET == HWY_AVX2
+
+// And for 8: half k of a vector begins as row 4 k + r.
+HWY_INLINE void TurnEight(const int16_t* const* rows, int word, int32_t* out) {
+  const hn::Full256<int32_t> d;
+  const auto load = [&](int r) HWY_ATTR {
+    const auto at = [&](int row) HWY_ATTR {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row]) + word / 4);
+    };
+    const __m256i low = _mm256_castsi128_si256(at(r));
+    return hn::Vec256<int32_t>{_mm256_inserti128_si256(low, at(r + 4), 1)};
+  };
+  StoreTurned(d, load(0), load(1), load(2), load(3), out, 8);
+}
+
+#endif
+
 // tile[word][r] = word `word` of rows[r], r < kTurned. kWords: a multiple of 4.
 template <int kWords>
 HWY_INLINE void TurnRows(const int16_t* const* rows, int32_t* tile) {
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
   HWY_UNROLL(16)
   for (int word = 0; word < kWords; word += 4) TurnSixteen(rows, word, tile + word * 16);
+#elif HWY_TARGET == HWY_AVX2
+  HWY_UNROLL(16)
+  for (int word = 0; word < kWords; word += 4) TurnEight(rows, word, tile + word * 8);
 #else
   for (int lane = 0; lane < kTurned; lane += 4) {
     HWY_UNROLL(16)

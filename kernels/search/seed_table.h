@@ -41,12 +41,13 @@ class SeedTable {
   // Scores of byte rows bound |Q^T u|, |u| = 1, from above. For u' with |u - u'| <= d,
   //   |Q^T u| <= |Q'^T u'| + |Q^T (u - u')| + |(Q - Q')^T u'| <= |Q'^T u'| + d + |Q - Q'| (1 + d),
   // and as |Q^T u| <= 1, the squares differ by no more than twice what is added here. A block is
-  // rounded as a row is, to multiples of n / 127, n its largest |entry|, so d <= sqrt(C) / 254,
-  // 1 + d <= kByteBlock; and kByteMargin covers the float32 part.
+  // rounded to multiples of n / m, n its largest |entry|, m at least kLeastByteWeight, so d <=
+  // sqrt(C) / (2 m), 1 + d <= kByteBlock; and kByteMargin covers the float32 part.
   bool has_byte_rows() const { return !byte_rows_.empty(); }
   const uint8_t* byte_row(uint32_t seed) const { return &byte_rows_[seed * kLine]; }
   static constexpr double kByteUnit = 127;
-  static constexpr double kByteBlock = 1.016;
+  static constexpr int kLeastByteWeight = 64;
+  static constexpr double kByteBlock = 1.028;
   static constexpr double kByteMargin = 0x1p-18;
 
   // A record of whole cache lines: float32 of Q [P][C], of R [P (P + 1) / 2] row by row from the
