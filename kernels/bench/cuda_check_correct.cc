@@ -74,8 +74,10 @@ absl::Status CheckRung(Context& context, const Profile& profile, SearchMethod me
   if (!context.small) {
     sizes.insert(sizes.end(), {{"usual", usual, 2048}, {"narrow", NarrowGrid, 515}});
   }
-  const bool naive = method == SearchMethod::kNaive;  // it goes by no plan
-  std::erase_if(sizes, [&](const Size& size) { return naive && size.change != +usual; });
+  const bool naive = method == SearchMethod::kNaive;
+  for (Size& size : sizes) {
+    if (naive) size.plan = "none";
+  }
   for (const auto& [fit, rule] : kCombinations) {
     const bool usual_rule = rule == (fit == Fit::kOptimal ? ScaleRule::kFitted : ScaleRule::kPaper);
     if (context.small && !usual_rule) continue;

@@ -35,13 +35,12 @@ class List {
   List(bool small, const Ceilings& ceilings) : small_(small), ceilings_(ceilings) {}
 
   void Add(const std::string& name, double seconds, StageWork work) {
-    stages_.push_back({name, seconds * kPatience, std::move(work), {}, false});
+    stages_.push_back({name, seconds * kPatience, std::move(work), {}});
   }
   void AddRung(const std::string& what, const Profile& profile, SearchMethod method, double seconds,
                StageWork work) {
     stages_.push_back({absl::StrCat(what, " ", std::string(profile.name), " ", Name(method)),
-                       seconds * kPatience, std::move(work), std::pair{profile, method},
-                       what == "check"});
+                       seconds * kPatience, std::move(work), std::pair{profile, method}});
   }
 
   void Figures(const Profile& profile) {

@@ -15,10 +15,9 @@ struct Stage {
   std::string name;  // "check 4bit tensor"
   double seconds;    // that it may take
   StageWork work;
-  // The rung that it is about: left out once that is wrong, which it is, too, when the stage fails,
-  // but for a timing that takes too long.
+  // The rung that it is about: left out once that is wrong, which it is, too, when the stage fails
+  // or, as stages look at their time, hangs.
   std::optional<std::pair<codec::Profile, cuda::SearchMethod>> rung;
-  bool is_check = false;
 };
 
 // First what every rung does on few blocks, then the figures of 4bit, then codes on many blocks of

@@ -168,7 +168,13 @@ inline int ScoringInstructions(const std::string& target, const cpu::SearchKerne
                                const codec::Profile& profile) {
   const int products = profile.block * profile.rank;
   if (!ScoresBytes(kernels, profile)) return products / 2 + profile.rank;
-  return products / 4 * (target == "AVX3_DL" ? 1 : 2) + profile.rank + 2;
+#if defined(__clang__)  // as in cpu/byte_products_inl.h
+  constexpr bool kUsesVnni = false;
+#else
+  constexpr bool kUsesVnni = true;
+#endif
+  const bool fused = kUsesVnni && target == "AVX3_DL";
+  return products / 4 * (fused ? 1 : 2) + profile.rank + 2;
 }
 
 // (block, seed) pairs a second that are scored on tiles in the cache.

@@ -15,7 +15,7 @@
 
 #undef SEEDLM_HAVE_BYTE_ROWS
 #undef SEEDLM_HAVE_VNNI
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3  // better targets are smaller
 #define SEEDLM_HAVE_BYTE_ROWS
 #if HWY_TARGET == HWY_AVX3_DL && !defined(__clang__)  // Highway 1.0 does not ask clang for it
 #define SEEDLM_HAVE_VNNI
@@ -29,14 +29,17 @@ HWY_BEFORE_NAMESPACE();
 namespace seedlm::cpu {
 namespace HWY_NAMESPACE {
 
-// What the largest entry of a block becomes. Products of two are added in 16 bits, with saturation,
-// where VNNI does not add four in 32: 2 * 255 * 64 < 2^15.
+// What the largest entry of a block becomes. Where VNNI does not add four products in 32 bits, two
+// are added in 16, with saturation.
 #ifdef SEEDLM_HAVE_VNNI
 constexpr int kByteWeight = 127;
 #else
 constexpr int kByteWeight = 64;
 #endif
 static_assert(kByteWeight >= search::SeedTable::kLeastByteWeight);
+#ifndef SEEDLM_HAVE_VNNI
+static_assert(2 * 255 * kByteWeight < 1 << 15);
+#endif
 
 #ifdef SEEDLM_HAVE_BYTE_ROWS
 

@@ -20,7 +20,7 @@
 
 // Whether Compress is good as it is.
 #undef SEEDLM_PACKS
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET <= HWY_AVX3
 #define SEEDLM_PACKS 1
 #else
 #define SEEDLM_PACKS 0

@@ -60,7 +60,7 @@ HWY_INLINE void TurnWords(const int16_t* const* rows, int word, int32_t* out, si
 
 #endif
 
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET <= HWY_AVX3
 
 // The same for 16 rows at once: lane k of a vector of four begins as row 4 k + r.
 HWY_INLINE void TurnSixteen(const int16_t* const* rows, int word, int32_t* out) {
@@ -99,7 +99,7 @@ HWY_INLINE void TurnEight(const int16_t* const* rows, int word, int32_t* out) {
 // tile[word][r] = word `word` of rows[r], r < kTurned. kWords: a multiple of 4.
 template <int kWords>
 HWY_INLINE void TurnRows(const int16_t* const* rows, int32_t* tile) {
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET <= HWY_AVX3
   HWY_UNROLL(16)
   for (int word = 0; word < kWords; word += 4) TurnSixteen(rows, word, tile + word * 16);
 #elif HWY_TARGET == HWY_AVX2

@@ -53,7 +53,7 @@ class RowsChecker {
               backend::OutputMeter* meter)
       : tensor_(tensor), source_(source), spec_(spec), judge_(judge), meter_(meter) {}
 
-  // Decodes rows [first_row, first_row + row_count), and judges each code: backend::FindForeign.
+  // Decodes rows [first_row, first_row + row_count), and judges each code: Backend::FindForeign.
   // After
   // a failure to read nothing more is checked.
   void Check(int64_t first_row, int64_t row_count, RowsResult& result);

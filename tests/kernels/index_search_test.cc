@@ -3,6 +3,7 @@
 #include "kernels/cpu/index_search.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <map>
 #include <random>
 #include <string>
@@ -180,6 +181,47 @@ TEST_CASE("scores of byte rows are bounds of the projections, and not far from t
         slack += scores[i] - exact;
       }
       CHECK(slack / count < 0.03);
+    }
+  }
+}
+
+TEST_CASE("a block's slack covers what bytes cost it") {
+  const Profile& profile = codec::k3bit;
+  const search::SeedTable& table = search::SeedTable::For(profile);
+  const codec::LevelTable levels = codec::Pow2Levels(profile, 0);
+  const std::vector<double> centre(static_cast<size_t>(profile.block),
+                                   std::sqrt(1.0 / profile.block));
+  std::vector<uint16_t> seeds;
+  for (uint32_t s = 1; s <= profile.seed_count(); s += 31)
+    seeds.push_back(static_cast<uint16_t>(s));
+  search::AlignedWords tiles(ByteTileWords(seeds.size()));
+  search::AlignedFloats scores(RoundUp(seeds.size())), peaks(scores.size());
+  for (const std::string& name : SupportedTargets()) {
+    const SearchKernels kernels = KernelsFor(name);
+    if (kernels.score_byte_rows == nullptr) continue;
+    const int count = static_cast<int>(seeds.size());
+    kernels.fetch_byte_rows(table, seeds.data(), count, tiles.data());
+    for (const testing::Kind kind : testing::kKinds) {
+      const std::vector<float> weights =
+          testing::MakeWeights(kind, static_cast<size_t>(profile.block), 21);
+      const codec::BlockTask task = codec::MakeTask(profile, weights.data());
+      if (!(task.squared_norm > 0)) continue;
+      CAPTURE(name, testing::Name(kind));
+      PreparedBlock block;
+      kernels.prepare_for_cell(profile, levels, table, weights.data(), centre.data(), true, block);
+      kernels.score_byte_rows(profile, tiles.data(), count, &block.bytes, 1,
+                              {scores.data(), peaks.data(), 0});
+      double room = 0;
+      for (size_t i = 0; i < seeds.size(); ++i) {
+        double z[codec::kMaxRank];
+        const codec::Factor factor =
+            codec::FactorBasis(profile, codec::MakeBasis(profile, seeds[i]));
+        const double exact = codec::Project(profile, factor, weights.data(), z) / task.squared_norm;
+        const double bound = scores[i] + block.slack;
+        if (exact > bound) FAIL_CHECK("seed " << seeds[i] << ": " << exact << " above " << bound);
+        room += bound - exact;
+      }
+      CHECK(room / count < 0.1);
     }
   }
 }
