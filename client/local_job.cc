@@ -75,6 +75,12 @@ class LocalJob {
     }
     if (!job.ok()) return job.status();
     name_ = job->name();
+    if (!session_.embedded->has_state()) {
+      PrintNote(
+          "no directory below XDG_STATE_HOME or HOME can be written: if this run ends early, what "
+          "is "
+          "done is lost");
+    }
     RegisterLeftover(PartialOutput(out));
     const auto on_progress = [this](const v1::Progress& progress) {
       // As after kill -9, a second interrupt loses nothing that is done.
@@ -125,9 +131,10 @@ class LocalJob {
                        ": the same command goes on where this one stopped"));
     }
     (void)Forget();  // what stays is hidden
-    return absl::IsCancelled(error)
-               ? absl::CancelledError("interrupted; nothing was done yet, and nothing is left")
-               : error;
+    if (!absl::IsCancelled(error)) return error;
+    return absl::CancelledError(session_.embedded->has_state()
+                                    ? "interrupted; nothing was done yet, and nothing is left"
+                                    : "interrupted; nothing is left of what was done");
   }
 
   // Where the server builds `out`.

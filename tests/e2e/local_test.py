@@ -179,10 +179,18 @@ class GoingOn(EndToEnd):
     def test_without_a_state_directory_it_works_all_the_same(self):
         with open(self.state, "w") as f:
             f.write("a file")
+        told = "no directory below XDG_STATE_HOME or HOME can be written: if this run ends early"
         process = self.compress()
         _, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
+        self.assertIn(told, err)
         self.assertEqual(read(self.path("out")), self.expected())
+        process = self.compress("--force")
+        self.assertIn(told, process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, harness.INTERRUPTED, err)
+        self.assertIn("interrupted; nothing is left of what was done", err)
 
 
 class Compress(EndToEnd):
