@@ -77,9 +77,8 @@ class LocalJob {
     name_ = job->name();
     if (!session_.embedded->has_state()) {
       PrintNote(
-          "no directory below XDG_STATE_HOME or HOME can be written: if this run ends early, what "
-          "is "
-          "done is lost");
+          "no directory below XDG_STATE_HOME or HOME can be written: if this run ends early, "
+          "what is done is lost");
     }
     RegisterLeftover(PartialOutput(out));
     const auto on_progress = [this](const v1::Progress& progress) {

@@ -75,8 +75,8 @@ absl::Status CheckRung(Context& context, const Profile& profile, SearchMethod me
     sizes.insert(sizes.end(), {{"usual", usual, 2048}, {"narrow", NarrowGrid, 515}});
   }
   const bool naive = method == SearchMethod::kNaive;
-  for (Size& size : sizes) {
-    if (naive) size.plan = "none";
+  if (naive) {
+    for (Size& size : sizes) size.plan = "none";
   }
   for (const auto& [fit, rule] : kCombinations) {
     const bool usual_rule = rule == (fit == Fit::kOptimal ? ScaleRule::kFitted : ScaleRule::kPaper);
@@ -114,6 +114,7 @@ absl::Status CheckMany(Context& context, const Profile& profile, Fit fit, ScaleR
   const auto search = [&](SearchMethod method, const char* name, const SearchPlan& plan) {
     const Stopwatch timer;
     auto codes = device.Codes(method, problem, plan);
+    const double seconds = timer.seconds();
     if (!device.status().ok()) return;
     Report(context, absl::StrCat(Name(method), " = host"), problem,
            {{"rung", Rung(method)},
@@ -123,7 +124,7 @@ absl::Status CheckMany(Context& context, const Profile& profile, Fit fit, ScaleR
             {"differences", Differences(codes, host->codes)},
             {"host", host->search},
             {"host_seconds", host->seconds},
-            {"seconds", timer.seconds()}});
+            {"seconds", seconds}});
     if (method == SearchMethod::kNaive) {
       naive = std::move(codes);
     } else if (!naive.empty()) {

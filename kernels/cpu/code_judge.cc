@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/codec/seed_search.h"
+#include "kernels/cpu/exhaustive_search.h"
 #include "kernels/search/seed_table.h"
 
 namespace seedlm::cpu {
@@ -12,21 +13,13 @@ namespace {
 // Records of seeds that are asked for ahead of their use.
 constexpr size_t kAhead = 8;
 
-// Far above the highest level most codes of a seed are so nearly alike that finishing compares them
-// all.
-double LargestSquaredNorm(const backend::EncodeSpec& spec) {
-  const double longest =
-      codec::LargestLevel(spec.levels) * spec.profile.rank * std::sqrt(spec.profile.block) * 0x1p15;
-  return 16 * longest * longest;
-}
-
 }  // namespace
 
 std::vector<size_t> FindForeign(const SearchKernels& kernels, const backend::CodedBlocks& blocks) {
   const backend::EncodeSpec& spec = *blocks.spec;
   if (spec.fit != codec::Fit::kOptimal) return backend::FindForeignCodes(blocks);
   const search::SeedTable& seeds = search::SeedTable::For(spec.profile);
-  const double most = LargestSquaredNorm(spec);
+  const double most = std::pow(LargestScannedNorm(spec), 2);
   std::vector<size_t> foreign;
   FinishTask task;
   for (size_t i = 0; i < blocks.codes.size(); ++i) {

@@ -32,16 +32,20 @@ double LowestLevel(const codec::LevelTable& levels) {
 
 }  // namespace
 
+double LargestScannedNorm(const backend::EncodeSpec& spec) {
+  constexpr double kFar = 4;
+  return kFar * codec::LargestLevel(spec.levels) * spec.profile.rank *
+         std::sqrt(spec.profile.block) * 0x1p15;
+}
+
 // From below a block that few seeds have codes short enough for, to above one so far over the
 // highest level that no code reaches its projections: of others, nearly all seeds would survive.
 NormRange ScannedNorms(const backend::EncodeSpec& spec) {
   if (spec.fit != codec::Fit::kOptimal) return {0, HUGE_VAL};
-  constexpr double kFar = 4;
   const search::BoundTable& table = search::BoundTable::For(spec.profile);
   const double least =
       table.shortest_codes()[kDirectSeeds].norm * LowestLevel(spec.levels) / kReach;
-  const double most = kFar * codec::LargestLevel(spec.levels) * spec.profile.rank *
-                      std::sqrt(spec.profile.block) * 0x1p15;
+  const double most = LargestScannedNorm(spec);
   return {least * least, most * most};
 }
 

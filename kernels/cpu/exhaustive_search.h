@@ -24,6 +24,10 @@ struct NormRange {
   bool Contains(double squared_norm) const { return squared_norm >= least && squared_norm <= most; }
 };
 
+// Above it a block is so far over the highest level that no code reaches its projections, and most
+// codes of a seed are nearly alike.
+double LargestScannedNorm(const backend::EncodeSpec& spec);
+
 // Of the blocks that are scanned. Others are so large or so small for the levels that their codes
 // are found without.
 NormRange ScannedNorms(const backend::EncodeSpec& spec);

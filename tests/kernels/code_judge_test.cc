@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/codec/seed_search.h"
+#include "kernels/cpu/exhaustive_search.h"
 #include "kernels/search/seed_table.h"
 #include "tests/kernels/test_weights.h"
 
@@ -97,9 +98,7 @@ Sample MakeSample(const codec::Profile& profile, codec::Fit fit, Kind kind, Plac
 // Whether the kernels judge it, and not the exact routine itself.
 bool IsForKernels(const backend::EncodeSpec& spec, const float* block) {
   const double squared = codec::MakeTask(spec.profile, block).squared_norm;
-  const double longest =
-      codec::LargestLevel(spec.levels) * spec.profile.rank * std::sqrt(spec.profile.block) * 0x1p15;
-  return squared > 0 && squared <= 16 * longest * longest;
+  return squared > 0 && std::sqrt(squared) <= LargestScannedNorm(spec);
 }
 
 // How many of them the kernels judged, by what they are.
