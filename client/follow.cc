@@ -109,7 +109,9 @@ ProgressView ToView(const v1::Progress& progress) {
           .rate = progress.weights_per_second(),
           .eta_seconds = progress.eta_seconds(),
           // The tensor of the last shard: outside of encoding it would be a wrong name.
-          .current = phase.empty() ? progress.current_tensor() : "",
+          .current = IsCancelling(progress) ? "cancelling"
+                     : phase.empty()        ? progress.current_tensor()
+                                            : "",
           .phase = phase,
           .phase_fraction = progress.phase_fraction()};
 }

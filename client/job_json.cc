@@ -54,6 +54,14 @@ Json SpecJson(const v1::CompressionSpec& spec) {
 
 }  // namespace
 
+bool IsCancelling(const v1::Progress& progress) {
+  return progress.phase() == v1::JOB_PHASE_CANCELLING;
+}
+
+std::string StateText(const v1::Job& job) {
+  return StateName(job.state()) + (IsCancelling(job.progress()) ? ", cancelling" : "");
+}
+
 std::string StateName(v1::JobState state) {
   constexpr std::string_view kPrefix = "JOB_STATE_";
   const std::string& name = v1::JobState_Name(state);

@@ -10,6 +10,9 @@ namespace seedlm::client {
 
 // "RUNNING", "4bit", "optimal", "fitted".
 std::string StateName(v1::JobState state);
+// "RUNNING, cancelling": with what a server has been asked to and has not done yet.
+std::string StateText(const v1::Job& job);
+bool IsCancelling(const v1::Progress& progress);
 std::string ProfileName(v1::Profile profile);
 std::string FitName(v1::Fit fit);
 std::string ScaleName(v1::ScaleRule scale);

@@ -194,7 +194,7 @@ std::string EndLine(const Followed& followed) {
 
 std::string ToText(const v1::Job& job) {
   std::string out =
-      absl::StrFormat("%s  %s  attempt %d\n", job.name(), StateName(job.state()), job.attempt());
+      absl::StrFormat("%s  %s  attempt %d\n", job.name(), StateText(job), job.attempt());
   if (job.progress().weights_total() > 0) {
     absl::StrAppend(&out, RenderLine(ToView(job.progress())), "\n");
   }

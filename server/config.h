@@ -30,7 +30,8 @@ struct ServerOptions {
   std::vector<std::string> listen;
   // TLS on all TCP addresses; a Unix socket has the permissions of its file instead.
   TlsFiles tls;
-  std::chrono::milliseconds tls_refresh{60'000};  // the files are read again so often
+  std::chrono::milliseconds tls_refresh{60'000};     // the files are read again so often
+  std::chrono::milliseconds health_interval{5'000};  // the data directory is looked at so often
   std::string tokens;  // file of who may call (auth/token_table.h); empty: everybody may do all
   int max_connections = 1000;  // open at a time; over that they are closed at once
   int max_owner_jobs = 0;      // of one owner, waiting and running; 0: as max_active_jobs

@@ -2,7 +2,7 @@ find_package(CLI11 REQUIRED)
 
 # The composition root: a library, which the client embeds, and the program.
 seedlm_room(seedlm_server
-  SOURCES acceptor.cc call_log.cc check_files.cc credentials.cc health_check.cc live_metrics.cc machine_memory.cc
+  SOURCES acceptor.cc call_log.cc check_files.cc credentials.cc health_check.cc health_watch.cc live_metrics.cc machine_memory.cc
           server.cc setting_place.cc start_report.cc work_memory.cc
   PUBLIC seedlm_admission seedlm_auth seedlm_config seedlm_rpc absl::status absl::statusor gRPC::grpc++
          spdlog::spdlog

@@ -23,6 +23,7 @@
 #include "server/auth/token_file.h"
 #include "server/call_log.h"
 #include "server/credentials.h"
+#include "server/health_watch.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/sqlite_job_store.h"
 #include "server/listen_address.h"
@@ -168,6 +169,7 @@ struct Server::Parts {
   void EndCalls(std::chrono::milliseconds grace);
   std::string SaveIndex();
   void StartRetention(const ServerOptions& options);
+  void WatchHealth(std::chrono::milliseconds interval);
   void Refused(int max_connections);
 
   const std::shared_ptr<spdlog::logger> log;  // may be null
@@ -206,6 +208,7 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> grpc_server;
   std::unique_ptr<Acceptor> acceptor;                 // hands connections to the above
   std::unique_ptr<MetricsEndpoint> metrics_endpoint;  // answers from all the above
+  std::optional<HealthWatch> health;
   std::once_flag shut_down;
 };
 
@@ -375,6 +378,20 @@ void Server::Parts::StartRetention(const ServerOptions& options) {
   if (!parts.rules.empty()) retention.emplace(std::move(parts));
 }
 
+// A data directory that is gone or full fails most calls: whoever balances loads should know.
+void Server::Parts::WatchHealth(std::chrono::milliseconds interval) {
+  health.emplace(
+      interval, [this] { return data_dir.CheckUsable(); },
+      [this](const absl::Status& now) {
+        grpc_server->GetHealthCheckService()->SetServingStatus(now.ok());
+        if (now.ok()) {
+          Inform("the data directory is well again: SERVING");
+        } else {
+          Error(absl::StrCat("NOT_SERVING until this is mended: ", std::string(now.message())));
+        }
+      });
+}
+
 void Server::Parts::Refused(int max_connections) {
   metrics.Add(Metric::kConnectionsRefused, {}, 1);
   const std::optional<int64_t> times = refusals.Happened();
@@ -442,6 +459,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   parts.StartRetention(options);
   if (absl::Status status = parts.Listen(*std::move(sockets), options); !status.ok()) return status;
   if (absl::Status status = parts.ServeMetrics(options.metrics); !status.ok()) return status;
+  parts.WatchHealth(options.health_interval);
   for (const std::string& warning : WarningsOf(options)) parts.Warn(warning);
   if (!parts.memory.warning.empty()) parts.Warn(parts.memory.warning);
   parts.Inform(StartLine(options, {parts.scheduler->threads(), parts.memory.plan.bytes,
@@ -474,6 +492,7 @@ std::string Server::Shutdown(std::chrono::milliseconds grace) {
   std::string not_kept;
   std::call_once(parts_->shut_down, [&] {
     parts_->draining = true;
+    parts_->health.reset();
     if (parts_->grpc_server != nullptr) {
       parts_->grpc_server->GetHealthCheckService()->SetServingStatus(false);
       parts_->compression_rpc->Drain();

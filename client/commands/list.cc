@@ -48,7 +48,7 @@ std::string TextList(const std::vector<v1::Job>& jobs) {
   Table table(std::move(columns));
   for (const v1::Job& job : jobs) {
     std::vector<std::string> row{job.name(),
-                                 StateName(job.state()),
+                                 StateText(job),
                                  ProfileName(job.spec().profile()),
                                  FormatPercent(static_cast<double>(job.progress().weights_done()),
                                                static_cast<double>(job.progress().weights_total())),

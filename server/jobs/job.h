@@ -94,7 +94,8 @@ struct Estimate {
 inline constexpr size_t kMaxSkipped = 1000;
 
 // What a RUNNING job is doing.
-enum class JobPhase : uint8_t { kNone, kMeasuring, kEncoding, kPublishing };
+// kCancelling: CancelJob has come, and pieces of work that had begun are on their way to an end.
+enum class JobPhase : uint8_t { kNone, kMeasuring, kEncoding, kPublishing, kCancelling };
 
 // Live while a job runs, kept in memory; what it was at the end is stored with the job.
 struct Progress {

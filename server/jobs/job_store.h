@@ -104,12 +104,11 @@ class JobStore {
   // All jobs that are QUEUED or RUNNING, oldest first.
   virtual absl::StatusOr<std::vector<JobRecord>> Unfinished() = 0;
 
-  // The name of a job of the owner that needs the artifact, if there is one: that reads or makes it
-  // and has not ended, or also, with `resumable`, that FAILED or was CANCELLED and has recorded
-  // work, with which another attempt would go on.
-  virtual absl::StatusOr<std::optional<std::string>> NeededBy(std::string_view owner,
-                                                              std::string_view artifact,
-                                                              bool resumable) = 0;
+  // A job of the owner that needs the artifact, if there is one: that reads or makes it and has not
+  // ended, or that FAILED or was CANCELLED and has recorded work, with which another attempt would
+  // go on.
+  virtual absl::StatusOr<std::optional<JobRecord>> NeededBy(std::string_view owner,
+                                                            std::string_view artifact) = 0;
 
   // ---- What a job has finished. Gone when it SUCCEEDED, but for the identity, which tells what
   // its output was made of; kept when it FAILED or was CANCELLED.

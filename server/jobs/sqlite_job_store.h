@@ -40,9 +40,8 @@ class SqliteJobStore final : public JobStore {
                                       const std::variant<TensorResult, Warning>& body) override;
   absl::StatusOr<EventPage> ReadEvents(std::string_view name, const EventQuery& query) override;
   absl::StatusOr<std::vector<JobRecord>> Unfinished() override;
-  absl::StatusOr<std::optional<std::string>> NeededBy(std::string_view owner,
-                                                      std::string_view artifact,
-                                                      bool resumable) override;
+  absl::StatusOr<std::optional<JobRecord>> NeededBy(std::string_view owner,
+                                                    std::string_view artifact) override;
 
   absl::StatusOr<JobWork> ReadWork(std::string_view name) override;
   absl::Status BeginWork(std::string_view name, const WorkIdentity& identity) override;

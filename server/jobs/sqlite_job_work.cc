@@ -176,12 +176,11 @@ absl::Status SqliteJobStore::RecordPublication(std::string_view name,
   return update->Bind(PublicationToJson(publication)).Bind(cursor->id).Run();
 }
 
-absl::StatusOr<std::optional<std::string>> SqliteJobStore::NeededBy(std::string_view owner,
-                                                                    std::string_view artifact,
-                                                                    bool resumable) {
+absl::StatusOr<std::optional<JobRecord>> SqliteJobStore::NeededBy(std::string_view owner,
+                                                                  std::string_view artifact) {
   const std::lock_guard lock(mutex_);
   absl::StatusOr<Statement> select = database_.Prepare(
-      "SELECT name FROM jobs WHERE owner = ? AND (state IN (?, ?) OR (? AND state IN (?, ?) AND "
+      "SELECT name FROM jobs WHERE owner = ? AND (state IN (?, ?) OR (state IN (?, ?) AND "
       "EXISTS (SELECT 1 FROM work_pieces WHERE job = jobs.id))) AND "
       "iif(json_valid(record), ? IN (json_extract(record, '$.request.source.artifact'), "
       "json_extract(record, '$.output_artifact')), 0) ORDER BY id LIMIT 1");
@@ -189,12 +188,14 @@ absl::StatusOr<std::optional<std::string>> SqliteJobStore::NeededBy(std::string_
   select->Bind(owner);
   select->Bind(static_cast<int64_t>(JobState::kQueued));
   select->Bind(static_cast<int64_t>(JobState::kRunning));
-  select->Bind(int64_t{resumable});
   select->Bind(static_cast<int64_t>(JobState::kFailed));
   select->Bind(static_cast<int64_t>(JobState::kCancelled));
   const absl::StatusOr<bool> found = select->Bind(artifact).Step();
   if (!found.ok()) return found.status();
-  return *found ? std::optional(select->Text(0)) : std::nullopt;
+  if (!*found) return std::optional<JobRecord>();
+  absl::StatusOr<Row> row = Find(select->Text(0));
+  if (!row.ok()) return row.status();
+  return std::optional(std::move(row->job));
 }
 
 absl::StatusOr<JobRecord> SqliteJobStore::BeginDelete(std::string_view name,

@@ -114,6 +114,8 @@ v1::JobPhase ToProto(JobPhase phase) {
       return v1::JOB_PHASE_ENCODING;
     case JobPhase::kPublishing:
       return v1::JOB_PHASE_PUBLISHING;
+    case JobPhase::kCancelling:
+      return v1::JOB_PHASE_CANCELLING;
   }
   return v1::JOB_PHASE_UNSPECIFIED;
 }

@@ -149,26 +149,24 @@ absl::StatusOr<ArtifactPage> ArtifactService::List(const std::optional<std::stri
 
 absl::Status ArtifactService::Delete(std::string_view owner, std::string_view name,
                                      std::string_view by) {
-  return DeleteUnneeded(owner, name, false, by);
-}
-
-absl::Status ArtifactService::DeleteUnneeded(std::string_view owner, std::string_view name,
-                                             bool keep_resumable, std::string_view by) {
   const absl::StatusOr<std::string> id = ParseArtifactName(name, "name");
   if (!id.ok()) return id.status();
   std::unique_lock held = parts_.artifacts->Hold();
-  const absl::StatusOr<std::optional<std::string>> job =
-      parts_.jobs->NeededBy(owner, name, keep_resumable);
+  const absl::StatusOr<std::optional<JobRecord>> job = parts_.jobs->NeededBy(owner, name);
   if (!job.ok()) return job.status();
   if (!job->has_value()) {
     absl::Status status = parts_.artifacts->Of(owner).Delete(*id, std::move(held));
     if (status.ok()) LogDeletion(parts_.log, name, owner, by);
     return status;
   }
-  return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                        std::string(name), ": ", **job,
-                        " needs it and has not ended; wait for the job, or cancel it first")),
-                    "ARTIFACT_IN_USE", {{"job", **job}});
+  const std::string& needs = (*job)->name;
+  const std::string_view why =
+      HasEnded((*job)->state)
+          ? " can be resumed with it, and has kept work; resume that job, or delete it first"
+          : " needs it and has not ended; wait for the job, or cancel it first";
+  return WithReason(
+      absl::FailedPreconditionError(absl::StrCat(std::string(name), ": ", needs, std::string(why))),
+      "ARTIFACT_IN_USE", {{"job", needs}});
 }
 
 absl::Status ArtifactService::DeleteUploadBefore(std::string_view owner, const std::string& id,
@@ -180,7 +178,7 @@ absl::Status ArtifactService::DeleteUploadBefore(std::string_view owner, const s
   const absl::StatusOr<ArtifactContent> content = store.Content(id);
   if (!content.ok()) return content.status();
   if (content->is_result) return absl::OkStatus();
-  return DeleteUnneeded(owner, absl::StrCat(kPrefix, id), true, kByRetention);
+  return Delete(owner, absl::StrCat(kPrefix, id), kByRetention);
 }
 
 absl::Status ArtifactService::DeleteUploadsBefore(int64_t time_ns) {

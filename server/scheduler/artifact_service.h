@@ -76,13 +76,12 @@ class ArtifactService {
                                     std::string_view page_token);
 
   // Errors: INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (ARTIFACT_IN_USE: a job
-  // that has not ended reads or makes it), ABORTED (UPLOAD_BUSY).
+  // needs it, see JobStore::NeededBy), ABORTED (UPLOAD_BUSY).
   // `by`: who asks, for the log.
   absl::Status Delete(std::string_view owner, std::string_view name, std::string_view by = {});
 
   // Deletes the uploads of all owners, finished or not, of which nothing has come after `time_ns`.
-  // What a job that has not ended reads, or one that could be resumed and has recorded work, or
-  // what a stream is writing into, stays for now; results are their jobs'. The first error; the
+  // What a job needs, or a stream is writing into, stays for now; results are their jobs'. The first error; the
   // others are tried all the same, and all again the next time.
   absl::Status DeleteUploadsBefore(int64_t time_ns);
 
@@ -97,8 +96,6 @@ class ArtifactService {
 
  private:
   absl::StatusOr<ArtifactRecord> Describe(std::string_view owner, const std::string& id);
-  absl::Status DeleteUnneeded(std::string_view owner, std::string_view name, bool keep_resumable,
-                              std::string_view by);
   absl::Status DeleteUploadBefore(std::string_view owner, const std::string& id, int64_t time_ns);
   // Why `source` is not what the job has compressed; "": it is.
   absl::StatusOr<std::string> WhyAnother(const JobRecord& job,

@@ -14,6 +14,7 @@ bool JobRun::RequestStop(StopReason reason) {
   if (left_for_restart_ || end_stored_) return false;
   if (failure_.ok() && stop_reason_ != StopReason::kCancelled) stop_reason_ = reason;
   stop_.request_stop();
+  if (phase_ != Phase::kQueued && !ended_) context_.events->SetProgress(name(), ProgressLocked());
   return true;
 }
 
@@ -22,7 +23,9 @@ absl::StatusOr<bool> JobRun::RequestCancel(std::string_view etag) {
   const absl::StatusOr<JobRecord> job = context_.store->Get(name());
   if (!job.ok()) return job.status();
   if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
-  return !HasEnded(job->state) && RequestStop(StopReason::kCancelled);
+  if (HasEnded(job->state) || !RequestStop(StopReason::kCancelled)) return false;
+  context_.events->Notify(name());
+  return true;
 }
 
 bool JobRun::ended() const {
@@ -63,10 +66,11 @@ Progress JobRun::ProgressLocked() const {
   Progress progress = progress_;
   progress.weights_kept = weights_kept_;
   if (sink_ != nullptr) progress.bytes_written = sink_->bytes_written();
-  progress.phase = phase_ == Phase::kMeasure  ? JobPhase::kMeasuring
-                   : phase_ == Phase::kStream ? JobPhase::kEncoding
-                   : phase_ == Phase::kCommit ? JobPhase::kPublishing
-                                              : JobPhase::kNone;
+  progress.phase = stop_reason_ == StopReason::kCancelled ? JobPhase::kCancelling
+                   : phase_ == Phase::kMeasure            ? JobPhase::kMeasuring
+                   : phase_ == Phase::kStream             ? JobPhase::kEncoding
+                   : phase_ == Phase::kCommit             ? JobPhase::kPublishing
+                                                          : JobPhase::kNone;
   progress.phase_fraction = PhaseFractionLocked();
   const double seconds = StreamSecondsLocked();
   if (seconds > 0 && progress.weights_done > weights_kept_) {

@@ -180,6 +180,9 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_
   if (!place.ok()) return place.status();
   if (parts_.scheduler->stopping()) return Stopping();
   const std::unique_lock held = parts_.locator->HoldArtifacts();
+  if (absl::Status there = parts_.locator->CheckSourceStays(job->request); !there.ok()) {
+    return there;
+  }
   if (absl::Status room = parts_.locator->CheckRoom(*job, true); !room.ok()) return room;
   Progress progress;
   progress.weights_total = job->estimate.weights;
@@ -197,7 +200,14 @@ absl::StatusOr<JobRecord> JobService::Resume(std::string_view name, std::string_
 absl::Status JobService::Delete(std::string_view name, std::string_view etag, std::string_view by) {
   absl::StatusOr<JobRecord> job = Get(name);
   if (!job.ok()) return job.status();
+  const bool ending = job->progress.phase == JobPhase::kCancelling;
   job = parts_.store->BeginDelete(name, etag);
+  if (ending && ReasonOf(job.status()) == "JOB_NOT_ENDED") {
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat(
+            std::string(name), " is being cancelled; delete it when the shards in work are done")),
+        "JOB_NOT_ENDED");
+  }
   if (!job.ok()) return job.status();
   LogDeletion(parts_.log, name, job->request.owner, by);  // nobody sees it any more
   Reach(parts_.fault_point, "delete.begun");

@@ -56,6 +56,20 @@ absl::Status TryMakeIn(const std::string& parent, const std::string& what,
   return absl::OkStatus();
 }
 
+// Whether a file takes bytes in `directory`; it goes at once.
+absl::Status TryWriteIn(const std::string& directory) {
+  std::string name = directory + "/.seedlm-check-XXXXXX";
+  const UniqueFd fd(mkostemp(name.data(), O_CLOEXEC));
+  if (!fd) return format::ErrnoToStatus(errno, directory, "write into");
+  const std::string block(4096, '\0');
+  const bool written =
+      write(fd.get(), block.data(), block.size()) == static_cast<ssize_t>(block.size());
+  const absl::Status status =
+      written ? absl::OkStatus() : format::ErrnoToStatus(errno, directory, "write into");
+  (void)unlink(name.c_str());
+  return status;
+}
+
 absl::Status MakeDirectory(const std::string& path) {
   if (mkdir(path.c_str(), 0700) == 0) return absl::OkStatus();
   if (errno != EEXIST) return format::ErrnoToStatus(errno, path, "create directory");
@@ -128,6 +142,22 @@ absl::StatusOr<DataDir> DataDir::Open(const std::string& path) {
     if (absl::Status status = MakeDirectory(directory); !status.ok()) return status;
   }
   return data_dir;
+}
+
+absl::Status DataDir::CheckUsable() const {
+  struct stat opened {};
+  struct stat now {};
+  const std::string lock = path_ + "/lock";
+  if (fstat(lock_.get(), &opened) != 0) return format::ErrnoToStatus(errno, lock, "read");
+  const bool there = stat(lock.c_str(), &now) == 0;
+  if (!there && errno != ENOENT) return format::ErrnoToStatus(errno, lock, "read");
+  if (!there || now.st_dev != opened.st_dev || now.st_ino != opened.st_ino) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        format::Printable(path_),
+        ": is not the data directory that this server has opened any more; put that one back, or "
+        "stop the server"));
+  }
+  return TryWriteIn(path_);
 }
 
 bool DataDir::HasArtifacts() const {

@@ -36,6 +36,11 @@ class DataDir {
   // there. Changes nothing.
   static absl::Status Check(const std::string& path);
 
+  // Whether the server can still work in it: PATH leads to the directory that was opened, and a
+  // file can be written there. FAILED_PRECONDITION (moved away, or another in its place),
+  // RESOURCE_EXHAUSTED (the disk is full), PERMISSION_DENIED and others of a disk that fails.
+  absl::Status CheckUsable() const;
+
   const std::string& path() const { return path_; }  // absolute
   std::string owners() const { return path_ + "/owners"; }
   // PATH itself for the owner "" of a server without tokens, else PATH/owners/OWNER.

@@ -56,6 +56,9 @@ TEST_CASE("phases in which no weight is done are shown by their name") {
   CHECK(ToView(progress).phase_fraction == 0.25);
   progress.set_phase(v1::JOB_PHASE_PUBLISHING);
   CHECK(ToView(progress).phase == "publishing");
+  progress.set_phase(v1::JOB_PHASE_CANCELLING);
+  CHECK(ToView(progress).phase.empty());
+  CHECK(ToView(progress).current == "cancelling");
   progress.set_phase(v1::JOB_PHASE_ENCODING);
   CHECK(ToView(progress).phase.empty());
   CHECK(ToView(progress).current == "the.last.one");

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/errors/reason.h"
+#include "tests/server/file_size_limit.h"
 #include "tests/server/status_matcher.h"
 #include "tests/server/temporary_directory.h"
 
@@ -90,6 +91,29 @@ TEST_CASE("a job database that is gone but for its log is not begun anew: the lo
              IsStatus(absl::StatusCode::kFailedPrecondition, {data_dir.database() + "-wal"}));
   CHECK(ReadText(data_dir.database() + "-wal") == "jobs");
   CHECK_FALSE(std::filesystem::exists(data_dir.database()));
+}
+
+TEST_CASE("whether a data directory can still be worked in") {
+  const TemporaryDirectory directory;
+  const DataDir data_dir = DataDir::Open(directory / "data").value();
+  CHECK(data_dir.CheckUsable().ok());
+  {
+    const FileSizeLimit full(1000);
+    CHECK_THAT(data_dir.CheckUsable(),
+               IsStatus(absl::StatusCode::kResourceExhausted, {directory / "data"}));
+  }
+  std::filesystem::rename(directory / "data", directory / "aside");
+  CHECK_THAT(data_dir.CheckUsable(),
+             IsStatus(absl::StatusCode::kFailedPrecondition, {directory / "data", "any more"}));
+  { const DataDir another = DataDir::Open(directory / "data").value(); }
+  CHECK_THAT(data_dir.CheckUsable(),
+             IsStatus(absl::StatusCode::kFailedPrecondition, {directory / "data", "any more"}));
+  std::filesystem::remove_all(directory / "data");
+  std::filesystem::rename(directory / "aside", directory / "data");
+  CHECK(data_dir.CheckUsable().ok());
+  for (const auto& entry : std::filesystem::directory_iterator(directory / "data")) {
+    CHECK(entry.path().filename().string().find("check") == std::string::npos);
+  }
 }
 
 TEST_CASE("what cannot be a data directory is named") {

@@ -40,10 +40,9 @@ class FlakyJobStore : public JobStore {
     return store_->ReadEvents(name, query);
   }
   absl::StatusOr<std::vector<JobRecord>> Unfinished() override { return store_->Unfinished(); }
-  absl::StatusOr<std::optional<std::string>> NeededBy(std::string_view owner,
-                                                      std::string_view artifact,
-                                                      bool resumable) override {
-    return store_->NeededBy(owner, artifact, resumable);
+  absl::StatusOr<std::optional<JobRecord>> NeededBy(std::string_view owner,
+                                                    std::string_view artifact) override {
+    return store_->NeededBy(owner, artifact);
   }
   absl::StatusOr<JobWork> ReadWork(std::string_view name) override {
     return store_->ReadWork(name);

@@ -400,10 +400,9 @@ class AskedJobStore : public FlakyJobStore {
   AskedJobStore(std::unique_ptr<JobStore> store, std::function<void()> after)
       : FlakyJobStore(std::move(store), std::make_shared<std::atomic<int>>(0)),
         after_(std::move(after)) {}
-  absl::StatusOr<std::optional<std::string>> NeededBy(std::string_view owner,
-                                                      std::string_view artifact,
-                                                      bool resumable) override {
-    auto answer = FlakyJobStore::NeededBy(owner, artifact, resumable);
+  absl::StatusOr<std::optional<JobRecord>> NeededBy(std::string_view owner,
+                                                    std::string_view artifact) override {
+    auto answer = FlakyJobStore::NeededBy(owner, artifact);
     after_();
     return answer;
   }

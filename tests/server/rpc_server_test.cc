@@ -101,6 +101,29 @@ TEST_CASE("health says NOT_SERVING while the server drains") {
   watch->Finish();
 }
 
+TEST_CASE("health says NOT_SERVING while the data directory is gone") {
+  std::string data_dir;
+  RpcFixture fixture([&](ServerOptions& options) {
+    options.health_interval = std::chrono::milliseconds(20);
+    data_dir = options.data_dir;
+  });
+  const auto stub = grpc::health::v1::Health::NewStub(fixture.channel());
+  grpc::ClientContext context;
+  const auto watch = stub->Watch(&context, {});
+  grpc::health::v1::HealthCheckResponse response;
+  const auto next = [&] {
+    REQUIRE(watch->Read(&response));
+    return response.status();
+  };
+  CHECK(next() == grpc::health::v1::HealthCheckResponse::SERVING);
+  std::filesystem::rename(data_dir, data_dir + ".aside");
+  CHECK(next() == grpc::health::v1::HealthCheckResponse::NOT_SERVING);
+  std::filesystem::rename(data_dir + ".aside", data_dir);
+  CHECK(next() == grpc::health::v1::HealthCheckResponse::SERVING);
+  context.TryCancel();
+  watch->Finish();
+}
+
 TEST_CASE("reflection lists the services") {
   RpcFixture fixture;
   const std::string services = ListedServices(fixture.channel());

@@ -335,6 +335,28 @@ TEST_CASE_METHOD(GatedFixture, "a job that is cancelled stops within a shard and
   CHECK(engine->service->ReadEvents(name, {0, 100})->events.size() == 3);
 }
 
+TEST_CASE_METHOD(GatedFixture, "a cancel is seen before it takes effect") {
+  fake->before = [this](const backend::WeightRows&, const std::stop_token&) {
+    return gate.Pass({});  // a shard that cannot be stopped
+  };
+  Start({1, 64 * 64, false});
+  const std::string name = Create(Request("in.safetensors", "o"));
+  gate.WaitForShards(1);
+  CHECK(engine->service->Get(name)->progress.phase == JobPhase::kEncoding);
+  const absl::StatusOr<JobRecord> asked = engine->service->Cancel(name);
+  REQUIRE(asked.ok());
+  CHECK(asked->state == JobState::kRunning);
+  CHECK(asked->progress.phase == JobPhase::kCancelling);
+  CHECK(engine->service->List({})->jobs[0].progress.phase == JobPhase::kCancelling);
+  const absl::Status deleted = engine->service->Delete(name);
+  CHECK_THAT(deleted, IsStatus(Code::kFailedPrecondition, {name, "is being cancelled"}));
+  CHECK(ReasonOf(deleted) == "JOB_NOT_ENDED");
+  gate.Open();
+  const JobRecord job = engine->WaitForEnd(name);
+  CHECK(job.state == JobState::kCancelled);
+  CHECK(job.progress.phase == JobPhase::kNone);
+}
+
 TEST_CASE_METHOD(GatedFixture, "a job that waits is cancelled at once") {
   Start({1, 64 * 64, false});
   const std::string first = Create(Request("in.safetensors", "o1"));
