@@ -204,7 +204,10 @@ absl::Status Downloader::FetchInto(const v1::OutputFile& file, const format::Ato
   }
   if (arriving.hash.HexDigest() == file.sha256()) return absl::OkStatus();
   return absl::DataLossError(
-      absl::StrCat(file.path(), ": its SHA-256 is not the job's; fetch it again"));
+      absl::StrCat(file.path(),
+                   ": its SHA-256 is not the job's; fetch it again, and if that says the same, the "
+                   "server's copy is damaged, as seedlm artifacts verify ",
+                   artifact_, " will tell: then compress it again"));
 }
 
 absl::Status Downloader::ReadRest(Arriving& arriving) {

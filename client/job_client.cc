@@ -29,17 +29,6 @@ absl::Status CallOnce(std::chrono::milliseconds deadline, const std::stop_token&
   return !status.ok() && stop.stop_requested() ? Interrupted() : status;
 }
 
-// Whether a job that was to be made may be there all the same.
-bool MayHaveArrived(const absl::Status& status) {
-  return absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
-}
-
-// Whether the server may have acted on a call that failed like this: a connection was lost. A
-// server that says so itself gives a reason, and has done nothing.
-bool MayHaveActed(const absl::Status& status) {
-  return absl::IsUnavailable(status) && ErrorReason(status).empty();
-}
-
 bool IsCancelled(v1::JobState state) { return state == v1::JOB_STATE_CANCELLED; }
 
 bool GoesOn(v1::JobState state) {
@@ -92,7 +81,7 @@ absl::StatusOr<Response> JobClient::Call(Method method, const Request& request,
         CallOnce(patience_.answer, stop, address_, [&](grpc::ClientContext* context) {
           return (stub_->service.get()->*method)(context, request, &response);
         });
-    acted = acted || MayHaveActed(once);
+    acted = acted || IsLost(once);
     return once;
   });
   if (!status.ok()) return status;
@@ -118,26 +107,41 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
   if (request.request_id().empty()) request.set_request_id(RandomId());
   v1::Job job;
   bool told = false;
-  const absl::Status status = Retry(patience_.unary, *stub_->channel, stop, [&] {
+  RetryPolicy policy = patience_.unary;
+  if (heard_) policy.max_lost = patience_.restart;
+  const absl::Status status = Retry(policy, *stub_->channel, stop, [&] {
     absl::Status once =
         CallOnce(patience_.create, stop, address_, [&](grpc::ClientContext* context) {
           return stub_->service->CreateJob(context, request, &job);
         });
     // The same id gives the same job, so to ask again is safe; not to ask would leave an orphan.
     const bool late = absl::IsDeadlineExceeded(once);
-    if (RetryAfter(once).has_value() && patience_.on_wait && !std::exchange(told, true)) {
-      patience_.on_wait(std::string(once.message()));
+    const bool away = heard_ && IsLost(once);
+    if ((away || RetryAfter(once).has_value()) && patience_.on_wait && !std::exchange(told, true)) {
+      patience_.on_wait(std::string(WithoutWayOut(once.message())));
     }
+    heard_ = heard_ || (!late && !IsLost(once) && !absl::IsCancelled(once));
     return late ? WithRetryAfter(std::move(once), std::chrono::milliseconds(0)) : once;
   });
   if (status.ok()) return job;
-  if (!MayHaveArrived(status) || request.validate_only()) return status;
+  const bool away = heard_ && IsLost(status);
+  const bool may_be_queued = away || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
+  if (!may_be_queued || request.validate_only()) return status;
+  const std::string what = absl::IsCancelled(status) ? "interrupted"
+                           : away                    ? std::string(WithoutWayOut(status.message()))
+                                                     : address_ + ": no answer in time";
   return absl::Status(
       status.code(),
-      absl::StrCat(absl::IsCancelled(status) ? "interrupted" : address_ + ": no answer in time",
+      absl::StrCat(what,
                    ", the job may be queued all the same; see seedlm list, or submit it again with "
                    "--request-id ",
                    request.request_id()));
+}
+
+bool WantsUpload(const absl::Status& status) {
+  const bool missing =
+      absl::IsNotFound(status) && ErrorDetails(status)["field"] == "job.source.artifact";
+  return missing || ErrorReason(status) == "UPLOAD_UNFINISHED";
 }
 
 absl::Status JobClient::CheckBeforeUpload(v1::Job job, const std::stop_token& stop) {
@@ -147,9 +151,7 @@ absl::Status JobClient::CheckBeforeUpload(v1::Job job, const std::stop_token& st
   // A source that is not there is told last, when nothing else is wrong that can be known.
   request.mutable_job()->mutable_source()->set_artifact("artifacts/" + RandomId());
   const absl::Status status = CreateJob(request, stop).status();
-  const bool of_source =
-      absl::IsNotFound(status) && ErrorDetails(status)["field"] == "job.source.artifact";
-  return of_source ? absl::OkStatus() : status;
+  return WantsUpload(status) ? absl::OkStatus() : status;
 }
 
 absl::StatusOr<v1::Job> JobClient::GetJob(const std::string& name, const std::stop_token& stop) {

@@ -1,6 +1,7 @@
 // CompressionService with deadlines, retries and absl::Status.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <limits>
@@ -29,7 +30,10 @@ struct Patience {
   std::chrono::milliseconds answer{30'000};   // deadline of a call
   std::chrono::milliseconds create{180'000};  // of CreateJob: the server reads all headers
   std::chrono::milliseconds silence = kSilence;
-  // Told once for a call that waits as the server says so (a full queue), with the server's words.
+  // Attempts of CreateJob where a server that has answered before is away: it is started again.
+  int restart = kStreamRetry.max_attempts;
+  // Told once for a CreateJob that waits for the server: it says so (a full queue), with its words,
+  // or it is away.
   std::function<void(const std::string& why)> on_wait = {};
 };
 
@@ -53,7 +57,8 @@ class JobClient {
   ~JobClient();
 
   // Gives the request an id if it has none, so that it may be sent again, also when the answer did
-  // not come in time. When it is not known whether the job was queued, the message has the id.
+  // not come in time, or the server was lost. When it is not known whether the job was queued, the
+  // message has the id.
   absl::StatusOr<v1::Job> CreateJob(v1::CreateJobRequest request, const std::stop_token& stop);
   // Whether the server would take `job` if its source, which is still to be uploaded, were there.
   absl::Status CheckBeforeUpload(v1::Job job, const std::stop_token& stop);
@@ -95,7 +100,12 @@ class JobClient {
   std::unique_ptr<Stub> stub_;
   std::string address_;
   Patience patience_;
+  std::atomic<bool> heard_ = false;  // the server has answered CreateJob before
 };
+
+// Whether CreateJob refused for want of the source, which is to be uploaded, or to its end; all
+// else that the server can know without it is right then.
+bool WantsUpload(const absl::Status& status);
 
 // 128 random bits, hex: for request ids.
 std::string RandomId();

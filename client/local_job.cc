@@ -111,8 +111,8 @@ class LocalJob {
     if (!job.ok()) return job;
     taken_up_ = HasEnded(job->state()) || job->attempt() > 1;
     if (taken_up_) {
-      PrintNote(absl::StrCat("goes on where an earlier run of this command stopped",
-                             ShareDone(job->progress())));
+      PrintNote(absl::StrCat("takes up what an earlier run of this command did",
+                             ShareDone(job->progress()), "; what is not as it was is done again"));
     }
     return HasEnded(job->state()) ? jobs_.ResumeJob(job->name(), job->etag(), interrupt_.token())
                                   : job;

@@ -20,6 +20,10 @@ constexpr std::chrono::milliseconds kStopInterval{100};
 
 }  // namespace
 
+bool IsLost(const absl::Status& status) {
+  return absl::IsUnavailable(status) && ErrorReason(status).empty();
+}
+
 bool IsRetryable(const absl::Status& status) {
   if (absl::IsAborted(status)) return ErrorReason(status) != "ETAG_MISMATCH";
   return absl::IsUnavailable(status) || RetryAfter(status).has_value();
@@ -28,7 +32,9 @@ bool IsRetryable(const absl::Status& status) {
 std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
                                                    const absl::Status& status, int failed_attempts,
                                                    double uniform) {
-  if (!IsRetryable(status) || failed_attempts >= policy.max_attempts) return std::nullopt;
+  const bool lost = policy.max_lost > 0 && IsLost(status);
+  const int most = lost ? policy.max_lost : policy.max_attempts;
+  if (!IsRetryable(status) || failed_attempts >= most) return std::nullopt;
   if (const auto hint = RetryAfter(status)) {
     const auto kept = std::clamp(*hint, std::chrono::milliseconds(0), kLongestHint);
     return std::chrono::milliseconds(

@@ -17,6 +17,7 @@ namespace seedlm::client {
 
 struct RetryPolicy {
   int max_attempts = 4;                        // the first one included
+  int max_lost = 0;                            // the same where IsLost; 0: as max_attempts
   std::chrono::milliseconds first_delay{150};  // before the second attempt
   std::chrono::milliseconds max_delay{5000};
   double multiplier = 2;
@@ -25,6 +26,10 @@ struct RetryPolicy {
 
 // For streams that are carried on where they broke: outlives a server's restart, about 40 s.
 inline constexpr RetryPolicy kStreamRetry{.max_attempts = 12};
+
+// Nothing was heard of the server: there is none, or the connection broke, and it may have acted. A
+// server that says so itself gives a reason, and has done nothing.
+bool IsLost(const absl::Status& status);
 
 // UNAVAILABLE and ABORTED: nothing happened, or it may happen again; but no etag that was wrong
 // will be right. Any other code when the server says with RetryInfo that the same request may

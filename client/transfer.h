@@ -7,6 +7,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -41,11 +42,32 @@ struct UploadedArtifact {
 // ProgressView::current begins with this while a file is summed, before it is sent.
 inline constexpr char kSumming[] = "checksum of ";
 
-// Uploads a checkpoint, a file or a directory. The ID comes from the content: a second call goes on
-// where the first one stopped, or finds all there. While another process uploads the same, waits.
-// Errors: those of format::Checkpoint::Open; INVALID_ARGUMENT for a file name that the server would
-// refuse, before anything is read; the server's.
-absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const std::string& path);
+// A checkpoint here, a file or a directory, that may be uploaded.
+class PendingUpload {
+ public:
+  struct File {
+    std::string path;        // here
+    std::string relative;    // in the artifact
+    std::string resource{};  // "artifacts/ID/files/RELATIVE"
+    int64_t size = 0;
+    std::string sha256{};
+  };
+
+  // Sums all files: the artifact's ID comes from the content. Asks nothing of the server.
+  // Errors: those of format::Checkpoint::Open; INVALID_ARGUMENT for a file name that the server
+  // would refuse, before anything is read.
+  static absl::StatusOr<PendingUpload> Sum(const TransferContext& context, const std::string& path);
+
+  const UploadedArtifact& artifact() const { return artifact_; }
+
+  // Sends what the server has not got: a second upload goes on where the first one stopped, or
+  // finds all there. While another process uploads the same, waits. Errors: the server's.
+  absl::Status Send(const TransferContext& context) const;
+
+ private:
+  UploadedArtifact artifact_;
+  std::vector<File> files_;
+};
 
 // Makes an uploaded checkpoint the source of a job. A label says whether it was a directory: of a
 // directory that holds one file the artifact alone cannot tell.

@@ -35,13 +35,7 @@ constexpr char kSingleName[] = "model.safetensors";
 // The server syncs and sums a whole file at its end, and says nothing meanwhile.
 constexpr int kFinishSilences = 20;
 
-struct LocalFile {
-  std::string path;        // here
-  std::string relative;    // in the artifact
-  std::string resource{};  // "artifacts/ID/files/RELATIVE"
-  int64_t size = 0;
-  std::string sha256{};
-};
+using LocalFile = PendingUpload::File;
 
 struct LocalCheckpoint {
   bool is_directory = false;
@@ -288,7 +282,8 @@ absl::Status Uploader::WriteFrom(const LocalFile& file, int64_t offset, int64_t 
 
 }  // namespace
 
-absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const std::string& path) {
+absl::StatusOr<PendingUpload> PendingUpload::Sum(const TransferContext& context,
+                                                 const std::string& path) {
   auto local = OpenLocal(path);
   if (!local.ok()) return local.status();
   checksum::Sha256 all;
@@ -300,7 +295,7 @@ absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const st
     if (error) return format::ErrnoToStatus(error.value(), file.path, "read");
     total += file.size;
   }
-  TransferMeter meter(context, total);  // of the sums, which take a while too
+  TransferMeter meter(context, total);  // sums take a while too
   for (LocalFile& file : local->files) {
     auto digest = checksum::Sha256OfFile(file.path, context.stop, [&](int64_t bytes) {
       meter.Moved(bytes, absl::StrCat(kSumming, file.relative));
@@ -309,16 +304,25 @@ absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const st
     file.sha256 = *std::move(digest);
     all.Update(absl::StrCat(file.sha256, " ", file.relative, "\n"));
   }
-  UploadedArtifact artifact{absl::StrCat("artifacts/", all.HexDigest().substr(0, kIdDigits)),
-                            local->is_directory};
-  Uploader uploader(context, total);
-  int64_t after = total;
+  PendingUpload upload;
+  upload.artifact_ = {absl::StrCat("artifacts/", all.HexDigest().substr(0, kIdDigits)),
+                      local->is_directory};
   for (LocalFile& file : local->files) {
-    file.resource = absl::StrCat(artifact.name, "/files/", file.relative);
+    file.resource = absl::StrCat(upload.artifact_.name, "/files/", file.relative);
+  }
+  upload.files_ = std::move(local->files);
+  return upload;
+}
+
+absl::Status PendingUpload::Send(const TransferContext& context) const {
+  int64_t after = 0;
+  for (const File& file : files_) after += file.size;
+  Uploader uploader(context, after);
+  for (const File& file : files_) {
     after -= file.size;
     if (absl::Status status = uploader.Send(file, after); !status.ok()) return status;
   }
-  return artifact;
+  return absl::OkStatus();
 }
 
 }  // namespace seedlm::client

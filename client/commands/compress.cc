@@ -16,6 +16,7 @@
 #include "client/report/report_file.h"
 #include "client/rpc_status.h"
 #include "client/session.h"
+#include "client/submission.h"
 #include "client/transfer.h"
 #include "client/way_out.h"
 #include "kernels/format/checkpoint.h"
@@ -91,27 +92,18 @@ absl::StatusOr<Session> Start(const Options& options, const Paths& paths) {
   return session;
 }
 
-// Uploads where the server cannot read IN itself.
-absl::StatusOr<v1::CreateJobRequest> MakeRequest(const Options& options, const Paths& paths,
-                                                 const Session& session,
-                                                 const TransferContext& transfer) {
+v1::CreateJobRequest MakeRequest(const Options& options, const Paths& paths, bool embedded) {
   v1::CreateJobRequest request;
   v1::Job& job = *request.mutable_job();
   *job.mutable_spec() = ToSpec(options.spec);
   SetJobOptions(options.job, job);
-  if (session.embedded != nullptr) {
+  if (embedded) {
     job.mutable_source()->set_uri(FileUri(paths.in));
     job.mutable_destination()->set_uri(FileUri(paths.out));
     job.mutable_destination()->set_overwrite(options.force);
-    return request;
+  } else {
+    job.mutable_destination()->set_managed(true);
   }
-  job.mutable_destination()->set_managed(true);
-  absl::Status status = session.jobs->CheckBeforeUpload(job, transfer.stop);
-  if (status.ok()) status = CheckSourceHere(paths.in, job.spec(), transfer.stop);
-  if (!status.ok()) return status;
-  const auto artifact = Upload(transfer, paths.in);
-  if (!artifact.ok()) return artifact.status();
-  SetSource(*artifact, job);
   return request;
 }
 
@@ -127,19 +119,36 @@ absl::Status LostSight(const absl::Status& why, const std::string& job) {
 
 // Uploads if it must, creates the job and follows it to its end.
 absl::StatusOr<Followed> RunJob(const Options& options, const Paths& paths, const Session& session,
-                                const TransferContext& transfer, ProgressBar& bar,
                                 const Interrupt& interrupt) {
-  const auto request = MakeRequest(options, paths, session, transfer);
-  bar.Clear();
-  if (!request.ok()) return request.status();
-  if (session.embedded != nullptr) return RunLocalJob(session, *request, paths.out, interrupt);
-  const auto job = session.jobs->CreateJob(*request, interrupt.token());
+  v1::CreateJobRequest request = MakeRequest(options, paths, session.embedded != nullptr);
+  if (session.embedded != nullptr) {
+    return RunLocalJob(session, std::move(request), paths.out, interrupt);
+  }
+  const auto job = SubmitUpload(session, std::move(request), paths.in, interrupt.token());
   if (!job.ok()) return job.status();
   auto followed = FollowJob(*session.jobs, job->name(), {.cancel_on_interrupt = true}, interrupt);
   const bool lost = absl::IsUnavailable(followed.status()) ||
                     absl::IsDeadlineExceeded(followed.status()) ||
                     absl::IsUnauthenticated(followed.status());
   return lost ? LostSight(followed.status(), job->name()) : std::move(followed);
+}
+
+absl::Status FetchResult(const Options& options, const Paths& paths, const Session& session,
+                         const v1::Job& job, const Interrupt& interrupt) {
+  ProgressBar bar;
+  const TransferContext transfer{
+      .channel = session.channel,
+      .address = session.address,
+      .stop = interrupt.token(),
+      .on_progress = [&](const ProgressView& view) { bar.Update(view); }};
+  absl::Status status = Fetch(transfer, job, paths.out, options.force);
+  bar.Clear();
+  if (status.ok()) {
+    PrintNote(absl::StrCat(session.address, " keeps the upload and the result; seedlm delete ",
+                           job.name(), " and seedlm artifacts delete ", job.source().artifact(),
+                           " make room there"));
+  }
+  return status;
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
@@ -153,19 +162,12 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   if (has_server) NoteServersOwn(options.engine);
   const auto session = Start(options, *paths);
   if (!session.ok()) return session.status();
-  ProgressBar bar;
-  const TransferContext transfer{
-      .channel = session->channel,
-      .address = session->address,
-      .stop = interrupt.token(),
-      .on_progress = [&](const ProgressView& view) { bar.Update(view); }};
-  const auto followed = RunJob(options, *paths, *session, transfer, bar, interrupt);
+  const auto followed = RunJob(options, *paths, *session, interrupt);
   if (!followed.ok()) return followed.status();
   const ExitCode end = ReportEnd(followed->job, options.in);
   if (end != kOk) return end;
   if (session->embedded == nullptr) {
-    const absl::Status fetched = Fetch(transfer, followed->job, paths->out, options.force);
-    bar.Clear();
+    const absl::Status fetched = FetchResult(options, *paths, *session, followed->job, interrupt);
     if (!fetched.ok()) return fetched;
   }
   if (!paths->report.empty()) {

@@ -1,5 +1,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -7,9 +8,8 @@
 #include "client/job_json.h"
 #include "client/job_request.h"
 #include "client/output.h"
-#include "client/progress_bar.h"
 #include "client/session.h"
-#include "client/transfer.h"
+#include "client/submission.h"
 
 namespace seedlm::client {
 namespace {
@@ -34,26 +34,15 @@ void SetDestination(const Options& options, v1::Destination& destination) {
   destination.set_overwrite(options.force);
 }
 
-absl::Status UploadSource(const Options& options, const Session& session,
-                          const Interrupt& interrupt, v1::Job& job) {
+absl::StatusOr<v1::Job> Create(const Options& options, const Session& session,
+                               v1::CreateJobRequest request, const Interrupt& interrupt) {
   if (absl::StrContains(options.in, "://")) {
-    job.mutable_source()->set_uri(options.in);
-    return absl::OkStatus();
+    request.mutable_job()->mutable_source()->set_uri(options.in);
+    return session.jobs->CreateJob(std::move(request), interrupt.token());
   }
   const auto path = InputPath(options.in);
   if (!path.ok()) return path.status();
-  absl::Status status = session.jobs->CheckBeforeUpload(job, interrupt.token());
-  if (status.ok()) status = CheckSourceHere(*path, job.spec(), interrupt.token());
-  if (!status.ok()) return status;
-  ProgressBar bar;
-  const auto artifact = Upload({.channel = session.channel,
-                                .address = session.address,
-                                .stop = interrupt.token(),
-                                .on_progress = [&](const ProgressView& view) { bar.Update(view); }},
-                               *path);
-  if (!artifact.ok()) return artifact.status();
-  SetSource(*artifact, job);
-  return absl::OkStatus();
+  return SubmitUpload(session, std::move(request), *path, interrupt.token());
 }
 
 absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt) {
@@ -66,9 +55,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, const Interrupt& interrupt)
   *wanted.mutable_spec() = ToSpec(options.spec);
   SetJobOptions(options.job, wanted);
   SetDestination(options, *wanted.mutable_destination());
-  absl::Status status = UploadSource(options, *session, interrupt, wanted);
-  if (!status.ok()) return status;
-  const auto job = session->jobs->CreateJob(request, interrupt.token());
+  const auto job = Create(options, *session, std::move(request), interrupt);
   if (!job.ok()) return job.status();
   PrintOut(options.json ? JsonLine(ToJson(*job)) : job->name() + "\n");
   return kOk;

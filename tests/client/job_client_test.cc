@@ -106,6 +106,34 @@ TEST_CASE("a CreateJob that is given up names its id") {
       absl::StrContains(job.status().message(), "--request-id " + *service.request_ids().begin()));
 }
 
+TEST_CASE("a server that has answered is given the time of a restart") {
+  FakeJobs service;
+  const grpc::Status away(grpc::StatusCode::UNAVAILABLE, "Connection reset by peer");
+  service.on_call = [&](grpc::ServerContext&, int call) {
+    return call == 0 || call == 6 ? grpc::Status::OK : away;
+  };
+  ServiceHost host(service);
+  std::vector<std::string> waits;
+  Patience patience = Short();
+  patience.restart = 8;
+  patience.on_wait = [&](const std::string& why) { waits.push_back(why); };
+  JobClient client(host.channel(), "the fake", patience);
+  REQUIRE(client.CreateJob({}, {}).ok());
+  CHECK(client.CreateJob({}, {}).ok());
+  CHECK(service.calls == 7);
+  CHECK(waits.size() == 1);
+  v1::CreateJobRequest request;
+  request.set_request_id("mine");
+  const auto given_up = client.CreateJob(request, {});
+  CHECK(absl::IsUnavailable(given_up.status()));
+  CHECK(absl::StrContains(given_up.status().message(), "--request-id mine"));
+  CHECK(service.calls == 15);
+
+  JobClient stranger(host.channel(), "the fake", patience);
+  CHECK_FALSE(absl::StrContains(stranger.CreateJob(request, {}).status().message(), "--request"));
+  CHECK(service.calls == 18);
+}
+
 TEST_CASE("a full queue is asked again when the server says so, and is no full disk") {
   FakeJobs service;
   service.on_call = [](grpc::ServerContext&, int call) {

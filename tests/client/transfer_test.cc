@@ -59,6 +59,14 @@ std::string Source(const ScratchDirectory& scratch) {
   return scratch / "in.safetensors";
 }
 
+absl::StatusOr<UploadedArtifact> Upload(const TransferContext& context, const std::string& path) {
+  const auto upload = PendingUpload::Sum(context, path);
+  if (!upload.ok()) return upload.status();
+  absl::Status sent = upload->Send(context);
+  if (!sent.ok()) return sent;
+  return upload->artifact();
+}
+
 TEST_CASE("an upload goes on after a break, a flip and a stall") {
   for (const Fault fault : {Fault::kNone, Fault::kBreak, Fault::kFlip, Fault::kStall}) {
     CAPTURE(static_cast<int>(fault));

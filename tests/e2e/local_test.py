@@ -76,7 +76,7 @@ class GoingOn(EndToEnd):
         process = self.compress("--json")
         out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
-        self.assertIn("goes on where an earlier run", err)
+        self.assertIn("takes up what an earlier run", err)
         summary = json.loads(out)
         self.assertEqual(len(summary["tensors"]), 12)
         # The rate is of what this run did.
@@ -120,7 +120,7 @@ class GoingOn(EndToEnd):
         process = self.compress()
         out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
-        self.assertIn("goes on where an earlier run", err)
+        self.assertIn("takes up what an earlier run", err)
         self.assertRegex(out, r"[\d.]+ k of 12\.3 k weights were kept from before\n")
         self.assertEqual(read(self.path("out")), self.expected())
         self.assertEqual(os.listdir(os.path.join(self.state, "seedlm/compress")), [])

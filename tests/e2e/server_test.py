@@ -231,6 +231,23 @@ class Remote(EndToEnd):
             self.fails(server.run("submit", source, "--request-id", "r1", "--bits", "3"), EXISTS,
                        "r1")
 
+    def test_a_request_id_that_was_used_uploads_nothing(self):
+        source = small_file(self.path("in.safetensors"))
+        with self.server() as server:
+            job = self.ok(server.run("submit", source, "--request-id", "r1")).out.strip()
+            self.ok(server.run("wait", job))
+            upload = self.ok(server.run("status", job, "--json")).json()["source"]
+            self.ok(server.run("artifacts", "delete", upload))
+            again = self.ok(server.run("submit", source, "--request-id", "r1")).out.strip()
+            self.assertEqual(again, job)
+            self.fails(server.run("submit", source, "--request-id", "r1", "--bits", "3"), EXISTS,
+                       "r1")
+            other = small_file(self.path("other.safetensors"), seed=9)
+            self.fails(server.run("submit", other, "--request-id", "r1"), EXISTS, "r1")
+            listed = self.ok(server.run("artifacts", "list", "--json")).json()["artifacts"]
+            self.assertEqual([a["job"] for a in listed], [job])  # the result alone
+            self.ok(server.run("submit", other, "--request-id", "r2"))  # and what is new is sent
+
     def test_cancel(self):
         harness.write_safetensors(self.path("in.safetensors"), {
             "big.weight": harness.tensor("F32", (512, 256), 1)})
