@@ -96,6 +96,10 @@ absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
 
 absl::StatusOr<std::string> OutputPath(const std::string& given, bool is_directory,
                                        const std::string& name) {
+  if (given == "-") {
+    return absl::InvalidArgumentError(
+        "-: nothing is written to stdout; name a file, ./- if it is called so");
+  }
   auto path = AbsolutePath(given);
   if (!path.ok()) return path;
   if (is_directory || given.back() != '/') return Followed(*path);

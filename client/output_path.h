@@ -18,7 +18,7 @@ absl::StatusOr<std::string> AbsolutePath(const std::string& path);
 // exist, under `name`. A symbolic link is followed, here and once: what it leads to is the output.
 // One that leads nowhere stays as it is, and CheckOutput refuses it. Errors: those of AbsolutePath;
 // NOT_FOUND if there is no such directory; INVALID_ARGUMENT for a name that leaves it, a circle of
-// links.
+// links, "-".
 absl::StatusOr<std::string> OutputPath(const std::string& given, bool is_directory,
                                        const std::string& name);
 

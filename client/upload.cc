@@ -251,6 +251,14 @@ absl::Status Uploader::WriteChunks(grpc::ClientWriter<v1::WriteArtifactRequest>&
   }
 }
 
+// A disk that is full: whose?
+absl::Status OfServer(const absl::Status& status, const std::string& address) {
+  if (ErrorReason(status) != "RESOURCE_EXHAUSTED") return status;
+  absl::Status named(status.code(), absl::StrCat(address, ": ", status.message()));
+  status.ForEachPayload([&](const auto& url, const auto& value) { named.SetPayload(url, value); });
+  return named;
+}
+
 absl::Status Uploader::WriteFrom(const LocalFile& file, int64_t offset, int64_t after) {
   grpc::ClientContext context;
   const std::stop_callback cancel(context_.stop, [&context] { context.TryCancel(); });
@@ -271,7 +279,8 @@ absl::Status Uploader::WriteFrom(const LocalFile& file, int64_t offset, int64_t 
   }
   const Watchdog watchdog(context_.silence * kFinishSilences, give_up);
   stream->WritesDone();
-  const absl::Status status = FromRpc(stream->Finish(), context_.address);
+  const absl::Status status =
+      OfServer(FromRpc(stream->Finish(), context_.address), context_.address);
   if (!status.ok() && context_.stop.stop_requested()) return Stopped();
   if (!status.ok() && (silent || watchdog.barked())) {
     return absl::UnavailableError(absl::StrCat(context_.address, ": takes nothing of ",

@@ -66,8 +66,10 @@ class Checker {
   }
 
   void CheckTls() {
-    // With one of the two missing there is nothing to be opened.
-    if (options_.tls.certificate.empty() || options_.tls.key.empty()) return;
+    if (options_.tls.certificate.empty() || options_.tls.key.empty()) {
+      for (const absl::Status& fault : TlsFaults(options_.tls)) Add(fault);
+      return;
+    }
     const absl::StatusOr<std::vector<std::string>> warnings = CheckTlsFiles(options_.tls);
     if (!warnings.ok()) {
       for (const absl::Status& fault : TlsFaults(options_.tls)) Add(fault);

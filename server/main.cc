@@ -4,11 +4,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +27,7 @@
 #include "server/health_check.h"
 #include "server/listen_address.h"
 #include "server/log/log_format.h"
+#include "server/log/rarely.h"
 #include "server/metrics/metrics.h"
 #include "server/server.h"
 #include "server/setting_place.h"
@@ -145,9 +149,24 @@ void AddDefaultListen(ServerOptions& options) {
 std::atomic<bool> g_ready = false;
 
 // gRPC reports what Start returns as a status, too: only a running server's errors are news.
+// Of each place that reports, one a minute: who speaks plaintext to a TLS port may do so often.
 void LogFromGrpc(gpr_log_func_args* args) {
-  const bool news = args->severity == GPR_LOG_SEVERITY_ERROR && g_ready;
-  spdlog::log(news ? spdlog::level::warn : spdlog::level::debug, "gRPC: {}", args->message);
+  if (args->severity != GPR_LOG_SEVERITY_ERROR || !g_ready) {
+    spdlog::debug("gRPC: {}", args->message);
+    return;
+  }
+  static std::mutex mutex;
+  static std::map<std::pair<std::string, int>, seedlm::server::Rarely> places;
+  std::optional<int64_t> times;
+  {
+    const std::lock_guard lock(mutex);
+    times = places.try_emplace({args->file, args->line}, std::chrono::minutes(1))
+                .first->second.Happened();
+  }
+  if (!times.has_value()) return;
+  const std::string more =
+      *times > 1 ? absl::StrCat("; ", *times, " of this kind since one was told last") : "";
+  spdlog::warn("gRPC: {}{}", args->message, more);
 }
 
 void SetUpLog(const ServerOptions& options) {

@@ -358,7 +358,12 @@ absl::Status Server::Parts::ServeMetrics(const std::string& address) {
     return ReadLiveMetrics({scheduler->Load(), scheduler->threads(), draining, Now(),
                             data_dir.path(), tls == nullptr ? 0 : tls->not_after()});
   });
-  if (!endpoint.ok()) return endpoint.status();
+  if (!endpoint.ok()) {
+    // The library does not say what the system told it.
+    const absl::Status why = OpenSockets({address}).status();
+    return why.ok() ? endpoint.status()
+                    : absl::Status(why.code(), absl::StrCat("--metrics: ", why.message()));
+  }
   metrics_endpoint = *std::move(endpoint);
   return absl::OkStatus();
 }

@@ -43,7 +43,7 @@ std::string ToText(const v1::Estimate& estimate) {
         {"and its index, at most", FormatBytes(static_cast<uint64_t>(estimate.index_bytes()))});
   }
   totals.AddRow(
-      {"search", estimate.seconds() > 0 ? FormatDuration(estimate.seconds()) : "unknown"});
+      {"search, with nothing else running", estimate.seconds() > 0 ? FormatDuration(estimate.seconds()) : "unknown"});
   std::string out = totals.Render();
   if (estimate.skipped_size() == 0) return out;
   Table skipped({{"NOT COMPRESSED"}, {"WHY"}});

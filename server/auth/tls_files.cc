@@ -98,6 +98,11 @@ std::vector<absl::Status> TlsFaults(const TlsFiles& files) {
   const auto add = [&faults](absl::Status status) {
     if (!status.ok()) faults.push_back(std::move(status));
   };
+  if (files.certificate.empty() || files.key.empty()) {  // what there is of the two
+    if (!files.certificate.empty()) add(ReadCertificate(files.certificate, "--tls-cert").status());
+    if (!files.key.empty()) add(ReadKey(files.key).status());
+    return faults;
+  }
   const auto certificate = ReadCertificate(files.certificate, "--tls-cert");
   add(certificate.status());
   const auto key = ReadKey(files.key);

@@ -81,8 +81,8 @@ class ArtifactService {
   absl::Status Delete(std::string_view owner, std::string_view name, std::string_view by = {});
 
   // Deletes the uploads of all owners, finished or not, of which nothing has come after `time_ns`.
-  // What a job needs, or a stream is writing into, stays for now; results are their jobs'. The first error; the
-  // others are tried all the same, and all again the next time.
+  // What a job needs, or a stream is writing into, stays for now; results are their jobs'. The
+  // first error; the others are tried all the same, and all again the next time.
   absl::Status DeleteUploadsBefore(int64_t time_ns);
 
   // Sums the files, decodes every tensor, compares with the job's source if that is still there and

@@ -59,6 +59,11 @@ class SourceLocator {
   // `resumed`: something of it may be there already. ArtifactStore::CheckRoom.
   absl::Status CheckRoom(const JobRecord& job, bool resumed) const;
 
+  // `text` with names of artifacts, as a client knows them, for the paths that they have here.
+  std::string WithoutDataDir(const JobRequest& request, absl::string_view text) const {
+    return artifacts_.Of(request.owner).WithoutFolder(text);
+  }
+
   // Keeps others from taking that room, and from uploading to the artifact that the job makes.
   ResultReservation ReserveResult(const JobRecord& job) const;
 

@@ -95,8 +95,12 @@ JobUpdate JobRun::EndingLocked() const {
     update.to = JobState::kCancelled;
   } else {
     update.to = JobState::kFailed;
-    update.error = {failure_.code(), std::string(failure_.message()), ReasonOf(failure_),
+    const auto told = [this](absl::string_view text) {
+      return context_.locator->WithoutDataDir(job_.request, text);
+    };
+    update.error = {failure_.code(), told(failure_.message()), ReasonOf(failure_),
                     DetailsOf(failure_)};
+    for (auto& [key, value] : update.error.details) value = told(value);
   }
   return update;
 }
@@ -125,7 +129,7 @@ void JobRun::LogEnd() const {
     const std::string reason =
         error.reason.empty() ? absl::StatusCodeToString(error.code) : error.reason;
     context_.metrics->Add(Metric::kJobFailures, {reason}, 1);
-    context_.log->warn("failed: {}", error.message);
+    context_.log->warn("failed: {}", std::string(failure_.message()));
   } else {
     const Progress& progress = ending_.progress;
     context_.log->info("{}: {} of {} tensors, {} weights, {:.0f} weights/s", Name(ending_.to),

@@ -56,6 +56,10 @@ absl::Status Scheduler::Recover() {
           parts_.store->Update(job.name, {JobState::kQueued, progress, {}, {}});
       if (!queued.ok()) return queued.status();
       job = *std::move(queued);
+      if (parts_.log != nullptr) {
+        const LogScope scope({{"job", job.name}, {"owner", job.request.owner}});
+        parts_.log->info("was running when an earlier server ended: queued again");
+      }
       Reach(parts_.fault_point, "recover.queued");
     }
     if (absl::Status status = Enqueue(job); !status.ok()) return status;

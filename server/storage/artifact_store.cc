@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/page_cache.h"
 #include "kernels/format/text.h"
@@ -197,6 +198,10 @@ absl::StatusOr<size_t> ArtifactReader::Read(std::span<char> buffer) {
   }
   format::ReadPast(fd_.get(), static_cast<uint64_t>(offset_) - done, done);
   return done;
+}
+
+std::string ArtifactStore::WithoutFolder(absl::string_view text) const {
+  return absl::StrReplaceAll(text, {{folders_.path() + "/", ""}});
 }
 
 absl::StatusOr<std::string> ArtifactStore::CheckpointPath(std::string_view artifact) const {

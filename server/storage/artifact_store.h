@@ -191,6 +191,9 @@ class ArtifactStore {
   // the store.
   absl::Status CheckRoom(int64_t bytes, std::string_view id = "");
 
+  // `text` with "artifacts/ID" for the paths that they have here.
+  std::string WithoutFolder(absl::string_view text) const;
+
   // Directory of the artifact that a job makes; it does not exist until the job commits it.
   std::string ResultPath(std::string_view id) const;
   // From now on the id is the job's, until the reservation ends; a result that was committed by
