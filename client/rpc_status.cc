@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -82,7 +83,12 @@ absl::Status FromRpc(const grpc::Status& status, const std::string& address) {
       !status.error_details().empty() && details.ParseFromString(status.error_details());
   auto code = static_cast<absl::StatusCode>(status.error_code());
   std::string message = status.error_message();
-  if (!answered && code == absl::StatusCode::kUnavailable) {
+  if (!answered && code == absl::StatusCode::kUnavailable &&
+      absl::EndsWith(message, "Permission denied")) {  // of a Unix socket: its door
+    code = absl::StatusCode::kUnauthenticated;
+    message = absl::StrCat("cannot reach ", address,
+                           ": Permission denied; the server's user must let you write to it");
+  } else if (!answered && code == absl::StatusCode::kUnavailable) {
     message = absl::StrCat("cannot reach ", address, ": ", WithoutNoise(message),
                            "; start it with seedlm-server, or mend --server");
   } else if (!answered && code == absl::StatusCode::kDeadlineExceeded) {

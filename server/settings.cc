@@ -113,12 +113,10 @@ std::vector<Setting> MakeSettings() {
        "as for a job without end, so lists are built at once. The bytes are the same"},
       {"memory", "Work", Size(FIELD(memory), 0, 1024 * kGiB, kMiB),
        "Memory for work, at most: the index, and what the workers hold; where that is too little "
-       "for "
-       "all of it there are fewer shards at a time, a smaller index, fewer workers, and the bytes "
-       "are "
-       "the same. Calls have bounds of their own, above. 0: three quarters of what the machine "
-       "has, or "
-       "the control group that the server is in"},
+       "for all of it there are fewer shards at a time, a smaller index, fewer workers, and the "
+       "bytes are the same; refused where not even one worker fits (364MiB with the default "
+       "shards). Calls have bounds of their own, above. 0: three quarters of what the machine "
+       "has, or the control group that the server is in"},
       {"index-memory", "Work", Size(FIELD(index_memory), 0, 1024 * kGiB, kMiB),
        "Memory for the index of the search, at most; 0: no index, and a slower search"},
       {"index-cache", "Work", Text(FIELD(index_cache), "DIR"),

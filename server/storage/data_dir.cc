@@ -62,10 +62,12 @@ absl::Status TryWriteIn(const std::string& directory) {
   const UniqueFd fd(mkostemp(name.data(), O_CLOEXEC));
   if (!fd) return format::ErrnoToStatus(errno, directory, "write into");
   const std::string block(4096, '\0');
-  const bool written =
-      write(fd.get(), block.data(), block.size()) == static_cast<ssize_t>(block.size());
+  const ssize_t written = write(fd.get(), block.data(), block.size());
+  const int error = written < 0                                    ? errno
+                    : written < static_cast<ssize_t>(block.size()) ? ENOSPC  // so it begins
+                                                                   : 0;
   const absl::Status status =
-      written ? absl::OkStatus() : format::ErrnoToStatus(errno, directory, "write into");
+      error == 0 ? absl::OkStatus() : format::ErrnoToStatus(error, directory, "write into");
   (void)unlink(name.c_str());
   return status;
 }

@@ -294,9 +294,10 @@ int main(int argc, char** argv) {
     disk.push_back(DiskRate(out, size));
     bare_up.push_back(BareUpload(*bare, size));
     up.push_back(Measure(channel, address, size, [&](const client::TransferContext& context) {
-      const auto uploaded = client::Upload(context, path);
-      Check(uploaded.status());
-      artifact = uploaded->name;
+      const auto upload = client::PendingUpload::Sum(context, path);
+      Check(upload.status());
+      Check(upload->Send(context));
+      artifact = upload->artifact().name;
     }));
     v1::Job job;
     job.set_state(v1::JOB_STATE_SUCCEEDED);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "client/exit_code.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
@@ -34,6 +35,17 @@ TEST_CASE("a server that is not there is named, with the way out") {
       "connect to remote host: Connection refused");
   CHECK(absl::StartsWith(FromRpc(long_winded, "127.0.0.1:1").message(),
                          "cannot reach 127.0.0.1:1: Connection refused; start"));
+}
+
+TEST_CASE(
+    "a socket that one may not write to is a door that is closed, not a server that is away") {
+  const absl::Status status = FromRpc(
+      grpc::Status(grpc::StatusCode::UNAVAILABLE,
+                   "failed to connect to all addresses; last error: UNKNOWN: unix:/s: Permission "
+                   "denied"),
+      "unix:/s");
+  CHECK(ExitCodeFor(status) == kNotLetIn);
+  CHECK(absl::StartsWith(status.message(), "cannot reach unix:/s: Permission denied; "));
 }
 
 TEST_CASE("a server's own words are kept, with the reason") {

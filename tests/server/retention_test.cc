@@ -96,7 +96,7 @@ TEST_CASE_METHOD(RetentionFixture, "what is being used stays for now") {
 }
 
 TEST_CASE_METHOD(RetentionFixture,
-                 "the source of work that can be gone on with is deleted by hand alone") {
+                 "the source of work that can be gone on with stays as long as its job") {
   const JobState state = GENERATE(JobState::kFailed, JobState::kCancelled, JobState::kSucceeded);
   Finish("read");
   Finish("read", "alice");
@@ -116,6 +116,10 @@ TEST_CASE_METHOD(RetentionFixture,
     return;
   }
   CHECK(Ids() == Names{"read"});
+  const absl::Status by_hand = service.Delete("", "artifacts/read");
+  CHECK_THAT(by_hand, IsStatus(absl::StatusCode::kFailedPrecondition, {"jobs/reader", "resume"}));
+  CHECK(ReasonOf(by_hand) == "ARTIFACT_IN_USE");
+  REQUIRE(jobs->BeginDelete(job.name, "").ok());
   REQUIRE(service.Delete("", "artifacts/read").ok());
   CHECK(Ids().empty());
 }
