@@ -38,7 +38,7 @@ absl::StatusOr<InspectedTensor> InspectPacked(const format::PackedTensor& tensor
   out.bits_per_weight = 8 * static_cast<double>(tensor.code_bytes()) /
                         (static_cast<double>(tensor.rows) * static_cast<double>(tensor.columns));
   const auto parts = verify::ForRowRanges<Use>(
-      tensor.rows, tensor.columns, stop, [&](int64_t first, int64_t count, Use& use) {
+      tensor.rows, tensor.columns, 0, stop, [&](int64_t first, int64_t count, Use& use) {
         use.read = format::ReadCodes(tensor, first, count, [&](const format::CodePiece& piece) {
           use.Add(piece);
           return absl::OkStatus();

@@ -50,6 +50,11 @@ absl::Status GivenUp(const absl::Status& why, const std::string& name,
   return status;
 }
 
+// Whether a job was refused for want of its source alone: that is looked at last.
+bool LacksSource(const absl::Status& status) {
+  return absl::IsNotFound(status) && ErrorDetails(status)["field"] == "job.source.artifact";
+}
+
 absl::Status WithNote(const absl::Status& status, const std::string& note) {
   absl::Status noted(status.code(), absl::StrCat(status.message(), note));
   status.ForEachPayload([&](const auto& url, const auto& value) { noted.SetPayload(url, value); });
@@ -107,8 +112,9 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
   if (request.request_id().empty()) request.set_request_id(RandomId());
   v1::Job job;
   bool told = false;
+  const bool known = heard_;  // before this call
   RetryPolicy policy = patience_.unary;
-  if (heard_) policy.max_lost = patience_.restart;
+  if (known) policy.max_away = patience_.restart;
   const absl::Status status = Retry(policy, *stub_->channel, stop, [&] {
     absl::Status once =
         CallOnce(patience_.create, stop, address_, [&](grpc::ClientContext* context) {
@@ -116,15 +122,16 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
         });
     // The same id gives the same job, so to ask again is safe; not to ask would leave an orphan.
     const bool late = absl::IsDeadlineExceeded(once);
-    const bool away = heard_ && IsLost(once);
-    if ((away || RetryAfter(once).has_value()) && patience_.on_wait && !std::exchange(told, true)) {
+    const bool waits = known && IsAway(once);
+    if ((waits || RetryAfter(once).has_value()) && patience_.on_wait &&
+        !std::exchange(told, true)) {
       patience_.on_wait(std::string(WithoutWayOut(once.message())));
     }
-    heard_ = heard_ || (!late && !IsLost(once) && !absl::IsCancelled(once));
+    if (!late && !IsLost(once) && !absl::IsCancelled(once)) heard_ = true;
     return late ? WithRetryAfter(std::move(once), std::chrono::milliseconds(0)) : once;
   });
   if (status.ok()) return job;
-  const bool away = heard_ && IsLost(status);
+  const bool away = known && IsLost(status);
   const bool may_be_queued = away || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
   if (!may_be_queued || request.validate_only()) return status;
   const std::string what = absl::IsCancelled(status) ? "interrupted"
@@ -138,20 +145,26 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
                    request.request_id()));
 }
 
-bool WantsUpload(const absl::Status& status) {
-  const bool missing =
-      absl::IsNotFound(status) && ErrorDetails(status)["field"] == "job.source.artifact";
-  return missing || ErrorReason(status) == "UPLOAD_UNFINISHED";
-}
-
-absl::Status JobClient::CheckBeforeUpload(v1::Job job, const std::stop_token& stop) {
-  v1::CreateJobRequest request;
+absl::Status JobClient::CheckBeforeUpload(v1::CreateJobRequest request,
+                                          const std::stop_token& stop) {
   request.set_validate_only(true);
-  *request.mutable_job() = std::move(job);
   // A source that is not there is told last, when nothing else is wrong that can be known.
   request.mutable_job()->mutable_source()->set_artifact("artifacts/" + RandomId());
   const absl::Status status = CreateJob(request, stop).status();
-  return WantsUpload(status) ? absl::OkStatus() : status;
+  return LacksSource(status) ? absl::OkStatus() : status;
+}
+
+absl::StatusOr<std::optional<v1::Job>> JobClient::FindRequest(v1::CreateJobRequest request,
+                                                              const std::stop_token& stop) {
+  request.set_validate_only(true);
+  absl::StatusOr<v1::Job> job = CreateJob(request, stop);
+  if (!job.ok() && ErrorReason(job.status()) == "REQUEST_ID_REUSED") return job.status();
+  // All else is of a job that could be made now: of one that is there it says nothing.
+  const bool away = absl::IsUnavailable(job.status()) || absl::IsDeadlineExceeded(job.status()) ||
+                    absl::IsCancelled(job.status());
+  if (away) return job.status();
+  if (!job.ok() || job->name().empty()) return std::optional<v1::Job>();
+  return std::optional(*std::move(job));
 }
 
 absl::StatusOr<v1::Job> JobClient::GetJob(const std::string& name, const std::stop_token& stop) {

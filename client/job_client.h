@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -60,8 +61,13 @@ class JobClient {
   // not come in time, or the server was lost. When it is not known whether the job was queued, the
   // message has the id.
   absl::StatusOr<v1::Job> CreateJob(v1::CreateJobRequest request, const std::stop_token& stop);
-  // Whether the server would take `job` if its source, which is still to be uploaded, were there.
-  absl::Status CheckBeforeUpload(v1::Job job, const std::stop_token& stop);
+  // Whether the server would make the job if its source, which is still to be uploaded, were there.
+  // ALREADY_EXISTS, reason REQUEST_ID_REUSED: the request's id was used, for whatever.
+  absl::Status CheckBeforeUpload(v1::CreateJobRequest request, const std::stop_token& stop);
+  // The job that was made of this request, with its id, if there is one: nothing is made.
+  // ALREADY_EXISTS as above: the id was used for another request.
+  absl::StatusOr<std::optional<v1::Job>> FindRequest(v1::CreateJobRequest request,
+                                                     const std::stop_token& stop);
   absl::StatusOr<v1::Job> GetJob(const std::string& name, const std::stop_token& stop);
   absl::StatusOr<std::vector<v1::Job>> ListJobs(v1::ListJobsRequest request,  // all pages
                                                 const std::stop_token& stop);
@@ -102,10 +108,6 @@ class JobClient {
   Patience patience_;
   std::atomic<bool> heard_ = false;  // the server has answered CreateJob before
 };
-
-// Whether CreateJob refused for want of the source, which is to be uploaded, or to its end; all
-// else that the server can know without it is right then.
-bool WantsUpload(const absl::Status& status);
 
 // 128 random bits, hex: for request ids.
 std::string RandomId();

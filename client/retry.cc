@@ -24,6 +24,10 @@ bool IsLost(const absl::Status& status) {
   return absl::IsUnavailable(status) && ErrorReason(status).empty();
 }
 
+bool IsAway(const absl::Status& status) {
+  return IsLost(status) || ErrorReason(status) == "SERVER_DRAINING";
+}
+
 bool IsRetryable(const absl::Status& status) {
   if (absl::IsAborted(status)) return ErrorReason(status) != "ETAG_MISMATCH";
   return absl::IsUnavailable(status) || RetryAfter(status).has_value();
@@ -32,8 +36,7 @@ bool IsRetryable(const absl::Status& status) {
 std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
                                                    const absl::Status& status, int failed_attempts,
                                                    double uniform) {
-  const bool lost = policy.max_lost > 0 && IsLost(status);
-  const int most = lost ? policy.max_lost : policy.max_attempts;
+  const int most = policy.max_away > 0 && IsAway(status) ? policy.max_away : policy.max_attempts;
   if (!IsRetryable(status) || failed_attempts >= most) return std::nullopt;
   if (const auto hint = RetryAfter(status)) {
     const auto kept = std::clamp(*hint, std::chrono::milliseconds(0), kLongestHint);
@@ -49,9 +52,12 @@ std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
 
 absl::Status Retry(const RetryPolicy& policy, grpc::Channel& channel, const std::stop_token& stop,
                    const std::function<absl::Status()>& attempt) {
-  for (int failed = 1;; ++failed) {
+  int answered = 0;  // attempts that failed
+  int away = 0;      // those that are counted alone
+  while (true) {
     absl::Status status = attempt();
     if (status.ok()) return status;
+    const int failed = policy.max_away > 0 && IsAway(status) ? ++away : ++answered;
     const auto delay = NextDelay(policy, status, failed, UniformRandom());
     if (!delay || !PauseUnlessStopped(channel, *delay, stop)) return status;
   }

@@ -17,7 +17,7 @@ namespace seedlm::client {
 
 struct RetryPolicy {
   int max_attempts = 4;                        // the first one included
-  int max_lost = 0;                            // the same where IsLost; 0: as max_attempts
+  int max_away = 0;                            // of those where IsAway, alone; 0: no difference
   std::chrono::milliseconds first_delay{150};  // before the second attempt
   std::chrono::milliseconds max_delay{5000};
   double multiplier = 2;
@@ -30,6 +30,9 @@ inline constexpr RetryPolicy kStreamRetry{.max_attempts = 12};
 // Nothing was heard of the server: there is none, or the connection broke, and it may have acted. A
 // server that says so itself gives a reason, and has done nothing.
 bool IsLost(const absl::Status& status);
+
+// IsLost, or a server that drains: what comes after either is a restart.
+bool IsAway(const absl::Status& status);
 
 // UNAVAILABLE and ABORTED: nothing happened, or it may happen again; but no etag that was wrong
 // will be right. Any other code when the server says with RetryInfo that the same request may

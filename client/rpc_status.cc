@@ -83,8 +83,8 @@ absl::Status FromRpc(const grpc::Status& status, const std::string& address) {
       !status.error_details().empty() && details.ParseFromString(status.error_details());
   auto code = static_cast<absl::StatusCode>(status.error_code());
   std::string message = status.error_message();
-  if (!answered && code == absl::StatusCode::kUnavailable &&
-      absl::EndsWith(message, "Permission denied")) {  // of a Unix socket: its door
+  if (!answered && code == absl::StatusCode::kUnavailable && absl::StartsWith(address, "unix:") &&
+      absl::EndsWith(message, "Permission denied")) {
     code = absl::StatusCode::kUnauthenticated;
     message = absl::StrCat("cannot reach ", address,
                            ": Permission denied; the server's user must let you write to it");

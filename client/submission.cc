@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "client/progress_bar.h"
+#include "client/rpc_status.h"
 #include "client/transfer.h"
 
 namespace seedlm::client {
@@ -10,11 +11,11 @@ namespace seedlm::client {
 absl::StatusOr<v1::Job> SubmitUpload(const Session& session, v1::CreateJobRequest request,
                                      const std::string& path, const std::stop_token& stop) {
   v1::Job& job = *request.mutable_job();
-  const bool may_be_there = !request.request_id().empty();
-  if (!may_be_there) {  // before anything is read
-    absl::Status status = session.jobs->CheckBeforeUpload(job, stop);
-    if (!status.ok()) return status;
-  }
+  // Before anything is read.
+  const absl::Status refused = session.jobs->CheckBeforeUpload(request, stop);
+  // For this very source, perhaps, whose name is not known yet.
+  const bool id_was_used = ErrorReason(refused) == "REQUEST_ID_REUSED";
+  if (!refused.ok() && !id_was_used) return refused;
   absl::Status here = CheckSourceHere(path, job.spec(), stop);
   if (!here.ok()) return here;
   ProgressBar bar;
@@ -27,9 +28,10 @@ absl::StatusOr<v1::Job> SubmitUpload(const Session& session, v1::CreateJobReques
   bar.Clear();
   if (!upload.ok()) return upload.status();
   SetSource(upload->artifact(), job);
-  if (may_be_there) {
-    auto earlier = session.jobs->CreateJob(request, stop);
-    if (!WantsUpload(earlier.status())) return earlier;
+  if (id_was_used) {
+    auto earlier = session.jobs->FindRequest(request, stop);
+    if (!earlier.ok()) return earlier.status();
+    if (earlier->has_value()) return **std::move(earlier);
   }
   absl::Status sent = upload->Send(transfer);
   bar.Clear();

@@ -155,15 +155,19 @@ void LogFromGrpc(gpr_log_func_args* args) {
     spdlog::debug("gRPC: {}", args->message);
     return;
   }
-  static std::mutex mutex;
-  static std::map<std::pair<std::string, int>, seedlm::server::Rarely> places;
+  // Never destroyed: gRPC's threads may outlive main.
+  static std::mutex& mutex = *new std::mutex;
+  static auto& places = *new std::map<std::pair<std::string, int>, seedlm::server::Rarely>;
   std::optional<int64_t> times;
   {
     const std::lock_guard lock(mutex);
     times = places.try_emplace({args->file, args->line}, std::chrono::minutes(1))
                 .first->second.Happened();
   }
-  if (!times.has_value()) return;
+  if (!times.has_value()) {
+    spdlog::debug("gRPC: {}", args->message);
+    return;
+  }
   const std::string more =
       *times > 1 ? absl::StrCat("; ", *times, " of this kind since one was told last") : "";
   spdlog::warn("gRPC: {}{}", args->message, more);

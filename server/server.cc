@@ -208,6 +208,7 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> grpc_server;
   std::unique_ptr<Acceptor> acceptor;                 // hands connections to the above
   std::unique_ptr<MetricsEndpoint> metrics_endpoint;  // answers from all the above
+  std::mutex health_mutex;                            // of what health says, and draining
   std::optional<HealthWatch> health;
   std::once_flag shut_down;
 };
@@ -262,7 +263,7 @@ absl::Status Server::Parts::Compose(const ServerOptions& options) {
       WatchOptions{.keep_alive = options.watch_keep_alive});
   artifacts.SweepDeleted();
   artifact_service = std::make_unique<ArtifactService>(
-      ArtifactService::Parts{&artifacts, store.get(), &*locator, log});
+      ArtifactService::Parts{&artifacts, store.get(), &*locator, log, scheduler->threads()});
   artifact_rpc = std::make_unique<ArtifactRpc>(
       ArtifactRpc::Parts{&*door, &artifacts, artifact_service.get(), &stream_pool, &verify_pool,
                          &uploads, &downloads, options.upload_idle, &finish_pool});
@@ -388,7 +389,11 @@ void Server::Parts::WatchHealth(std::chrono::milliseconds interval) {
   health.emplace(
       interval, [this] { return data_dir.CheckUsable(); },
       [this](const absl::Status& now) {
-        grpc_server->GetHealthCheckService()->SetServingStatus(now.ok());
+        {
+          const std::lock_guard lock(health_mutex);
+          if (draining) return;
+          grpc_server->GetHealthCheckService()->SetServingStatus(now.ok());
+        }
         if (now.ok()) {
           Inform("the data directory is well again: SERVING");
         } else {
@@ -496,12 +501,14 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
 std::string Server::Shutdown(std::chrono::milliseconds grace) {
   std::string not_kept;
   std::call_once(parts_->shut_down, [&] {
-    parts_->draining = true;
-    parts_->health.reset();
-    if (parts_->grpc_server != nullptr) {
-      parts_->grpc_server->GetHealthCheckService()->SetServingStatus(false);
-      parts_->compression_rpc->Drain();
+    {
+      const std::lock_guard lock(parts_->health_mutex);
+      parts_->draining = true;
+      if (parts_->grpc_server != nullptr) {
+        parts_->grpc_server->GetHealthCheckService()->SetServingStatus(false);
+      }
     }
+    if (parts_->grpc_server != nullptr) parts_->compression_rpc->Drain();
     if (parts_->scheduler != nullptr) parts_->scheduler->Shutdown();
     parts_->EndCalls(grace);
     if (parts_->scheduler == nullptr) return;

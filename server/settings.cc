@@ -103,8 +103,8 @@ std::vector<Setting> MakeSettings() {
 
       // ---- How it works.
       {"threads", "Work", Integer(FIELD(threads), "threads", 0, 4096),
-       "Worker threads; 0: one for each hardware thread. VerifyArtifact takes all cores, whatever "
-       "this is"},
+       "Worker threads; 0: one for each hardware thread. As many work on a VerifyArtifact beside "
+       "them"},
       {"backend", "Work", Text(FIELD(backend), "NAME"),
        "What jobs run on that do not choose one; `seedlm devices` lists them"},
       {"search", "Work", Choice(FIELD(search), {"auto", "exhaustive", "index"}),

@@ -52,6 +52,15 @@ std::string CallersOf(const ServerOptions& options, size_t tokens) {
   return absl::StrJoin(ways, ", ");
 }
 
+// How long what clients leave behind stays.
+std::string KeptOf(const ServerOptions& options) {
+  const auto life = [](std::chrono::milliseconds keep) {
+    return keep.count() > 0 ? absl::StrCat(keep.count() / 1000, " s") : std::string("for ever");
+  };
+  return absl::StrCat("kept: jobs and results ", life(options.retain_jobs), ", uploads ",
+                      life(options.retain_uploads));
+}
+
 }  // namespace
 
 backend::IndexOptions IndexOptionsOf(const ServerOptions& options) {
@@ -83,8 +92,8 @@ std::string StartLine(const ServerOptions& options, const StartFacts& facts) {
       "seedlm-server ", kVersion, ", process ", getpid(), ": data in ", options.data_dir, "; ",
       facts.threads, (facts.threads == 1 ? " thread" : " threads"), ", up to ", facts.memory >> 20,
       " MiB of memory for work; file:// ", roots.empty() ? "nowhere" : "below " + roots, "; s3:// ",
-      facts.s3.empty() ? "nowhere, as there are no keys" : "at " + facts.s3, "; ",
-      CallersOf(options, facts.tokens), "; TLS ", options.tls.on() ? "on" : "off",
+      facts.s3.empty() ? "nowhere, as there are no keys" : "at " + facts.s3, "; ", KeptOf(options),
+      "; ", CallersOf(options, facts.tokens), "; TLS ", options.tls.on() ? "on" : "off",
       HasRemotePlaintext(options) ? ", PLAINTEXT IS OPEN TO THE NETWORK" : "");
 }
 

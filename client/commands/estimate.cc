@@ -42,8 +42,8 @@ std::string ToText(const v1::Estimate& estimate) {
     totals.AddRow(
         {"and its index, at most", FormatBytes(static_cast<uint64_t>(estimate.index_bytes()))});
   }
-  totals.AddRow(
-      {"search, with nothing else running", estimate.seconds() > 0 ? FormatDuration(estimate.seconds()) : "unknown"});
+  totals.AddRow({"search, with nothing else running",
+                 estimate.seconds() > 0 ? FormatDuration(estimate.seconds()) : "unknown"});
   std::string out = totals.Render();
   if (estimate.skipped_size() == 0) return out;
   Table skipped({{"NOT COMPRESSED"}, {"WHY"}});

@@ -4,13 +4,16 @@
 
 #include <bit>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <random>
 #include <system_error>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/codec/lfsr.h"
 
@@ -42,6 +45,8 @@ static_assert(sizeof(Header) == 56, "no padding");
 
 constexpr size_t kBeginBytes = (CellIndex::kBins + 1) * sizeof(uint16_t);
 constexpr uint32_t kMostBytes = 1u << 17;  // of a list: two bytes for every seed
+constexpr char kPartSuffix[] = ".part";
+constexpr std::chrono::hours kPartLife{1};  // a gigabyte is written by then
 
 // A running checksum: every bit of a word reaches the upper half of the next state.
 class Checksum {
@@ -132,6 +137,23 @@ absl::Status ReadLists(const std::string& path, std::FILE* file, CellIndex& inde
   return absl::OkStatus();
 }
 
+// What a process left that was killed while it wrote.
+void RemoveOldParts(const std::string& path) {
+  namespace fs = std::filesystem;
+  const fs::path whole(path);
+  const std::string prefix = whole.filename().string() + ".";
+  std::error_code error;
+  for (fs::directory_iterator it(whole.parent_path(), error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (!absl::StartsWith(name, prefix) || !absl::EndsWith(name, kPartSuffix)) continue;
+    std::error_code of_this;
+    const auto written = fs::last_write_time(it->path(), of_this);
+    const bool old = !of_this && fs::file_time_type::clock::now() - written > kPartLife;
+    if (old) fs::remove(it->path(), of_this);
+  }
+}
+
 bool WriteLists(const CellIndex& index, std::FILE* file, const std::stop_token& stop) {
   // Other threads may publish meanwhile: what is written is what is counted here.
   std::vector<uint32_t> cells;
@@ -169,8 +191,11 @@ absl::Status SaveLists(const CellIndex& index, const std::string& path,
                        const std::stop_token& stop) {
   std::error_code ignored;  // the file itself tells
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
-  const std::string part = absl::StrCat(path, ".", ::getpid(), ".part");
-  File file(std::fopen(part.c_str(), "wb"));
+  RemoveOldParts(path);
+  // Two processes may have the same number, each in a container of its own.
+  const std::string part =
+      absl::StrCat(path, ".", ::getpid(), "-", std::random_device()(), kPartSuffix);
+  File file(std::fopen(part.c_str(), "wbx"));
   if (file == nullptr) return Failed(part, "write the index cache");
   bool good = WriteLists(index, file.get(), stop);
   good = std::fclose(file.release()) == 0 && good;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/search/bound_table.h"
@@ -120,6 +122,29 @@ std::string IndexStore::TakeWarning() {
   return std::exchange(warning_, "");
 }
 
+void IndexStore::WarnIfShort(const codec::Profile& profile, const Workload& work, double scans) {
+  constexpr int64_t kPlenty = std::numeric_limits<int64_t>::max();
+  const Resolution* missed = nullptr;
+  for (const Resolution& resolution : Resolutions(profile)) {
+    const bool pays = ModelCost(resolution, work, {0, kPlenty}) < scans;
+    if (memory_ > 0 && pays && missed == nullptr) missed = &resolution;
+  }
+  if (missed == nullptr) return;
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(told_short_[IndexOf(profile)], true)) return;
+  constexpr double kMiB = 1 << 20;
+  char text[300];
+  std::snprintf(
+      text, sizeof text,
+      "%s is searched without an index, several times slower, with the same bytes: of "
+      "%.4g MiB of index memory %.4g MiB are left, and its lists take some %.4g MiB; raise "
+      "--index-memory, and --memory if that bounds it",
+      std::string(profile.name).c_str(), static_cast<double>(memory_) / kMiB,
+      static_cast<double>(budget_.left()) / kMiB,
+      static_cast<double>(missed->cells * missed->list_bytes()) / kMiB);
+  warning_ = text;
+}
+
 CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& work,
                               std::string* why) {
   const auto resolutions = Resolutions(profile);
@@ -139,6 +164,7 @@ CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& wor
     chosen = i;
   }
   const bool found = chosen < resolutions.size();
+  if (!found) WarnIfShort(profile, work, least);
   if (why != nullptr) {
     char text[200];
     std::snprintf(text, sizeof text,

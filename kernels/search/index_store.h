@@ -61,7 +61,8 @@ class IndexStore {
   // Writes to the cache the indexes that have grown by an eighth and more since they were read or
   // written. After an error (that of SaveLists) the cache is left alone.
   absl::Status Save(const std::stop_token& stop = {});
-  // What was wrong with the cache when it was read, once; "": nothing.
+  // What was wrong with the cache when it was read, or that memory is too short for an index, once;
+  // "": nothing.
   std::string TakeWarning();
 
   const std::string& cache() const { return cache_; }
@@ -81,10 +82,14 @@ class IndexStore {
     int64_t cached = 0;  // lists that the cache has
   };
   std::string CachePath(const CellIndex& index) const;
+  // Says once for a profile that there is too little memory for an index that would save `scans`
+  // of work.
+  void WarnIfShort(const codec::Profile& profile, const Workload& work, double scans);
 
   std::mutex mutex_;  // guards all below
   std::string warning_;
   bool cache_failed_ = false;
+  std::array<bool, codec::kProfiles.size()> told_short_{};
   std::array<std::array<Held, kMaxResolutions>, codec::kProfiles.size()> indexes_;
 };
 

@@ -1,4 +1,4 @@
-// Row ranges of a matrix on all cores, results in the order of the rows.
+// Row ranges of a matrix on several cores, results in the order of the rows.
 #pragma once
 
 #include <algorithm>
@@ -15,12 +15,12 @@ namespace seedlm::verify {
 inline constexpr int64_t kWeightsAtATime = int64_t{1} << 18;
 
 // Calls `work(first, count, result)` for ranges of `step` items, the last one perhaps shorter, that
-// cover `items`, on several threads, and returns the results in order: what is summed from them
-// does not depend on the threads. After `stop` the remaining ranges are left out. REQUIRES: `work`
-// is thread-safe.
+// cover `items`, on `threads` (0: one for each core), and returns the results in order: what is
+// summed from them does not depend on the threads. After `stop` the remaining ranges are left out.
+// REQUIRES: `work` is thread-safe.
 template <typename Result>
 std::vector<Result> ForRanges(
-    int64_t items, int64_t step, const std::stop_token& stop,
+    int64_t items, int64_t step, int threads, const std::stop_token& stop,
     const std::function<void(int64_t first, int64_t count, Result& result)>& work) {
   const int64_t ranges = items / step + (items % step != 0);
   std::vector<Result> results(static_cast<size_t>(ranges));
@@ -30,10 +30,11 @@ std::vector<Result> ForRanges(
       work(i * step, std::min(step, items - i * step), results[static_cast<size_t>(i)]);
     }
   };
-  const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const int64_t most =
+      threads > 0 ? threads : std::max<int64_t>(1, std::thread::hardware_concurrency());
   {
     std::vector<std::jthread> helpers;
-    for (int64_t i = 1; i < std::min(cores, ranges); ++i) helpers.emplace_back(loop);
+    for (int64_t i = 1; i < std::min(most, ranges); ++i) helpers.emplace_back(loop);
     loop();
   }
   return results;
@@ -42,10 +43,10 @@ std::vector<Result> ForRanges(
 // The rows of a matrix in ranges of about kWeightsAtATime weights.
 template <typename Result>
 std::vector<Result> ForRowRanges(
-    int64_t rows, int64_t columns, const std::stop_token& stop,
+    int64_t rows, int64_t columns, int threads, const std::stop_token& stop,
     const std::function<void(int64_t first_row, int64_t row_count, Result& result)>& work) {
   const int64_t step = std::max<int64_t>(1, kWeightsAtATime / std::max<int64_t>(1, columns));
-  return ForRanges<Result>(rows, step, stop, work);
+  return ForRanges<Result>(rows, step, threads, stop, work);
 }
 
 }  // namespace seedlm::verify

@@ -29,12 +29,13 @@ RangeResult CheckRows(const format::PackedTensor& tensor, int64_t first, int64_t
   return result;
 }
 
-absl::Status CheckTensor(const format::PackedTensor& tensor, const std::stop_token& stop,
-                         std::vector<std::string>& problems) {
-  const auto results = ForRowRanges<RangeResult>(
-      tensor.rows, tensor.columns, stop, [&](int64_t first, int64_t count, RangeResult& result) {
-        result = CheckRows(tensor, first, count);
-      });
+absl::Status CheckTensor(const format::PackedTensor& tensor, int threads,
+                         const std::stop_token& stop, std::vector<std::string>& problems) {
+  const auto results =
+      ForRowRanges<RangeResult>(tensor.rows, tensor.columns, threads, stop,
+                                [&](int64_t first, int64_t count, RangeResult& result) {
+                                  result = CheckRows(tensor, first, count);
+                                });
   ProblemList all;
   for (const RangeResult& result : results) {
     if (!result.read.ok()) return result.read;
@@ -51,11 +52,11 @@ absl::Status CheckTensor(const format::PackedTensor& tensor, const std::stop_tok
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> CheckPlanes(const PackedCheckpoint& checkpoint,
-                                                     const std::stop_token& stop) {
+                                                     int threads, const std::stop_token& stop) {
   std::vector<std::string> problems;
   for (const PackedCheckpointFile& file : checkpoint.files) {
     for (const format::PackedTensor& tensor : file.content.packed) {
-      if (absl::Status read = CheckTensor(tensor, stop, problems); !read.ok()) return read;
+      if (absl::Status read = CheckTensor(tensor, threads, stop, problems); !read.ok()) return read;
       if (stop.stop_requested()) {
         return absl::CancelledError("interrupted before all was checked; run it again");
       }

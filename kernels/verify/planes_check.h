@@ -12,9 +12,9 @@ namespace seedlm::verify {
 
 // Every code of every compressed tensor: what is wrong, naming tensor, row and block, at most five
 // of a tensor; empty: all can be decoded. (That planes are there, have the right shapes and finite
-// levels, OpenPackedCheckpoint has checked.) On all cores. CANCELLED after `stop`; errors of
-// reading.
+// levels, OpenPackedCheckpoint has checked.) `threads`: 0: one for each core. CANCELLED after
+// `stop`; errors of reading.
 absl::StatusOr<std::vector<std::string>> CheckPlanes(const PackedCheckpoint& checkpoint,
-                                                     const std::stop_token& stop);
+                                                     int threads, const std::stop_token& stop);
 
 }  // namespace seedlm::verify

@@ -104,7 +104,7 @@ absl::StatusOr<codec::LevelTable> RecoverLevels(const codec::Profile& profile,
 
 absl::StatusOr<ProblemList> SampleChecker::Check(codec::Fit fit, const codec::LevelTable& levels,
                                                  const format::PackedTensor& tensor,
-                                                 const ReadSource& source, int count,
+                                                 const ReadSource& source, int count, int threads,
                                                  const std::stop_token& stop,
                                                  const std::function<void(int)>& on_blocks) {
   const std::set<int64_t> chosen = ChooseBlocks(tensor, count);
@@ -118,7 +118,7 @@ absl::StatusOr<ProblemList> SampleChecker::Check(codec::Fit fit, const codec::Le
   for (size_t begin = 0; begin < blocks.size() && !stop.stop_requested(); begin += kBatch) {
     const auto batch = std::span(blocks).subspan(begin, std::min(kBatch, blocks.size() - begin));
     const auto found =
-        ForRanges<BlockResult>(static_cast<int64_t>(batch.size()), 1, stop,
+        ForRanges<BlockResult>(static_cast<int64_t>(batch.size()), 1, threads, stop,
                                [&](int64_t i, int64_t /*one*/, BlockResult& result) {
                                  result = CheckBlock(*encoder_, fit, levels, tensor, source,
                                                      batch[static_cast<size_t>(i)]);

@@ -25,11 +25,12 @@ class SampleChecker {
  public:
   // Checks `count` blocks of `tensor`, chosen by its name and shape alone. `source`: gives bytes of
   // the row-major [rows, columns] of `tensor.dtype`; thread-safe. `levels`: RecoverLevels. Returns
-  // what is wrong, one problem a block. On all cores, about 1 ms a block; `on_blocks` hears now and
-  // then how many are done. After `stop` the rest is left out. Errors: those of reading.
+  // what is wrong, one problem a block. About 1 ms a block; `threads`: 0: one for each core;
+  // `on_blocks` hears now and then how many are done. After `stop` the rest is left out. Errors:
+  // those of reading.
   absl::StatusOr<ProblemList> Check(codec::Fit fit, const codec::LevelTable& levels,
                                     const format::PackedTensor& tensor, const ReadSource& source,
-                                    int count, const std::stop_token& stop,
+                                    int count, int threads, const std::stop_token& stop,
                                     const std::function<void(int)>& on_blocks);
 
  private:

@@ -153,7 +153,7 @@ absl::Status Verifier::CheckPacked(const format::PackedFile& file,
   if (levels.ok()) spec.levels = *levels;
   RowsChecker rows(tensor, source, levels.ok() ? &spec : nullptr, *judge_, meter->get());
   const auto results = ForRowRanges<RowsResult>(
-      tensor.rows, tensor.columns, stop_,
+      tensor.rows, tensor.columns, options_.threads, stop_,
       [&](int64_t first, int64_t count, RowsResult& result) { rows.Check(first, count, result); });
   ProblemList problems;
   bool all_compared = !stop_.stop_requested();
@@ -210,8 +210,8 @@ absl::Status Verifier::CheckSample(const format::PackedMetadata& metadata,
   const auto read = [&source](uint64_t offset, std::span<std::byte> bytes) {
     return source.Read(offset, bytes);
   };
-  const absl::StatusOr<ProblemList> wrong =
-      sampler_.Check(metadata.fit, levels, tensor, read, options_.sample, stop_, [&](int done) {
+  const absl::StatusOr<ProblemList> wrong = sampler_.Check(
+      metadata.fit, levels, tensor, read, options_.sample, options_.threads, stop_, [&](int done) {
         view_.phase = "encoding a sample again";
         view_.phase_fraction = static_cast<double>(done) / static_cast<double>(blocks);
         on_progress_(view_);

@@ -23,6 +23,7 @@ struct VerifyProgress {
 struct VerifyOptions {
   std::optional<double> max_error{};  // of a tensor's relative error
   int sample = 4;                     // blocks of each tensor that are encoded again
+  int threads = 0;                    // 0: one for each core
   // What layers have been fed with (layer_inputs.h), not owned: for these the error of the output
   // is measured, by a backend of the registry.
   const format::Checkpoint* activations = nullptr;

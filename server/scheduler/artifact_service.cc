@@ -1,5 +1,7 @@
 #include "server/scheduler/artifact_service.h"
 
+#include <spdlog/logger.h>
+
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -14,6 +16,7 @@
 #include "kernels/verify/planes_check.h"
 #include "server/errors/invalid_field.h"
 #include "server/errors/reason.h"
+#include "server/log/log_scope.h"
 #include "server/scheduler/deletion_log.h"
 #include "server/scheduler/work_identity.h"
 
@@ -74,9 +77,10 @@ absl::Status CheckSums(const JobRecord& job, const std::string& directory,
 }
 
 absl::Status CheckAgainst(const verify::PackedCheckpoint& packed, const format::Checkpoint& source,
-                          int sample, const std::stop_token& stop, ArtifactCheck& check) {
-  absl::StatusOr<verify::VerifyReport> report = verify::Verify(
-      packed, source, {.sample = sample}, stop, [](const verify::VerifyProgress&) {});
+                          const verify::VerifyOptions& options, const std::stop_token& stop,
+                          ArtifactCheck& check) {
+  absl::StatusOr<verify::VerifyReport> report =
+      verify::Verify(packed, source, options, stop, [](const verify::VerifyProgress&) {});
   if (!report.ok()) return report.status();
   check.relative_error = report->relative_error();
   check.passed_through = static_cast<int64_t>(report->passed_through.size());
@@ -203,6 +207,18 @@ absl::Status ArtifactService::DeleteUploadsBefore(int64_t time_ns) {
 absl::StatusOr<ArtifactCheck> ArtifactService::Verify(std::string_view owner,
                                                       const VerifyRequest& request,
                                                       const std::stop_token& stop) {
+  absl::StatusOr<ArtifactCheck> check = Check(owner, request, stop);
+  if (check.ok() && !check->problems.empty() && parts_.log != nullptr) {
+    const LogScope scope({{"owner", std::string(owner)}});
+    parts_.log->warn("{} was verified and is not what it was: {} in all, the first: {}",
+                     request.name, check->problems.size(), check->problems.front());
+  }
+  return check;
+}
+
+absl::StatusOr<ArtifactCheck> ArtifactService::Check(std::string_view owner,
+                                                     const VerifyRequest& request,
+                                                     const std::stop_token& stop) {
   const absl::StatusOr<std::string> id = ParseArtifactName(request.name, "name");
   if (!id.ok()) return id.status();
   if (request.sample < 0 || request.sample > kMaxSample) {
@@ -236,7 +252,8 @@ absl::StatusOr<ArtifactCheck> ArtifactService::Verify(std::string_view owner,
     if (!status.ok()) return status;
   }
   if (!check.why_not_compared.empty()) {
-    absl::StatusOr<std::vector<std::string>> problems = verify::CheckPlanes(*packed, stop);
+    absl::StatusOr<std::vector<std::string>> problems =
+        verify::CheckPlanes(*packed, parts_.threads, stop);
     if (!problems.ok()) return problems.status();
     std::move(problems->begin(), problems->end(), std::back_inserter(check.problems));
   }
@@ -267,7 +284,8 @@ absl::Status ArtifactService::Compare(const JobRecord& job, const verify::Packed
   absl::StatusOr<std::string> why = WhyAnother(job, *source);
   if (why.ok() && why->empty()) {
     ArtifactCheck compared = check;
-    absl::Status status = CheckAgainst(packed, *source, sample, stop, compared);
+    absl::Status status = CheckAgainst(
+        packed, *source, {.sample = sample, .threads = parts_.threads}, stop, compared);
     if (absl::IsCancelled(status)) return status;
     why = WhyAnother(job, *source);  // it may have changed meanwhile
     if (why.ok() && why->empty()) {

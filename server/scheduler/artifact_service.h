@@ -67,6 +67,7 @@ class ArtifactService {
     JobStore* jobs = nullptr;
     const SourceLocator* locator = nullptr;
     std::shared_ptr<spdlog::logger> log{};  // may be null
+    int threads = 0;                        // of Verify; 0: one for each core
   };
   explicit ArtifactService(Parts parts) : parts_(std::move(parts)) {}
 
@@ -87,7 +88,7 @@ class ArtifactService {
 
   // Sums the files, decodes every tensor, compares with the job's source if that is still there and
   // its files are those that the job read (by size, time of modification and inode),
-  // and encodes a sample of blocks again. Minutes for gigabytes, on all cores; ends soon after
+  // and encodes a sample of blocks again. Minutes for gigabytes, on Parts::threads; ends soon after
   // `stop`, CANCELLED. What is wrong with the artifact is in the answer and no error. Errors:
   // INVALID_ARGUMENT (malformed), NOT_FOUND, FAILED_PRECONDITION (still arriving, or no compressed
   // checkpoint).
@@ -95,6 +96,8 @@ class ArtifactService {
                                        const std::stop_token& stop);
 
  private:
+  absl::StatusOr<ArtifactCheck> Check(std::string_view owner, const VerifyRequest& request,
+                                      const std::stop_token& stop);
   absl::StatusOr<ArtifactRecord> Describe(std::string_view owner, const std::string& id);
   absl::Status DeleteUploadBefore(std::string_view owner, const std::string& id, int64_t time_ns);
   // Why `source` is not what the job has compressed; "": it is.

@@ -19,11 +19,13 @@ bool JobRun::RequestStop(StopReason reason) {
 }
 
 absl::StatusOr<bool> JobRun::RequestCancel(std::string_view etag) {
-  const std::lock_guard change(state_mutex_);
-  const absl::StatusOr<JobRecord> job = context_.store->Get(name());
-  if (!job.ok()) return job.status();
-  if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
-  if (HasEnded(job->state) || !RequestStop(StopReason::kCancelled)) return false;
+  {
+    const std::lock_guard change(state_mutex_);
+    const absl::StatusOr<JobRecord> job = context_.store->Get(name());
+    if (!job.ok()) return job.status();
+    if (absl::Status status = CheckEtag(*job, etag); !status.ok()) return status;
+    if (HasEnded(job->state) || !RequestStop(StopReason::kCancelled)) return false;
+  }
   context_.events->Notify(name());
   return true;
 }

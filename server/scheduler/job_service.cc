@@ -69,6 +69,10 @@ absl::StatusOr<JobRecord> JobService::Check(const JobRequest& request, const std
 absl::StatusOr<JobRecord> JobService::Create(const JobRequest& request, std::string_view request_id,
                                              bool validate_only, const Asker& asker) {
   if (!validate_only) return CreateStored(request, request_id, asker);
+  absl::StatusOr<std::optional<JobRecord>> earlier =
+      parts_.store->FindRequest({std::string(request_id), HashOf(request), request.owner});
+  if (!earlier.ok()) return earlier.status();
+  if (earlier->has_value()) return **std::move(earlier);
   const absl::StatusOr<std::string> id = MakeId();
   if (!id.ok()) return id.status();
   absl::StatusOr<JobRecord> job = Check(request, *id, asker.stop);
@@ -203,10 +207,10 @@ absl::Status JobService::Delete(std::string_view name, std::string_view etag, st
   const bool ending = job->progress.phase == JobPhase::kCancelling;
   job = parts_.store->BeginDelete(name, etag);
   if (ending && ReasonOf(job.status()) == "JOB_NOT_ENDED") {
-    return WithReason(
-        absl::FailedPreconditionError(absl::StrCat(
-            std::string(name), " is being cancelled; delete it when the shards in work are done")),
-        "JOB_NOT_ENDED");
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                          std::string(name),
+                          " is being cancelled; delete it when it has ended, in some seconds")),
+                      "JOB_NOT_ENDED");
   }
   if (!job.ok()) return job.status();
   LogDeletion(parts_.log, name, job->request.owner, by);  // nobody sees it any more

@@ -42,7 +42,7 @@ class JobService {
 
   // Checks everything that can be known from headers, estimates, stores and queues. The same
   // request_id (may be empty) with the same request gives the same job. `validate_only`: nothing is
-  // stored, the answer has no name.
+  // stored, and the answer has no name unless it is that job.
   // REQUIRES: the request's fields are well-formed (admission has checked counts and lengths).
   // Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, ALREADY_EXISTS, FAILED_PRECONDITION,
   // UNIMPLEMENTED, RESOURCE_EXHAUSTED (too many jobs wait or run), UNAVAILABLE (the server is

@@ -9,8 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/page_cache.h"
 #include "kernels/format/text.h"
@@ -201,7 +201,19 @@ absl::StatusOr<size_t> ArtifactReader::Read(std::span<char> buffer) {
 }
 
 std::string ArtifactStore::WithoutFolder(absl::string_view text) const {
-  return absl::StrReplaceAll(text, {{folders_.path() + "/", ""}});
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    // The end of a longer path is another place.
+    const bool begins = at == 0 || absl::StrContains(" '\"(:", text.substr(at - 1, 1));
+    const absl::string_view rest = text.substr(at);
+    size_t skipped = 0;
+    for (const std::string& folder : {folders_.artifacts(), folders_.uploads()}) {
+      if (begins && absl::StartsWith(rest, folder + "/")) skipped = folder.rfind('/') + 1;
+    }
+    at += skipped;
+    out.push_back(text[at++]);
+  }
+  return out;
 }
 
 absl::StatusOr<std::string> ArtifactStore::CheckpointPath(std::string_view artifact) const {

@@ -191,7 +191,7 @@ class ArtifactStore {
   // the store.
   absl::Status CheckRoom(int64_t bytes, std::string_view id = "");
 
-  // `text` with "artifacts/ID" for the paths that they have here.
+  // `text` with "artifacts/ID" and "uploads/ID" for the paths that they have here.
   std::string WithoutFolder(absl::string_view text) const;
 
   // Directory of the artifact that a job makes; it does not exist until the job commits it.

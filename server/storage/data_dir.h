@@ -37,8 +37,9 @@ class DataDir {
   static absl::Status Check(const std::string& path);
 
   // Whether the server can still work in it: PATH leads to the directory that was opened, and a
-  // file can be written there. FAILED_PRECONDITION (moved away, or another in its place),
-  // RESOURCE_EXHAUSTED (the disk is full), PERMISSION_DENIED and others of a disk that fails.
+  // file there takes a page (which the system may have kept: what a disk says later is not seen).
+  // FAILED_PRECONDITION (moved away, or another in its place), RESOURCE_EXHAUSTED (the disk is
+  // full), PERMISSION_DENIED (read-only).
   absl::Status CheckUsable() const;
 
   const std::string& path() const { return path_; }  // absolute

@@ -134,6 +134,43 @@ TEST_CASE("a server that has answered is given the time of a restart") {
   CHECK(service.calls == 18);
 }
 
+TEST_CASE("attempts that found nobody do not count against what a server says when it is back") {
+  FakeJobs service;
+  const grpc::Status away(grpc::StatusCode::UNAVAILABLE, "Connection reset by peer");
+  service.on_call = [&](grpc::ServerContext&, int call) {
+    if (call == 0 || call == 8) return grpc::Status(grpc::Status::OK);
+    if (call < 3) return RpcError(grpc::StatusCode::UNAVAILABLE, "drains", "SERVER_DRAINING", 1);
+    if (call < 6) return away;
+    return RpcError(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue", "QUEUE_FULL", 1);
+  };
+  ServiceHost host(service);
+  Patience patience = Short();
+  patience.restart = 6;
+  JobClient client(host.channel(), "the fake", patience);
+  REQUIRE(client.CreateJob({}, {}).ok());
+  CHECK(client.CreateJob({}, {}).ok());
+  CHECK(service.calls == 9);
+}
+
+TEST_CASE("a job of an earlier request is found, or was of another one") {
+  FakeJobs service;
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  const auto find = [&](const grpc::Status& status) {
+    service.on_call = [=](grpc::ServerContext&, int) { return status; };
+    return client.FindRequest({}, {});
+  };
+  REQUIRE(find(grpc::Status::OK).ok());
+  CHECK(find(grpc::Status::OK)->value().name() == "jobs/1");
+  const auto none = find(RpcError(grpc::StatusCode::NOT_FOUND, "no source", "NOT_FOUND"));
+  REQUIRE(none.ok());
+  CHECK_FALSE(none->has_value());
+  CHECK(absl::IsAlreadyExists(
+      find(RpcError(grpc::StatusCode::ALREADY_EXISTS, "used", "REQUEST_ID_REUSED")).status()));
+  CHECK(absl::IsUnavailable(
+      find(grpc::Status(grpc::StatusCode::UNAVAILABLE, "Connection refused")).status()));
+}
+
 TEST_CASE("a full queue is asked again when the server says so, and is no full disk") {
   FakeJobs service;
   service.on_call = [](grpc::ServerContext&, int call) {

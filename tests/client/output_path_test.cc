@@ -27,6 +27,13 @@ TEST_CASE("absolute paths resolve parents, not the last part") {
   CHECK(absl::IsNotFound(AbsolutePath(scratch / "missing/new").status()));
 }
 
+TEST_CASE("stdout is no output") {
+  const absl::Status refused = OutputPath("-", false, "in.safetensors").status();
+  CHECK(absl::IsInvalidArgument(refused));
+  CHECK(absl::StrContains(refused.message(), "./-"));
+  CHECK(OutputPath("./-", false, "in.safetensors").ok());
+}
+
 TEST_CASE("what may be written") {
   const ScratchDirectory scratch;
   const std::string in = scratch.Write("in.safetensors", "x");

@@ -62,6 +62,28 @@ class Transfers(EndToEnd):
             self.assertLess(proxy.up - before, os.path.getsize(source) - there + (1 << 20))
             self.ok(server.run("wait", job))
 
+    def test_an_upload_that_broke_between_two_files_is_no_whole_model(self):
+        os.mkdir(self.path("model"))
+        for name, seed in (("a", 1), ("b", 2)):
+            harness.write_safetensors(self.path("model", name + ".safetensors"),
+                                      {name + ".weight": harness.tensor("F32", (256, 256), seed)})
+        with self.server() as server:
+            proxy = self.connect(server)
+            proxy.rate = 1 << 19
+            args = ("submit", self.path("model"), "--request-id", "r1")
+            process = harness.start(*args, "--server", proxy.address)
+            kept = os.path.join(os.path.dirname(server.log_path), "data", "artifacts")
+            harness.wait_for(lambda: tree(kept), seconds=60)
+            process.kill()
+            process.communicate(timeout=20)
+            self.settle(proxy)
+            self.assertEqual(self.ok(server.run("list", "--json")).json(), {"jobs": []})
+            job = self.ok(server.run(*args)).out.strip()
+            self.ok(server.run("wait", job))
+            status = self.ok(server.run("status", job, "--json")).json()
+            self.assertEqual(status["weights_total"], 2 * 256 * 256)
+            self.assertEqual(len(status["output_files"]), 2)
+
     def test_a_download_goes_on_after_its_client_was_killed(self):
         source = source_file(self.path("in.safetensors"))
         out = self.path("out", "model.safetensors")

@@ -1,8 +1,9 @@
 // Any weights, profile, fit and scale: each instruction set returns the reference's bytes, by the
 // scan of all seeds and through the cell index.
 //
-// Input: one byte of options, one byte of scale, then weights, 4 bytes each as float32 bits or one
-// byte each as an integer times a power of two (short inputs then reach ordinary blocks).
+// Input: one byte each of options, scale and instruction set, then weights, 4 bytes each as float32
+// bits or one byte each as an integer times a power of two (short inputs then reach ordinary
+// blocks).
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -30,7 +31,7 @@ struct Input {
 };
 
 bool Parse(const uint8_t* data, size_t size, Input& input) {
-  if (size < 3) return false;
+  if (size < 4) return false;
   input.spec.profile = codec::kProfiles[data[0] % std::size(codec::kProfiles)];
   input.spec.fit = data[0] & 4 ? codec::Fit::kNearest : codec::Fit::kOptimal;
   constexpr codec::ScaleRule kRules[] = {codec::ScaleRule::kPaper, codec::ScaleRule::kPow2,
@@ -40,11 +41,11 @@ bool Parse(const uint8_t* data, size_t size, Input& input) {
     return false;
   }
   const std::vector<std::string> targets = cpu::SimdTargets();
-  input.target = targets[(data[0] >> 6) % targets.size()];
+  input.target = targets[data[2] % targets.size()];
   const bool raw = (data[0] & 32) != 0;
   const int exponent = static_cast<int8_t>(data[1]);
   const size_t most = kMostBlocks * static_cast<size_t>(input.spec.profile.block);
-  for (size_t at = 2; at < size && input.weights.size() < most;) {
+  for (size_t at = 3; at < size && input.weights.size() < most;) {
     float w = 0;
     if (raw) {
       if (at + sizeof w > size) break;

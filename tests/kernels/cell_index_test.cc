@@ -302,7 +302,16 @@ TEST_CASE("the choice follows the work") {
   IndexStore none(0);
   CHECK(none.Choose(profile, {1 << 19, 25'000'000}) == nullptr);
   IndexStore little(10'000);  // room for no list
+  CHECK(little.Choose(profile, {1000, 1000}) == nullptr);
+  CHECK(little.TakeWarning().empty());  // an index would not pay for so little
   CHECK(little.Choose(profile, {1 << 19, 25'000'000}) == nullptr);
+  CHECK(little.Choose(codec::k2bit, {1 << 19, 25'000'000}) == nullptr);
+  const std::string warning = little.TakeWarning();
+  CHECK(warning.find("4bit is searched without an index") == 0);
+  CHECK(warning.find("--index-memory") != std::string::npos);
+  CHECK(little.Choose(profile, {1 << 19, 25'000'000}) == nullptr);
+  CHECK(little.TakeWarning().empty());  // said
+  CHECK(none.TakeWarning().empty());    // as was asked for
   const auto& fine = Resolutions(profile)[1];
   CHECK(ModelCost(fine, {1 << 19, 25'000'000}, {85'020, 0}) <
         ModelCost(fine, {1 << 19, 25'000'000}, {0, int64_t{1} << 30}));

@@ -1,7 +1,11 @@
 // The index cache: what was written comes back, and what was damaged does not.
 #include "kernels/search/index_cache.h"
 
+#include <sys/resource.h>
+
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -126,12 +130,36 @@ TEST_CASE_METHOD(CacheTest, "a directory that cannot be written is an error with
   const absl::Status status = SaveLists(index, path() + "/below/cells");
   CHECK(absl::IsUnavailable(status));
   CHECK(std::string(status.message()).find(path()) != std::string::npos);
-  // A full disk.
-  if (fs::exists("/dev/full")) {
-    fs::create_symlink("/dev/full", path() + "-full." + std::to_string(getpid()) + ".part");
-    CHECK(absl::IsUnavailable(SaveLists(index, path() + "-full")));
-    CHECK(!fs::exists(path() + "-full"));
-  }
+}
+
+TEST_CASE_METHOD(CacheTest, "a disk that is full leaves what was there, and no part") {
+  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  Fill(index);
+  Write("before");
+  std::signal(SIGXFSZ, SIG_IGN);  // the write fails instead
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit full{100, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &full) == 0);
+  const absl::Status status = SaveLists(index, path());
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  CHECK(absl::IsUnavailable(status));
+  CHECK(Bytes() == "before");
+  CHECK(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()) == 1);
+}
+
+TEST_CASE_METHOD(CacheTest, "parts that a killed process left go after a while, others' stay") {
+  CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
+  Fill(index);
+  const std::string old_part = path() + ".1-7.part", new_part = path() + ".1-8.part";
+  const std::string of_another = path() + "-3.1-7.part";
+  for (const std::string& part : {old_part, new_part, of_another}) std::ofstream(part) << "x";
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(2);
+  for (const std::string& part : {old_part, of_another}) fs::last_write_time(part, long_ago);
+  REQUIRE(SaveLists(index, path()).ok());
+  CHECK_FALSE(fs::exists(old_part));
+  CHECK(fs::exists(new_part));
+  CHECK(fs::exists(of_another));
 }
 
 TEST_CASE_METHOD(CacheTest, "saving that is stopped leaves what was there, and no part") {
@@ -151,9 +179,13 @@ TEST_CASE_METHOD(CacheTest, "two processes that share a cache see one or the oth
   CellIndex index(codec::k4bit, kResolution, kMargin, budget_);
   Fill(index);
   REQUIRE(SaveLists(index, path()).ok());
-  std::jthread writer([&] {
-    for (int i = 0; i < 50; ++i) CHECK(SaveLists(index, path()).ok());
-  });
+  // Two that write: their parts are not one file, though the process is.
+  const auto write = [&] {
+    for (int i = 0; i < 50; ++i) {
+      if (!SaveLists(index, path()).ok()) std::abort();
+    }
+  };
+  const std::jthread one(write), other(write);
   for (int i = 0; i < 50; ++i) {
     CellIndex again(codec::k4bit, kResolution, kMargin, budget_);
     CHECK(LoadLists(path(), again).ok());

@@ -14,7 +14,7 @@ std::vector<std::string> Check(const client::TinyCheckpoint& tiny) {
   client::WriteCompressed(tiny, scratch / "c.safetensors");
   const auto packed = OpenPackedCheckpoint(scratch / "c.safetensors");
   REQUIRE(packed.ok());
-  const auto problems = CheckPlanes(*packed, {});
+  const auto problems = CheckPlanes(*packed, 0, {});
   REQUIRE(problems.ok());
   return *problems;
 }
@@ -42,7 +42,7 @@ TEST_CASE("planes: a file that is truncated meanwhile has no answer") {
   const auto packed = OpenPackedCheckpoint(path);
   REQUIRE(packed.ok());
   std::filesystem::resize_file(path, 8);
-  const absl::Status status = CheckPlanes(*packed, {}).status();
+  const absl::Status status = CheckPlanes(*packed, 0, {}).status();
   CHECK(absl::IsFailedPrecondition(status));
   CHECK(status.message() ==
         path + ": became shorter while tensor 'w.weight_packed' was being read; start again");
@@ -56,7 +56,7 @@ TEST_CASE("planes: a check that is stopped has no answer") {
   std::stop_source stop;
   stop.request_stop();
   CHECK(absl::IsCancelled(
-      CheckPlanes(*OpenPackedCheckpoint(scratch / "c.safetensors"), stop.get_token()).status()));
+      CheckPlanes(*OpenPackedCheckpoint(scratch / "c.safetensors"), 0, stop.get_token()).status()));
 }
 
 }  // namespace

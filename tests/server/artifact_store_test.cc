@@ -70,6 +70,18 @@ TEST_CASE_METHOD(StoreFixture,
   CHECK(ListTree(data_dir.FoldersOf("").uploads()).empty());
 }
 
+TEST_CASE_METHOD(StoreFixture, "paths of the store are told as its names, others as they are") {
+  const std::string folder = data_dir.FoldersOf("").path();
+  CHECK(store.WithoutFolder(folder + "/artifacts/id/m: x") == "artifacts/id/m: x");
+  CHECK(store.WithoutFolder("cannot move '" + folder + "/uploads/id/m' to " + folder +
+                            "/artifacts/id/m") == "cannot move 'uploads/id/m' to artifacts/id/m");
+  for (const std::string& other :
+       {std::string(), folder, folder + "/artifacts", folder + "/artifactsid", folder + "/s3/id",
+        "/mnt" + folder + "/artifacts/id", std::string("s3://b/artifacts/id")}) {
+    CHECK(store.WithoutFolder(other) == other);
+  }
+}
+
 TEST_CASE_METHOD(StoreFixture, "an upload that broke off goes on where it stopped") {
   {
     Upload upload = Open(file);

@@ -394,6 +394,38 @@ TEST_CASE_METHOD(ServiceFixture, "a job whose source is deleted as it is made is
   CHECK(engine->service->List({})->jobs.empty());
 }
 
+TEST_CASE_METHOD(ServiceFixture, "a request id that was used is known without making anything") {
+  const JobRequest request = Request("in.safetensors", "o");
+  JobRequest other = request;
+  other.priority = 3;
+  CHECK(engine->service->Create(request, "id", true)->name.empty());
+  REQUIRE(engine->scheduler->Start().ok());
+  const std::string name = engine->service->Create(request, "id", false)->name;
+  REQUIRE(engine->WaitForEnd(name).state == JobState::kSucceeded);  // its output is in the way now
+  CHECK(engine->service->Create(request, "id", true)->name == name);
+  CHECK(ReasonOf(engine->service->Create(other, "id", true).status()) == "REQUEST_ID_REUSED");
+  CHECK(absl::IsAlreadyExists(engine->service->Create(request, "", true).status()));
+  CHECK(engine->service->List({})->jobs.size() == 1);
+}
+
+TEST_CASE_METHOD(ServiceFixture, "a job whose source is gone is not queued again") {
+  fake->before = [](auto&&...) { return absl::InternalError("broken"); };
+  Compose();
+  PutArtifact(directory, "up");
+  JobRequest request = Request("", "o");
+  request.source = {"artifacts/up", ""};
+  REQUIRE(engine->scheduler->Start().ok());
+  const std::string name = engine->service->Create(request, "", false)->name;
+  CHECK(engine->WaitForEnd(name).state == JobState::kFailed);
+  fs::remove_all(directory / "data/artifacts/up");
+  CHECK_THAT(engine->service->Resume(name).status(), IsStatus(Code::kNotFound, {"artifacts/up"}));
+  CHECK(engine->service->Get(name)->state == JobState::kFailed);
+  PutArtifact(directory, "up");
+  fake->before = [](auto&&...) { return absl::OkStatus(); };
+  REQUIRE(engine->service->Resume(name).ok());
+  CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
+}
+
 // Calls back between the question whether a job needs an artifact and what follows from the answer.
 class AskedJobStore : public FlakyJobStore {
  public:

@@ -109,6 +109,7 @@ TEST_CASE("health says NOT_SERVING while the data directory is gone") {
   });
   const auto stub = grpc::health::v1::Health::NewStub(fixture.channel());
   grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
   const auto watch = stub->Watch(&context, {});
   grpc::health::v1::HealthCheckResponse response;
   const auto next = [&] {
