@@ -151,7 +151,8 @@ struct Server::Parts {
                   options.max_downloads),
         watches("watches", "OWNER_WATCHES", options.max_owner_watches, options.max_watches),
         save_index_for(options.save_index_for),
-        keeps_index(IndexOptionsOf(options).memory > 0 && !options.index_cache.empty()) {}
+        keeps_index(IndexOptionsOf(options).memory > 0 && !options.index_cache.empty()),
+        fault_point(options.fault_point) {}
   void Warn(const std::string& message) const {
     if (log != nullptr) log->warn("{}", message);
   }
@@ -184,6 +185,7 @@ struct Server::Parts {
   OwnerGate watches;
   const std::chrono::milliseconds save_index_for;
   const bool keeps_index;
+  const FaultPoint fault_point;
   std::unique_ptr<JobStore> store;
   std::optional<StorageRoots> roots;
   std::unique_ptr<S3Destination> s3;  // before what makes publishers
@@ -437,6 +439,7 @@ std::string Server::Parts::SaveIndex() {
     (void)never.wait_for(lock, saved, save_index_for, [] { return false; });
     if (!saved.stop_requested()) late.request_stop();
   });
+  if (keeps_index) Reach(fault_point, "index.saving");
   const std::string not_kept(backend::SaveIndex(late.get_token()).message());
   if (!not_kept.empty()) Warn(not_kept);
   return not_kept;
