@@ -157,6 +157,14 @@ class Downloader {
  private:
   absl::Status FetchInto(const v1::OutputFile& file, const format::AtomicFile& target);
   absl::Status ReadRest(Arriving& arriving);
+  // On the way, or where it comes from.
+  absl::Status Damaged(const v1::OutputFile& file, const std::string& how) const {
+    return absl::DataLossError(
+        absl::StrCat(file.path(), ": ", how,
+                     "; fetch it again, and if that says the same, the server's copy is damaged, "
+                     "as seedlm artifacts verify ",
+                     artifact_, " will tell: then compress it again"));
+  }
 
   const TransferContext& context_;
   std::unique_ptr<v1::ArtifactService::Stub> stub_;
@@ -203,11 +211,7 @@ absl::Status Downloader::FetchInto(const v1::OutputFile& file, const format::Ato
     PauseUnlessStopped(*context_.channel, *delay, context_.stop);
   }
   if (arriving.hash.HexDigest() == file.sha256()) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat(file.path(),
-                   ": its SHA-256 is not the job's; fetch it again, and if that says the same, the "
-                   "server's copy is damaged, as seedlm artifacts verify ",
-                   artifact_, " will tell: then compress it again"));
+  return Damaged(file, "its SHA-256 is not the job's");
 }
 
 absl::Status Downloader::ReadRest(Arriving& arriving) {
@@ -244,9 +248,8 @@ absl::Status Downloader::ReadRest(Arriving& arriving) {
                                                arriving.file.path(), " any more; fetch it again"));
   }
   if (status.ok() && arriving.received < arriving.file.size()) {
-    return absl::DataLossError(absl::StrCat(arriving.file.path(), ": ended at byte ",
-                                            arriving.received, " of ", arriving.file.size(),
-                                            "; fetch it again"));
+    return Damaged(arriving.file,
+                   absl::StrCat("ended at byte ", arriving.received, " of ", arriving.file.size()));
   }
   return status;
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
@@ -365,7 +366,8 @@ absl::Status Server::Parts::ServeMetrics(const std::string& address) {
     // The library does not say what the system told it.
     const absl::Status why = OpenSockets({address}).status();
     return why.ok() ? endpoint.status()
-                    : absl::Status(why.code(), absl::StrCat("--metrics: ", why.message()));
+                    : absl::Status(why.code(),
+                                   absl::StrReplaceAll(why.message(), {{"--listen", "--metrics"}}));
   }
   metrics_endpoint = *std::move(endpoint);
   return absl::OkStatus();
@@ -475,6 +477,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   parts.WatchHealth(options.health_interval);
   for (const std::string& warning : WarningsOf(options)) parts.Warn(warning);
   if (!parts.memory.warning.empty()) parts.Warn(parts.memory.warning);
+  if (parts.data_dir.is_new()) {
+    parts.Inform(parts.data_dir.path() + ": is new: no jobs or artifacts are known");
+  }
   parts.Inform(StartLine(options, {parts.scheduler->threads(), parts.memory.plan.bytes,
                                    parts.tokens == nullptr ? 0 : parts.tokens->Table()->size(),
                                    parts.s3->endpoint()}));

@@ -163,34 +163,37 @@ absl::StatusOr<ExitCode> Verify(const Options& options, const Interrupt& interru
 
 using Work = absl::StatusOr<ExitCode> (*)(const Options&, const Interrupt&);
 
-Command AddCommand(Command& artifacts, const char* name, const char* description, Work work,
-                   const std::shared_ptr<Options>& options) {
-  Command sub = artifacts.Subcommand(name, description);
-  AddServerOption(sub, options->server);
-  sub.Runs([options, work](const Interrupt& interrupt) { return work(*options, interrupt); });
-  return sub;
+struct Added {
+  Command command;
+  std::shared_ptr<Options> options;  // its own: the environment stands in for all commands at once
+};
+
+Added AddCommand(Command& artifacts, const char* name, const char* description, Work work) {
+  auto options = std::make_shared<Options>();
+  Command command = artifacts.Subcommand(name, description);
+  AddServerOption(command, options->server);
+  command.Runs([options, work](const Interrupt& interrupt) { return work(*options, interrupt); });
+  return {command, options};
 }
 
 }  // namespace
 
 void AddArtifacts(Command& app) {
-  auto options = std::make_shared<Options>();
   Command artifacts = app.Subcommand("artifacts", "Uploads and results that the server keeps");
   artifacts.RequireSubcommand();
-  Command list = AddCommand(artifacts, "list", "All of them", List, options);
-  list.AddFlag("--json", options->json, "JSON");
-  Command remove =
-      AddCommand(artifacts, "delete", "Delete some and make their room free", Delete, options);
-  remove.Add("ARTIFACT", options->names, "The name, artifacts/ID, or ID").Required();
-  Command verify = AddCommand(artifacts, "verify",
-                              "Check a result on the server, against its source if that is still "
-                              "there; exit code 1 if it fails",
-                              Verify, options);
-  verify.Add("ARTIFACT", options->name, "The name, artifacts/ID, or ID").Required();
-  verify.Add("--sample", options->sample, "Blocks of each tensor to encode again")
+  Added list = AddCommand(artifacts, "list", "All of them", List);
+  list.command.AddFlag("--json", list.options->json, "JSON");
+  Added remove = AddCommand(artifacts, "delete", "Delete some and make their room free", Delete);
+  remove.command.Add("ARTIFACT", remove.options->names, "The name, artifacts/ID, or ID").Required();
+  Added verify = AddCommand(artifacts, "verify",
+                            "Check a result on the server, against its source if that is still "
+                            "there; exit code 1 if it fails",
+                            Verify);
+  verify.command.Add("ARTIFACT", verify.options->name, "The name, artifacts/ID, or ID").Required();
+  verify.command.Add("--sample", verify.options->sample, "Blocks of each tensor to encode again")
       .Range(0, 10'000)
       .Default("4");
-  verify.AddFlag("--json", options->json, "JSON");
+  verify.command.AddFlag("--json", verify.options->json, "JSON");
 }
 
 }  // namespace seedlm::client

@@ -86,7 +86,10 @@ absl::StatusOr<AtomicFile> AtomicFile::Resume(const std::string& path,
     if (absl::Status status = file.Clear(); !status.ok()) return status;
   }
   // The length says how much has come, so that it must not grow by the reservation.
-  if (absl::Status status = ReserveBeyondEnd(file.fd_, path, size); !status.ok()) return status;
+  if (absl::Status status = ReserveBeyondEnd(file.fd_, path, size); !status.ok()) {
+    file.keep_ = file.written_ > 0;
+    return status;
+  }
   file.keep_ = false;
   return file;
 }

@@ -173,11 +173,25 @@ ResultReservation SourceLocator::ReserveResult(const JobRecord& job) const {
                              : store.ReserveRoom(IdOf(job.name), DiskBytes(job.estimate));
 }
 
+// An artifact by its name: its path here says nothing to who uploaded it.
+absl::Status SourceLocator::OfArtifact(const JobRequest& request,
+                                       const absl::Status& status) const {
+  const std::string& artifact = request.source.artifact;
+  if (artifact.empty()) return status;
+  absl::Status named(status.code(), absl::StrCat(WithoutDataDir(request, status.message()),
+                                                 "; if your file is whole, delete ", artifact,
+                                                 ", and upload it again"));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& value) {
+    named.SetPayload(url, absl::Cord(WithoutDataDir(request, std::string(value))));
+  });
+  return named;
+}
+
 absl::StatusOr<format::Checkpoint> SourceLocator::OpenSource(const JobRequest& request) const {
   const absl::StatusOr<std::string> path = SourcePath(request);
   if (!path.ok()) return path.status();
   absl::StatusOr<format::Checkpoint> checkpoint = format::Checkpoint::Open(*path);
-  if (!checkpoint.ok()) return ForCheckpoint(checkpoint.status());
+  if (!checkpoint.ok()) return OfArtifact(request, ForCheckpoint(checkpoint.status()));
   if (!request.source.uri.empty()) {
     if (absl::Status confined = CheckConfined(*checkpoint); !confined.ok()) return confined;
   }

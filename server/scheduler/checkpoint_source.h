@@ -69,6 +69,7 @@ class SourceLocator {
 
  private:
   absl::StatusOr<std::string> SourcePath(const JobRequest& request) const;
+  absl::Status OfArtifact(const JobRequest& request, const absl::Status& status) const;
   absl::Status CheckLinks(const std::string& directory) const;
   absl::Status CheckConfined(const format::Checkpoint& checkpoint) const;
 

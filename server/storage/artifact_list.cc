@@ -107,7 +107,8 @@ absl::StatusOr<ArtifactContent> ArtifactStore::Content(std::string_view id) cons
   }
   if (!status.ok()) return status;
   if (!there) {
-    return absl::NotFoundError(absl::StrCat("artifacts/", std::string(id), ": no such artifact"));
+    return NotHere(
+        absl::NotFoundError(absl::StrCat("artifacts/", std::string(id), ": no such artifact")));
   }
   std::sort(content.files.begin(), content.files.end(),
             [](const ArtifactEntry& a, const ArtifactEntry& b) { return a.path < b.path; });
@@ -134,7 +135,8 @@ absl::StatusOr<int64_t> ArtifactStore::LastWritten(std::string_view id) const {
     }
   }
   if (latest < 0) {
-    return absl::NotFoundError(absl::StrCat("artifacts/", std::string(id), ": no such artifact"));
+    return NotHere(
+        absl::NotFoundError(absl::StrCat("artifacts/", std::string(id), ": no such artifact")));
   }
   return latest;
 }
@@ -208,7 +210,7 @@ absl::Status ArtifactStore::Delete(std::string_view id, std::unique_lock<std::mu
     const absl::StatusOr<bool> arriving = MoveAway(folders_.uploads(), id);
     if (!arriving.ok()) return arriving.status();
     if (!*finished && !*arriving) {
-      return absl::NotFoundError(absl::StrCat(name, ": no such artifact"));
+      return NotHere(absl::NotFoundError(absl::StrCat(name, ": no such artifact")));
     }
   }
   held = {};

@@ -159,8 +159,8 @@ absl::StatusOr<WriteStatus> ArtifactStore::QueryWriteStatus(const ArtifactFile& 
   if (stat(PartialPath(file).c_str(), &info) == 0 && S_ISREG(info.st_mode)) {
     return WriteStatus{info.st_size, false};
   }
-  return absl::NotFoundError(
-      absl::StrCat(ResourceName(file), ": nothing of this file has arrived; start at offset 0"));
+  return NotHere(absl::NotFoundError(
+      absl::StrCat(ResourceName(file), ": nothing of this file has arrived; start at offset 0")));
 }
 
 absl::StatusOr<ArtifactReader> ArtifactStore::OpenRead(const ArtifactFile& file,
@@ -169,10 +169,11 @@ absl::StatusOr<ArtifactReader> ArtifactStore::OpenRead(const ArtifactFile& file,
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat info {};
   if (!fd || fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return absl::NotFoundError(absl::StrCat(
+    return NotHere(absl::NotFoundError(absl::StrCat(
         ResourceName(file), Exists(PartialPath(file))
                                 ? ": is not finished; finish its upload first"
-                                : ": no such file; Job.output_files lists those of a result"));
+                                : ": no such file; if it is of a job's result, that is "
+                                  "damaged on the server: compress it again")));
   }
   if (offset < 0 || offset > info.st_size) {
     return WithDetails(
@@ -198,6 +199,15 @@ absl::StatusOr<size_t> ArtifactReader::Read(std::span<char> buffer) {
   }
   format::ReadPast(fd_.get(), static_cast<uint64_t>(offset_) - done, done);
   return done;
+}
+
+absl::Status ArtifactStore::NotHere(absl::Status absent) const {
+  if (Exists(folders_.artifacts())) return absent;
+  return WithReason(
+      absl::UnavailableError(absl::StrCat(
+          "the server's directory ", format::Printable(folders_.artifacts()),
+          " is not there; whoever keeps the server must put it back, or mount its disk")),
+      "STORE_MISSING");
 }
 
 std::string ArtifactStore::WithoutFolder(absl::string_view text) const {
@@ -228,8 +238,8 @@ absl::StatusOr<std::string> ArtifactStore::CheckpointPath(std::string_view artif
   }
   const std::string directory = ResultPath(*id);
   if (!Exists(directory)) {
-    return absl::NotFoundError(
-        absl::StrCat("artifacts/", *id, ": no such artifact; upload it first"));
+    return NotHere(absl::NotFoundError(
+        absl::StrCat("artifacts/", *id, ": no such artifact; upload it first")));
   }
   const std::string only = OnlyFileOf(directory);
   return only.empty() ? directory : absl::StrCat(directory, "/", only);

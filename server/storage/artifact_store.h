@@ -191,6 +191,10 @@ class ArtifactStore {
   // the store.
   absl::Status CheckRoom(int64_t bytes, std::string_view id = "");
 
+  // `absent`, the answer about something that is not here; UNAVAILABLE, reason STORE_MISSING, if
+  // nothing is: a disk that is not mounted has lost nobody's artifacts.
+  absl::Status NotHere(absl::Status absent) const;
+
   // `text` with "artifacts/ID" and "uploads/ID" for the paths that they have here.
   std::string WithoutFolder(absl::string_view text) const;
 

@@ -19,6 +19,7 @@
 #include "kernels/format/atomic_file.h"
 #include "kernels/format/text.h"
 #include "server/errors/reason.h"
+#include "server/storage/tree.h"
 
 namespace seedlm::server {
 namespace {
@@ -136,10 +137,12 @@ absl::StatusOr<DataDir> DataDir::Open(const std::string& path) {
   const absl::StatusOr<std::string> normal = AbsoluteOf(path);
   if (!normal.ok()) return normal.status();
   std::string absolute = *normal;
+  const bool is_new = !Exists(absolute);
   if (absl::Status status = MakeDirectory(absolute); !status.ok()) return status;
   absl::StatusOr<UniqueFd> lock = Lock(absolute);
   if (!lock.ok()) return lock.status();
   DataDir data_dir(std::move(absolute), *std::move(lock));
+  data_dir.is_new_ = is_new;
   for (const std::string& directory :
        {data_dir.FoldersOf("").artifacts(), data_dir.FoldersOf("").uploads(), data_dir.owners()}) {
     if (absl::Status status = MakeDirectory(directory); !status.ok()) return status;

@@ -43,6 +43,7 @@ class DataDir {
   absl::Status CheckUsable() const;
 
   const std::string& path() const { return path_; }  // absolute
+  bool is_new() const { return is_new_; }            // Open has made it
   std::string owners() const { return path_ + "/owners"; }
   // PATH itself for the owner "" of a server without tokens, else PATH/owners/OWNER.
   ArtifactFolders FoldersOf(std::string_view owner) const {
@@ -63,6 +64,7 @@ class DataDir {
   DataDir(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string path_;
   UniqueFd lock_;
+  bool is_new_ = false;
 };
 
 }  // namespace seedlm::server

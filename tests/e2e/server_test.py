@@ -131,6 +131,20 @@ class Remote(EndToEnd):
                 env={**harness.environment(), "SEEDLM_SERVER": server.address}, timeout=30)
             self.assertEqual(json.loads(process.stdout), {"jobs": []})
 
+    def test_an_address_that_is_given_wins_over_the_environment(self):
+        with self.server() as server:
+            for command in (("list",), ("artifacts", "list"), ("devices",)):
+                process = harness.subprocess.run(
+                    [harness.SEEDLM, *command, "--json", "--server", server.address],
+                    capture_output=True, text=True, timeout=30,
+                    env={**harness.environment(), "SEEDLM_SERVER": "localhost:1"})
+                self.assertEqual(process.returncode, 0, process.stderr)
+            process = harness.subprocess.run(
+                [harness.SEEDLM, "artifacts", "delete", "artifacts/x", "--server", server.address],
+                capture_output=True, text=True, timeout=30,
+                env={**harness.environment(), "SEEDLM_SERVER": "localhost:1"})
+            self.assertEqual(process.returncode, NOT_FOUND, process.stderr)
+
     def test_status_list_and_watch(self):
         source = small_file(self.path("in.safetensors"))
         with self.server() as server:

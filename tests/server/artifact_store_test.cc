@@ -70,6 +70,20 @@ TEST_CASE_METHOD(StoreFixture,
   CHECK(ListTree(data_dir.FoldersOf("").uploads()).empty());
 }
 
+TEST_CASE_METHOD(StoreFixture, "a directory that is gone is the server's loss, not its owner's") {
+  CHECK(absl::IsNotFound(store.Content("id").status()));
+  const std::string artifacts = data_dir.FoldersOf("").artifacts();
+  std::filesystem::rename(artifacts, artifacts + ".aside");
+  for (const absl::Status& status :
+       {store.Content("id").status(), store.OpenRead(file, 0).status(),
+        store.QueryWriteStatus(file).status(), store.CheckpointPath("artifacts/id").status()}) {
+    CHECK_THAT(status, IsStatus(Code::kUnavailable, {artifacts, "mount"}));
+    CHECK(ReasonOf(status) == "STORE_MISSING");
+  }
+  std::filesystem::rename(artifacts + ".aside", artifacts);
+  CHECK(absl::IsNotFound(store.OpenRead(file, 0).status()));
+}
+
 TEST_CASE_METHOD(StoreFixture, "paths of the store are told as its names, others as they are") {
   const std::string folder = data_dir.FoldersOf("").path();
   CHECK(store.WithoutFolder(folder + "/artifacts/id/m: x") == "artifacts/id/m: x");
