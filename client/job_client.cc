@@ -55,10 +55,15 @@ bool LacksSource(const absl::Status& status) {
   return absl::IsNotFound(status) && ErrorDetails(status)["field"] == "job.source.artifact";
 }
 
+absl::Status WithMessage(const absl::Status& status, const std::string& message) {
+  absl::Status changed(status.code(), message);
+  status.ForEachPayload(
+      [&](const auto& url, const auto& value) { changed.SetPayload(url, value); });
+  return changed;
+}
+
 absl::Status WithNote(const absl::Status& status, const std::string& note) {
-  absl::Status noted(status.code(), absl::StrCat(status.message(), note));
-  status.ForEachPayload([&](const auto& url, const auto& value) { noted.SetPayload(url, value); });
-  return noted;
+  return WithMessage(status, absl::StrCat(status.message(), note));
 }
 
 }  // namespace
@@ -112,33 +117,34 @@ absl::StatusOr<v1::Job> JobClient::CreateJob(v1::CreateJobRequest request,
   if (request.request_id().empty()) request.set_request_id(RandomId());
   v1::Job job;
   bool told = false;
-  const bool known = heard_;  // before this call
+  bool may_be_queued = false;  // by an attempt whose answer did not come
   RetryPolicy policy = patience_.unary;
-  if (known) policy.max_away = patience_.restart;
-  const absl::Status status = Retry(policy, *stub_->channel, stop, [&] {
+  const auto attempt = [&] {
+    if (heard_) policy.max_away = patience_.restart;
     absl::Status once =
         CallOnce(patience_.create, stop, address_, [&](grpc::ClientContext* context) {
           return stub_->service->CreateJob(context, request, &job);
         });
     // The same id gives the same job, so to ask again is safe; not to ask would leave an orphan.
     const bool late = absl::IsDeadlineExceeded(once);
-    const bool waits = known && IsAway(once);
-    if ((waits || RetryAfter(once).has_value()) && patience_.on_wait &&
-        !std::exchange(told, true)) {
+    const bool away = heard_ && IsAway(once);
+    may_be_queued = may_be_queued || late || absl::IsCancelled(once) || (heard_ && IsLost(once));
+    if ((away || RetryAfter(once).has_value()) && patience_.on_wait && !std::exchange(told, true)) {
       patience_.on_wait(std::string(WithoutWayOut(once.message())));
     }
     if (!late && !IsLost(once) && !absl::IsCancelled(once)) heard_ = true;
     return late ? WithRetryAfter(std::move(once), std::chrono::milliseconds(0)) : once;
-  });
+  };
+  const absl::Status status = Retry(policy, *stub_->channel, stop, attempt);
   if (status.ok()) return job;
-  const bool away = known && IsLost(status);
-  const bool may_be_queued = away || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
-  if (!may_be_queued || request.validate_only()) return status;
+  const bool refused = !IsRetryable(status) && !absl::IsCancelled(status);  // the id, too
+  if (!may_be_queued || refused || request.validate_only()) return status;
   const std::string what = absl::IsCancelled(status) ? "interrupted"
-                           : away                    ? std::string(WithoutWayOut(status.message()))
-                                                     : address_ + ": no answer in time";
-  return absl::Status(
-      status.code(),
+                           : absl::IsDeadlineExceeded(status)
+                               ? address_ + ": no answer in time"
+                               : std::string(WithoutWayOut(status.message()));
+  return WithMessage(
+      status,
       absl::StrCat(what,
                    ", the job may be queued all the same; see seedlm list, or submit it again with "
                    "--request-id ",
@@ -158,11 +164,12 @@ absl::StatusOr<std::optional<v1::Job>> JobClient::FindRequest(v1::CreateJobReque
                                                               const std::stop_token& stop) {
   request.set_validate_only(true);
   absl::StatusOr<v1::Job> job = CreateJob(request, stop);
-  if (!job.ok() && ErrorReason(job.status()) == "REQUEST_ID_REUSED") return job.status();
-  // All else is of a job that could be made now: of one that is there it says nothing.
-  const bool away = absl::IsUnavailable(job.status()) || absl::IsDeadlineExceeded(job.status()) ||
-                    absl::IsCancelled(job.status());
-  if (away) return job.status();
+  // Said of a job that could be made now, or not: so there is none.
+  const std::string reason = ErrorReason(job.status());
+  const bool looked = job.ok() || LacksSource(job.status()) ||
+                      absl::IsInvalidArgument(job.status()) || reason == "UPLOAD_UNFINISHED" ||
+                      reason == "OUTPUT_EXISTS";
+  if (!looked) return job.status();
   if (!job.ok() || job->name().empty()) return std::optional<v1::Job>();
   return std::optional(*std::move(job));
 }

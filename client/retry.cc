@@ -36,9 +36,11 @@ bool IsRetryable(const absl::Status& status) {
 std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
                                                    const absl::Status& status, int failed_attempts,
                                                    double uniform) {
-  const int most = policy.max_away > 0 && IsAway(status) ? policy.max_away : policy.max_attempts;
+  const bool alone = policy.max_away > 0 && IsAway(status);
+  const int most = alone ? policy.max_away : policy.max_attempts;
   if (!IsRetryable(status) || failed_attempts >= most) return std::nullopt;
-  if (const auto hint = RetryAfter(status)) {
+  const auto hint = RetryAfter(status);
+  if (hint.has_value() && !alone) {
     const auto kept = std::clamp(*hint, std::chrono::milliseconds(0), kLongestHint);
     return std::chrono::milliseconds(
         std::llround(static_cast<double>(kept.count()) * (1 + policy.jitter * uniform)));
@@ -47,7 +49,9 @@ std::optional<std::chrono::milliseconds> NextDelay(const RetryPolicy& policy,
                        std::pow(policy.multiplier, failed_attempts - 1);
   const double capped = std::min(grown, static_cast<double>(policy.max_delay.count()));
   const double jittered = capped * (1 - policy.jitter + 2 * policy.jitter * uniform);
-  return std::chrono::milliseconds(std::llround(jittered));
+  const auto own = std::chrono::milliseconds(std::llround(jittered));
+  // A server that ends names a pause, but its restart takes longer.
+  return hint.has_value() ? std::max(own, std::min(*hint, kLongestHint)) : own;
 }
 
 absl::Status Retry(const RetryPolicy& policy, grpc::Channel& channel, const std::stop_token& stop,

@@ -45,7 +45,8 @@ absl::Status CheckHealth(const HealthCheck& check) {
   health::HealthCheckResponse response;
   const grpc::Status status = stub->Check(&context, {}, &response);
   if (!status.ok()) {
-    const bool may_be_tls = check.ca.empty() && status.error_code() == grpc::UNAVAILABLE;
+    const bool may_be_tls = check.ca.empty() && !address.starts_with("unix:") &&
+                            status.error_message() == "Socket closed";
     return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
                         absl::StrCat(address, ": ", status.error_message(),
                                      may_be_tls ? "; if it speaks TLS, give --tls-ca" : ""));

@@ -65,7 +65,7 @@ constexpr size_t kMaxWaitingCalls = 1024;
 // CreateJob reads the headers of whole checkpoints.
 constexpr int kPlanningThreads = 2;
 constexpr size_t kMaxWaitingPlans = 64;
-// VerifyArtifact uses all cores for one call.
+// VerifyArtifact takes as many threads as there are workers for one call.
 constexpr int kVerifyThreads = 1;
 constexpr size_t kMaxWaitingVerifications = 8;
 // Finishing a resumed upload reads and sums it, minutes for tens of gigabytes.

@@ -74,7 +74,9 @@ CellIndex& IndexStore::At(const codec::Profile& profile, size_t resolution) {
     if (!cache_.empty() && !cache_failed_) {
       const absl::Status status = LoadLists(CachePath(*held.index), *held.index);
       if (absl::IsDataLoss(status)) renew();
-      if (!status.ok() && !absl::IsNotFound(status)) warning_ = std::string(status.message());
+      if (!status.ok() && !absl::IsNotFound(status)) {
+        absl::StrAppend(&warning_, warning_.empty() ? "" : "; ", status.message());
+      }
       // What cannot even be read is not written: one warning is enough.
       if (absl::IsUnavailable(status)) cache_failed_ = true;
       held.cached = held.index->lists();
@@ -122,27 +124,32 @@ std::string IndexStore::TakeWarning() {
   return std::exchange(warning_, "");
 }
 
-void IndexStore::WarnIfShort(const codec::Profile& profile, const Workload& work, double scans) {
+void IndexStore::WarnIfShort(const codec::Profile& profile, const Workload& work) {
   constexpr int64_t kPlenty = std::numeric_limits<int64_t>::max();
+  constexpr double kWorthAWord = 0.5;
+  const double exhaustive = static_cast<double>(std::max(work.batch, work.to_come));
   const Resolution* missed = nullptr;
+  double least = kWorthAWord * exhaustive;
   for (const Resolution& resolution : Resolutions(profile)) {
-    const bool pays = ModelCost(resolution, work, {0, kPlenty}) < scans;
-    if (memory_ > 0 && pays && missed == nullptr) missed = &resolution;
+    const double cost = ModelCost(resolution, work, {0, kPlenty});
+    if (cost >= least) continue;
+    least = cost;
+    missed = &resolution;
   }
-  if (missed == nullptr) return;
+  if (missed == nullptr || memory_ == 0) return;
   const std::lock_guard lock(mutex_);
   if (std::exchange(told_short_[IndexOf(profile)], true)) return;
   constexpr double kMiB = 1 << 20;
   char text[300];
   std::snprintf(
       text, sizeof text,
-      "%s is searched without an index, several times slower, with the same bytes: of "
+      "%s is searched without an index, by some %.2g times as much work, with the same bytes: of "
       "%.4g MiB of index memory %.4g MiB are left, and its lists take some %.4g MiB; raise "
       "--index-memory, and --memory if that bounds it",
-      std::string(profile.name).c_str(), static_cast<double>(memory_) / kMiB,
+      std::string(profile.name).c_str(), exhaustive / least, static_cast<double>(memory_) / kMiB,
       static_cast<double>(budget_.left()) / kMiB,
       static_cast<double>(missed->cells * missed->list_bytes()) / kMiB);
-  warning_ = text;
+  absl::StrAppend(&warning_, warning_.empty() ? "" : "; ", text);
 }
 
 CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& work,
@@ -164,7 +171,7 @@ CellIndex* IndexStore::Choose(const codec::Profile& profile, const Workload& wor
     chosen = i;
   }
   const bool found = chosen < resolutions.size();
-  if (!found) WarnIfShort(profile, work, least);
+  if (!found) WarnIfShort(profile, work);
   if (why != nullptr) {
     char text[200];
     std::snprintf(text, sizeof text,

@@ -82,9 +82,9 @@ class IndexStore {
     int64_t cached = 0;  // lists that the cache has
   };
   std::string CachePath(const CellIndex& index) const;
-  // Says once for a profile that there is too little memory for an index that would save `scans`
-  // of work.
-  void WarnIfShort(const codec::Profile& profile, const Workload& work, double scans);
+  // Says once for a profile that there is too little memory for an index that would save half of
+  // the work and more.
+  void WarnIfShort(const codec::Profile& profile, const Workload& work);
 
   std::mutex mutex_;  // guards all below
   std::string warning_;

@@ -133,7 +133,7 @@ struct OutputFile {
 };
 
 struct JobRecord {
-  std::string name;  // "jobs/ID"; empty in the answer to validate_only
+  std::string name;  // "jobs/ID"; empty of a job that is not made (validate_only)
   JobRequest request;
   JobState state = JobState::kQueued;
   int attempt = 1;

@@ -131,6 +131,10 @@ absl::StatusOr<SinkTarget> SourceLocator::Target(const JobRequest& request,
   }
   SinkTarget target;
   target.id = std::string(id);
+  if (TakesRoom(destination)) {
+    absl::Status here = artifacts_.Of(request.owner).CheckHere();
+    if (!here.ok()) return here;
+  }
   if (destination.managed) {
     // Nobody else has this name: what is there was left by an earlier attempt.
     target.path = artifacts_.Of(request.owner).ResultPath(id);
@@ -178,9 +182,12 @@ absl::Status SourceLocator::OfArtifact(const JobRequest& request,
                                        const absl::Status& status) const {
   const std::string& artifact = request.source.artifact;
   if (artifact.empty()) return status;
-  absl::Status named(status.code(), absl::StrCat(WithoutDataDir(request, status.message()),
-                                                 "; if your file is whole, delete ", artifact,
-                                                 ", and upload it again"));
+  const bool of_content = absl::IsInvalidArgument(status) || absl::IsDataLoss(status);
+  absl::Status named(status.code(),
+                     absl::StrCat(WithoutDataDir(request, status.message()),
+                                  of_content ? absl::StrCat("; if your file is whole, delete ",
+                                                            artifact, ", and upload it again")
+                                             : std::string()));
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& value) {
     named.SetPayload(url, absl::Cord(WithoutDataDir(request, std::string(value))));
   });

@@ -82,7 +82,7 @@ absl::StatusOr<std::vector<std::string>> ArtifactStore::ListIds(std::string_view
       std::string id = it->path().filename().string();
       if (id > after && ParseArtifactName("artifacts/" + id, "").ok()) ids.insert(std::move(id));
     }
-    if (error) return format::ErrnoToStatus(error.value(), parent, "list");
+    if (error) return NotHere(format::ErrnoToStatus(error.value(), parent, "list"));
   }
   std::vector<std::string> page(ids.begin(), ids.end());
   if (page.size() > limit) page.resize(limit);

@@ -124,7 +124,7 @@ absl::StatusOr<Upload> ArtifactStore::OpenUpload(const ArtifactFile& file) {
                       "ARTIFACT_FINISHED");
   }
   absl::Status made = MakeDirectories(folders_.uploads(), ParentOf(partial), kOwnDirectory);
-  if (!made.ok()) return made;
+  if (!made.ok()) return NotHere(std::move(made));
   Upload upload;
   upload.fd_ =
       UniqueFd(open(partial.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -201,13 +201,22 @@ absl::StatusOr<size_t> ArtifactReader::Read(std::span<char> buffer) {
   return done;
 }
 
-absl::Status ArtifactStore::NotHere(absl::Status absent) const {
-  if (Exists(folders_.artifacts())) return absent;
+ArtifactStore::Place ArtifactStore::PlaceOf(const std::string& directory) {
+  struct stat info {};
+  return stat(directory.c_str(), &info) == 0 ? Place{info.st_dev, info.st_ino} : Place{};
+}
+
+absl::Status ArtifactStore::CheckHere() const {
+  if (PlaceOf(folders_.artifacts()) == place_) return absl::OkStatus();
   return WithReason(
-      absl::UnavailableError(absl::StrCat(
-          "the server's directory ", format::Printable(folders_.artifacts()),
-          " is not there; whoever keeps the server must put it back, or mount its disk")),
+      absl::UnavailableError("the server's directory of artifacts is not where it was; whoever "
+                             "keeps the server must put it back, or mount its disk"),
       "STORE_MISSING");
+}
+
+absl::Status ArtifactStore::NotHere(absl::Status absent) const {
+  absl::Status here = CheckHere();
+  return here.ok() ? absent : here;
 }
 
 std::string ArtifactStore::WithoutFolder(absl::string_view text) const {
@@ -217,7 +226,7 @@ std::string ArtifactStore::WithoutFolder(absl::string_view text) const {
     const bool begins = at == 0 || absl::StrContains(" '\"(:", text.substr(at - 1, 1));
     const absl::string_view rest = text.substr(at);
     size_t skipped = 0;
-    for (const std::string& folder : {folders_.artifacts(), folders_.uploads()}) {
+    for (const std::string& folder : {folders_.artifacts(), folders_.uploads(), folders_.s3()}) {
       if (begins && absl::StartsWith(rest, folder + "/")) skipped = folder.rfind('/') + 1;
     }
     at += skipped;

@@ -152,7 +152,8 @@ class ArtifactStore {
         warn_(std::move(warn)),
         sync_(std::move(sync)),
         max_bytes_(max_bytes),
-        fault_point_(std::move(fault_point)) {}
+        fault_point_(std::move(fault_point)),
+        place_(PlaceOf(folders_.artifacts())) {}
 
   // Errors: FAILED_PRECONDITION (the file is finished, or the artifact is a job's result), ABORTED
   // (another upload of this file is open), INVALID_ARGUMENT (a component of the path is a file),
@@ -191,11 +192,11 @@ class ArtifactStore {
   // the store.
   absl::Status CheckRoom(int64_t bytes, std::string_view id = "");
 
-  // `absent`, the answer about something that is not here; UNAVAILABLE, reason STORE_MISSING, if
-  // nothing is: a disk that is not mounted has lost nobody's artifacts.
-  absl::Status NotHere(absl::Status absent) const;
+  // UNAVAILABLE, reason STORE_MISSING: the directory of artifacts is not the one that was there at
+  // the construction. A disk that is not mounted any more has lost nobody's artifacts.
+  absl::Status CheckHere() const;
 
-  // `text` with "artifacts/ID" and "uploads/ID" for the paths that they have here.
+  // `text` with "artifacts/ID", "uploads/ID" and "s3/ID" for the paths that they have here.
   std::string WithoutFolder(absl::string_view text) const;
 
   // Directory of the artifact that a job makes; it does not exist until the job commits it.
@@ -223,11 +224,22 @@ class ArtifactStore {
   absl::Status CheckRoomLocked(int64_t bytes);
   absl::StatusOr<int64_t> MeasureLocked(std::string_view without) const;
 
+  // What a directory is, whatever its name leads to; zeros: there is none.
+  struct Place {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    bool operator==(const Place&) const = default;
+  };
+  static Place PlaceOf(const std::string& directory);
+  // `absent`, the answer about something that is not here, unless CheckHere says why.
+  absl::Status NotHere(absl::Status absent) const;
+
   const ArtifactFolders folders_;
   const Warn warn_;
   const SyncFunction sync_;
   const int64_t max_bytes_;
   const FaultPoint fault_point_;
+  const Place place_;  // of folders_.artifacts(), when the store was made
   std::mutex usage_mutex_;
   int64_t used_bytes_ = 0;                               // guarded by usage_mutex_
   std::map<std::string, int64_t> promised_;              // to outputs, by id; by usage_mutex_

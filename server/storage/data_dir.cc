@@ -137,7 +137,7 @@ absl::StatusOr<DataDir> DataDir::Open(const std::string& path) {
   const absl::StatusOr<std::string> normal = AbsoluteOf(path);
   if (!normal.ok()) return normal.status();
   std::string absolute = *normal;
-  const bool is_new = !Exists(absolute);
+  const bool is_new = !Exists(absolute + "/lock") && !Exists(absolute + "/jobs.sqlite");
   if (absl::Status status = MakeDirectory(absolute); !status.ok()) return status;
   absl::StatusOr<UniqueFd> lock = Lock(absolute);
   if (!lock.ok()) return lock.status();

@@ -43,7 +43,7 @@ class DataDir {
   absl::Status CheckUsable() const;
 
   const std::string& path() const { return path_; }  // absolute
-  bool is_new() const { return is_new_; }            // Open has made it
+  bool is_new() const { return is_new_; }            // no server has had it before
   std::string owners() const { return path_ + "/owners"; }
   // PATH itself for the owner "" of a server without tokens, else PATH/owners/OWNER.
   ArtifactFolders FoldersOf(std::string_view owner) const {

@@ -182,7 +182,7 @@ absl::Status Upload::Publish() {
       status = MakeDirectories(store_->folders_.artifacts(), ParentOf(final_path), kOwnDirectory);
     }
     if (status.ok()) status = RenameNoReplace(partial, final_path);
-    if (!status.ok()) return status;
+    if (!status.ok()) return store_->NotHere(std::move(status));
   }
   Reach(store_->fault_point_, "upload.renamed");
   SyncNames();

@@ -152,6 +152,27 @@ TEST_CASE("attempts that found nobody do not count against what a server says wh
   CHECK(service.calls == 9);
 }
 
+TEST_CASE("what may be queued is said, whatever came after") {
+  FakeJobs service;
+  service.on_call = [](grpc::ServerContext& context, int call) {
+    if (call == 0) return Stall(context);
+    return RpcError(grpc::StatusCode::RESOURCE_EXHAUSTED, "busy", "SERVER_BUSY", 1);
+  };
+  ServiceHost host(service);
+  JobClient client(host.channel(), "the fake", Short());
+  v1::CreateJobRequest request;
+  request.set_request_id("mine");
+  const absl::Status late = client.CreateJob(request, {}).status();
+  CHECK(absl::StrContains(late.message(), "--request-id mine"));
+  CHECK(ExitCodeFor(late) == kUnavailable);
+  service.on_call = [](grpc::ServerContext& context, int call) {
+    if (call < 5) return Stall(context);
+    return RpcError(grpc::StatusCode::INVALID_ARGUMENT, "no", "FIELD_INVALID");
+  };
+  service.calls = 4;
+  CHECK_FALSE(absl::StrContains(client.CreateJob(request, {}).status().message(), "--request-id"));
+}
+
 TEST_CASE("a job of an earlier request is found, or was of another one") {
   FakeJobs service;
   ServiceHost host(service);
@@ -162,9 +183,12 @@ TEST_CASE("a job of an earlier request is found, or was of another one") {
   };
   REQUIRE(find(grpc::Status::OK).ok());
   CHECK(find(grpc::Status::OK)->value().name() == "jobs/1");
-  const auto none = find(RpcError(grpc::StatusCode::NOT_FOUND, "no source", "NOT_FOUND"));
+  const auto none = find(RpcError(grpc::StatusCode::NOT_FOUND, "no source", "NOT_FOUND", -1,
+                                  {{"field", "job.source.artifact"}}));
   REQUIRE(none.ok());
   CHECK_FALSE(none->has_value());
+  CHECK(absl::IsResourceExhausted(  // it has not looked
+      find(RpcError(grpc::StatusCode::RESOURCE_EXHAUSTED, "busy", "SERVER_BUSY", 1)).status()));
   CHECK(absl::IsAlreadyExists(
       find(RpcError(grpc::StatusCode::ALREADY_EXISTS, "used", "REQUEST_ID_REUSED")).status()));
   CHECK(absl::IsUnavailable(

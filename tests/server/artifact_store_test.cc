@@ -76,10 +76,14 @@ TEST_CASE_METHOD(StoreFixture, "a directory that is gone is the server's loss, n
   std::filesystem::rename(artifacts, artifacts + ".aside");
   for (const absl::Status& status :
        {store.Content("id").status(), store.OpenRead(file, 0).status(),
-        store.QueryWriteStatus(file).status(), store.CheckpointPath("artifacts/id").status()}) {
-    CHECK_THAT(status, IsStatus(Code::kUnavailable, {artifacts, "mount"}));
+        store.QueryWriteStatus(file).status(), store.CheckpointPath("artifacts/id").status(),
+        store.ListIds("", 10).status(), store.Delete("id", {})}) {
+    CHECK_THAT(status, IsStatus(Code::kUnavailable, {"mount"}));
     CHECK(ReasonOf(status) == "STORE_MISSING");
   }
+  std::filesystem::create_directory(artifacts);  // as an empty place of a disk
+  CHECK(ReasonOf(store.OpenRead(file, 0).status()) == "STORE_MISSING");
+  std::filesystem::remove(artifacts);
   std::filesystem::rename(artifacts + ".aside", artifacts);
   CHECK(absl::IsNotFound(store.OpenRead(file, 0).status()));
 }
@@ -90,7 +94,7 @@ TEST_CASE_METHOD(StoreFixture, "paths of the store are told as its names, others
   CHECK(store.WithoutFolder("cannot move '" + folder + "/uploads/id/m' to " + folder +
                             "/artifacts/id/m") == "cannot move 'uploads/id/m' to artifacts/id/m");
   for (const std::string& other :
-       {std::string(), folder, folder + "/artifacts", folder + "/artifactsid", folder + "/s3/id",
+       {std::string(), folder, folder + "/artifacts", folder + "/artifactsid",
         "/mnt" + folder + "/artifacts/id", std::string("s3://b/artifacts/id")}) {
     CHECK(store.WithoutFolder(other) == other);
   }

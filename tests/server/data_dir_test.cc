@@ -24,6 +24,7 @@ TEST_CASE("a data directory is made with what belongs in it") {
   CHECK(data_dir->path() == directory / "data");
   CHECK(std::filesystem::is_directory(data_dir->FoldersOf("").artifacts()));
   CHECK(std::filesystem::is_directory(data_dir->FoldersOf("").uploads()));
+  CHECK(data_dir->is_new());
   const auto mode = std::filesystem::status(data_dir->path()).permissions();
   CHECK((mode & std::filesystem::perms::all) == std::filesystem::perms::owner_all);
 }
@@ -43,8 +44,12 @@ TEST_CASE("two servers cannot have one data directory; the second learns who has
 
 TEST_CASE("a lock ends with its server") {
   const TemporaryDirectory directory;
-  { const DataDir first = DataDir::Open(directory / "data").value(); }
-  CHECK(DataDir::Open(directory / "data").ok());
+  std::filesystem::create_directory(directory / "data");  // as a volume, or a unit's
+  {
+    const DataDir first = DataDir::Open(directory / "data").value();
+    CHECK(first.is_new());
+  }
+  CHECK_FALSE(DataDir::Open(directory / "data").value().is_new());
 }
 
 std::string ModeOf(const std::string& path) {
