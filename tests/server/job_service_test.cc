@@ -417,10 +417,10 @@ TEST_CASE_METHOD(ServiceFixture, "a job whose source is gone is not queued again
   REQUIRE(engine->scheduler->Start().ok());
   const std::string name = engine->service->Create(request, "", false)->name;
   CHECK(engine->WaitForEnd(name).state == JobState::kFailed);
-  fs::remove_all(directory / "data/artifacts/up");
+  fs::rename(directory / "data/artifacts/up", directory / "aside");
   CHECK_THAT(engine->service->Resume(name).status(), IsStatus(Code::kNotFound, {"artifacts/up"}));
   CHECK(engine->service->Get(name)->state == JobState::kFailed);
-  PutArtifact(directory, "up");
+  fs::rename(directory / "aside", directory / "data/artifacts/up");
   fake->before = [](auto&&...) { return absl::OkStatus(); };
   REQUIRE(engine->service->Resume(name).ok());
   CHECK(engine->WaitForEnd(name).state == JobState::kSucceeded);
