@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
@@ -46,7 +47,7 @@ absl::Status CheckHealth(const HealthCheck& check) {
   const grpc::Status status = stub->Check(&context, {}, &response);
   if (!status.ok()) {
     const bool may_be_tls = check.ca.empty() && !address.starts_with("unix:") &&
-                            status.error_message() == "Socket closed";
+                            absl::EndsWith(status.error_message(), "Socket closed");
     return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
                         absl::StrCat(address, ": ", status.error_message(),
                                      may_be_tls ? "; if it speaks TLS, give --tls-ca" : ""));

@@ -94,6 +94,7 @@ class Tls(EndToEnd):
                 with self.subTest(wrong=wrong):
                     asked = self.check_health(server.address, *wrong)
                     self.assertEqual((asked.returncode, asked.stdout), (1, ""), asked.stderr)
+            self.assertIn("if it speaks TLS, give --tls-ca", self.check_health(server.address).stderr)
         with self.server(*self.tls, "--tls-client-ca", self.ca + ".pem") as server:
             self.assertEqual(self.check_health(server.address, *ca).returncode, 1)
             self.assertEqual(self.check_health(server.address, *ca, *self.tls).stdout, "SERVING\n")
